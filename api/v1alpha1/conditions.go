@@ -1,0 +1,123 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+// ConditionReady is the conjunction of every condition below it: True when the whole spec works, Unknown never.
+const (
+	ConditionReady = "Ready"
+
+	// ReasonReady surfaces when every other condition is met.
+	ReasonReady = "Ready"
+)
+
+// ConditionReconciling follows kstatus: True while the operator works towards the spec and expects to get there.
+const (
+	ConditionReconciling = "Reconciling"
+
+	// ReasonProgressing surfaces while something has still to start, be issued or become available.
+	ReasonProgressing = "Progressing"
+	// ReasonSettled surfaces when there is nothing left to do.
+	ReasonSettled = "Settled"
+)
+
+// ConditionStalled follows kstatus: True when only a person can mend what is wrong.
+const (
+	ConditionStalled = "Stalled"
+
+	// ReasonNotStalled surfaces when nothing waits for a person.
+	ReasonNotStalled = "NotStalled"
+)
+
+// ConditionAggregationLayerReady says whether the API server can be extended by metrics APIs at all.
+const (
+	ConditionAggregationLayerReady = "AggregationLayerReady"
+
+	// ReasonRequestHeaderCAFound surfaces when the API server publishes its request header CA.
+	ReasonRequestHeaderCAFound = "RequestHeaderCAFound"
+	// ReasonRequestHeaderCAMissing surfaces when kube-system/extension-apiserver-authentication has no
+	// requestheader-client-ca-file: backends could not trust any request of the API server.
+	ReasonRequestHeaderCAMissing = "RequestHeaderCAMissing"
+)
+
+// ConditionCertificatesReady says whether every component has a serving certificate.
+const (
+	ConditionCertificatesReady = "CertificatesReady"
+
+	// ReasonIssued surfaces when every serving certificate is issued and current.
+	ReasonIssued = "Issued"
+	// ReasonIssueFailed surfaces when a certificate could not be issued or stored.
+	ReasonIssueFailed = "IssueFailed"
+)
+
+// ConditionComponentsReady says whether the deployed workloads run as specified.
+const (
+	ConditionComponentsReady = "ComponentsReady"
+
+	// ReasonAllAvailable surfaces when every workload runs with all its pods.
+	ReasonAllAvailable = "AllAvailable"
+	// ReasonUnavailable surfaces when a workload lacks pods; the message names the pod and what keeps it.
+	ReasonUnavailable = "Unavailable"
+	// ReasonRenderFailed surfaces when the objects cannot be built from the spec, as when a patch does not apply.
+	ReasonRenderFailed = "RenderFailed"
+	// ReasonApplyFailed surfaces when the API server refuses an object.
+	ReasonApplyFailed = "ApplyFailed"
+	// ReasonNameTaken surfaces when an object of the same name belongs to somebody else, who keeps it.
+	ReasonNameTaken = "NameTaken"
+)
+
+// ConditionAPIServicesAvailable says whether every wanted metrics API answers.
+const (
+	ConditionAPIServicesAvailable = "APIServicesAvailable"
+
+	// ReasonPassed is kube-aggregator's reason for an available API.
+	ReasonPassed = "Passed"
+	// ReasonNoRules surfaces for an API that no rule fills, and that is therefore not registered.
+	ReasonNoRules = "NoRules"
+	// ReasonWaitingForBackend surfaces while an API is held back until its backend serves with the right certificate.
+	ReasonWaitingForBackend = "WaitingForBackend"
+	// ReasonWaitingForAggregator surfaces while kube-aggregator has not yet looked at a new APIService.
+	ReasonWaitingForAggregator = "WaitingForAggregator"
+	// ReasonConfigurationInvalid surfaces for an API that has rules, none of which the backend would accept.
+	ReasonConfigurationInvalid = "ConfigurationInvalid"
+)
+
+// ConditionPrometheusReady says whether the source of custom and external metrics answers.
+const (
+	ConditionPrometheusReady = "PrometheusReady"
+
+	// ReasonReachable surfaces when Prometheus answered a query.
+	ReasonReachable = "Reachable"
+	// ReasonNotRequired surfaces when there is no rule that would ask Prometheus.
+	ReasonNotRequired = "NotRequired"
+	// ReasonProbing surfaces until the first query is answered or fails.
+	ReasonProbing = "Probing"
+	// ReasonPrometheusNotFound surfaces when the cluster has no Prometheus object, or not the one that is named.
+	ReasonPrometheusNotFound = "PrometheusNotFound"
+	// ReasonPrometheusAmbiguous surfaces when the cluster has several Prometheus objects and the spec names none.
+	ReasonPrometheusAmbiguous = "PrometheusAmbiguous"
+	// ReasonUnreachable surfaces when Prometheus does not answer a query.
+	ReasonUnreachable = "Unreachable"
+	// ReasonAuthMissing surfaces when a Secret or ConfigMap named in spec.prometheus.auth does not exist or lacks the
+	// key.
+	ReasonAuthMissing = "AuthMissing"
+	// ReasonMaxAgeTooShort surfaces when customMetrics.maxAge is shorter than the scrape interval of the chosen
+	// Prometheus, so that metrics would vanish between two scrapes.
+	ReasonMaxAgeTooShort = "MaxAgeTooShort"
+)
+
+// ConditionRulesAccepted says whether every rule of the spec is in use.
+const (
+	ConditionRulesAccepted = "RulesAccepted"
+
+	// ReasonAllAccepted surfaces when every rule is in use, or there is none.
+	ReasonAllAccepted = "AllAccepted"
+	// ReasonRulesRejected surfaces when rules were left out; status.rejectedRules names them.
+	ReasonRulesRejected = "RulesRejected"
+)
+
+// ManagedLabel is on every object that the operator manages; its value is the pipeline's name.
+const ManagedLabel = "metricspipeline.io/pipeline"
+
+// ComponentLabel is on every object that belongs to one component; its value is the component's name.
+const ComponentLabel = "metricspipeline.io/component"

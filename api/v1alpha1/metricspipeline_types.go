@@ -1,0 +1,120 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// SingletonName is the only name a MetricsPipeline may have: a metrics API has one APIService in a cluster, so two
+// pipelines could only fight.
+const SingletonName = "default"
+
+// MetricsPipeline makes a cluster's metrics stack work: kubectl top, and HorizontalPodAutoscalers on cpu, memory,
+// application and external metrics. Its status says which metrics API is available and, where one is not, why.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Cluster,shortName=mp,categories=metrics
+// +kubebuilder:validation:XValidation:rule="self.metadata.name == 'default'",message="a cluster has one metrics stack, so metadata.name must be \"default\""
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Resource",type=string,JSONPath=`.status.apiServices[?(@.name=="v1beta1.metrics.k8s.io")].reason`
+// +kubebuilder:printcolumn:name="Custom",type=string,JSONPath=`.status.apiServices[?(@.name=="v1beta2.custom.metrics.k8s.io")].reason`
+// +kubebuilder:printcolumn:name="External",type=string,JSONPath=`.status.apiServices[?(@.name=="v1beta1.external.metrics.k8s.io")].reason`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,priority=1
+type MetricsPipeline struct {
+	metav1.TypeMeta `json:",inline"`
+	// metadata is the standard object metadata; metadata.name must be "default".
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitzero"`
+
+	// spec is the wanted metrics stack. Every field has a default, so that `spec: {}` is a useful pipeline.
+	// +required
+	Spec MetricsPipelineSpec `json:"spec,omitzero"`
+
+	// status is what the operator observed.
+	// +optional
+	Status MetricsPipelineStatus `json:"status,omitzero"`
+}
+
+// MetricsPipelineList is a list of MetricsPipelines.
+//
+// +kubebuilder:object:root=true
+type MetricsPipelineList struct {
+	metav1.TypeMeta `json:",inline"`
+	// metadata is the standard list metadata.
+	// +optional
+	metav1.ListMeta `json:"metadata,omitzero"`
+	// items are the pipelines; there is at most one.
+	Items []MetricsPipeline `json:"items"`
+}
+
+// MetricsPipelineSpec is the wanted metrics stack.
+type MetricsPipelineSpec struct {
+	// prometheus says where the numbers for custom and external metrics come from. When neither url nor ref is set,
+	// the only Prometheus object of the cluster is used.
+	// +optional
+	Prometheus PrometheusSpec `json:"prometheus,omitzero"`
+
+	// resourceMetrics configures metrics.k8s.io, which kubectl top and HorizontalPodAutoscalers on cpu and memory read.
+	// It is served by metrics-server.
+	// +optional
+	// +kubebuilder:default={}
+	ResourceMetrics ResourceMetricsSpec `json:"resourceMetrics,omitzero"`
+
+	// customMetrics configures custom.metrics.k8s.io, which HorizontalPodAutoscalers of type Pods and Object read.
+	// It is served by prometheus-adapter, whose replicas, resources and other common knobs are set here for both the
+	// custom and the external metrics that it serves.
+	// +optional
+	// +kubebuilder:default={}
+	CustomMetrics CustomMetricsSpec `json:"customMetrics,omitzero"`
+
+	// externalMetrics configures external.metrics.k8s.io, which HorizontalPodAutoscalers of type External read.
+	// It is served by the same prometheus-adapter as customMetrics.
+	// +optional
+	ExternalMetrics ExternalMetricsSpec `json:"externalMetrics,omitzero"`
+
+	// patches are applied to the objects that the operator deploys, in order, after everything else in this spec: the
+	// way out for what no field offers. At most 64. A patch that cannot be applied is reported and holds back the
+	// change; what runs keeps running.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	Patches []Patch `json:"patches,omitempty"`
+}
+
+// Patch changes objects that the operator deploys.
+type Patch struct {
+	// target selects the objects to change. A patch whose target matches nothing is refused.
+	// +required
+	Target PatchTarget `json:"target,omitzero"`
+
+	// patch is a strategic merge patch, or a list of JSON 6902 operations, as YAML or JSON. It cannot change an
+	// object's kind, name or namespace.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=65536
+	Patch string `json:"patch,omitempty"`
+}
+
+// PatchTarget selects objects by kind and, where that is not enough, by name and group.
+type PatchTarget struct {
+	// group is the API group, such as apps; empty matches any.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Group string `json:"group,omitempty"`
+
+	// kind is the object's kind, such as Deployment.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Kind string `json:"kind,omitempty"`
+
+	// name is the object's name, such as prometheus-adapter; empty matches any.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
+}
+

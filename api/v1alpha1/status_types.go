@@ -1,0 +1,135 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// MetricsPipelineStatus is what the operator observed.
+type MetricsPipelineStatus struct {
+	// observedGeneration is the metadata.generation that the status is about.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// version is the version of the operator that wrote the status.
+	// +optional
+	Version string `json:"version,omitempty"`
+
+	// conditions say what works and what does not: Ready is the conjunction of the others; Reconciling and Stalled
+	// follow kstatus.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// apiServices are the metrics APIs of the cluster, whoever serves them.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	APIServices []APIServiceStatus `json:"apiServices,omitempty"`
+
+	// components are the workloads that the operator deploys.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	Components []ComponentStatus `json:"components,omitempty"`
+
+	// prometheus is the base URL that custom and external metrics are read from.
+	// +optional
+	Prometheus string `json:"prometheus,omitempty"`
+
+	// rejectedRules are the rules that were left out, at most 20 of them.
+	// +optional
+	// +listType=atomic
+	RejectedRules []RejectedRule `json:"rejectedRules,omitempty"`
+
+	// rejectedRulesTotal is the number of rules that were left out, listed or not.
+	// +optional
+	RejectedRulesTotal int32 `json:"rejectedRulesTotal,omitempty"`
+}
+
+// APIServiceStatus is the state of one metrics API, as kube-aggregator gives it.
+type APIServiceStatus struct {
+	// name of the APIService, such as v1beta1.metrics.k8s.io.
+	// +required
+	Name string `json:"name,omitempty"`
+
+	// group is the API group that it serves.
+	// +required
+	Group string `json:"group,omitempty"`
+
+	// version is the API version that it serves.
+	// +required
+	Version string `json:"version,omitempty"`
+
+	// owner is who the APIService belongs to: this pipeline, or the field manager and the service of somebody else.
+	// Empty when there is no APIService.
+	// +optional
+	Owner string `json:"owner,omitempty"`
+
+	// backend is the component that serves the API; empty when it is not ours.
+	// +optional
+	Backend string `json:"backend,omitempty"`
+
+	// available is the status of the APIService's Available condition; Unknown when there is no APIService.
+	// +required
+	// +kubebuilder:validation:Enum=True;False;Unknown
+	Available metav1.ConditionStatus `json:"available,omitempty"`
+
+	// reason is the reason of that condition, such as Passed, MissingEndpoints or FailedDiscoveryCheck; or why there is
+	// no APIService: NoRules, WaitingForBackend, WaitingForAggregator, ConfigurationInvalid.
+	// +required
+	Reason string `json:"reason,omitempty"`
+
+	// message is that condition's message, or what has to happen first.
+	// +optional
+	Message string `json:"message,omitempty"`
+
+	// lastTransitionTime is when available last changed.
+	// +optional
+	LastTransitionTime *metav1.Time `json:"lastTransitionTime,omitempty"`
+
+	// servingCertificateExpiry is when the serving certificate of our backend ends. It is renewed long before.
+	// +optional
+	ServingCertificateExpiry *metav1.Time `json:"servingCertificateExpiry,omitempty"`
+}
+
+// ComponentStatus is the state of one deployed workload.
+type ComponentStatus struct {
+	// name of the component's Deployment.
+	// +required
+	Name string `json:"name,omitempty"`
+
+	// version is the tag or digest of the image that it runs.
+	// +optional
+	Version string `json:"version,omitempty"`
+
+	// ready is the number of pods that serve.
+	// +optional
+	Ready int32 `json:"ready"`
+
+	// desired is the number of pods that should serve.
+	// +optional
+	Desired int32 `json:"desired"`
+
+	// message says what is missing; empty when nothing is.
+	// +optional
+	Message string `json:"message,omitempty"`
+}
+
+// RejectedRule is a rule that was left out.
+type RejectedRule struct {
+	// field is the place of the rule in the spec, such as spec.customMetrics.rules[2].
+	// +required
+	Field string `json:"field,omitempty"`
+
+	// seriesQuery of the rule.
+	// +optional
+	SeriesQuery string `json:"seriesQuery,omitempty"`
+
+	// reason says what is wrong and what to do.
+	// +required
+	Reason string `json:"reason,omitempty"`
+}
