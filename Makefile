@@ -1,0 +1,142 @@
+# Tasks of the project. `make` alone lists them. Tools are Go modules pinned in tools/go.mod and tools/lint/go.mod,
+# the parts of the test cluster in test/cluster: only Go, make and the Debian packages below come from outside.
+
+VERSION         ?= v0.1.0
+IMG             ?= ghcr.io/metricspipeline/operator:$(VERSION)
+KUBECTL         ?= hack/kubectl
+DEBIAN_PACKAGES := containerd runc containernetworking-plugins nftables iptables conntrack iproute2
+ROW             ?= P2
+# Flags added to every `go test`, for example GOTESTFLAGS='-race -run TestName'.
+GOTESTFLAGS     ?=
+
+TOOL            := go tool -modfile=tools/go.mod
+LINTER          := golangci-lint-kube-api-linter
+LINT_MODULES    := . test/cluster
+TIDY_MODULES    := . test/cluster tools tools/lint
+GENERATED       := api/v1alpha1/zz_generated.deepcopy.go config/crd/bases config/rbac/role.yaml docs/reference/api.md
+
+SHELL           := bash
+.SHELLFLAGS     := -euo pipefail -c
+.DEFAULT_GOAL   := help
+MAKEFLAGS       += --no-print-directory
+export VERSION IMG
+# Targets share the test cluster and two build caches; presubmit runs its parts in the order it lists them.
+.NOTPARALLEL:
+
+##@ Start
+.PHONY: help
+help: ## Show this list.
+	@awk 'BEGIN {FS = ":.*## "} \
+		/^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)} \
+		/^[a-z0-9-]+:.*## / {printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## Install the Debian packages (as root), then fetch and build everything that later targets need.
+	@hack/setup.sh $(DEBIAN_PACKAGES)
+
+.PHONY: demo
+demo: build bin/cluster ## Watch a pipeline come up and an HPA scale on a custom metric; uses KUBECONFIG or a cluster of its own.
+	@hack/with-cluster.sh go run ./test/e2e/demo
+
+##@ Develop
+.PHONY: generate
+generate: ## Write the deepcopy methods of api/.
+	@$(TOOL) controller-gen object:headerFile=hack/boilerplate.go.txt paths=./api/...
+
+.PHONY: manifests
+manifests: ## Write the CRD from the types, and the roles from the markers in the code.
+	@$(TOOL) controller-gen crd paths=./api/... output:crd:artifacts:config=config/crd/bases
+	@$(TOOL) controller-gen rbac:roleName=metricspipeline-operator paths=./internal/controller/... paths=./cmd/... \
+		output:rbac:artifacts:config=config/rbac
+
+.PHONY: docs
+docs: ## Write docs/reference/api.md from the types.
+	@mkdir -p docs/reference
+	@$(TOOL) crd-ref-docs --log-level=ERROR --renderer=markdown --config=hack/crd-ref-docs.yaml \
+		--source-path=api/v1alpha1 --output-path=docs/reference/api.md
+
+.PHONY: fmt
+fmt: ## Format the code and group its imports.
+	@hack/each-module.sh "$(LINT_MODULES)" $(LINTER) fmt
+
+.PHONY: lint
+lint: ## Run the linters, and prove that the one that holds the layers works.
+	@hack/each-module.sh "$(LINT_MODULES)" $(LINTER) run
+	go test -count=1 ./hack/layers
+
+.PHONY: verify
+verify: ## Fail if a generated file, a go.mod or a kustomization is out of step, or a file is too long.
+	@hack/verify-generated.sh $(GENERATED)
+	@hack/verify-tidy.sh $(TIDY_MODULES)
+	@hack/verify-kustomize.sh
+	@hack/verify-size.sh
+
+.PHONY: build
+build: ## Build bin/manager, static and reproducible.
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o bin/manager ./cmd/manager
+
+.PHONY: build-installer
+build-installer: ## Write dist/install.yaml: everything that `make deploy` applies, in one file.
+	@mkdir -p dist
+	@$(TOOL) kustomize build config/default > dist/install.yaml
+	@echo "dist/install.yaml is ready for kubectl apply --server-side -f"
+
+.PHONY: clean
+clean: ## Remove what was built here; the cluster's binaries stay in their cache.
+	rm -rf bin dist
+
+##@ Test
+.PHONY: test
+test: test-unit test-envtest test-e2e ## Run every test.
+
+.PHONY: test-unit
+test-unit: ## Test the packages; needs nothing but Go.
+	go test $(GOTESTFLAGS) ./api/... ./cmd/... ./internal/...
+
+.PHONY: test-envtest
+test-envtest: bin/cluster ## Test user stories against a real kube-apiserver and etcd.
+	@assets=$$(bin/cluster binaries kube-apiserver etcd kubectl) && \
+		KUBEBUILDER_ASSETS="$$assets" go test -count=1 -timeout 15m $(GOTESTFLAGS) ./test/envtest/...
+
+.PHONY: test-e2e
+test-e2e: build bin/cluster ## Test the main job on a real node; as root, on a machine that can run containers.
+	@hack/container-host.sh || { code=$$?; [ $$code -eq 2 ] && exit 0; exit 1; }; \
+		hack/with-cluster.sh go test -count=1 -v -timeout 40m $(GOTESTFLAGS) ./test/e2e/...
+
+.PHONY: bench
+bench: build bin/cluster ## Measure one row (ROW=P2) against its floor.
+	@hack/with-cluster.sh go run ./test/bench -row $(ROW)
+
+.PHONY: presubmit
+presubmit: lint verify test ## Everything that CI runs.
+
+##@ Cluster
+.PHONY: cluster-up
+cluster-up: bin/cluster ## Start the single-node test cluster and keep it (as root).
+	@bin/cluster up
+
+.PHONY: cluster-down
+cluster-down: bin/cluster ## Stop it and remove every process, mount and network namespace of it.
+	@bin/cluster down
+
+.PHONY: image
+image: build bin/cluster ## Pack bin/manager as IMG into the test cluster; elsewhere use `docker build -t IMG .`.
+	@if bin/cluster status >/dev/null 2>&1; then bin/cluster load $(IMG) --binary bin/manager; \
+		else echo "no test cluster is up: run make cluster-up first, or build for another one with docker build -t $(IMG) ." >&2; exit 1; fi
+
+.PHONY: install
+install: ## Apply the CRD alone.
+	@$(TOOL) kustomize build config/crd | $(KUBECTL) apply --server-side -f -
+
+.PHONY: deploy
+deploy: ## Apply the CRD, the roles and the operator.
+	@$(TOOL) kustomize build config/default | $(KUBECTL) apply --server-side -f -
+
+.PHONY: undeploy
+undeploy: ## Delete what deploy applied.
+	@$(TOOL) kustomize build config/default | $(KUBECTL) delete --ignore-not-found -f -
+
+# Not listed: the cluster program. Go decides whether it is up to date.
+.PHONY: bin/cluster
+bin/cluster:
+	@go build -C test/cluster -buildvcs=false -o ../../bin/cluster .

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Runs a command against a cluster: the one that KUBECONFIG names, else the test cluster that is up, else one that it
+# starts and takes down again whatever happens. A test cluster gets the operator's image from bin/manager under IMG.
+# The command finds KUBECONFIG, IMG and kubectl in its environment. Arguments: the command.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if [ -n "${KUBECONFIG:-}" ]; then
+  echo "using the cluster of KUBECONFIG=$KUBECONFIG; it must be able to pull $IMG"
+  exec "$@"
+fi
+
+down() {
+  local code=$?
+  trap - EXIT
+  trap '' INT TERM HUP # nothing may stop it half way
+  bin/cluster down || { [ "$code" -ne 0 ] || code=1; }
+  exit "$code"
+}
+if ! bin/cluster status >/dev/null 2>&1; then
+  trap down EXIT
+  bin/cluster up
+fi
+bin/cluster load "$IMG" --binary bin/manager
+
+KUBECONFIG=$(bin/cluster kubeconfig)
+PATH=$(bin/cluster binaries kubectl):$PATH
+export KUBECONFIG PATH
+
+# The command gets a process group of its own, so that a signal reaches the program behind `go run` and `go test` too,
+# and it has ended before the cluster under it goes away.
+set -m
+"$@" &
+command=$!
+for signal in INT TERM HUP; do
+  trap "kill -$signal -- -$command 2>/dev/null; wait $command; exit 130" "$signal"
+done
+wait "$command"
