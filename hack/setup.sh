@@ -28,10 +28,8 @@ if [ ${#missing[@]} -gt 0 ]; then
   apt-get install -y -q --no-install-recommends "${missing[@]}"
 fi
 
-step "fetching Go modules"
-for module in . tools tools/lint test/cluster; do
-  (cd "$module" && go mod download)
-done
+step "fetching the Go modules of the operator and its tests"
+go list -deps -test ./... >/dev/null
 
 step "building the tools and the cluster's programs (about 25 minutes the first time on two cores, cached after that)"
 go tool -modfile=tools/go.mod controller-gen --version

@@ -10,6 +10,18 @@ if [ -n "${KUBECONFIG:-}" ]; then
   exec "$@"
 fi
 
+# run gives a command a process group of its own, so that a signal reaches the program behind `go run` and `go test` too,
+# and it has ended before the cluster under it goes away.
+set -m
+run() {
+  "$@" &
+  local command=$! signal
+  for signal in INT TERM HUP; do
+    trap "kill -$signal -- -$command 2>/dev/null; wait $command; exit 130" "$signal"
+  done
+  wait "$command"
+}
+
 down() {
   local code=$?
   trap - EXIT
@@ -17,22 +29,14 @@ down() {
   bin/cluster down || { [ "$code" -ne 0 ] || code=1; }
   exit "$code"
 }
+
 if ! bin/cluster status >/dev/null 2>&1; then
   trap down EXIT
-  bin/cluster up
+  run bin/cluster up
 fi
-bin/cluster load "$IMG" --binary bin/manager
+run bin/cluster load "$IMG" --binary bin/manager
 
 KUBECONFIG=$(bin/cluster kubeconfig)
 PATH=$(bin/cluster binaries kubectl):$PATH
 export KUBECONFIG PATH
-
-# The command gets a process group of its own, so that a signal reaches the program behind `go run` and `go test` too,
-# and it has ended before the cluster under it goes away.
-set -m
-"$@" &
-command=$!
-for signal in INT TERM HUP; do
-  trap "kill -$signal -- -$command 2>/dev/null; wait $command; exit 130" "$signal"
-done
-wait "$command"
+run "$@"
