@@ -1,0 +1,109 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/metricspipeline/operator/test/cluster/internal/machine"
+)
+
+// killTimeout bounds the wait for killed processes to be gone.
+const killTimeout = 30 * time.Second
+
+// Down stops the cluster, whatever state it is in, and removes everything of it but its logs. It does nothing when there
+// is no cluster.
+func (c *Cluster) Down() error {
+	if err := requireRoot("down"); err != nil {
+		return err
+	}
+	if _, err := os.Stat(c.stateDir); errors.Is(err, os.ErrNotExist) {
+		c.log("no cluster in %s", c.stateDir)
+		return nil
+	}
+	unlock, err := c.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := c.takeDown(); err != nil {
+		return err
+	}
+	c.log("the cluster is down")
+	return nil
+}
+
+// takeDown kills and removes. There is no orderly way first: the API server would wait a minute for an etcd that is gone,
+// and what works after a crash works always. Every step runs even if an earlier one failed.
+func (c *Cluster) takeDown() error {
+	s, err := c.loadState()
+	errs := []error{err}
+	if s != nil {
+		for _, process := range s.Processes {
+			process.Kill()
+		}
+	}
+	// The pods, the shims of the container runtime, and a daemon that was started but not recorded yet.
+	errs = append(errs, c.cgroup().Kill(killTimeout))
+	// Unmounting the network namespace, too, which nobody lives in any more, removes it with its devices and rules.
+	unmounted := machine.UnmountBelow(c.stateDir)
+	errs = append(errs, unmounted)
+	if s != nil {
+		errs = append(errs, machine.RestoreSysctls(s.Sysctls))
+	}
+	errs = append(errs, c.removeTraces())
+	// Never delete through a mount: what is mounted there is not ours.
+	if unmounted == nil {
+		errs = append(errs, c.removeState(s != nil))
+	}
+	return errors.Join(errs...)
+}
+
+// removeState deletes what up made in the state folder and keeps the logs. The mark goes last, so that a failure leaves
+// a cluster that down finds again.
+func (c *Cluster) removeState(marked bool) error {
+	if !marked {
+		return nil
+	}
+	for _, dir := range []string{"pki", "kubeconfig", "config", "etcd", "containerd", "kubelet", "cni", "run"} {
+		if err := os.RemoveAll(c.path(dir)); err != nil {
+			return fmt.Errorf("removing the cluster's files: %w", err)
+		}
+	}
+	return os.Remove(c.statePath())
+}
+
+// removeTraces deletes what the daemons leave in folders that are not configurable, and only what is ours or dead.
+func (c *Cluster) removeTraces() error {
+	var errs []error
+	// Records of the pod network, by the network's name.
+	records, err := filepath.Glob(filepath.Join("/var/lib/cni/results", c.id()+"-*"))
+	errs = append(errs, err)
+	for _, path := range records {
+		errs = append(errs, os.Remove(path))
+	}
+	// Links of the kubelet to the logs of containers.
+	links, err := filepath.Glob("/var/log/containers/*.log")
+	errs = append(errs, err)
+	for _, link := range links {
+		if target, err := os.Readlink(link); err == nil && strings.HasPrefix(target, c.logs()+"/") {
+			errs = append(errs, os.Remove(link))
+		}
+	}
+	// Sockets of killed shims. Their names are hashes, so whose they are shows only in whether somebody answers.
+	sockets, err := filepath.Glob("/run/containerd/s/*")
+	errs = append(errs, err)
+	for _, socket := range sockets {
+		connection, err := net.DialTimeout("unix", socket, time.Second)
+		if err == nil {
+			connection.Close()
+			continue
+		}
+		errs = append(errs, os.Remove(socket))
+	}
+	return errors.Join(errs...)
+}

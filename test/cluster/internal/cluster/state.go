@@ -1,0 +1,110 @@
+package cluster
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/metricspipeline/operator/test/cluster/internal/machine"
+	"golang.org/x/sys/unix"
+)
+
+// state is what the cluster remembers between commands. It is written before and after each step of a start, so that a
+// start that was killed can be cleaned up too.
+type state struct {
+	// Complete is set once, when the start succeeded.
+	Complete bool `json:"complete"`
+	// WithPrometheus says whether the monitoring stack was asked for.
+	WithPrometheus bool `json:"withPrometheus"`
+	// HostPort is the port of the API server on the host's loopback.
+	HostPort int `json:"hostPort"`
+	// Processes are the daemons in the order of their start.
+	Processes []machine.Process `json:"processes"`
+	// Sysctls are the host's settings as they were before the kubelet changed them.
+	Sysctls map[string]string `json:"sysctls"`
+	// Versions are the components' versions by binary.
+	Versions map[string]string `json:"versions"`
+
+	mu   sync.Mutex
+	path string
+}
+
+// statePath is also the mark by which the folder is known as a cluster's.
+func (c *Cluster) statePath() string { return c.path("state.json") }
+
+// loadState returns nil when there is no cluster.
+func (c *Cluster) loadState() (*state, error) {
+	content, err := os.ReadFile(c.statePath())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	s := &state{path: c.statePath()}
+	if err := json.Unmarshal(content, s); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", c.statePath(), err)
+	}
+	return s, nil
+}
+
+// update changes the state and stores it. Steps of a start run side by side.
+func (s *state) update(change func()) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
+	content, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return err
+	}
+	aside := s.path + ".new"
+	if err := os.WriteFile(aside, content, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(aside, s.path)
+}
+
+// processes returns a copy of the daemons started so far.
+func (s *state) processes() []machine.Process {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]machine.Process(nil), s.Processes...)
+}
+
+// dead returns an error that names the first daemon that no longer runs and shows the end of its log.
+func (s *state) dead() error {
+	for _, process := range s.processes() {
+		if !process.Alive() {
+			return fmt.Errorf("%s (process %d) is gone; the end of its log %s:\n%s",
+				process.Name, process.PID, process.Log, tail(process.Log, 12))
+		}
+	}
+	return nil
+}
+
+// lock makes sure that one command at a time changes the cluster. It returns what releases it.
+func (c *Cluster) lock() (func(), error) {
+	if err := os.MkdirAll(c.stateDir, 0o755); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(c.stateDir, "lock")
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	fd := int(file.Fd())
+	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
+		c.log("waiting for another up or down of this cluster")
+		err = unix.Flock(fd, unix.LOCK_EX)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("locking %s: %w", path, err), file.Close())
+		}
+	} else if err != nil {
+		return nil, errors.Join(fmt.Errorf("locking %s: %w", path, err), file.Close())
+	}
+	return func() { file.Close() }, nil
+}

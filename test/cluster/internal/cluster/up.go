@@ -1,0 +1,177 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/metricspipeline/operator/test/cluster/internal/components"
+	"github.com/metricspipeline/operator/test/cluster/internal/machine"
+	"golang.org/x/sync/errgroup"
+)
+
+// Up builds what is missing and starts the cluster, unless a healthy one is up. When it fails it takes down what it
+// started and keeps the logs.
+func (c *Cluster) Up(ctx context.Context, options Options) error {
+	if err := requireRoot("up"); err != nil {
+		return err
+	}
+	if err := machine.CheckPackages(); err != nil {
+		return err
+	}
+	unlock, err := c.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if up, err := c.alreadyUp(ctx, options); up || err != nil {
+		return err
+	}
+	binaries, err := c.builder.Binaries(ctx, neededBinaries(options)...)
+	if err != nil {
+		return err
+	}
+	started := time.Now()
+	ctx, cancel := context.WithTimeoutCause(ctx, options.Timeout,
+		fmt.Errorf("the cluster did not start in %s", options.Timeout))
+	defer cancel()
+	if err := c.bringUp(ctx, options, binaries); err != nil {
+		c.log("the start failed, taking down what was started; logs stay in %s", c.logs())
+		return errors.Join(err, c.takeDown())
+	}
+	c.log("the cluster is up, started in %s", time.Since(started).Round(100*time.Millisecond))
+	return nil
+}
+
+// alreadyUp says whether a healthy cluster with what the options ask for is up, and refuses to touch any other.
+func (c *Cluster) alreadyUp(ctx context.Context, options Options) (bool, error) {
+	s, err := c.loadState()
+	if err != nil || s == nil {
+		return false, err
+	}
+	if !s.Complete {
+		return false, fmt.Errorf("an earlier start of the cluster in %s was cut off; run down first", c.stateDir)
+	}
+	if dead := s.dead(); dead != nil {
+		return false, fmt.Errorf("the cluster is not healthy, run down first: %w", dead)
+	}
+	if err := c.get(ctx, s.HostPort, "/readyz"); err != nil {
+		return false, fmt.Errorf("the cluster is not healthy, run down first: %w", err)
+	}
+	if s.WithPrometheus == options.WithoutPrometheus {
+		return false, fmt.Errorf("the cluster that is up has Prometheus: %t; run down first to change that", s.WithPrometheus)
+	}
+	c.log("the cluster is up already")
+	return true, nil
+}
+
+// neededBinaries are all binaries, less those of the monitoring stack if it is not wanted.
+func neededBinaries(options Options) []string {
+	var names []string
+	for _, component := range components.All {
+		if options.WithoutPrometheus && slices.Contains(components.Monitoring, component.Name) {
+			continue
+		}
+		for _, binary := range component.Binaries {
+			names = append(names, binary.Name)
+		}
+	}
+	return names
+}
+
+// bringUp starts everything. The state is stored before the first step that leaves a trace on the machine.
+func (c *Cluster) bringUp(ctx context.Context, options Options, binaries map[string]string) error {
+	// The logs of the last cluster were kept for reading until now.
+	if err := os.RemoveAll(c.logs()); err != nil {
+		return err
+	}
+	for _, dir := range []string{"logs", "run", "config"} {
+		if err := os.MkdirAll(c.path(dir), 0o755); err != nil {
+			return err
+		}
+	}
+	listener, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	address, ok := listener.Addr().(*net.TCPAddr)
+	if !ok {
+		return fmt.Errorf("unexpected address %s", listener.Addr())
+	}
+	s := &starter{Cluster: c, binaries: binaries, state: &state{
+		path:           c.statePath(),
+		HostPort:       address.Port,
+		WithPrometheus: !options.WithoutPrometheus,
+		Sysctls:        machine.ReadSysctls(),
+		Versions:       map[string]string{},
+	}}
+	for binary := range binaries {
+		if s.state.Versions[binary], err = c.builder.Version(binary); err != nil {
+			return err
+		}
+	}
+	if err := s.state.update(func() {}); err != nil {
+		return err
+	}
+	if err := s.prepareMachine(); err != nil {
+		return err
+	}
+	if err := s.runAll(ctx, listener); err != nil {
+		return err
+	}
+	return s.state.update(func() { s.state.Complete = true })
+}
+
+// prepareMachine makes what the daemons live in.
+func (s *starter) prepareMachine() error {
+	if err := s.makeCertificates(s.state.HostPort); err != nil {
+		return err
+	}
+	if err := s.cgroup().Create(); err != nil {
+		return err
+	}
+	if err := machine.CreateNetNS(s.netNS()); err != nil {
+		return err
+	}
+	return machine.ConfigureNetNS(s.netNS(), machine.NodeNetwork{Bridge: "node", Address: nodeIP + "/32"})
+}
+
+// runAll starts the control plane and the container runtime side by side, then the node, and fills the cluster while
+// images are still being loaded.
+func (s *starter) runAll(ctx context.Context, listener *net.TCPListener) error {
+	runtime, runtimeCtx := errgroup.WithContext(ctx)
+	runtime.Go(func() error {
+		if err := s.startControlPlane(runtimeCtx, listener); err != nil {
+			return err
+		}
+		s.log("the API server is ready")
+		return nil
+	})
+	runtime.Go(func() error {
+		if err := s.startContainerd(runtimeCtx); err != nil {
+			return err
+		}
+		return s.loadSandboxImage(runtimeCtx)
+	})
+	if err := runtime.Wait(); err != nil {
+		return err
+	}
+	if err := s.startKubelet(); err != nil {
+		return err
+	}
+	if err := s.startProxy(); err != nil {
+		return err
+	}
+	filling, fillingCtx := errgroup.WithContext(ctx)
+	filling.Go(func() error { return s.loadImages(fillingCtx) })
+	filling.Go(func() error { return s.applyAddons(fillingCtx) })
+	if err := filling.Wait(); err != nil {
+		return err
+	}
+	return s.waitForAddons(ctx)
+}

@@ -1,0 +1,168 @@
+// Package components builds the parts of the test cluster from their Go modules and keeps the finished binaries.
+//
+// Each component is a folder with a go.mod that pins it; nothing is downloaded but Go modules.
+package components
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Binary is one executable of a component.
+type Binary struct {
+	// Name is the file name of the finished binary.
+	Name string
+	// Package is the import path of its main package.
+	Package string
+}
+
+// Component is one folder below components/ and what is built from it.
+type Component struct {
+	// Name is the folder's name.
+	Name string
+	// Module is the path of the module whose required version is the component's version; empty for our own programs.
+	Module string
+	// Binaries are built together, so that shared packages compile once.
+	Binaries []Binary
+	// versionVariables are the string variables that the version is linked into.
+	versionVariables []string
+}
+
+// The names of all binaries, as asked for with [Builder.Binaries].
+const (
+	KubeAPIServer            = "kube-apiserver"
+	KubeControllerManager    = "kube-controller-manager"
+	KubeProxy                = "kube-proxy"
+	KubeScheduler            = "kube-scheduler"
+	Kubectl                  = "kubectl"
+	Kubelet                  = "kubelet"
+	Etcd                     = "etcd"
+	CoreDNS                  = "coredns"
+	MetricsServer            = "metrics-server"
+	PrometheusAdapter        = "prometheus-adapter"
+	Prometheus               = "prometheus"
+	PrometheusOperator       = "prometheus-operator"
+	PrometheusConfigReloader = "prometheus-config-reloader"
+	Pause                    = "pause"
+)
+
+// All lists every component, in the order of building: what others wait for comes first.
+var All = []Component{
+	{
+		Name:   "kubernetes",
+		Module: "k8s.io/kubernetes",
+		Binaries: []Binary{
+			{KubeAPIServer, "k8s.io/kubernetes/cmd/kube-apiserver"},
+			{KubeControllerManager, "k8s.io/kubernetes/cmd/kube-controller-manager"},
+			{KubeProxy, "k8s.io/kubernetes/cmd/kube-proxy"},
+			{KubeScheduler, "k8s.io/kubernetes/cmd/kube-scheduler"},
+			{Kubectl, "k8s.io/kubernetes/cmd/kubectl"},
+			{Kubelet, "k8s.io/kubernetes/cmd/kubelet"},
+		},
+		versionVariables: []string{"k8s.io/component-base/version.gitVersion", "k8s.io/client-go/pkg/version.gitVersion"},
+	},
+	{Name: "etcd", Module: "go.etcd.io/etcd/server/v3", Binaries: []Binary{{Etcd, "go.etcd.io/etcd/server/v3"}}},
+	{Name: "pause", Binaries: []Binary{{Pause, "github.com/metricspipeline/operator/test/cluster/components/pause"}}},
+	{Name: "coredns", Module: "github.com/coredns/coredns", Binaries: []Binary{{CoreDNS, "github.com/coredns/coredns"}}},
+	{
+		Name:     "metrics-server",
+		Module:   "sigs.k8s.io/metrics-server",
+		Binaries: []Binary{{MetricsServer, "sigs.k8s.io/metrics-server/cmd/metrics-server"}},
+	},
+	{
+		Name:     "prometheus-adapter",
+		Module:   "sigs.k8s.io/prometheus-adapter",
+		Binaries: []Binary{{PrometheusAdapter, "sigs.k8s.io/prometheus-adapter/cmd/adapter"}},
+	},
+	{
+		Name:             "prometheus",
+		Module:           "github.com/prometheus/prometheus",
+		Binaries:         []Binary{{Prometheus, "github.com/prometheus/prometheus/cmd/prometheus"}},
+		versionVariables: []string{"github.com/prometheus/common/version.Version"},
+	},
+	{
+		Name:   "prometheus-operator",
+		Module: "github.com/prometheus-operator/prometheus-operator",
+		Binaries: []Binary{
+			{PrometheusOperator, "github.com/prometheus-operator/prometheus-operator/cmd/operator"},
+			{PrometheusConfigReloader, "github.com/prometheus-operator/prometheus-operator/cmd/prometheus-config-reloader"},
+		},
+		versionVariables: []string{"github.com/prometheus/common/version.Version"},
+	},
+}
+
+// Monitoring are the names of the components that only the Prometheus of the cluster needs.
+var Monitoring = []string{"prometheus", "prometheus-operator"}
+
+// ByName returns the component of that name, or an error that lists the names there are.
+func ByName(name string) (Component, error) {
+	var names []string
+	for _, c := range All {
+		if c.Name == name {
+			return c, nil
+		}
+		names = append(names, c.Name)
+	}
+	return Component{}, fmt.Errorf("no component %q: there are %s", name, strings.Join(names, ", "))
+}
+
+// Names lists every binary of every component.
+func Names() []string {
+	var names []string
+	for _, component := range All {
+		for _, binary := range component.Binaries {
+			names = append(names, binary.Name)
+		}
+	}
+	return names
+}
+
+// byBinary returns the component that builds the named binary.
+func byBinary(name string) (Component, error) {
+	for _, c := range All {
+		if slices.ContainsFunc(c.Binaries, func(b Binary) bool { return b.Name == name }) {
+			return c, nil
+		}
+	}
+	return Component{}, fmt.Errorf("no binary %q: there are %s", name, strings.Join(Names(), ", "))
+}
+
+// releaseVersion turns a module version into the version that the project publishes and tags its images with. Prometheus
+// numbers its module differently: v0.305.1 is the release v3.5.1.
+func releaseVersion(module, version string) string {
+	rest, ok := strings.CutPrefix(version, "v0.")
+	if module != "github.com/prometheus/prometheus" || !ok {
+		return version
+	}
+	minor, patch, ok := strings.Cut(rest, ".")
+	number, err := strconv.Atoi(minor)
+	if !ok || err != nil {
+		return version
+	}
+	return fmt.Sprintf("v%d.%d.%s", number/100, number%100, patch)
+}
+
+// ldflags links the version in and leaves symbols and debug information out: the binaries become images, and size is
+// import time.
+func (c Component) ldflags(version string) string {
+	flags := "-s -w"
+	for _, variable := range c.versionVariables {
+		flags += fmt.Sprintf(" -X %s=%s", variable, version)
+	}
+	if major, minor, ok := majorMinor(version); ok && c.Module == "k8s.io/kubernetes" {
+		const pkg = "k8s.io/component-base/version"
+		flags += fmt.Sprintf(" -X %s.gitMajor=%s -X %s.gitMinor=%s", pkg, major, pkg, minor)
+	}
+	return flags
+}
+
+// majorMinor splits v1.36.3 into 1 and 36.
+func majorMinor(version string) (major, minor string, ok bool) {
+	parts := strings.SplitN(strings.TrimPrefix(version, "v"), ".", 3)
+	if len(parts) < 3 {
+		return "", "", false
+	}
+	return parts[0], parts[1], true
+}

@@ -1,0 +1,53 @@
+package images
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+)
+
+// Store is a containerd that images are put into.
+type Store struct {
+	// Socket is the path of containerd's socket.
+	Socket string
+}
+
+// LoadImage packs the image and imports it, without a file in between.
+func (s Store) LoadImage(ctx context.Context, image Image) error {
+	reader, writer := io.Pipe()
+	go func() { writer.CloseWithError(image.Write(writer)) }()
+	defer reader.Close()
+	_, err := s.load(ctx, reader)
+	if err != nil {
+		return fmt.Errorf("loading image %s: %w", image.Name, err)
+	}
+	return nil
+}
+
+// LoadArchive imports all images of a docker or OCI archive and returns what containerd says about them.
+func (s Store) LoadArchive(ctx context.Context, path string) (string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	out, err := s.load(ctx, file)
+	if err != nil {
+		return "", fmt.Errorf("loading image archive %s: %w", path, err)
+	}
+	return out, nil
+}
+
+// load imports an archive into the namespace that Kubernetes looks in.
+func (s Store) load(ctx context.Context, archive io.Reader) (string, error) {
+	var out strings.Builder
+	cmd := exec.CommandContext(ctx, "ctr", "--address", s.Socket, "--namespace", "k8s.io", "images", "import", "-")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = archive, &out, &out
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("ctr images import: %w: %s", err, strings.TrimSpace(out.String()))
+	}
+	return strings.TrimSpace(out.String()), nil
+}
