@@ -49,15 +49,12 @@ var preloaded = []image{
 	},
 }
 
-// loadSandboxImage puts the image in that every pod needs.
-func (s *starter) loadSandboxImage(ctx context.Context) error {
-	return s.store().LoadImage(ctx, images.Image{
-		Name: sandboxImage, Binary: s.binaries[components.Pause], Path: "/pause",
-	})
-}
-
-// loadImages puts the preloaded images into containerd.
+// loadImages puts the sandbox image, which every pod needs, and then the preloaded images into containerd.
 func (s *starter) loadImages(ctx context.Context) error {
+	sandbox := images.Image{Name: sandboxImage, Binary: s.binaries[components.Pause], Path: "/pause"}
+	if err := s.store().LoadImage(ctx, sandbox); err != nil {
+		return err
+	}
 	for _, i := range preloaded {
 		if i.monitoring && !s.state.WithPrometheus {
 			continue

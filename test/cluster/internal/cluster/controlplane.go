@@ -121,6 +121,7 @@ func (s *starter) controllerManagerArgs() []string {
 		"--service-cluster-ip-range="+serviceCIDR,
 		"--cluster-cidr="+podCIDR,
 		"--allocate-node-cidrs=false",
+		"--flex-volume-plugin-dir="+s.path("kubelet", "volume-plugins"),
 
 		// A horizontal autoscaler that a test can watch: by default it waits five minutes before it scales down.
 		"--horizontal-pod-autoscaler-sync-period=5s",

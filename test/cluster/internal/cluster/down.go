@@ -3,10 +3,7 @@ package cluster
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/metricspipeline/operator/test/cluster/internal/machine"
@@ -75,35 +72,4 @@ func (c *Cluster) removeState(marked bool) error {
 		}
 	}
 	return os.Remove(c.statePath())
-}
-
-// removeTraces deletes what the daemons leave in folders that are not configurable, and only what is ours or dead.
-func (c *Cluster) removeTraces() error {
-	var errs []error
-	// Records of the pod network, by the network's name.
-	records, err := filepath.Glob(filepath.Join("/var/lib/cni/results", c.id()+"-*"))
-	errs = append(errs, err)
-	for _, path := range records {
-		errs = append(errs, os.Remove(path))
-	}
-	// Links of the kubelet to the logs of containers.
-	links, err := filepath.Glob("/var/log/containers/*.log")
-	errs = append(errs, err)
-	for _, link := range links {
-		if target, err := os.Readlink(link); err == nil && strings.HasPrefix(target, c.logs()+"/") {
-			errs = append(errs, os.Remove(link))
-		}
-	}
-	// Sockets of killed shims. Their names are hashes, so whose they are shows only in whether somebody answers.
-	sockets, err := filepath.Glob("/run/containerd/s/*")
-	errs = append(errs, err)
-	for _, socket := range sockets {
-		connection, err := net.DialTimeout("unix", socket, time.Second)
-		if err == nil {
-			connection.Close()
-			continue
-		}
-		errs = append(errs, os.Remove(socket))
-	}
-	return errors.Join(errs...)
 }

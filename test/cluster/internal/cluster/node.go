@@ -18,7 +18,7 @@ import (
 //go:embed containerd.toml
 var containerdConfig string
 
-// startContainerd starts the container runtime with the pod network's configuration and gives it the sandbox image.
+// startContainerd starts the container runtime with the pod network's configuration. It returns when it answers.
 func (s *starter) startContainerd(ctx context.Context) error {
 	if err := s.configureCNI(); err != nil {
 		return err

@@ -141,37 +141,41 @@ func (s *starter) prepareMachine() error {
 	return machine.ConfigureNetNS(s.netNS(), machine.NodeNetwork{Bridge: "node", Address: nodeIP + "/32"})
 }
 
-// runAll starts the control plane and the container runtime side by side, then the node, and fills the cluster while
-// images are still being loaded.
+// runAll starts the control plane and the container runtime side by side and joins them with the node. The cluster is
+// filled while images are still being loaded: pods wait for theirs.
 func (s *starter) runAll(ctx context.Context, listener *net.TCPListener) error {
-	runtime, runtimeCtx := errgroup.WithContext(ctx)
-	runtime.Go(func() error {
-		if err := s.startControlPlane(runtimeCtx, listener); err != nil {
+	apiServer, containerd := make(chan struct{}), make(chan struct{})
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		if err := s.startControlPlane(ctx, listener); err != nil {
 			return err
 		}
 		s.log("the API server is ready")
-		return nil
+		close(apiServer)
+		return s.applyAddons(ctx)
 	})
-	runtime.Go(func() error {
-		if err := s.startContainerd(runtimeCtx); err != nil {
+	group.Go(func() error {
+		if err := s.startContainerd(ctx); err != nil {
 			return err
 		}
-		return s.loadSandboxImage(runtimeCtx)
+		close(containerd)
+		return s.loadImages(ctx)
 	})
-	if err := runtime.Wait(); err != nil {
-		return err
-	}
-	if err := s.startKubelet(); err != nil {
-		return err
-	}
-	if err := s.startProxy(); err != nil {
-		return err
-	}
-	filling, fillingCtx := errgroup.WithContext(ctx)
-	filling.Go(func() error { return s.loadImages(fillingCtx) })
-	filling.Go(func() error { return s.applyAddons(fillingCtx) })
-	if err := filling.Wait(); err != nil {
-		return err
-	}
-	return s.waitForAddons(ctx)
+	group.Go(func() error {
+		for _, ready := range []chan struct{}{apiServer, containerd} {
+			select {
+			case <-ready:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		if err := s.startKubelet(); err != nil {
+			return err
+		}
+		if err := s.startProxy(); err != nil {
+			return err
+		}
+		return s.waitForAddons(ctx)
+	})
+	return group.Wait()
 }

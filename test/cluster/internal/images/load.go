@@ -2,6 +2,7 @@ package images
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,9 +19,17 @@ type Store struct {
 // LoadImage packs the image and imports it, without a file in between.
 func (s Store) LoadImage(ctx context.Context, image Image) error {
 	reader, writer := io.Pipe()
-	go func() { writer.CloseWithError(image.Write(writer)) }()
-	defer reader.Close()
+	packing := make(chan error, 1)
+	go func() {
+		err := image.Write(writer)
+		packing <- errors.Join(err, writer.CloseWithError(err))
+	}()
 	_, err := s.load(ctx, reader)
+	// Ends the packing when containerd did not take it all; then the import's failure is the reason, else the packing's.
+	reader.Close()
+	if packed := <-packing; packed != nil && !errors.Is(packed, io.ErrClosedPipe) {
+		err = packed
+	}
 	if err != nil {
 		return fmt.Errorf("loading image %s: %w", image.Name, err)
 	}

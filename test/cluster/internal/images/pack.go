@@ -39,9 +39,13 @@ type Image struct {
 
 // Write packs the image and writes it as a docker archive. The same input gives the same bytes.
 func (i Image) Write(out io.Writer) error {
-	tag, err := name.NewTag(i.Name, name.StrictValidation)
+	tag, err := name.NewTag(i.Name)
 	if err != nil {
-		return fmt.Errorf("image name %q must be a full name with a tag: %w", i.Name, err)
+		return fmt.Errorf("image name %q: %w", i.Name, err)
+	}
+	// Without a tag, or with this one, the kubelet would want to pull the image.
+	if tag.TagStr() == name.DefaultTag {
+		return fmt.Errorf("image name %q needs a tag other than %s", i.Name, name.DefaultTag)
 	}
 	if !path.IsAbs(i.Path) {
 		return fmt.Errorf("image %s: path %q of the executable must be absolute", i.Name, i.Path)
