@@ -40,14 +40,8 @@ func (p *program) builder() (*components.Builder, error) {
 	return components.NewBuilder(source, p.log)
 }
 
-// cluster is the cluster of the state folder.
-func (p *program) cluster() (*cluster.Cluster, error) {
-	builder, err := p.builder()
-	if err != nil {
-		return nil, err
-	}
-	return cluster.New(p.stateDir, builder, p.log)
-}
+// cluster is the cluster of the state folder, for all that needs no building.
+func (p *program) cluster() (*cluster.Cluster, error) { return cluster.New(p.stateDir, nil, p.log) }
 
 func (p *program) up() *cobra.Command {
 	var options cluster.Options
@@ -60,7 +54,11 @@ The daemons stay in the background. A second up on a healthy cluster returns at 
 started is taken down again and the logs are kept in the state folder.`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			c, err := p.cluster()
+			builder, err := p.builder()
+			if err != nil {
+				return err
+			}
+			c, err := cluster.New(p.stateDir, builder, p.log)
 			if err != nil {
 				return err
 			}

@@ -49,7 +49,7 @@ type Options struct {
 	Timeout time.Duration
 }
 
-// New returns the cluster of a state folder, which need not exist.
+// New returns the cluster of a state folder, which need not exist. Only [Cluster.Up] needs the builder.
 func New(stateDir string, builder *components.Builder, log func(string, ...any)) (*Cluster, error) {
 	absolute, err := filepath.Abs(stateDir)
 	if err != nil {

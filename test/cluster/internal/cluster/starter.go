@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/metricspipeline/operator/test/cluster/internal/components"
 	"github.com/metricspipeline/operator/test/cluster/internal/machine"
 )
 
@@ -118,9 +117,12 @@ func (c *Cluster) apiClient() (*http.Client, error) {
 
 // kubectl runs kubectl as the administrator, with input on its standard input, and returns what it printed.
 func (s *starter) kubectl(ctx context.Context, input string, args ...string) (string, error) {
+	return s.Cluster.kubectl(ctx, s.state, input, args...)
+}
+
+func (c *Cluster) kubectl(ctx context.Context, s *state, input string, args ...string) (string, error) {
 	var stdout, stderr strings.Builder
-	cmd := exec.CommandContext(ctx, s.binaries[components.Kubectl],
-		append([]string{"--kubeconfig", s.nodeKubeconfig("admin")}, args...)...)
+	cmd := exec.CommandContext(ctx, s.Kubectl, append([]string{"--kubeconfig", c.nodeKubeconfig("admin")}, args...)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		return "", fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))

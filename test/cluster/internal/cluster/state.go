@@ -26,6 +26,8 @@ type state struct {
 	Processes []machine.Process `json:"processes"`
 	// Sysctls are the host's settings as they were before the kubelet changed them.
 	Sysctls map[string]string `json:"sysctls"`
+	// Kubectl is the path of the kubectl that fits the cluster.
+	Kubectl string `json:"kubectl"`
 	// Versions are the components' versions by binary.
 	Versions map[string]string `json:"versions"`
 

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"text/tabwriter"
 
-	"github.com/metricspipeline/operator/test/cluster/internal/components"
 	"github.com/metricspipeline/operator/test/cluster/internal/images"
 	"github.com/metricspipeline/operator/test/cluster/internal/machine"
 )
@@ -65,13 +64,8 @@ func (c *Cluster) Summary(ctx context.Context, out io.Writer) error {
 }
 
 func (c *Cluster) summary(ctx context.Context, out io.Writer, s *state) error {
-	binaries, err := c.builder.Binaries(ctx, components.Kubectl)
-	if err != nil {
-		return err
-	}
-	starter := &starter{Cluster: c, state: s, binaries: binaries}
 	for _, args := range [][]string{{"get", "nodes", "--output", "wide"}, {"get", "pods", "--all-namespaces"}} {
-		text, err := starter.kubectl(ctx, "", args...)
+		text, err := c.kubectl(ctx, s, "", args...)
 		if err != nil {
 			return err
 		}

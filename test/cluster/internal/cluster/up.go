@@ -41,6 +41,10 @@ func (c *Cluster) Up(ctx context.Context, options Options) error {
 	defer cancel()
 	if err := c.bringUp(ctx, options, binaries); err != nil {
 		c.log("the start failed, taking down what was started; logs stay in %s", c.logs())
+		if ctx.Err() != nil {
+			// What the steps report is then only how they were cut off.
+			err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		}
 		return errors.Join(err, c.takeDown())
 	}
 	c.log("the cluster is up, started in %s", time.Since(started).Round(100*time.Millisecond))
@@ -108,6 +112,7 @@ func (c *Cluster) bringUp(ctx context.Context, options Options, binaries map[str
 		HostPort:       address.Port,
 		WithPrometheus: !options.WithoutPrometheus,
 		Sysctls:        machine.ReadSysctls(),
+		Kubectl:        binaries[components.Kubectl],
 		Versions:       map[string]string{},
 	}}
 	for binary := range binaries {

@@ -1,7 +1,6 @@
 package machine
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -26,7 +25,7 @@ var packageOf = map[string]string{
 }
 
 // cniPlugins are the plugins of the pod network.
-var cniPlugins = []string{"bridge", "host-local", "loopback", "portmap", "ptp"}
+var cniPlugins = []string{"host-local", "loopback", "portmap", "ptp"}
 
 // CheckPackages returns an error with the command to run when programs of the distribution are missing. It extends PATH
 // by the folders of administrators' programs, which is where some of them are.
@@ -40,6 +39,10 @@ func CheckPackages() error {
 	if err := os.Setenv("PATH", path); err != nil {
 		return err
 	}
+	return checkPackages(cniPluginDirs)
+}
+
+func checkPackages(pluginDirs []string) error {
 	var packages, programs []string
 	for program, pkg := range packageOf {
 		if _, err := exec.LookPath(program); err != nil {
@@ -47,7 +50,7 @@ func CheckPackages() error {
 			packages = append(packages, pkg)
 		}
 	}
-	if _, err := CNIPluginDir(); err != nil {
+	if _, err := findPlugins(pluginDirs); err != nil {
 		programs = append(programs, "the CNI plugins "+strings.Join(cniPlugins, ", "))
 		packages = append(packages, "containernetworking-plugins")
 	}
@@ -61,8 +64,10 @@ func CheckPackages() error {
 }
 
 // CNIPluginDir is the folder that holds all the plugins of the pod network.
-func CNIPluginDir() (string, error) {
-	for _, dir := range cniPluginDirs {
+func CNIPluginDir() (string, error) { return findPlugins(cniPluginDirs) }
+
+func findPlugins(dirs []string) (string, error) {
+	for _, dir := range dirs {
 		if !slices.ContainsFunc(cniPlugins, func(name string) bool {
 			_, err := os.Stat(filepath.Join(dir, name))
 			return err != nil
@@ -70,5 +75,5 @@ func CNIPluginDir() (string, error) {
 			return dir, nil
 		}
 	}
-	return "", errors.New("no CNI plugins in " + strings.Join(cniPluginDirs, " or "))
+	return "", fmt.Errorf("no CNI plugins in %s", strings.Join(dirs, " or "))
 }

@@ -1,0 +1,162 @@
+package cluster
+
+import (
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/metricspipeline/operator/test/cluster/internal/components"
+)
+
+func testCluster(t *testing.T) *Cluster {
+	t.Helper()
+	return &Cluster{stateDir: t.TempDir(), log: t.Logf}
+}
+
+// A manifest with an image that is not loaded would leave a pod pulling from a registry that is not there.
+func TestManifestsUseThePreloadedImages(t *testing.T) {
+	builder := &components.Builder{Source: "../../components"}
+	var loaded []string
+	for _, i := range preloaded {
+		version, err := builder.Version(i.binary)
+		if err != nil {
+			t.Fatal(err)
+		}
+		loaded = append(loaded, i.repository+":"+version)
+	}
+	references := regexp.MustCompile(`(?m)(?:image: |reloader=)(\S+)$`)
+	manifests := coreDNSManifest + prometheusOperatorManifest + prometheusManifest
+	found := references.FindAllStringSubmatch(manifests, -1)
+	if len(found) != 4 {
+		t.Fatalf("found %d image references in the manifests, want 4: %v", len(found), found)
+	}
+	for _, match := range found {
+		if !slices.Contains(loaded, match[1]) {
+			t.Errorf("image %s is in a manifest and not loaded; loaded are %v", match[1], loaded)
+		}
+	}
+}
+
+func TestWithoutPrometheusNothingOfItIsBuilt(t *testing.T) {
+	all := neededBinaries(Options{})
+	less := neededBinaries(Options{WithoutPrometheus: true})
+	for _, name := range []string{components.Prometheus, components.PrometheusOperator, components.PrometheusConfigReloader} {
+		if !slices.Contains(all, name) || slices.Contains(less, name) {
+			t.Errorf("%s: with Prometheus %t, without %t", name, slices.Contains(all, name), slices.Contains(less, name))
+		}
+	}
+	for _, name := range []string{components.PrometheusAdapter, components.Kubelet} {
+		if !slices.Contains(less, name) {
+			t.Errorf("%s is needed without Prometheus too", name)
+		}
+	}
+}
+
+func TestNewRefusesAPathTooLongForSockets(t *testing.T) {
+	_, err := New("/"+strings.Repeat("long", 30), nil, t.Logf)
+	if err == nil || !strings.Contains(err.Error(), "must not be longer than 60 bytes") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func TestClustersOfDifferentFoldersHaveDifferentNames(t *testing.T) {
+	a, b := &Cluster{stateDir: "/a"}, &Cluster{stateDir: "/b"}
+	if a.id() == b.id() || a.id() != (&Cluster{stateDir: "/a"}).id() {
+		t.Errorf("ids are %s and %s", a.id(), b.id())
+	}
+}
+
+func TestStateSurvivesTheProgram(t *testing.T) {
+	c := testCluster(t)
+	if s, err := c.loadState(); s != nil || err != nil {
+		t.Fatalf("state of no cluster: %v, %v", s, err)
+	}
+	written := &state{path: c.statePath(), HostPort: 1234}
+	if err := written.update(func() { written.Complete = true }); err != nil {
+		t.Fatal(err)
+	}
+	read, err := c.loadState()
+	if err != nil || !read.Complete || read.HostPort != 1234 {
+		t.Errorf("read %+v, %v", read, err)
+	}
+}
+
+func TestRemoveStateKeepsLogsAndWhatIsNotOurs(t *testing.T) {
+	c := testCluster(t)
+	for _, name := range []string{"logs/etcd.log", "pki/ca.key", "notes.txt", "state.json"} {
+		if err := os.MkdirAll(filepath.Dir(c.path(name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(c.path(name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.removeState(true); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]bool{"logs/etcd.log": true, "notes.txt": true, "pki": false, "state.json": false} {
+		if _, err := os.Stat(c.path(name)); (err == nil) != want {
+			t.Errorf("%s is there: %t, want %t", name, err == nil, want)
+		}
+	}
+}
+
+func TestRequireCommandsSayHowToGetACluster(t *testing.T) {
+	c := testCluster(t)
+	if _, err := c.KubeconfigPath(); err == nil || !strings.Contains(err.Error(), "run up first") {
+		t.Errorf("kubeconfig: %v", err)
+	}
+	if err := c.Status(t.Context(), io.Discard); err == nil || !strings.Contains(err.Error(), "the cluster is not up") {
+		t.Errorf("status: %v", err)
+	}
+}
+
+// The answer must arrive whole even if the client has closed its side, as kubectl exec does with its standard input.
+func TestForwardKeepsTheAnswerAfterTheClientsEnd(t *testing.T) {
+	server := listen(t)
+	go func() {
+		connection, err := server.Accept()
+		if err != nil {
+			return
+		}
+		defer connection.Close()
+		question, _ := io.ReadAll(connection)
+		_, _ = connection.Write(append([]byte("answer to "), question...))
+	}()
+	front := listen(t)
+	go func() {
+		if connection, err := front.Accept(); err == nil {
+			_ = forwardOne(connection, server.Addr().String())
+		}
+	}()
+	client, err := net.Dial("tcp", front.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if _, err := client.Write([]byte("question")); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(client)
+	if err != nil || string(answer) != "answer to question" {
+		t.Errorf("got %q, %v", answer, err)
+	}
+}
+
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	return listener
+}
