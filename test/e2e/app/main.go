@@ -1,0 +1,110 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Command app is the application that the end-to-end tests and the demo scale. It exposes Prometheus metrics and makes
+// its own load on request, so that nothing outside the pod has to reach into the cluster's network:
+//
+//	GET /work                          one unit of work, counted in http_requests_total
+//	GET /load?rps=200                  from now on send itself this many requests for /work each second
+//	GET /cpu?cores=0.5                 from now on keep this many cores busy
+//	GET /queue?depth=40&queue=orders   set queue_depth
+//	GET /metrics, GET /healthz
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log"
+	"net/http"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+func main() {
+	port := flag.Int("port", 8080, "port to listen on")
+	flag.Parse()
+
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	if err := serve(ctx, *port); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// serve answers on port until ctx ends, then lets the requests under way finish.
+func serve(ctx context.Context, port int) error {
+	server := &http.Server{
+		Addr:              fmt.Sprintf(":%d", port),
+		Handler:           handler(ctx, fmt.Sprintf("http://127.0.0.1:%d/work", port)),
+		ReadHeaderTimeout: 5 * time.Second,
+	}
+	stopped := make(chan error, 1)
+	go func() {
+		<-ctx.Done()
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		stopped <- server.Shutdown(grace)
+	}()
+	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("listen on port %d: %w", port, err)
+	}
+	return <-stopped
+}
+
+// handler routes the requests. work is the URL that load is sent to.
+func handler(ctx context.Context, work string) http.Handler {
+	registry := prometheus.NewRegistry()
+	requests := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "http_requests_total",
+		Help: "Requests for work, by method and status code.",
+	}, []string{"method", "code"})
+	queue := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "queue_depth",
+		Help: "Messages that wait in a queue.",
+	}, []string{"queue"})
+	registry.MustRegister(requests, queue)
+	// A series that starts at zero is there before the first request: rate() needs two samples of it, and a metric that
+	// does not exist yet is not the same as one that is zero.
+	requests.WithLabelValues("get", "200")
+	queue.WithLabelValues("orders")
+
+	load, cpu := newKnob(ctx, sendRequests(work)), newKnob(ctx, burn)
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
+	mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
+	mux.Handle("GET /work", promhttp.InstrumentHandlerCounter(requests, http.HandlerFunc(
+		func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "done") })))
+	mux.HandleFunc("GET /load", number("rps", 5000, load.set))
+	mux.HandleFunc("GET /cpu", number("cores", 16, cpu.set))
+	mux.HandleFunc("GET /queue", func(w http.ResponseWriter, r *http.Request) {
+		name := r.URL.Query().Get("queue")
+		if name == "" {
+			name = "orders"
+		}
+		number("depth", 1e9, queue.WithLabelValues(name).Set)(w, r)
+	})
+	return mux
+}
+
+// number hands the query parameter of that name, 0 to limit, to set.
+func number(name string, limit float64, set func(float64)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		value, err := strconv.ParseFloat(r.URL.Query().Get(name), 64)
+		// Written so that NaN, which compares false with everything, is refused too.
+		if err != nil || !(value >= 0 && value <= limit) {
+			http.Error(w, fmt.Sprintf("%s=%q: give a number from 0 to %g", name, r.URL.Query().Get(name), limit),
+				http.StatusBadRequest)
+			return
+		}
+		set(value)
+		fmt.Fprintf(w, "%s is now %g\n", name, value)
+	}
+}
