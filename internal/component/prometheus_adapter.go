@@ -1,0 +1,170 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package component
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+)
+
+// PrometheusAdapter is the name of the component that serves custom.metrics.k8s.io and external.metrics.k8s.io.
+const PrometheusAdapter = "prometheus-adapter"
+
+const (
+	defaultRelistInterval = time.Minute
+
+	// credentialsPath is where the adapter finds what spec.prometheus.auth names.
+	credentialsPath = "/etc/prometheus"
+
+	// Annotations on the adapter's pods: it reads its rules and credentials once, at start, so a change of either has
+	// to replace the pods.
+	configDigestAnnotation      = "metricspipeline.io/config-digest"
+	credentialsDigestAnnotation = "metricspipeline.io/credentials-digest"
+)
+
+// prometheusAdapterPorts are the egress ports that the asset's NetworkPolicy lists.
+var prometheusAdapterPorts = []int32{53, 443, 6443}
+
+// prometheusAdapter adds prometheus-adapter when there is a rule for it to serve and a Prometheus to ask.
+func prometheusAdapter(spec v1alpha1.MetricsPipelineSpec, caps Capabilities, plan *Plan) {
+	var served []API
+	serve := func(field string, stated, accepted int, apis ...API) {
+		if caps.Foreign[apis[0].Group] {
+			return
+		}
+		if omission, omitted := omission(field, stated, accepted, caps); omitted {
+			for _, api := range apis {
+				plan.Omitted[api.Name()] = omission
+			}
+			return
+		}
+		served = append(served, apis...)
+	}
+	serve("spec.customMetrics.rules", len(spec.CustomMetrics.Rules), caps.Rules.Custom, CustomMetricsBeta1, CustomMetricsBeta2)
+	serve("spec.externalMetrics.rules", len(spec.ExternalMetrics.Rules), caps.Rules.External, ExternalMetricsBeta)
+	if len(served) == 0 {
+		return
+	}
+
+	plan.Components = append(plan.Components, Component{
+		Name:      PrometheusAdapter,
+		Namespace: caps.Namespace,
+		Image:     image(spec.CustomMetrics.ComponentOptions, caps, PrometheusAdapter),
+		Variants:  variants(spec.CustomMetrics.ComponentOptions, caps),
+		Files:     map[string]string{"config.yaml": caps.Rules.Config},
+		Patches: slices.Concat(
+			[]Patch{patchOf("Deployment", PrometheusAdapter, adapterDeployment(spec, caps)...)},
+			monitorPatches(PrometheusAdapter, caps),
+			egressPatches(PrometheusAdapter, prometheusAdapterPorts, append(slices.Clone(caps.APIServerPorts), port(caps.Prometheus.URL))...),
+		),
+		UserPatches: spec.Patches,
+		APIs:        served,
+	})
+}
+
+// omission returns why an API with so many stated and accepted rules is not registered, if it is not.
+func omission(field string, stated, accepted int, caps Capabilities) (Omission, bool) {
+	switch {
+	case stated == 0:
+		return Omission{
+			Reason:  v1alpha1.ReasonNoRules,
+			Message: fmt.Sprintf("%s is empty, so the API is not registered and would serve nothing; add a rule to register it.", field),
+		}, true
+	case accepted == 0:
+		return Omission{
+			Reason:  v1alpha1.ReasonConfigurationInvalid,
+			Message: fmt.Sprintf("None of the %d rules in %s is usable, see status.rejectedRules; correct one to register the API.", stated, field),
+		}, true
+	case caps.Prometheus.URL == "":
+		return Omission{
+			Reason:  v1alpha1.ReasonWaitingForBackend,
+			Message: "There is no Prometheus to ask, see the condition PrometheusReady.",
+		}, true
+	}
+	return Omission{}, false
+}
+
+// adapterDeployment returns the changes to the adapter's Deployment.
+func adapterDeployment(spec v1alpha1.MetricsPipelineSpec, caps Capabilities) []operation {
+	custom := spec.CustomMetrics
+	var d deployment
+	d.options(custom.ComponentOptions)
+	d.arg("--prometheus-url=%s", caps.Prometheus.URL)
+	d.arg("--metrics-relist-interval=%s", custom.RelistInterval.Or(defaultRelistInterval))
+	d.arg("--metrics-max-age=%s", maxAge(custom, caps))
+
+	annotations := map[string]string{configDigestAnnotation: digest(caps.Rules.Config)}
+	if auth := spec.Prometheus.Auth; auth != nil {
+		credentials(&d, *auth)
+		annotations[credentialsDigestAnnotation] = caps.Prometheus.CredentialsDigest
+	}
+	d.annotate(annotations)
+
+	for _, extra := range custom.ExtraArgs {
+		d.arg("%s", extra)
+	}
+	return d.operations
+}
+
+// credentials mounts what the adapter presents to Prometheus and verifies it by.
+func credentials(d *deployment, auth v1alpha1.PrometheusAuth) {
+	if token := auth.BearerTokenSecret; token != nil {
+		d.mount(secretVolume("prometheus-token", token.Name), credentialsPath+"/token")
+		d.arg("--prometheus-token-file=%s/token/%s", credentialsPath, token.Key)
+	}
+	if ca := auth.CASecret; ca != nil {
+		d.mount(secretVolume("prometheus-ca", ca.Name), credentialsPath+"/ca")
+		d.arg("--prometheus-ca-file=%s/ca/%s", credentialsPath, ca.Key)
+	}
+	if ca := auth.CAConfigMap; ca != nil {
+		d.mount(corev1.Volume{Name: "prometheus-ca", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{
+			LocalObjectReference: corev1.LocalObjectReference{Name: ca.Name}}}}, credentialsPath+"/ca")
+		d.arg("--prometheus-ca-file=%s/ca/%s", credentialsPath, ca.Key)
+	}
+	if client := auth.ClientCertSecret; client != nil {
+		d.mount(secretVolume("prometheus-client", client.Name), credentialsPath+"/client")
+		d.arg("--prometheus-client-tls-cert-file=%s/client/%s", credentialsPath, corev1.TLSCertKey)
+		d.arg("--prometheus-client-tls-key-file=%s/client/%s", credentialsPath, corev1.TLSPrivateKeyKey)
+	}
+}
+
+func secretVolume(name, secret string) corev1.Volume {
+	return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: secret}}}
+}
+
+// maxAge returns how long a series counts as existing. The adapter exits when that is less than the relist interval,
+// and a metric vanishes between two scrapes when it is less than the scrape interval.
+func maxAge(custom v1alpha1.CustomMetricsSpec, caps Capabilities) time.Duration {
+	relist := custom.RelistInterval.Or(defaultRelistInterval)
+	return max(relist, custom.MaxAge.Or(max(2*relist, 3*caps.Prometheus.ScrapeInterval)))
+}
+
+// port returns the TCP port of a URL that the schema accepted.
+func port(raw string) int32 {
+	parsed, err := url.Parse(raw)
+	if err != nil {
+		return 443
+	}
+	if number, err := strconv.ParseInt(parsed.Port(), 10, 32); err == nil {
+		return int32(number)
+	}
+	if parsed.Scheme == "http" {
+		return 80
+	}
+	return 443
+}
+
+func digest(content string) string {
+	sum := sha256.Sum256([]byte(content))
+	return hex.EncodeToString(sum[:8])
+}
