@@ -1,0 +1,143 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package prometheus finds the Prometheus that application metrics come from, and asks it whether it answers.
+package prometheus
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	"github.com/prometheus/common/model"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+)
+
+// defaultScrapeInterval is prometheus-operator's when a Prometheus object names none.
+const defaultScrapeInterval = 30 * time.Second
+
+// Target is a Prometheus.
+type Target struct {
+	// URL is the base of its HTTP API.
+	URL string
+	// Origin says where the URL comes from, for messages: spec.prometheus.url, or the Prometheus object.
+	Origin string
+	// Revision changes with every change of the Prometheus object, its availability included; empty where no object
+	// stands behind the URL, so that its end is not seen.
+	Revision string
+	// ScrapeInterval is how often it scrapes by default; 0 where that cannot be known.
+	ScrapeInterval time.Duration
+	// MonitorLabels are demanded by its serviceMonitorSelector; nil where it demands none or that cannot be known.
+	MonitorLabels map[string]string
+}
+
+// NotFoundError means that no Prometheus could be chosen. Reason is one of the reasons of the condition PrometheusReady.
+type NotFoundError struct {
+	Reason  string
+	Message string
+}
+
+func (e *NotFoundError) Error() string { return e.Message }
+
+// Resolve chooses the Prometheus for a spec among the Prometheus objects of a cluster. served is false where the cluster
+// does not know that kind of object. The error is a NotFoundError.
+func Resolve(spec v1alpha1.PrometheusSpec, served bool, objects []monitoringv1.Prometheus) (Target, error) {
+	if spec.URL != "" {
+		return Target{URL: spec.URL, Origin: "spec.prometheus.url"}, nil
+	}
+	if !served {
+		return Target{}, &NotFoundError{v1alpha1.ReasonPrometheusNotFound,
+			"The cluster has no Prometheus objects (the CRD prometheuses.monitoring.coreos.com is not installed); install " +
+				"prometheus-operator, or set spec.prometheus.url to a Prometheus HTTP API."}
+	}
+	if spec.Ref != nil {
+		index := slices.IndexFunc(objects, func(p monitoringv1.Prometheus) bool {
+			return p.Namespace == spec.Ref.Namespace && p.Name == spec.Ref.Name
+		})
+		if index < 0 {
+			return Target{}, &NotFoundError{v1alpha1.ReasonPrometheusNotFound, fmt.Sprintf(
+				"There is no Prometheus object %s/%s, which spec.prometheus.ref names; there is %s.",
+				spec.Ref.Namespace, spec.Ref.Name, list(objects))}
+		}
+		return target(objects[index], objects), nil
+	}
+	switch len(objects) {
+	case 0:
+		return Target{}, &NotFoundError{v1alpha1.ReasonPrometheusNotFound,
+			"The cluster has no Prometheus object; create one, or set spec.prometheus.url to a Prometheus HTTP API."}
+	case 1:
+		return target(objects[0], objects), nil
+	default:
+		return Target{}, &NotFoundError{v1alpha1.ReasonPrometheusAmbiguous, fmt.Sprintf(
+			"The cluster has %d Prometheus objects: %s; name one in spec.prometheus.ref.", len(objects), list(objects))}
+	}
+}
+
+// target describes a Prometheus object. Its governing Service leads to every Prometheus of the namespace that uses the
+// same one, so where there are several, its first pod is addressed by name.
+func target(p monitoringv1.Prometheus, all []monitoringv1.Prometheus) Target {
+	host := service(p) + "." + p.Namespace + ".svc"
+	shared := 0
+	for _, other := range all {
+		if other.Namespace == p.Namespace && service(other) == service(p) {
+			shared++
+		}
+	}
+	if shared > 1 {
+		host = "prometheus-" + p.Name + "-0." + host
+	}
+	scheme := "http"
+	if p.Spec.Web != nil && p.Spec.Web.TLSConfig != nil {
+		scheme = "https"
+	}
+	base := url.URL{Scheme: scheme, Host: host + ":9090"}
+	if prefix := strings.TrimSuffix(p.Spec.RoutePrefix, "/"); prefix != "" {
+		base.Path = prefix
+	}
+	t := Target{
+		URL:            base.String(),
+		Origin:         fmt.Sprintf("Prometheus %s/%s", p.Namespace, p.Name),
+		Revision:       revision(p),
+		ScrapeInterval: defaultScrapeInterval,
+	}
+	if interval, err := model.ParseDuration(string(p.Spec.ScrapeInterval)); err == nil && interval > 0 {
+		t.ScrapeInterval = time.Duration(interval)
+	}
+	if selector := p.Spec.ServiceMonitorSelector; selector != nil {
+		t.MonitorLabels = selector.MatchLabels
+	}
+	return t
+}
+
+// revision changes when the object or the availability of its pods does, and not with anything else in its status.
+func revision(p monitoringv1.Prometheus) string {
+	return fmt.Sprintf("%s/%d/%d", p.UID, p.Generation, p.Status.AvailableReplicas)
+}
+
+// service returns the name of the Service in front of a Prometheus object's pods.
+func service(p monitoringv1.Prometheus) string {
+	if p.Spec.ServiceName != nil && *p.Spec.ServiceName != "" {
+		return *p.Spec.ServiceName
+	}
+	return "prometheus-operated"
+}
+
+// list names up to five Prometheus objects.
+func list(objects []monitoringv1.Prometheus) string {
+	if len(objects) == 0 {
+		return "none"
+	}
+	var names []string
+	for _, p := range objects {
+		names = append(names, p.Namespace+"/"+p.Name)
+	}
+	slices.Sort(names)
+	if len(names) > 5 {
+		names = append(names[:5], fmt.Sprintf("and %d more", len(names)-5))
+	}
+	return strings.Join(names, ", ")
+}
