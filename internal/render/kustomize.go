@@ -1,0 +1,217 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package render
+
+import (
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/resmap"
+	"sigs.k8s.io/kustomize/api/types"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+	"sigs.k8s.io/kustomize/kyaml/resid"
+	"sigs.k8s.io/yaml"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/assets"
+	"github.com/metricspipeline/operator/internal/component"
+)
+
+// kustomizeLock guards kustomize, which keeps its OpenAPI schema in state of the process.
+var kustomizeLock sync.Mutex
+
+// overlay is the folder of the kustomization that is made for a component, beside those of the assets.
+const overlay = "overlay"
+
+// buildOne returns the objects of a component, and the indexes of the user's patches that concern it.
+func buildOne(c component.Component) ([]*unstructured.Unstructured, []int, error) {
+	plain := kustomization(c)
+	objects, err := run(c, plain)
+	if err != nil {
+		return nil, nil, fmt.Errorf("build %s: %w", c.Name, err)
+	}
+	concerned, err := concerning(c.UserPatches, objects)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, index := range concerned {
+		// One at a time, so that an error can name the patch.
+		patch := c.UserPatches[index]
+		plain.Patches = append(plain.Patches, types.Patch{
+			Patch: patch.Patch,
+			Target: &types.Selector{ResId: resid.ResId{
+				Gvk:  resid.Gvk{Group: patch.Target.Group, Kind: patch.Target.Kind},
+				Name: exactly(patch.Target.Name),
+			}},
+		})
+		patched, err := run(c, plain)
+		if err != nil {
+			return nil, nil, fmt.Errorf("spec.patches[%d] does not apply to %s: %w; what runs is kept, correct the patch", index, c.Name, err)
+		}
+		if err := sameObjects(objects, patched); err != nil {
+			return nil, nil, fmt.Errorf("spec.patches[%d]: %w", index, err)
+		}
+		objects = patched
+	}
+	converted, err := convert(objects)
+	return converted, concerned, err
+}
+
+// kustomization returns what is to be built for a component, without the user's patches.
+func kustomization(c component.Component) *types.Kustomization {
+	k := &types.Kustomization{
+		TypeMeta:  types.TypeMeta{APIVersion: types.KustomizationVersion, Kind: types.KustomizationKind},
+		Resources: []string{"../base"},
+		Images:    []types.Image{image(c.Name, c.Image)},
+		Labels: []types.Label{{
+			Pairs: map[string]string{
+				v1alpha1.ManagedLabel:          v1alpha1.SingletonName,
+				v1alpha1.ComponentLabel:        c.Name,
+				"app.kubernetes.io/name":       c.Name,
+				"app.kubernetes.io/part-of":    "metricspipeline",
+				"app.kubernetes.io/managed-by": "metricspipeline-operator",
+			},
+			IncludeTemplates: true,
+		}},
+		// unsetOnly: the auth-reader binding names kube-system and has to stay there, wherever the rest goes.
+		Transformers: []string{fmt.Sprintf(
+			"{apiVersion: builtin, kind: NamespaceTransformer, metadata: {name: namespace, namespace: %q}, "+
+				"unsetOnly: true, setRoleBindingSubjects: allServiceAccounts}", c.Namespace)},
+	}
+	for _, variant := range c.Variants {
+		k.Components = append(k.Components, "../"+variant)
+	}
+	for _, patch := range c.Patches {
+		k.Patches = append(k.Patches, types.Patch{
+			Patch:  patch.Content,
+			Target: &types.Selector{ResId: resid.ResId{Gvk: resid.Gvk{Kind: patch.Kind}, Name: exactly(patch.Name)}},
+		})
+	}
+	if len(c.Files) > 0 {
+		args := types.ConfigMapArgs{GeneratorArgs: types.GeneratorArgs{Name: c.Name, Options: &types.GeneratorOptions{DisableNameSuffixHash: true}}}
+		args.FileSources = slices.Sorted(maps.Keys(c.Files))
+		k.ConfigMapGenerator = []types.ConfigMapArgs{args}
+	}
+	return k
+}
+
+// run builds a kustomization beside the component's assets.
+func run(c component.Component, k *types.Kustomization) (_ resmap.ResMap, err error) {
+	files, err := folder(c)
+	if err != nil {
+		return nil, err
+	}
+	content, err := yaml.Marshal(k)
+	if err != nil {
+		return nil, fmt.Errorf("write the kustomization: %w", err)
+	}
+	if err := files.WriteFile(path.Join(overlay, "kustomization.yaml"), content); err != nil {
+		return nil, err
+	}
+	kustomizeLock.Lock()
+	defer kustomizeLock.Unlock()
+	defer func() {
+		// kustomize panics on some malformed patches.
+		if panicked := recover(); panicked != nil {
+			err = fmt.Errorf("kustomize panicked: %v", panicked)
+		}
+	}()
+	return krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(files, overlay)
+}
+
+// folder copies the component's assets and files into a file system in memory.
+func folder(c component.Component) (filesys.FileSystem, error) {
+	files := filesys.MakeFsInMemory()
+	err := fs.WalkDir(assets.Files, c.Name, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := assets.Files.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		return files.WriteFile(strings.TrimPrefix(name, c.Name+"/"), content)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the assets: %w", err)
+	}
+	for name, content := range c.Files {
+		if err := files.WriteFile(path.Join(overlay, name), []byte(content)); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
+}
+
+// concerning returns the indexes of the patches whose target is among the objects.
+func concerning(patches []v1alpha1.Patch, objects resmap.ResMap) ([]int, error) {
+	var indexes []int
+	for index, patch := range patches {
+		for _, object := range objects.Resources() {
+			gvk := object.GetGvk()
+			if gvk.Kind == patch.Target.Kind &&
+				(patch.Target.Group == "" || gvk.Group == patch.Target.Group) &&
+				(patch.Target.Name == "" || object.GetName() == patch.Target.Name) {
+				indexes = append(indexes, index)
+				break
+			}
+		}
+	}
+	return indexes, nil
+}
+
+// sameObjects returns an error if a patch removed or renamed an object: what is managed is not the patch's to choose.
+func sameObjects(before, after resmap.ResMap) error {
+	left := map[string]bool{}
+	for _, object := range after.Resources() {
+		left[identity(object)] = true
+	}
+	for _, object := range before.Resources() {
+		if id := identity(object); !left[id] {
+			return fmt.Errorf("it removes or renames %s, which a patch cannot do", id)
+		}
+	}
+	return nil
+}
+
+func identity(object interface {
+	GetKind() string
+	GetNamespace() string
+	GetName() string
+}) string {
+	return strings.Trim(object.GetKind()+" "+object.GetNamespace()+"/"+object.GetName(), "/")
+}
+
+func convert(objects resmap.ResMap) ([]*unstructured.Unstructured, error) {
+	var converted []*unstructured.Unstructured
+	for _, object := range objects.Resources() {
+		content, err := object.Map()
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", identity(object), err)
+		}
+		converted = append(converted, &unstructured.Unstructured{Object: content})
+	}
+	return converted, nil
+}
+
+// exactly returns the regular expression that kustomize takes for a name; empty stays any.
+func exactly(name string) string { return regexp.QuoteMeta(name) }
+
+// image returns the replacement of the image called name by a reference with a tag, a digest or both.
+func image(name, reference string) types.Image {
+	repository, digest, _ := strings.Cut(reference, "@")
+	tag := ""
+	if colon := strings.LastIndex(repository, ":"); colon > strings.LastIndex(repository, "/") {
+		repository, tag = repository[:colon], repository[colon+1:]
+	}
+	return types.Image{Name: name, NewName: repository, NewTag: tag, Digest: digest}
+}
