@@ -1,0 +1,131 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package certs issues the serving certificates of the components from a certificate authority of its own, and decides
+// by a list of policies whether what exists is kept.
+package certs
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"time"
+)
+
+// Lifetimes. A certificate is renewed when a third of its life is left, and is valid a little before now, for API
+// servers whose clock is behind.
+const (
+	authorityLifetime = 10 * 365 * 24 * time.Hour
+	servingLifetime   = 365 * 24 * time.Hour
+	clockSkew         = 5 * time.Minute
+)
+
+// Pair is a certificate and its private key in PEM, as a Secret of type kubernetes.io/tls holds them.
+type Pair struct {
+	Cert, Key []byte
+}
+
+// EnsureAuthority returns the authority to use: the current one, or a new one with the reason for it. reason is empty
+// when the current one is kept.
+func EnsureAuthority(current Pair, now time.Time) (pair Pair, reason string, err error) {
+	if reason = violated(authorityPolicies, input{pair: current, now: now}); reason == "" {
+		return current, "", nil
+	}
+	template := &x509.Certificate{
+		Subject:               pkix.Name{CommonName: "metricspipeline-ca"},
+		NotBefore:             now.Add(-clockSkew),
+		NotAfter:              now.Add(authorityLifetime),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		MaxPathLenZero:        true,
+		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+	}
+	pair, err = issue(template, nil)
+	return pair, reason, err
+}
+
+// EnsureServing returns the serving pair to use for the names: the current one, or a new one that the authority signs,
+// with the reason for it. reason is empty when the current one is kept.
+func EnsureServing(current, authority Pair, names []string, now time.Time) (pair Pair, reason string, err error) {
+	if reason = violated(servingPolicies, input{pair: current, authority: authority, names: names, now: now}); reason == "" {
+		return current, "", nil
+	}
+	signer, err := tls.X509KeyPair(authority.Cert, authority.Key)
+	if err != nil {
+		return Pair{}, reason, fmt.Errorf("load the certificate authority: %w", err)
+	}
+	template := &x509.Certificate{
+		Subject:     pkix.Name{CommonName: names[len(names)-1]},
+		DNSNames:    names,
+		NotBefore:   now.Add(-clockSkew),
+		NotAfter:    now.Add(servingLifetime),
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	pair, err = issue(template, &signer)
+	return pair, reason, err
+}
+
+// Expiry returns when a PEM certificate ends; false where it cannot be read.
+func Expiry(cert []byte) (time.Time, bool) {
+	parsed, err := parse(cert)
+	if err != nil {
+		return time.Time{}, false
+	}
+	return parsed.NotAfter, true
+}
+
+// RenewAt returns when a PEM certificate is due for renewal; false where it cannot be read.
+func RenewAt(cert []byte) (time.Time, bool) {
+	parsed, err := parse(cert)
+	if err != nil {
+		return time.Time{}, false
+	}
+	return renewAt(parsed), true
+}
+
+func renewAt(cert *x509.Certificate) time.Time {
+	return cert.NotAfter.Add(-cert.NotAfter.Sub(cert.NotBefore) / 3)
+}
+
+// issue makes a key and a certificate for it, signed by signer or, without one, by the new key itself.
+func issue(template *x509.Certificate, signer *tls.Certificate) (Pair, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return Pair{}, fmt.Errorf("generate a key: %w", err)
+	}
+	template.SerialNumber, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	if err != nil {
+		return Pair{}, fmt.Errorf("generate a serial number: %w", err)
+	}
+	parent, signingKey := template, any(key)
+	if signer != nil {
+		parent, signingKey = signer.Leaf, signer.PrivateKey
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signingKey)
+	if err != nil {
+		return Pair{}, fmt.Errorf("sign the certificate for %s: %w", template.Subject.CommonName, err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return Pair{}, fmt.Errorf("encode the key: %w", err)
+	}
+	return Pair{
+		Cert: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		Key:  pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}),
+	}, nil
+}
+
+func parse(content []byte) (*x509.Certificate, error) {
+	block, _ := pem.Decode(content)
+	if block == nil || block.Type != "CERTIFICATE" {
+		return nil, fmt.Errorf("no PEM certificate in %d bytes", len(content))
+	}
+	return x509.ParseCertificate(block.Bytes)
+}
