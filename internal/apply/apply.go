@@ -1,0 +1,218 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package apply
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+)
+
+// FieldManager is the one field manager of the operator.
+const FieldManager = "metricspipeline-operator"
+
+// Result is what an apply did.
+type Result int
+
+// Results.
+const (
+	// Unchanged means that nothing was sent.
+	Unchanged Result = iota
+	// Created means that the object did not exist.
+	Created
+	// Configured means that what is wanted had changed.
+	Configured
+	// Repaired means that somebody had changed or deleted what the operator wrote.
+	Repaired
+)
+
+// NameTakenError means that an object exists which somebody else made. It is left alone.
+type NameTakenError struct {
+	// Object is its kind, namespace and name.
+	Object string
+	// Manager is the field manager that made it; empty where that is not known.
+	Manager string
+}
+
+func (e *NameTakenError) Error() string {
+	by := "somebody else"
+	if e.Manager != "" {
+		by = fmt.Sprintf("the field manager %q", e.Manager)
+	}
+	return fmt.Sprintf("%s was made by %s and is left alone; delete it, or label it %s=%s to hand it over",
+		e.Object, by, v1alpha1.ManagedLabel, v1alpha1.SingletonName)
+}
+
+// Applier writes objects. Its methods may be called from one goroutine at a time for the same object.
+type Applier struct {
+	// client reads from the watch cache and writes to the API server.
+	client client.Client
+	// live reads from the API server.
+	live client.Reader
+
+	mu      sync.Mutex
+	applied map[string]record
+}
+
+// record is what was last written of an object.
+type record struct {
+	wanted [sha256.Size]byte
+	uid    types.UID
+	// fields are those that the API server said we own after the write. Whoever changes one of them takes it from us,
+	// so as long as our part of managedFields stays the same, so do the fields.
+	fields string
+}
+
+// New returns an applier that reads through the cache of c and, to look before it creates, from live.
+func New(c client.Client, live client.Reader) *Applier {
+	return &Applier{client: c, live: live, applied: map[string]record{}}
+}
+
+// Apply makes sure that the object exists with the wanted fields. It sends nothing when the cache shows that the fields
+// are still those of the last write. The wanted object is not changed.
+func (a *Applier) Apply(ctx context.Context, wanted *unstructured.Unstructured) (Result, error) {
+	id := Identity(wanted)
+	digest, err := digestOf(wanted)
+	if err != nil {
+		return Unchanged, fmt.Errorf("%s: %w", id, err)
+	}
+	current, err := a.cached(ctx, wanted)
+	if err != nil {
+		return Unchanged, err
+	}
+	last, known := a.record(id)
+	if current != nil && known && last.wanted == digest && last.uid == current.GetUID() && last.fields == ownedFields(current) {
+		return Unchanged, nil
+	}
+	if current == nil {
+		if err := a.mayCreate(ctx, wanted); err != nil {
+			return Unchanged, err
+		}
+	}
+
+	sent := wanted.DeepCopy()
+	err = a.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(sent), client.FieldOwner(FieldManager), client.ForceOwnership)
+	if err != nil {
+		return Unchanged, fmt.Errorf("apply %s: %w", id, err)
+	}
+	a.remember(id, record{wanted: digest, uid: sent.GetUID(), fields: ownedFields(sent)})
+	return outcome(current, known, last.wanted == digest, sent), nil
+}
+
+// outcome says what a write did, for the events.
+func outcome(before client.Object, known, same bool, after client.Object) Result {
+	switch {
+	case before != nil && before.GetResourceVersion() == after.GetResourceVersion():
+		return Unchanged
+	case known && same:
+		return Repaired
+	case before == nil:
+		return Created
+	default:
+		return Configured
+	}
+}
+
+// cached returns the object as the watch cache holds it; nil where it does not.
+func (a *Applier) cached(ctx context.Context, wanted *unstructured.Unstructured) (client.Object, error) {
+	kind, managed := kindOf(wanted.GroupVersionKind())
+	if !managed {
+		return nil, fmt.Errorf("%s: the operator does not manage %s", Identity(wanted), wanted.GroupVersionKind())
+	}
+	current := kind.New()
+	err := a.client.Get(ctx, client.ObjectKeyFromObject(wanted), current)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s from the cache: %w", Identity(wanted), err)
+	}
+	if !ours(current) {
+		// Some kinds are cached whether they are ours or not.
+		return nil, nil
+	}
+	return current, nil
+}
+
+// mayCreate looks whether an object that the cache does not hold is really absent. An apply would otherwise quietly
+// merge into what somebody else made, and our owner reference would have it deleted with the pipeline.
+func (a *Applier) mayCreate(ctx context.Context, wanted *unstructured.Unstructured) error {
+	found := &metav1.PartialObjectMetadata{}
+	found.SetGroupVersionKind(wanted.GroupVersionKind())
+	err := a.live.Get(ctx, client.ObjectKeyFromObject(wanted), found)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look for %s: %w", Identity(wanted), err)
+	}
+	if ours(found) || ownedFields(found) != "" {
+		return nil
+	}
+	taken := &NameTakenError{Object: Identity(wanted)}
+	if entries := found.GetManagedFields(); len(entries) > 0 {
+		taken.Manager = entries[0].Manager
+	}
+	return taken
+}
+
+func ours(object client.Object) bool {
+	return object.GetLabels()[v1alpha1.ManagedLabel] == v1alpha1.SingletonName
+}
+
+// ownedFields returns the fields that our server-side apply owns, in the API server's own writing.
+func ownedFields(object client.Object) string {
+	for _, entry := range object.GetManagedFields() {
+		if entry.Manager == FieldManager && entry.Operation == metav1.ManagedFieldsOperationApply && entry.Subresource == "" && entry.FieldsV1 != nil {
+			return entry.FieldsV1.GetRawString()
+		}
+	}
+	return ""
+}
+
+func (a *Applier) record(id string) (record, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	last, known := a.applied[id]
+	return last, known
+}
+
+func (a *Applier) remember(id string, r record) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.applied[id] = r
+}
+
+func (a *Applier) forget(id string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.applied, id)
+}
+
+// Identity returns an object's kind, namespace and name, for messages and as a key.
+func Identity(object client.Object) string {
+	kind := object.GetObjectKind().GroupVersionKind().Kind
+	if namespace := object.GetNamespace(); namespace != "" {
+		return kind + " " + namespace + "/" + object.GetName()
+	}
+	return kind + " " + object.GetName()
+}
+
+func digestOf(object *unstructured.Unstructured) ([sha256.Size]byte, error) {
+	content, err := json.Marshal(object.Object)
+	if err != nil {
+		return [sha256.Size]byte{}, fmt.Errorf("digest: %w", err)
+	}
+	return sha256.Sum256(content), nil
+}

@@ -1,0 +1,88 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package apply writes objects by server-side apply under one field manager, finds from the watch cache whether a write
+// is needed at all, never takes an object that somebody else made, and deletes what is no longer wanted.
+package apply
+
+import (
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+)
+
+// Kind is a kind of object that the operator manages.
+type Kind struct {
+	schema.GroupVersionKind
+
+	// typed and typedList return empty ones where the cache holds this kind whole; nil where it holds only the metadata.
+	typed     func() client.Object
+	typedList func() client.ObjectList
+	// Optional kinds belong to CRDs of others, which may be absent.
+	Optional bool
+}
+
+// ServiceMonitor is the managed kind that may be absent.
+var ServiceMonitor = Kind{GroupVersionKind: monitoringv1.SchemeGroupVersion.WithKind(monitoringv1.ServiceMonitorsKind), Optional: true}
+
+// Kinds are the managed kinds in the order in which unwanted objects are deleted: first what makes the API server send
+// requests, then what answers them, then what that needs.
+var Kinds = []Kind{
+	{GroupVersionKind: apiregv1.SchemeGroupVersion.WithKind("APIService"),
+		typed:     func() client.Object { return &apiregv1.APIService{} },
+		typedList: func() client.ObjectList { return &apiregv1.APIServiceList{} }},
+	ServiceMonitor,
+	{GroupVersionKind: policyv1.SchemeGroupVersion.WithKind("PodDisruptionBudget")},
+	{GroupVersionKind: appsv1.SchemeGroupVersion.WithKind("Deployment"),
+		typed:     func() client.Object { return &appsv1.Deployment{} },
+		typedList: func() client.ObjectList { return &appsv1.DeploymentList{} }},
+	{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Service")},
+	{GroupVersionKind: networkingv1.SchemeGroupVersion.WithKind("NetworkPolicy")},
+	{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("ConfigMap"),
+		typed:     func() client.Object { return &corev1.ConfigMap{} },
+		typedList: func() client.ObjectList { return &corev1.ConfigMapList{} }},
+	{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Secret"),
+		typed:     func() client.Object { return &corev1.Secret{} },
+		typedList: func() client.ObjectList { return &corev1.SecretList{} }},
+	{GroupVersionKind: rbacv1.SchemeGroupVersion.WithKind("RoleBinding")},
+	{GroupVersionKind: rbacv1.SchemeGroupVersion.WithKind("ClusterRoleBinding")},
+	{GroupVersionKind: rbacv1.SchemeGroupVersion.WithKind("ClusterRole")},
+	{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("ServiceAccount")},
+}
+
+// New returns an empty object of the kind in the form that the cache holds.
+func (k Kind) New() client.Object {
+	if k.typed != nil {
+		return k.typed()
+	}
+	object := &metav1.PartialObjectMetadata{}
+	object.SetGroupVersionKind(k.GroupVersionKind)
+	return object
+}
+
+func (k Kind) newList() client.ObjectList {
+	if k.typedList != nil {
+		return k.typedList()
+	}
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(k.GroupVersion().WithKind(k.Kind + "List"))
+	return list
+}
+
+// kindOf returns the managed kind of an object.
+func kindOf(gvk schema.GroupVersionKind) (Kind, bool) {
+	for _, kind := range Kinds {
+		if kind.GroupVersionKind == gvk {
+			return kind, true
+		}
+	}
+	return Kind{}, false
+}

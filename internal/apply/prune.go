@@ -1,0 +1,72 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package apply
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+)
+
+// Prune deletes the objects of the given kinds that carry the operator's label and that keep does not want, and returns
+// the identities of those it deleted. It reads from the cache, and deletes an object only as the one that it saw: by
+// UID, so that what has been recreated meanwhile stays.
+func (a *Applier) Prune(ctx context.Context, kinds []Kind, keep func(client.Object) bool) ([]string, error) {
+	var deleted []string
+	for _, kind := range kinds {
+		objects, err := a.list(ctx, kind)
+		if err != nil {
+			return deleted, err
+		}
+		for _, object := range objects {
+			if keep(object) || object.GetDeletionTimestamp() != nil {
+				continue
+			}
+			err := a.client.Delete(ctx, object,
+				client.Preconditions{UID: ptr.To(object.GetUID())},
+				client.PropagationPolicy(metav1.DeletePropagationBackground))
+			id := Identity(object)
+			a.forget(id)
+			if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+				continue // Gone, or another object by now: its own event brings us back.
+			}
+			if err != nil {
+				return deleted, fmt.Errorf("delete %s, which is no longer wanted: %w", id, err)
+			}
+			deleted = append(deleted, id)
+		}
+	}
+	return deleted, nil
+}
+
+// list returns the cached objects of a kind that carry the operator's label.
+func (a *Applier) list(ctx context.Context, kind Kind) ([]client.Object, error) {
+	list := kind.newList()
+	err := a.client.List(ctx, list, client.MatchingLabels{v1alpha1.ManagedLabel: v1alpha1.SingletonName})
+	if err != nil {
+		return nil, fmt.Errorf("list %s from the cache: %w", kind.Kind, err)
+	}
+	var objects []client.Object
+	items, err := meta.ExtractList(list)
+	if err != nil {
+		return nil, fmt.Errorf("read the list of %s: %w", kind.Kind, err)
+	}
+	for _, item := range items {
+		object, ok := item.(client.Object)
+		if !ok {
+			return nil, fmt.Errorf("read the list of %s: unexpected %T", kind.Kind, item)
+		}
+		// The cache strips the kind from typed objects.
+		object.GetObjectKind().SetGroupVersionKind(kind.GroupVersionKind)
+		objects = append(objects, object)
+	}
+	return objects, nil
+}
