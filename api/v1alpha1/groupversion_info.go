@@ -12,9 +12,11 @@ import (
 // GroupVersion is the group and version of every type in this package.
 var GroupVersion = schema.GroupVersion{Group: "metricspipeline.io", Version: "v1alpha1"}
 
-// AddToScheme registers the types of this package with a scheme.
-var AddToScheme = runtime.NewSchemeBuilder(func(scheme *runtime.Scheme) error {
+var schemeBuilder = runtime.NewSchemeBuilder(func(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion, &MetricsPipeline{}, &MetricsPipelineList{})
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil
-}).AddToScheme
+})
+
+// AddToScheme registers the types of this package with a scheme.
+var AddToScheme = schemeBuilder.AddToScheme

@@ -117,4 +117,3 @@ type PatchTarget struct {
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name,omitempty"`
 }
-

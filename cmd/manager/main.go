@@ -1,0 +1,92 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Command manager runs the MetricsPipeline operator.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/controller"
+)
+
+// version is set at build time.
+var version = "dev"
+
+type flags struct {
+	namespace      string
+	metricsAddress string
+	healthAddress  string
+	leaderElect    bool
+}
+
+func main() {
+	var f flags
+	flag.StringVar(&f.namespace, "namespace", os.Getenv("POD_NAMESPACE"),
+		"Namespace of the operator, in which the components run; by default the environment variable POD_NAMESPACE.")
+	flag.StringVar(&f.metricsAddress, "metrics-bind-address", ":8443", "Address of the metrics endpoint (https, with authentication); 0 turns it off.")
+	flag.StringVar(&f.healthAddress, "health-probe-bind-address", ":8081", "Address of the health probes.")
+	flag.BoolVar(&f.leaderElect, "leader-elect", false, "Take part in leader election, so that one of several replicas is active.")
+	logOptions := zap.Options{}
+	logOptions.BindFlags(flag.CommandLine)
+	flag.Parse()
+
+	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&logOptions)))
+	if err := run(f); err != nil {
+		ctrl.Log.Error(err, "The operator ended")
+		os.Exit(1)
+	}
+}
+
+func run(f flags) error {
+	if f.namespace == "" {
+		return fmt.Errorf("--namespace is empty: set it, or the environment variable POD_NAMESPACE, to the operator's namespace")
+	}
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{
+		clientgoscheme.AddToScheme, apiregv1.AddToScheme, monitoringv1.AddToScheme, v1alpha1.AddToScheme,
+	} {
+		if err := add(scheme); err != nil {
+			return fmt.Errorf("build the scheme: %w", err)
+		}
+	}
+	mgr, err := ctrl.NewManager(ctrl.GetConfigOrDie(), ctrl.Options{
+		Scheme: scheme,
+		Cache:  controller.CacheOptions(f.namespace),
+		Metrics: metricsserver.Options{
+			BindAddress:    f.metricsAddress,
+			SecureServing:  true,
+			FilterProvider: filters.WithAuthenticationAndAuthorization,
+		},
+		HealthProbeBindAddress:        f.healthAddress,
+		LeaderElection:                f.leaderElect,
+		LeaderElectionID:              "metricspipeline-operator",
+		LeaderElectionNamespace:       f.namespace,
+		LeaderElectionReleaseOnCancel: true,
+	})
+	if err != nil {
+		return fmt.Errorf("make the manager: %w", err)
+	}
+	if err := controller.Setup(mgr, controller.Options{Namespace: f.namespace, Version: version, Images: controller.ImagesFrom(os.Getenv)}); err != nil {
+		return err
+	}
+	for name, add := range map[string]func(string, healthz.Checker) error{"healthz": mgr.AddHealthzCheck, "readyz": mgr.AddReadyzCheck} {
+		if err := add(name, healthz.Ping); err != nil {
+			return fmt.Errorf("add the probe %s: %w", name, err)
+		}
+	}
+	return mgr.Start(ctrl.SetupSignalHandler())
+}

@@ -1,0 +1,75 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+)
+
+// CacheOptions returns what the watch cache holds for an operator in a namespace: objects with our label, and of others
+// only what the reconciler reads.
+func CacheOptions(namespace string) cache.Options {
+	ours := labels.SelectorFromSet(labels.Set{v1alpha1.ManagedLabel: v1alpha1.SingletonName})
+	everything := labels.Everything()
+	own := map[string]cache.Config{namespace: {}}
+
+	// The API server's own endpoints, beside those of the components.
+	endpoints := map[string]cache.Config{
+		namespace:               {LabelSelector: ours},
+		metav1.NamespaceDefault: {LabelSelector: labels.SelectorFromSet(labels.Set{discoveryv1.LabelServiceName: "kubernetes"})},
+	}
+	// What the API server publishes for backends, beside the ConfigMaps of the components and of spec.prometheus.auth.
+	configMaps := map[string]cache.Config{
+		authenticationNamespace: {FieldSelector: fields.OneTermEqualSelector("metadata.name", authenticationConfigMap)},
+		namespace:               {},
+	}
+	if namespace == metav1.NamespaceDefault {
+		endpoints[namespace] = cache.Config{LabelSelector: everything}
+	}
+
+	return cache.Options{
+		DefaultLabelSelector: ours,
+		DefaultNamespaces:    own,
+		ByObject: map[client.Object]cache.ByObject{
+			&v1alpha1.MetricsPipeline{}:  {Label: everything},
+			&apiregv1.APIService{}:       {Label: everything},
+			crdMetadata():                {Label: everything, Transform: onlyName},
+			&corev1.Secret{}:             {Label: everything, Namespaces: own},
+			&corev1.ConfigMap{}:          {Label: everything, Namespaces: configMaps},
+			&discoveryv1.EndpointSlice{}: {Label: everything, Namespaces: endpoints},
+			&rbacv1.RoleBinding{}:        {Label: ours, Namespaces: map[string]cache.Config{authenticationNamespace: {}}},
+		},
+	}
+}
+
+func crdMetadata() client.Object {
+	object := &metav1.PartialObjectMetadata{}
+	object.SetGroupVersionKind(crdKind)
+	return object
+}
+
+// onlyName drops everything from an object that is cached for its existence.
+func onlyName(object any) (any, error) {
+	full, ok := object.(*metav1.PartialObjectMetadata)
+	if !ok {
+		return object, nil
+	}
+	return &metav1.PartialObjectMetadata{TypeMeta: full.TypeMeta, ObjectMeta: metav1.ObjectMeta{
+		Name: full.Name, UID: full.UID, ResourceVersion: full.ResourceVersion, DeletionTimestamp: full.DeletionTimestamp}}, nil
+}
+
+func isAPIService(object client.Object) bool {
+	_, ok := object.(*apiregv1.APIService)
+	return ok
+}

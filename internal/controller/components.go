@@ -1,0 +1,154 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/component"
+	"github.com/metricspipeline/operator/internal/health"
+	"github.com/metricspipeline/operator/internal/prometheus"
+	"github.com/metricspipeline/operator/internal/rules"
+)
+
+// components finds out what the cluster offers, and from that what should exist.
+func (r *Reconciler) components(ctx context.Context, s *scope) error {
+	if err := r.readAPIServices(ctx, s); err != nil {
+		return err
+	}
+	served, err := r.optional.ensure(ctx)
+	if err != nil {
+		return err
+	}
+	s.serviceMonitors = served.serviceMonitors
+
+	spec := s.pipeline.Spec
+	stated := len(spec.CustomMetrics.Rules) + len(spec.ExternalMetrics.Rules)
+	s.observed.prometheus.required = stated > 0
+	if err := r.findPrometheus(ctx, s, served.prometheuses); err != nil {
+		return err
+	}
+	checked, err := r.checkRules(spec, served.crds)
+	if err != nil {
+		return err
+	}
+	s.observed.rules = rulesObservation{stated: stated, rejected: checked.Rejected}
+
+	ports, err := r.apiServerPorts(ctx)
+	if err != nil {
+		return err
+	}
+	s.plan = component.For(spec, component.Capabilities{
+		Namespace:       r.Namespace,
+		Images:          r.Images,
+		ServiceMonitors: s.serviceMonitors,
+		MonitorLabels:   s.prometheus.MonitorLabels,
+		APIServerPorts:  ports,
+		Foreign:         foreignGroups(s.apiServices),
+		Prometheus: component.Source{
+			URL:               s.prometheus.URL,
+			ScrapeInterval:    s.prometheus.ScrapeInterval,
+			CredentialsDigest: s.credentials.Digest(),
+		},
+		Rules: checked.Accepted,
+	})
+	r.hold(s, checked.Accepted)
+	return nil
+}
+
+// hold keeps the adapter that runs when the spec asks for one and it is not known how it should look: a mistake in the
+// spec or a Prometheus object that is gone must not take a working metrics API away.
+func (r *Reconciler) hold(s *scope, accepted component.Rules) {
+	unknownSource := s.prometheus.URL == "" || s.observed.prometheus.authMissing != ""
+	unusableRules := accepted.Custom+accepted.External == 0
+	if s.observed.prometheus.required && (unknownSource || unusableRules) {
+		s.held[component.PrometheusAdapter] = true
+	}
+}
+
+// readAPIServices reads the cluster's metrics APIs.
+func (r *Reconciler) readAPIServices(ctx context.Context, s *scope) error {
+	s.apiServices = map[string]*apiregv1.APIService{}
+	for _, api := range component.APIs() {
+		found := &apiregv1.APIService{}
+		err := r.client.Get(ctx, client.ObjectKey{Name: api.Name()}, found)
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("read APIService %s: %w", api.Name(), err)
+		}
+		s.apiServices[api.Name()] = found
+	}
+	return nil
+}
+
+// foreignGroups returns the groups of which somebody else serves a version: one group has one backend.
+func foreignGroups(apiServices map[string]*apiregv1.APIService) map[string]bool {
+	groups := map[string]bool{}
+	for _, apiService := range apiServices {
+		if !health.Ours(apiService) {
+			groups[apiService.Spec.Group] = true
+		}
+	}
+	return groups
+}
+
+// findPrometheus chooses the source of application metrics and reads what it asks for.
+func (r *Reconciler) findPrometheus(ctx context.Context, s *scope, served bool) error {
+	var objects monitoringv1.PrometheusList
+	if served {
+		if err := r.prometheuses.List(ctx, &objects); err != nil {
+			return fmt.Errorf("list Prometheus objects: %w", err)
+		}
+	}
+	target, err := prometheus.Resolve(s.pipeline.Spec.Prometheus, served, objects.Items)
+	if err != nil {
+		if !errors.As(err, &s.observed.prometheus.notFound) {
+			return err
+		}
+		return nil
+	}
+	s.prometheus = target
+	s.observed.prometheus.target = target
+	return r.readCredentials(ctx, s)
+}
+
+// checkedRules is the result of a check, and what it was a check of.
+type checkedRules struct {
+	digest [sha256.Size]byte
+	result rules.Result
+}
+
+// checkRules checks the rules when they, or the kinds that the cluster serves, have changed: a check may ask the API
+// server for its resources.
+func (r *Reconciler) checkRules(spec v1alpha1.MetricsPipelineSpec, crds string) (rules.Result, error) {
+	content, err := json.Marshal([]any{spec.CustomMetrics.Rules, spec.ExternalMetrics.Rules, crds})
+	if err != nil {
+		return rules.Result{}, fmt.Errorf("digest of the rules: %w", err)
+	}
+	digest := sha256.Sum256(content)
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.checked.digest == digest {
+		return r.checked.result, nil
+	}
+	result, err := rules.Check(spec, r.client.RESTMapper())
+	if err != nil {
+		return rules.Result{}, err
+	}
+	r.checked = checkedRules{digest: digest, result: result}
+	return result, nil
+}

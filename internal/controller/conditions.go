@@ -1,0 +1,193 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/health"
+)
+
+// finding is what one condition has to say.
+type finding struct {
+	status  metav1.ConditionStatus
+	reason  string
+	message string
+	// stalled is true when only a person can mend it.
+	stalled bool
+}
+
+func met(reason, message string) finding {
+	return finding{status: metav1.ConditionTrue, reason: reason, message: message}
+}
+
+func unmet(reason, message string) finding {
+	return finding{status: metav1.ConditionFalse, reason: reason, message: message}
+}
+
+func unclear(reason, message string) finding {
+	return finding{status: metav1.ConditionUnknown, reason: reason, message: message}
+}
+
+func stalled(reason, message string) finding {
+	return finding{status: metav1.ConditionFalse, reason: reason, message: message, stalled: true}
+}
+
+// parts are the conditions that Ready is the conjunction of, in the order of cause and effect: the first that is not met
+// is what Ready speaks of.
+var parts = []struct {
+	condition string
+	find      func(observation) finding
+}{
+	{v1alpha1.ConditionAggregationLayerReady, aggregationLayer},
+	{v1alpha1.ConditionRulesAccepted, rulesAccepted},
+	{v1alpha1.ConditionPrometheusReady, prometheusReady},
+	{v1alpha1.ConditionCertificatesReady, certificatesReady},
+	{v1alpha1.ConditionComponentsReady, componentsReady},
+	{v1alpha1.ConditionAPIServicesAvailable, apiServicesAvailable},
+}
+
+// setConditions sets every condition.
+func setConditions(status *v1alpha1.MetricsPipelineStatus, o observation) {
+	set := func(condition string, f finding) {
+		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
+			Type: condition, Status: f.status, Reason: f.reason, Message: f.message, ObservedGeneration: o.generation})
+	}
+	var first, firstStalled *finding
+	for _, part := range parts {
+		f := part.find(o)
+		if failure := o.failure; failure != nil && failure.condition == part.condition {
+			f = finding{metav1.ConditionFalse, failure.reason, failure.Error(), failure.stalled}
+		}
+		set(part.condition, f)
+		if f.status != metav1.ConditionTrue && first == nil {
+			first = &f
+		}
+		if f.stalled && firstStalled == nil {
+			firstStalled = &f
+		}
+	}
+
+	ready := met(v1alpha1.ReasonReady, readyMessage(o))
+	reconciling := unmet(v1alpha1.ReasonSettled, "There is nothing left to do.")
+	stalledCondition := unmet(v1alpha1.ReasonNotStalled, "Nothing waits for a person.")
+	switch {
+	case firstStalled != nil:
+		ready = unmet(firstStalled.reason, firstStalled.message)
+		stalledCondition = met(firstStalled.reason, firstStalled.message)
+	case first != nil:
+		ready = unmet(first.reason, first.message)
+		reconciling = met(v1alpha1.ReasonProgressing, first.message)
+	}
+	set(v1alpha1.ConditionReady, ready)
+	set(v1alpha1.ConditionReconciling, reconciling)
+	set(v1alpha1.ConditionStalled, stalledCondition)
+}
+
+// readyMessage says which metrics APIs work, and what a person should know all the same.
+func readyMessage(o observation) string {
+	var groups []string
+	for _, observed := range o.apis {
+		if observed.apiService != nil && (len(groups) == 0 || groups[len(groups)-1] != observed.api.Group) {
+			groups = append(groups, observed.api.Group)
+		}
+	}
+	message := "No metrics API is wanted."
+	if len(groups) > 0 {
+		message = "Available: " + strings.Join(groups, ", ") + "."
+	}
+	if o.insecureKubelets {
+		message += " resourceMetrics.kubelet.tls is Insecure: nothing verifies that the numbers come from the kubelets."
+	}
+	return message
+}
+
+func aggregationLayer(o observation) finding {
+	if !o.requestHeaderCA {
+		return stalled(v1alpha1.ReasonRequestHeaderCAMissing, fmt.Sprintf(
+			"ConfigMap %s/%s has no %s, so no metrics API can authenticate the API server's requests; start kube-apiserver with "+
+				"--requestheader-client-ca-file, --proxy-client-cert-file and --proxy-client-key-file.",
+			authenticationNamespace, authenticationConfigMap, requestHeaderCAKey))
+	}
+	return met(v1alpha1.ReasonRequestHeaderCAFound, "The API server publishes its request header CA.")
+}
+
+func rulesAccepted(o observation) finding {
+	rejected := o.rules.rejected
+	switch {
+	case len(rejected) > 0:
+		return stalled(v1alpha1.ReasonRulesRejected, fmt.Sprintf("%d of %d rules left out, see status.rejectedRules; the first: %s: %s",
+			len(rejected), o.rules.stated, rejected[0].Field, rejected[0].Reason))
+	case o.rules.stated == 0:
+		return met(v1alpha1.ReasonAllAccepted, "There is no rule.")
+	default:
+		return met(v1alpha1.ReasonAllAccepted, fmt.Sprintf("All %d rules are in use.", o.rules.stated))
+	}
+}
+
+func prometheusReady(o observation) finding {
+	p := o.prometheus
+	switch {
+	case !p.required:
+		return met(v1alpha1.ReasonNotRequired, "No rule asks Prometheus.")
+	case p.notFound != nil:
+		return stalled(p.notFound.Reason, p.notFound.Message)
+	case p.authMissing != "":
+		return stalled(v1alpha1.ReasonAuthMissing, p.authMissing+".")
+	case p.answer.Err != nil:
+		return unmet(v1alpha1.ReasonUnreachable, fmt.Sprintf("%s does not answer: %v.", p.target.Origin, p.answer.Err))
+	case !p.answer.Known:
+		return unclear(v1alpha1.ReasonProbing, fmt.Sprintf("%s is being asked at %s.", p.target.Origin, p.target.URL))
+	case p.maxAge > 0 && p.maxAge < p.target.ScrapeInterval:
+		return stalled(v1alpha1.ReasonMaxAgeTooShort, fmt.Sprintf(
+			"customMetrics.maxAge is %s and %s scrapes every %s, so metrics vanish between two scrapes; raise maxAge, or leave it unset.",
+			p.maxAge, p.target.Origin, p.target.ScrapeInterval))
+	default:
+		return met(v1alpha1.ReasonReachable, fmt.Sprintf("%s answers at %s.", p.target.Origin, p.target.URL))
+	}
+}
+
+func certificatesReady(o observation) finding {
+	if !o.certificatesIssued {
+		return unclear(v1alpha1.ReasonProgressing, "The certificates have not been looked at, because an earlier step failed.")
+	}
+	return met(v1alpha1.ReasonIssued, "Every component has a current serving certificate.")
+}
+
+func componentsReady(o observation) finding {
+	var lacking []string
+	failed := false
+	for _, c := range o.components {
+		state, message := health.Workload(c.deployment, c.pods)
+		if state != health.Current {
+			lacking = append(lacking, c.name+": "+message)
+			failed = failed || state == health.Failed
+		}
+	}
+	switch {
+	case len(lacking) == 0:
+		return met(v1alpha1.ReasonAllAvailable, "Every component runs with all its pods.")
+	case failed:
+		return stalled(v1alpha1.ReasonUnavailable, strings.Join(lacking, " "))
+	default:
+		return unmet(v1alpha1.ReasonUnavailable, strings.Join(lacking, " "))
+	}
+}
+
+func apiServicesAvailable(o observation) finding {
+	for _, observed := range o.apis {
+		status := apiStatus(observed, o)
+		unwanted := observed.apiService == nil && status.Reason == v1alpha1.ReasonNoRules
+		if unwanted || status.Available == metav1.ConditionTrue {
+			continue
+		}
+		return unmet(status.Reason, fmt.Sprintf("%s: %s", status.Name, status.Message))
+	}
+	return met(v1alpha1.ReasonAllAvailable, "Every wanted metrics API answers.")
+}

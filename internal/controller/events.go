@@ -1,0 +1,102 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+)
+
+// longestNote is the most that the API server takes of an event's note, in bytes.
+const longestNote = 1024
+
+// notice is one thing that happened, in the past tense.
+type notice struct {
+	kind, reason, action, note string
+}
+
+// announce sends the events of a reconcile.
+func (r *Reconciler) announce(pipeline *v1alpha1.MetricsPipeline, o observation, before, after v1alpha1.MetricsPipelineStatus) {
+	events := append(changed(o), transitions(before, after)...)
+	for _, e := range events {
+		r.events.Eventf(pipeline, nil, e.kind, e.reason, e.action, "%s", e.note[:min(len(e.note), longestNote)])
+	}
+}
+
+// changed returns the events about what the reconcile wrote.
+func changed(o observation) []notice {
+	var events []notice
+	for _, c := range o.issuedCertificates {
+		events = append(events, notice{corev1.EventTypeNormal, "CertificateIssued", "Issue",
+			fmt.Sprintf("Issued the certificate in Secret %s: %s.", c.what, c.why)})
+	}
+	if len(o.created) > 0 {
+		events = append(events, notice{corev1.EventTypeNormal, "ObjectsCreated", "Apply", "Created " + strings.Join(o.created, ", ") + "."})
+	}
+	if len(o.repaired) > 0 {
+		events = append(events, notice{corev1.EventTypeWarning, "DriftRepaired", "Apply",
+			"Repaired what somebody else had changed or deleted: " + strings.Join(o.repaired, ", ") + "."})
+	}
+	if len(o.pruned) > 0 {
+		events = append(events, notice{corev1.EventTypeNormal, "ObjectsPruned", "Prune",
+			"Deleted what is no longer wanted: " + strings.Join(o.pruned, ", ") + "."})
+	}
+	return events
+}
+
+// transitions returns the events about conditions and metrics APIs that changed.
+func transitions(before, after v1alpha1.MetricsPipelineStatus) []notice {
+	var events []notice
+	for _, condition := range after.Conditions {
+		if derived(condition.Type) {
+			continue
+		}
+		old := meta.FindStatusCondition(before.Conditions, condition.Type)
+		if old != nil && old.Status == condition.Status && old.Reason == condition.Reason {
+			continue
+		}
+		if old == nil && condition.Status == metav1.ConditionTrue {
+			continue // Nothing to tell of what was in order from the start.
+		}
+		events = append(events, notice{kindOf(condition.Status), condition.Reason, "Report",
+			fmt.Sprintf("%s turned %s: %s", condition.Type, condition.Status, condition.Message)})
+	}
+	old := map[string]v1alpha1.APIServiceStatus{}
+	for _, api := range before.APIServices {
+		old[api.Name] = api
+	}
+	for _, api := range after.APIServices {
+		if was, known := old[api.Name]; !known || was.Available == api.Available || api.Available == metav1.ConditionUnknown {
+			continue
+		}
+		events = append(events, notice{kindOf(api.Available), api.Reason, "Report",
+			fmt.Sprintf("APIService %s turned %s: %s", api.Name, availability(api.Available), api.Message)})
+	}
+	return events
+}
+
+// derived conditions say again what another one said.
+func derived(condition string) bool {
+	return condition == v1alpha1.ConditionReconciling || condition == v1alpha1.ConditionStalled
+}
+
+func kindOf(status metav1.ConditionStatus) string {
+	if status == metav1.ConditionFalse {
+		return corev1.EventTypeWarning
+	}
+	return corev1.EventTypeNormal
+}
+
+func availability(status metav1.ConditionStatus) string {
+	if status == metav1.ConditionTrue {
+		return "available"
+	}
+	return "unavailable"
+}

@@ -1,0 +1,126 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/component"
+	"github.com/metricspipeline/operator/internal/probe"
+	"github.com/metricspipeline/operator/internal/prometheus"
+)
+
+// The ConfigMap in which the API server publishes how backends authenticate its requests.
+const (
+	authenticationNamespace = "kube-system"
+	authenticationConfigMap = "extension-apiserver-authentication"
+	requestHeaderCAKey      = "requestheader-client-ca-file"
+)
+
+// prometheusPeriod is how often a Prometheus is asked that no object of the cluster stands for: its end brings no event.
+const prometheusPeriod = time.Minute
+
+// prometheusQuestion asks whether Prometheus answers, if anything needs it to.
+func (r *Reconciler) prometheusQuestion(s *scope) (probe.Question, bool) {
+	target := s.prometheus
+	if !s.observed.prometheus.required || target.URL == "" || s.observed.prometheus.authMissing != "" {
+		return probe.Question{}, false
+	}
+	credentials := s.credentials
+	question := probe.Question{
+		Key: fmt.Sprintf("prometheus %s %s %s", target.URL, target.Revision, credentials.Digest()),
+		Ask: func(ctx context.Context) error { return prometheus.Ask(ctx, target.URL, credentials) },
+	}
+	if target.Revision == "" {
+		question.Period = prometheusPeriod
+	}
+	return question, true
+}
+
+// observe reads, from the cache, how everything stands. It runs after the phases, also when one of them failed.
+func (r *Reconciler) observe(ctx context.Context, s *scope) error {
+	o := &s.observed
+	o.generation, o.version = s.pipeline.Generation, r.Version
+	o.insecureKubelets = s.pipeline.Spec.ResourceMetrics.Kubelet.TLS == v1alpha1.KubeletTLSInsecure
+	o.prometheus.maxAge = s.pipeline.Spec.CustomMetrics.MaxAge.Or(0)
+
+	authentication := &corev1.ConfigMap{}
+	err := r.client.Get(ctx, client.ObjectKey{Namespace: authenticationNamespace, Name: authenticationConfigMap}, authentication)
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("read ConfigMap %s/%s: %w", authenticationNamespace, authenticationConfigMap, err)
+	}
+	o.requestHeaderCA = authentication.Data[requestHeaderCAKey] != ""
+
+	if err := r.observeComponents(ctx, s); err != nil {
+		return err
+	}
+	if err := r.readAPIServices(ctx, s); err != nil {
+		return err
+	}
+	for _, api := range component.APIs() {
+		observed := apiObservation{api: api, apiService: s.apiServices[api.Name()]}
+		if backend, ok := s.plan.Backend(api); ok {
+			observed.backend = backend.Name
+		}
+		if omission, ok := s.plan.Omitted[api.Name()]; ok {
+			observed.omission = &omission
+		}
+		o.apis = append(o.apis, observed)
+	}
+	return nil
+}
+
+// observeComponents reads the components of the plan, and those that are kept as they are.
+func (r *Reconciler) observeComponents(ctx context.Context, s *scope) error {
+	names := []string{}
+	for _, c := range s.plan.Components {
+		names = append(names, c.Name)
+	}
+	for name := range s.held {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	for _, name := range names {
+		observed, err := r.observeComponent(ctx, name)
+		if err != nil {
+			return err
+		}
+		if observed.deployment != nil || !s.held[name] {
+			s.observed.components = append(s.observed.components, observed)
+		}
+	}
+	return nil
+}
+
+func (r *Reconciler) observeComponent(ctx context.Context, name string) (componentObservation, error) {
+	observed := componentObservation{name: name}
+	deployment := &appsv1.Deployment{}
+	err := r.client.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: name}, deployment)
+	switch {
+	case apierrors.IsNotFound(err):
+		return observed, nil
+	case err != nil:
+		return observed, fmt.Errorf("read Deployment %s/%s: %w", r.Namespace, name, err)
+	}
+	observed.deployment = deployment
+
+	var pods corev1.PodList
+	err = r.client.List(ctx, &pods, client.InNamespace(r.Namespace), client.MatchingLabels{
+		v1alpha1.ManagedLabel: v1alpha1.SingletonName, v1alpha1.ComponentLabel: name})
+	if err != nil {
+		return observed, fmt.Errorf("list the pods of %s: %w", name, err)
+	}
+	observed.pods = pods.Items
+	return observed, nil
+}

@@ -1,0 +1,45 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+// The operator's permissions, from which config/rbac/role.yaml is generated. There is neither escalate nor bind, so it can
+// grant only what it holds.
+
+// What it reads and reports.
+// +kubebuilder:rbac:groups=metricspipeline.io,resources=metricspipelines,verbs=get;list;watch
+// +kubebuilder:rbac:groups=metricspipeline.io,resources=metricspipelines/status,verbs=get;patch
+// +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,verbs=list;watch
+// +kubebuilder:rbac:groups=monitoring.coreos.com,resources=prometheuses,verbs=list;watch
+// +kubebuilder:rbac:groups=discovery.k8s.io,namespace=default,resources=endpointslices,verbs=list;watch
+// +kubebuilder:rbac:groups=events.k8s.io,namespace=default,resources=events,verbs=create;patch
+
+// What it manages in the whole cluster.
+// +kubebuilder:rbac:groups=apiregistration.k8s.io,resources=apiservices,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=clusterroles;clusterrolebindings,verbs=get;list;watch;create;patch;delete
+
+// What it manages in its own namespace.
+// +kubebuilder:rbac:groups="",namespace=metricspipeline-system,resources=secrets;configmaps;services;serviceaccounts,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=apps,namespace=metricspipeline-system,resources=deployments,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=policy,namespace=metricspipeline-system,resources=poddisruptionbudgets,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=networking.k8s.io,namespace=metricspipeline-system,resources=networkpolicies,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=monitoring.coreos.com,namespace=metricspipeline-system,resources=servicemonitors,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups="",namespace=metricspipeline-system,resources=pods,verbs=list;watch
+// +kubebuilder:rbac:groups=discovery.k8s.io,namespace=metricspipeline-system,resources=endpointslices,verbs=list;watch
+
+// What it manages in kube-system: the bindings that let backends read how to authenticate the API server, and that
+// ConfigMap, which the bindings grant.
+// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,namespace=kube-system,resources=rolebindings,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups="",namespace=kube-system,resources=configmaps,resourceNames=extension-apiserver-authentication,verbs=get;list;watch
+
+// What it grants to metrics-server and prometheus-adapter; its own metrics endpoint uses the last two as well, to ask who
+// calls and whether they may.
+// +kubebuilder:rbac:groups="",resources=nodes/metrics,verbs=get
+// +kubebuilder:rbac:groups="",resources=nodes;namespaces;pods;services,verbs=get;list;watch
+// +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
+// +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
+
+// What it grants to viewers and to the HorizontalPodAutoscaler controller. The resources of the last two groups are the
+// metrics themselves, which nobody can list beforehand.
+// +kubebuilder:rbac:groups=metrics.k8s.io,resources=pods;nodes,verbs=get;list;watch
+// +kubebuilder:rbac:groups=custom.metrics.k8s.io;external.metrics.k8s.io,resources=*,verbs=get;list;watch

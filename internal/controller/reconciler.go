@@ -1,0 +1,114 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package controller reconciles the MetricsPipeline: it puts the phases in order, watches what they depend on, and
+// reports. What exists, how it is written and whether it is healthy is decided in the packages beside it.
+package controller
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/apply"
+	"github.com/metricspipeline/operator/internal/probe"
+	"github.com/metricspipeline/operator/internal/render"
+)
+
+// Reconciler makes a cluster's metrics stack what the MetricsPipeline says.
+type Reconciler struct {
+	Options
+
+	// client reads from the watch cache and writes to the API server.
+	client client.Client
+	// live reads from the API server, for the few decisions that a stale cache would get wrong.
+	live    client.Reader
+	applier *apply.Applier
+	render  render.Renderer
+	prober  *probe.Prober
+	events  events.EventRecorder
+	clock   clock.PassiveClock
+	// prometheuses reads the cluster's Prometheus objects.
+	prometheuses client.Reader
+	// optional starts and stops the watches on kinds of others.
+	optional *optionalWatches
+
+	mu sync.Mutex
+	// checked are the rules as last checked.
+	checked checkedRules
+}
+
+// phase is one step of a reconcile. It never waits: what takes time brings its own event, or a later look is asked for
+// in the scope.
+type phase struct {
+	name string
+	run  func(context.Context, *scope) error
+}
+
+// phases in the order of DESIGN: what should exist, its certificates, its objects, the backends, then the APIServices,
+// which come last, and what is no longer wanted, of which APIServices go first.
+func (r *Reconciler) phases() []phase {
+	return []phase{
+		{"components", r.components},
+		{"certificates", r.certificates},
+		{"render", r.renderObjects},
+		{"apply", r.applyBackends},
+		{"apiservices", r.applyAPIServices},
+		{"prune", r.prune},
+	}
+}
+
+// Reconcile runs the phases until the first error, and reports in any case.
+func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (result ctrl.Result, err error) {
+	pipeline := &v1alpha1.MetricsPipeline{}
+	if err := r.client.Get(ctx, request.NamespacedName, pipeline); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.prober.Stop()
+		}
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if !pipeline.DeletionTimestamp.IsZero() {
+		// Garbage collection is at work, in the order of the owner references; whatever we wrote now would hold it up.
+		return ctrl.Result{}, nil
+	}
+
+	s := newScope(pipeline)
+	defer func() {
+		if reportErr := r.report(ctx, s); reportErr != nil {
+			err = errors.Join(err, reportErr)
+		}
+	}()
+	for _, p := range r.phases() {
+		if err := p.run(ctx, s); err != nil {
+			return r.failed(ctx, s, p, err)
+		}
+	}
+	return ctrl.Result{RequeueAfter: s.requeueAfter}, nil
+}
+
+// failed records why the phases ended and decides when to try again: what the user has to mend is terminal, a conflict
+// is retried without a word, the rest is returned.
+func (r *Reconciler) failed(ctx context.Context, s *scope, p phase, err error) (ctrl.Result, error) {
+	s.observed.failure = asPhaseError(err)
+	log := ctrl.LoggerFrom(ctx).WithValues("phase", p.name)
+	switch {
+	case apierrors.IsConflict(err):
+		log.V(1).Info("Conflict, trying again", "error", err.Error())
+		return ctrl.Result{RequeueAfter: conflictRetry}, nil
+	case s.observed.failure.stalled:
+		log.Info("Stalled until a person mends it", "error", err.Error())
+		return ctrl.Result{RequeueAfter: stalledRetry}, nil
+	default:
+		return ctrl.Result{}, err
+	}
+}
+
+var _ reconcile.Reconciler = (*Reconciler)(nil)

@@ -1,0 +1,63 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/certs"
+	"github.com/metricspipeline/operator/internal/component"
+	"github.com/metricspipeline/operator/internal/prometheus"
+	"github.com/metricspipeline/operator/internal/render"
+)
+
+// scope is what one reconcile knows; each phase adds its part.
+type scope struct {
+	// pipeline as the cache holds it. Never changed; the report patches a copy.
+	pipeline *v1alpha1.MetricsPipeline
+
+	// apiServices are the cluster's metrics APIs by name, ours or not. Set by components.
+	apiServices map[string]*apiregv1.APIService
+	// serviceMonitors is true when the CRD is served. Set by components.
+	serviceMonitors bool
+	// prometheus is where application metrics come from, and credentials what it asks for. Set by components.
+	prometheus  prometheus.Target
+	credentials prometheus.Credentials
+	// plan is what should exist. Set by components.
+	plan component.Plan
+	// held are the components that are kept as they are, because what would replace them is not known. Set by components.
+	held map[string]bool
+
+	// authority signs the serving certificates; its certificate is the caBundle. Set by certificates.
+	authority certs.Pair
+	// secrets hold the authority and the serving pairs. Set by certificates.
+	secrets []*unstructured.Unstructured
+
+	// rendered are the objects of the plan. Set by render.
+	rendered []render.Rendered
+
+	// wanted are the identities of everything that should exist. Set by apply and apiservices.
+	wanted map[string]bool
+
+	// requeueAfter is when to look again without an event; 0 is never. Use lookAgain.
+	requeueAfter time.Duration
+
+	// observed is what the status is computed from.
+	observed observation
+}
+
+func newScope(pipeline *v1alpha1.MetricsPipeline) *scope {
+	return &scope{pipeline: pipeline, held: map[string]bool{}, wanted: map[string]bool{}}
+}
+
+// lookAgain asks for a reconcile after a while; the shortest while wins.
+func (s *scope) lookAgain(after time.Duration) {
+	if s.requeueAfter == 0 || after < s.requeueAfter {
+		s.requeueAfter = after
+	}
+}
