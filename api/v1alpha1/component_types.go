@@ -109,7 +109,7 @@ type ResourceMetricsSpec struct {
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:items:MaxLength=1024
 	// +kubebuilder:validation:items:Pattern=`^--[a-z0-9][-a-z0-9]*(=.*)?$`
-	// +kubebuilder:validation:XValidation:rule="self.all(a, !(a.split('=')[0] in ['--secure-port', '--bind-address', '--cert-dir', '--tls-cert-file', '--tls-private-key-file', '--metric-resolution', '--kubelet-preferred-address-types', '--kubelet-use-node-status-port', '--kubelet-request-timeout', '--kubelet-insecure-tls', '--authorization-always-allow-paths', '--tls-min-version', '--tls-cipher-suites', '--kubeconfig']))",message="extraArgs must not hold a flag that the operator sets (--secure-port, --bind-address, --cert-dir, --tls-*, --metric-resolution, --kubelet-*, --authorization-always-allow-paths, --kubeconfig): use the field for it"
+	// +kubebuilder:validation:XValidation:rule="self.all(a, !(a.split('=')[0] in ['--secure-port', '--bind-address', '--cert-dir', '--tls-cert-file', '--tls-private-key-file', '--metric-resolution', '--kubelet-preferred-address-types', '--kubelet-use-node-status-port', '--kubelet-request-timeout', '--kubelet-insecure-tls', '--kubelet-port', '--deprecated-kubelet-completely-insecure', '--authorization-always-allow-paths', '--tls-min-version', '--tls-cipher-suites', '--kubeconfig']))",message="extraArgs must not hold a flag that the operator sets (--secure-port, --bind-address, --cert-dir, --tls-*, --metric-resolution, --kubelet-port, --kubelet-use-node-status-port, --kubelet-preferred-address-types, --kubelet-request-timeout, --kubelet-insecure-tls, --deprecated-kubelet-completely-insecure, --authorization-always-allow-paths, --kubeconfig): use the field for it"
 	ExtraArgs []string `json:"extraArgs,omitempty"`
 }
 

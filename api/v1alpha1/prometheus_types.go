@@ -13,7 +13,7 @@ type PrometheusSpec struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHost() != ''",message="url must be an absolute http or https URL such as http://prometheus.monitoring.svc:9090"
+	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHostname() != ''",message="url must be an absolute http or https URL such as http://prometheus.monitoring.svc:9090"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('[@?#]')",message="url must not hold credentials, a query or a fragment; give credentials in auth"
 	URL string `json:"url,omitempty"`
 
