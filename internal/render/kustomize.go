@@ -194,11 +194,16 @@ func identity(object interface {
 func convert(objects resmap.ResMap) ([]*unstructured.Unstructured, error) {
 	var converted []*unstructured.Unstructured
 	for _, object := range objects.Resources() {
-		content, err := object.Map()
+		// By way of JSON: kustomize's maps hold numbers as int, which no Unstructured may.
+		content, err := object.MarshalJSON()
 		if err != nil {
+			return nil, fmt.Errorf("write %s: %w", identity(object), err)
+		}
+		u := &unstructured.Unstructured{}
+		if err := u.UnmarshalJSON(content); err != nil {
 			return nil, fmt.Errorf("read %s: %w", identity(object), err)
 		}
-		converted = append(converted, &unstructured.Unstructured{Object: content})
+		converted = append(converted, u)
 	}
 	return converted, nil
 }
