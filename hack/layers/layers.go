@@ -15,8 +15,8 @@ var leaf = []string{"api/v1alpha1", "internal/assets", "internal/component"}
 var Allowed = map[string][]string{
 	"api/v1alpha1":        {},
 	"internal/assets":     {"api/v1alpha1"},
-	"internal/rules":      {"api/v1alpha1"},
 	"internal/component":  {"api/v1alpha1", "internal/assets"},
+	"internal/rules":      leaf,
 	"internal/render":     leaf,
 	"internal/apply":      leaf,
 	"internal/health":     leaf,

@@ -79,7 +79,7 @@ func build(components []component.Component) ([]Rendered, error) {
 	return rendered, errors.Join(problems...)
 }
 
-// unmatched says which objects of the kind there are, so that a misspelt target is found at once.
+// unmatched says which objects of the kind there are, so that a misspelled target is found at once.
 func unmatched(index int, target v1alpha1.PatchTarget, rendered []Rendered) error {
 	var names []string
 	for _, r := range rendered {
