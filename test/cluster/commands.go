@@ -4,9 +4,10 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/metricspipeline/operator/test/cluster/internal/cluster"
 	"github.com/metricspipeline/operator/test/cluster/internal/components"
-	"github.com/spf13/cobra"
 )
 
 // program is what the commands share; its fields are the global flags.
@@ -79,7 +80,7 @@ func (p *program) down() *cobra.Command {
 		Use:   "down",
 		Short: "Stop the cluster and remove everything but its logs, after any failure (root)",
 		Args:  cobra.NoArgs,
-		RunE: func(command *cobra.Command, _ []string) error {
+		RunE: func(*cobra.Command, []string) error {
 			c, err := p.cluster()
 			if err != nil {
 				return err

@@ -122,6 +122,9 @@ func (s *starter) controllerManagerArgs() []string {
 		"--cluster-cidr="+podCIDR,
 		"--allocate-node-cidrs=false",
 		"--flex-volume-plugin-dir="+s.path("kubelet", "volume-plugins"),
+		// It asks for a token per controller when it starts; the default of 20 requests a second makes that take seconds.
+		"--kube-api-qps=500",
+		"--kube-api-burst=1000",
 
 		// A horizontal autoscaler that a test can watch: by default it waits five minutes before it scales down.
 		"--horizontal-pod-autoscaler-sync-period=5s",

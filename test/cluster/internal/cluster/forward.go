@@ -17,7 +17,10 @@ func Forward(address string) error {
 	if err != nil {
 		return fmt.Errorf("forward is started by up, with a listener as file descriptor 3: %w", err)
 	}
-	file.Close()
+	// The listener has a copy of its own.
+	if err := file.Close(); err != nil {
+		return err
+	}
 	for {
 		client, err := listener.Accept()
 		if err != nil {

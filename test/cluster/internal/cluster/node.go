@@ -9,10 +9,11 @@ import (
 	"strings"
 	"text/template"
 
+	"sigs.k8s.io/yaml"
+
 	"github.com/metricspipeline/operator/test/cluster/internal/components"
 	"github.com/metricspipeline/operator/test/cluster/internal/images"
 	"github.com/metricspipeline/operator/test/cluster/internal/machine"
-	"sigs.k8s.io/yaml"
 )
 
 //go:embed containerd.toml

@@ -122,7 +122,9 @@ func (s *starter) kubectl(ctx context.Context, input string, args ...string) (st
 
 func (c *Cluster) kubectl(ctx context.Context, s *state, input string, args ...string) (string, error) {
 	var stdout, stderr strings.Builder
-	cmd := exec.CommandContext(ctx, s.Kubectl, append([]string{"--kubeconfig", c.nodeKubeconfig("admin")}, args...)...)
+	// The next cluster has another port, so what kubectl remembers of this one is of no use in the user's home.
+	global := []string{"--kubeconfig", c.nodeKubeconfig("admin"), "--cache-dir", c.path("run", "kubectl")}
+	cmd := exec.CommandContext(ctx, s.Kubectl, append(global, args...)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		return "", fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))

@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"sync"
 
 	"github.com/metricspipeline/operator/test/cluster/internal/machine"
-	"golang.org/x/sys/unix"
 )
 
 // state is what the cluster remembers between commands. It is written before and after each step of a start, so that a
@@ -93,20 +91,5 @@ func (c *Cluster) lock() (func(), error) {
 	if err := os.MkdirAll(c.stateDir, 0o755); err != nil {
 		return nil, err
 	}
-	path := filepath.Join(c.stateDir, "lock")
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	fd := int(file.Fd())
-	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
-		c.log("waiting for another up or down of this cluster")
-		err = unix.Flock(fd, unix.LOCK_EX)
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("locking %s: %w", path, err), file.Close())
-		}
-	} else if err != nil {
-		return nil, errors.Join(fmt.Errorf("locking %s: %w", path, err), file.Close())
-	}
-	return func() { file.Close() }, nil
+	return machine.LockFile(c.path("lock"), func() { c.log("waiting for another up or down of this cluster") })
 }

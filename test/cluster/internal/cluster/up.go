@@ -9,9 +9,10 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/metricspipeline/operator/test/cluster/internal/components"
 	"github.com/metricspipeline/operator/test/cluster/internal/machine"
-	"golang.org/x/sync/errgroup"
 )
 
 // Up builds what is missing and starts the cluster, unless a healthy one is up. When it fails it takes down what it

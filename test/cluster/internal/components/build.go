@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/metricspipeline/operator/test/cluster/internal/machine"
 )
 
 // progressPeriod is how often a running build says that it still runs.
@@ -138,7 +138,7 @@ func (b *Builder) build(ctx context.Context, component Component, wanted []Binar
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
-	unlock, err := lock(dir + ".lock")
+	unlock, err := machine.LockFile(dir+".lock", func() { b.Log("waiting for another build of %s", component.Name) })
 	if err != nil {
 		return "", err
 	}
@@ -236,16 +236,4 @@ func builtName(pkg string) string {
 		return elements[len(elements)-2]
 	}
 	return last
-}
-
-// lock waits for an exclusive lock on the file and returns what releases it.
-func lock(path string) (func(), error) {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX); err != nil {
-		return nil, errors.Join(fmt.Errorf("locking %s: %w", path, err), file.Close())
-	}
-	return func() { file.Close() }, nil
 }

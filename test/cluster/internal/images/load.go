@@ -26,7 +26,7 @@ func (s Store) LoadImage(ctx context.Context, image Image) error {
 	}()
 	_, err := s.load(ctx, reader)
 	// Ends the packing when containerd did not take it all; then the import's failure is the reason, else the packing's.
-	reader.Close()
+	_ = reader.Close()
 	if packed := <-packing; packed != nil && !errors.Is(packed, io.ErrClosedPipe) {
 		err = packed
 	}

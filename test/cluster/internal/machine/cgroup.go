@@ -67,17 +67,7 @@ func (c Cgroup) Processes() ([]int, error) {
 			if err != nil || entry.Name() != "cgroup.procs" {
 				return err
 			}
-			content, err := os.ReadFile(path)
-			if err != nil {
-				// The group went away, or is a threaded one that has no list.
-				return nil
-			}
-			for _, field := range bytes.Fields(content) {
-				// 0 is a process of another pid namespace, which cannot be ours.
-				if pid, err := strconv.Atoi(string(field)); err == nil && pid > 0 {
-					pids = append(pids, pid)
-				}
-			}
+			pids = append(pids, readPIDs(path)...)
 			return nil
 		})
 		if err != nil {
@@ -86,6 +76,22 @@ func (c Cgroup) Processes() ([]int, error) {
 	}
 	slices.Sort(pids)
 	return slices.Compact(pids), nil
+}
+
+// readPIDs returns no ids when the group went away, or is a threaded one that has no list.
+func readPIDs(path string) []int {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil
+	}
+	var pids []int
+	for _, field := range bytes.Fields(content) {
+		// 0 is a process of another pid namespace, which cannot be ours.
+		if pid, err := strconv.Atoi(string(field)); err == nil && pid > 0 {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 // Kill ends every process of the group, waiting at most timeout, and removes the group.

@@ -19,8 +19,6 @@ type Spec struct {
 	Name string
 	Path string
 	Args []string
-	// Env is added to this process's environment.
-	Env []string
 	// NetNS is the pinned network namespace it lives in.
 	NetNS string
 	// Cgroup is joined before the first instruction, so that its children are in it too.
@@ -48,7 +46,8 @@ func Start(spec Spec) (Process, error) {
 	}
 	defer log.Close()
 	cmd := exec.Command(spec.Path, spec.Args...)
-	cmd.Env = append(os.Environ(), spec.Env...)
+	// Nothing else of the caller's environment: a proxy, say, would stand between the daemons.
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=/"}
 	cmd.Dir = "/"
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = log, log, spec.Files
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
