@@ -37,7 +37,8 @@ func main() {
 	var f flags
 	flag.StringVar(&f.namespace, "namespace", os.Getenv("POD_NAMESPACE"),
 		"Namespace of the operator, in which the components run; by default the environment variable POD_NAMESPACE.")
-	flag.StringVar(&f.metricsAddress, "metrics-bind-address", ":8443", "Address of the metrics endpoint (https, with authentication); 0 turns it off.")
+	flag.StringVar(&f.metricsAddress, "metrics-bind-address", ":8443",
+		"Address of the metrics endpoint (https, with authentication); 0 turns it off.")
 	flag.StringVar(&f.healthAddress, "health-probe-bind-address", ":8081", "Address of the health probes.")
 	flag.BoolVar(&f.leaderElect, "leader-elect", false, "Take part in leader election, so that one of several replicas is active.")
 	logOptions := zap.Options{}
@@ -80,7 +81,8 @@ func run(f flags) error {
 	if err != nil {
 		return fmt.Errorf("make the manager: %w", err)
 	}
-	if err := controller.Setup(mgr, controller.Options{Namespace: f.namespace, Version: version, Images: controller.ImagesFrom(os.Getenv)}); err != nil {
+	options := controller.Options{Namespace: f.namespace, Version: version, Images: controller.ImagesFrom(os.Getenv)}
+	if err := controller.Setup(mgr, options); err != nil {
 		return err
 	}
 	for name, add := range map[string]func(string, healthz.Checker) error{"healthz": mgr.AddHealthzCheck, "readyz": mgr.AddReadyzCheck} {

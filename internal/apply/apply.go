@@ -174,7 +174,8 @@ func ours(object client.Object) bool {
 // ownedFields returns the fields that our server-side apply owns, in the API server's own writing.
 func ownedFields(object client.Object) string {
 	for _, entry := range object.GetManagedFields() {
-		if entry.Manager == FieldManager && entry.Operation == metav1.ManagedFieldsOperationApply && entry.Subresource == "" && entry.FieldsV1 != nil {
+		applied := entry.Operation == metav1.ManagedFieldsOperationApply && entry.Subresource == ""
+		if applied && entry.Manager == FieldManager && entry.FieldsV1 != nil {
 			return entry.FieldsV1.GetRawString()
 		}
 	}

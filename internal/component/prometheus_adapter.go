@@ -65,7 +65,7 @@ func prometheusAdapter(spec v1alpha1.MetricsPipelineSpec, caps Capabilities, pla
 		Patches: slices.Concat(
 			[]Patch{patchOf("Deployment", PrometheusAdapter, adapterDeployment(spec, caps)...)},
 			monitorPatches(PrometheusAdapter, caps),
-			egressPatches(PrometheusAdapter, prometheusAdapterPorts, append(slices.Clone(caps.APIServerPorts), port(caps.Prometheus.URL))...),
+			egressPatches(PrometheusAdapter, prometheusAdapterPorts, slices.Concat(caps.APIServerPorts, []int32{port(caps.Prometheus.URL)})...),
 		),
 		UserPatches: spec.Patches,
 		APIs:        served,
@@ -78,12 +78,13 @@ func omission(field string, stated, accepted int, caps Capabilities) (Omission, 
 	case stated == 0:
 		return Omission{
 			Reason:  v1alpha1.ReasonNoRules,
-			Message: fmt.Sprintf("%s is empty, so the API is not registered and would serve nothing; add a rule to register it.", field),
+			Message: field + " is empty, so the API is not registered and would serve nothing; add a rule to register it.",
 		}, true
 	case accepted == 0:
 		return Omission{
-			Reason:  v1alpha1.ReasonConfigurationInvalid,
-			Message: fmt.Sprintf("None of the %d rules in %s is usable, see status.rejectedRules; correct one to register the API.", stated, field),
+			Reason: v1alpha1.ReasonConfigurationInvalid,
+			Message: fmt.Sprintf("None of the %d rules in %s is usable, see status.rejectedRules; correct one to register the API.",
+				stated, field),
 		}, true
 	case caps.Prometheus.URL == "":
 		return Omission{

@@ -51,6 +51,7 @@ func (r *Reconciler) applyAPIServices(ctx context.Context, s *scope) error {
 		questions = append(questions, question)
 	}
 	answers := map[string]probe.Answer{}
+	//nolint:contextcheck // a question outlives the reconcile that asked it, so it must not end with its context
 	for i, answer := range r.prober.Answers(questions...) {
 		answers[questions[i].Key] = answer
 	}

@@ -5,14 +5,13 @@ package controller
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"encoding/base64"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/certs"
@@ -64,7 +63,9 @@ func (r *Reconciler) certificates(ctx context.Context, s *scope) error {
 
 // ensurePair runs a certificate's policies on what the cache holds. Before anything new is issued it looks at the API
 // server: two authorities in a row, because the cache had not yet seen the first, would break what the first signed.
-func (r *Reconciler) ensurePair(ctx context.Context, name string, ensure func(certs.Pair) (certs.Pair, string, error)) (certs.Pair, string, error) {
+func (r *Reconciler) ensurePair(
+	ctx context.Context, name string, ensure func(certs.Pair) (certs.Pair, string, error),
+) (certs.Pair, string, error) {
 	for _, reader := range []client.Reader{r.client, r.live} {
 		current, err := readPair(ctx, reader, client.ObjectKey{Namespace: r.Namespace, Name: name})
 		if err != nil {

@@ -63,7 +63,8 @@ func Setup(mgr ctrl.Manager, options Options) error {
 		options.Clock = clock.RealClock{}
 	}
 	// Prometheus objects belong to others and carry no label of ours, so the manager's cache would not show them.
-	all, err := cache.New(mgr.GetConfig(), cache.Options{HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()})
+	all, err := cache.New(mgr.GetConfig(), cache.Options{
+		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()})
 	if err != nil {
 		return fmt.Errorf("make the cache of Prometheus objects: %w", err)
 	}
@@ -100,8 +101,9 @@ func Setup(mgr ctrl.Manager, options Options) error {
 
 // announceAnswer wakes the reconciler; when it has not yet seen the last call, that one serves for both.
 func announceAnswer(answers chan<- event.GenericEvent) {
+	pipeline := &v1alpha1.MetricsPipeline{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.SingletonName}}
 	select {
-	case answers <- event.GenericEvent{Object: &v1alpha1.MetricsPipeline{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.SingletonName}}}:
+	case answers <- event.GenericEvent{Object: pipeline}:
 	default:
 	}
 }

@@ -86,7 +86,8 @@ func stuck(pod corev1.Pod) string {
 		}
 	}
 	for _, container := range pod.Status.ContainerStatuses {
-		if waiting := container.State.Waiting; waiting != nil && waiting.Reason != "ContainerCreating" && waiting.Reason != "PodInitializing" {
+		waiting := container.State.Waiting
+		if waiting != nil && waiting.Reason != "ContainerCreating" && waiting.Reason != "PodInitializing" {
 			detail := fmt.Sprintf("container %s: %s: %s", container.Name, waiting.Reason, waiting.Message)
 			if last := container.LastTerminationState.Terminated; last != nil {
 				detail += fmt.Sprintf(" (exit code %d: %s)", last.ExitCode, last.Reason)

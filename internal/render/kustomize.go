@@ -55,7 +55,8 @@ func buildOne(c component.Component) ([]*unstructured.Unstructured, []int, error
 		})
 		patched, err := run(c, plain)
 		if err != nil {
-			return nil, nil, fmt.Errorf("spec.patches[%d] does not apply to %s: %w; what runs is kept, correct the patch", index, c.Name, err)
+			return nil, nil, fmt.Errorf("spec.patches[%d] does not apply to %s: %w; what runs is kept, correct the patch",
+				index, c.Name, err)
 		}
 		if err := sameObjects(objects, patched); err != nil {
 			return nil, nil, fmt.Errorf("spec.patches[%d]: %w", index, err)
@@ -97,7 +98,8 @@ func kustomization(c component.Component) *types.Kustomization {
 		})
 	}
 	if len(c.Files) > 0 {
-		args := types.ConfigMapArgs{GeneratorArgs: types.GeneratorArgs{Name: c.Name, Options: &types.GeneratorOptions{DisableNameSuffixHash: true}}}
+		args := types.ConfigMapArgs{GeneratorArgs: types.GeneratorArgs{Name: c.Name}}
+		args.Options = &types.GeneratorOptions{DisableNameSuffixHash: true}
 		args.FileSources = slices.Sorted(maps.Keys(c.Files))
 		k.ConfigMapGenerator = []types.ConfigMapArgs{args}
 	}

@@ -130,10 +130,12 @@ func checkResources(mapping adapter.ResourceMapping, mapper meta.RESTMapper) ([]
 		if err != nil {
 			return nil, unreachableError{err}
 		}
-		found = append(found, resource{GroupResource: mapped.Resource.GroupResource(), namespaced: mapped.Scope.Name() == meta.RESTScopeNameNamespace})
+		namespaced := mapped.Scope.Name() == meta.RESTScopeNameNamespace
+		found = append(found, resource{GroupResource: mapped.Resource.GroupResource(), namespaced: namespaced})
 	}
 	// The namespace is not a thing that the metric describes as long as there is another one.
-	if others := slices.DeleteFunc(slices.Clone(found), func(r resource) bool { return r.GroupResource == naming.NsGroupResource }); len(others) > 0 {
+	others := slices.DeleteFunc(slices.Clone(found), func(r resource) bool { return r.GroupResource == naming.NsGroupResource })
+	if len(others) > 0 {
 		return others, nil
 	}
 	if len(found) == 0 {
