@@ -64,6 +64,43 @@ func TestNewRefusesAPathTooLongForSockets(t *testing.T) {
 	}
 }
 
+func TestLockRefusesAFolderOfOthers(t *testing.T) {
+	c := testCluster(t)
+	release, err := c.lock()
+	if err != nil {
+		t.Fatalf("an empty folder: %v", err)
+	}
+	release()
+	if release, err = c.lock(); err != nil {
+		t.Fatalf("a folder of this program: %v", err)
+	}
+	release()
+	other := testCluster(t)
+	if err := os.WriteFile(other.path("passwd"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.lock(); err == nil || !strings.Contains(err.Error(), "is not a state folder") {
+		t.Errorf("a folder of others: error is %v", err)
+	}
+}
+
+func TestStateFolderFollowsLinks(t *testing.T) {
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(dir, "l")
+	if err := os.Symlink(os.TempDir(), link); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{link, filepath.Join(link, "new")} {
+		resolved, err := resolve(path)
+		if err != nil || strings.HasPrefix(resolved, link) {
+			t.Errorf("resolve(%s) = %s, %v", path, resolved, err)
+		}
+	}
+}
+
 func TestClustersOfDifferentFoldersHaveDifferentNames(t *testing.T) {
 	a, b := &Cluster{stateDir: "/a"}, &Cluster{stateDir: "/b"}
 	if a.id() == b.id() || a.id() != (&Cluster{stateDir: "/a"}).id() {

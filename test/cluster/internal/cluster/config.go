@@ -51,7 +51,7 @@ type Options struct {
 
 // New returns the cluster of a state folder, which need not exist. Only [Cluster.Up] needs the builder.
 func New(stateDir string, builder *components.Builder, log func(string, ...any)) (*Cluster, error) {
-	absolute, err := filepath.Abs(stateDir)
+	absolute, err := resolve(stateDir)
 	if err != nil {
 		return nil, err
 	}
@@ -60,6 +60,22 @@ func New(stateDir string, builder *components.Builder, log func(string, ...any))
 			absolute, maxStateDir)
 	}
 	return &Cluster{stateDir: absolute, builder: builder, log: log}, nil
+}
+
+// resolve follows the links of a path whose last element may not exist yet: the kernel's mount table knows no links.
+func resolve(path string) (string, error) {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	if resolved, err := filepath.EvalSymlinks(absolute); err == nil {
+		return resolved, nil
+	}
+	parent, err := filepath.EvalSymlinks(filepath.Dir(absolute))
+	if err != nil {
+		return "", fmt.Errorf("the parent of state folder %s must exist: %w", absolute, err)
+	}
+	return filepath.Join(parent, filepath.Base(absolute)), nil
 }
 
 // path is a file or folder of the cluster.

@@ -18,7 +18,7 @@ func (c *Cluster) Down() error {
 	if err := requireRoot("down"); err != nil {
 		return err
 	}
-	if _, err := os.Stat(c.stateDir); errors.Is(err, os.ErrNotExist) {
+	if _, err := os.ReadDir(c.stateDir); errors.Is(err, os.ErrNotExist) {
 		c.log("no cluster in %s", c.stateDir)
 		return nil
 	}
@@ -60,8 +60,8 @@ func (c *Cluster) takeDown() error {
 	return errors.Join(errs...)
 }
 
-// removeState deletes what up made in the state folder and keeps the logs. The mark goes last, so that a failure leaves
-// a cluster that down finds again.
+// removeState deletes what up made in the state folder and keeps the logs. The state goes last, so that a failure
+// leaves a cluster that down finds again.
 func (c *Cluster) removeState(marked bool) error {
 	if !marked {
 		return nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/metricspipeline/operator/test/cluster/internal/machine"
@@ -33,7 +34,6 @@ type state struct {
 	path string
 }
 
-// statePath is also the mark by which the folder is known as a cluster's.
 func (c *Cluster) statePath() string { return c.path("state.json") }
 
 // loadState returns nil when there is no cluster.
@@ -86,10 +86,22 @@ func (s *state) dead() error {
 	return nil
 }
 
-// lock makes sure that one command at a time changes the cluster. It returns what releases it.
+// marker is the file by which a state folder is known as one, and the lock on it.
+const marker = ".metricspipeline-cluster"
+
+// lock makes sure that one command at a time changes the cluster. It returns what releases it. It refuses a folder that
+// has other things in it: down unmounts and deletes below it.
 func (c *Cluster) lock() (func(), error) {
 	if err := os.MkdirAll(c.stateDir, 0o755); err != nil {
 		return nil, err
 	}
-	return machine.LockFile(c.path("lock"), func() { c.log("waiting for another up or down of this cluster") })
+	entries, err := os.ReadDir(c.stateDir)
+	if err != nil {
+		return nil, err
+	}
+	isMarker := func(entry os.DirEntry) bool { return entry.Name() == marker }
+	if len(entries) > 0 && !slices.ContainsFunc(entries, isMarker) {
+		return nil, fmt.Errorf("%s is not a state folder of this program: choose one that is empty or does not exist", c.stateDir)
+	}
+	return machine.LockFile(c.path(marker), func() { c.log("waiting for another up or down of this cluster") })
 }

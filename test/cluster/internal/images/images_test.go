@@ -3,6 +3,8 @@ package images
 import (
 	"archive/tar"
 	"bytes"
+	"debug/elf"
+	"encoding/binary"
 	"errors"
 	"io"
 	"os"
@@ -17,8 +19,30 @@ import (
 // executable writes a file that passes for a Linux executable.
 func executable(t *testing.T) string {
 	t.Helper()
+	return writeELF(t, elf.PT_LOAD)
+}
+
+// writeELF writes a file that has nothing but the headers of an executable with these segments.
+func writeELF(t *testing.T, segments ...elf.ProgType) string {
+	t.Helper()
+	header := elf.Header64{
+		Ident: [elf.EI_NIDENT]byte{
+			0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT),
+		},
+		Type: uint16(elf.ET_EXEC), Machine: uint16(elf.EM_X86_64), Version: uint32(elf.EV_CURRENT),
+		Phoff: 64, Ehsize: 64, Phentsize: 56, Phnum: uint16(len(segments)),
+	}
+	var content bytes.Buffer
+	if err := binary.Write(&content, binary.LittleEndian, header); err != nil {
+		t.Fatal(err)
+	}
+	for _, segment := range segments {
+		if err := binary.Write(&content, binary.LittleEndian, elf.Prog64{Type: uint32(segment)}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	path := filepath.Join(t.TempDir(), "app")
-	if err := os.WriteFile(path, []byte("\x7fELF and so on"), 0o600); err != nil {
+	if err := os.WriteFile(path, content.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -92,6 +116,7 @@ func TestWriteSaysWhatIsWrong(t *testing.T) {
 		{Image{Name: "App:dev", Binary: app, Path: "/app"}, `image name "App:dev"`},
 		{Image{Name: "app:dev", Binary: app, Path: "app"}, "must be absolute"},
 		{Image{Name: "app:dev", Binary: script, Path: "/app"}, "not a Linux executable"},
+		{Image{Name: "app:dev", Binary: writeELF(t, elf.PT_LOAD, elf.PT_INTERP), Path: "/app"}, "build it with CGO_ENABLED=0"},
 		{Image{Name: "app:dev", Binary: app + "-gone", Path: "/app"}, "no such file"},
 	} {
 		err := test.image.Write(io.Discard)

@@ -5,6 +5,8 @@ package images
 import (
 	"archive/tar"
 	"bytes"
+	"debug/elf"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -70,8 +72,8 @@ func (i Image) layer() (v1.Layer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !bytes.HasPrefix(content, []byte("\x7fELF")) {
-		return nil, fmt.Errorf("%s is not a Linux executable", i.Binary)
+	if err := checkStatic(content); err != nil {
+		return nil, fmt.Errorf("%s: %w", i.Binary, err)
 	}
 	archive := bytes.NewBuffer(make([]byte, 0, len(content)+8192))
 	writer := tar.NewWriter(archive)
@@ -96,6 +98,20 @@ func (i Image) layer() (v1.Layer, error) {
 		return nil, err
 	}
 	return static.NewLayer(archive.Bytes(), types.DockerUncompressedLayer), nil
+}
+
+// checkStatic refuses what would start here and not in an image that holds nothing else.
+func checkStatic(content []byte) error {
+	file, err := elf.NewFile(bytes.NewReader(content))
+	if err != nil {
+		return fmt.Errorf("not a Linux executable: %w", err)
+	}
+	for _, program := range file.Progs {
+		if program.Type == elf.PT_INTERP {
+			return errors.New("linked dynamically, its libraries would be missing: build it with CGO_ENABLED=0")
+		}
+	}
+	return nil
 }
 
 func (i Image) assemble(layer v1.Layer) (v1.Image, error) {

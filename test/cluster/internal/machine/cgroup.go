@@ -192,7 +192,12 @@ func delegateControllers(group string) error {
 	}
 	for _, name := range strings.Fields(string(controllers)) {
 		path := filepath.Join(group, "cgroup.subtree_control")
-		if err := os.WriteFile(path, []byte("+"+name), 0); err != nil {
+		err := os.WriteFile(path, []byte("+"+name), 0)
+		if errors.Is(err, unix.EBUSY) {
+			return fmt.Errorf("%s takes no controllers while processes are in %s itself, as in some containers: "+
+				"move them to a group below it first: %w", path, group, err)
+		}
+		if err != nil {
 			return fmt.Errorf("handing controller %s down in %s: %w", name, path, err)
 		}
 	}
