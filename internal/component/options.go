@@ -112,8 +112,7 @@ func monitorPatches(name string, caps Capabilities) []Patch {
 // egressPatches open the NetworkPolicy to ports that the asset does not list.
 func egressPatches(name string, listed []int32, wanted ...int32) []Patch {
 	var operations []operation
-	slices.Sort(wanted)
-	for _, port := range slices.Compact(wanted) {
+	for _, port := range slices.Compact(slices.Sorted(slices.Values(wanted))) {
 		if !slices.Contains(listed, port) {
 			operations = append(operations, operation{Op: "add", Path: "/spec/egress/0/ports/-",
 				Value: map[string]any{"protocol": corev1.ProtocolTCP, "port": port}})
