@@ -5,12 +5,15 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/metricspipeline/operator/test/cluster/internal/components"
 	"github.com/metricspipeline/operator/test/cluster/internal/images"
+	"github.com/metricspipeline/operator/test/cluster/internal/machine"
 )
 
 var (
@@ -115,6 +118,9 @@ func (s *starter) waitForAddons(ctx context.Context) error {
 	if err := s.waitForWorkload(ctx, "deployment/coredns", "kube-system", "Available"); err != nil {
 		return err
 	}
+	if err := s.wait(ctx, "DNS to answer on its Service address", s.resolve); err != nil {
+		return err
+	}
 	s.log("DNS is ready")
 	if !s.state.WithPrometheus {
 		return nil
@@ -127,6 +133,27 @@ func (s *starter) waitForAddons(ctx context.Context) error {
 		return err
 	}
 	s.log("Prometheus is available")
+	return nil
+}
+
+// resolve asks the cluster's DNS, as a pod on the node's network would, for the one name that is always there.
+func (s *starter) resolve(ctx context.Context) error {
+	resolver := net.Resolver{
+		PreferGo: true,
+		Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return machine.DialInNetNS(ctx, s.netNS(), network, net.JoinHostPort(dnsIP, "53"))
+		},
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	const name = "kubernetes.default.svc." + dnsDomain + "."
+	addresses, err := resolver.LookupHost(ctx, name)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(addresses, firstServiceIP) {
+		return fmt.Errorf("%s resolves to %v, want %s", name, addresses, firstServiceIP)
+	}
 	return nil
 }
 

@@ -3,8 +3,10 @@
 package machine
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,6 +46,17 @@ func InNetNS(path string, do func() error) error {
 		}
 		return do()
 	})
+}
+
+// DialInNetNS connects to an IP address and port inside the network namespace pinned at path. A socket stays in the
+// namespace it was made in, so the connection can be used from anywhere.
+func DialInNetNS(ctx context.Context, path, network, address string) (net.Conn, error) {
+	var connection net.Conn
+	err := InNetNS(path, func() (err error) {
+		connection, err = (&net.Dialer{}).DialContext(ctx, network, address)
+		return err
+	})
+	return connection, err
 }
 
 // NodeNetwork is what [ConfigureNetNS] sets up.
