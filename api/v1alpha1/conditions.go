@@ -116,6 +116,9 @@ const (
 	ReasonRulesRejected = "RulesRejected"
 )
 
+// FieldManager is the one field manager by which the operator applies objects.
+const FieldManager = "metricspipeline-operator"
+
 // ManagedLabel is on every object that the operator manages; its value is the pipeline's name.
 const ManagedLabel = "metricspipeline.io/pipeline"
 

@@ -19,9 +19,6 @@ import (
 	"github.com/metricspipeline/operator/api/v1alpha1"
 )
 
-// FieldManager is the one field manager of the operator.
-const FieldManager = "metricspipeline-operator"
-
 // Result is what an apply did.
 type Result int
 
@@ -102,7 +99,7 @@ func (a *Applier) Apply(ctx context.Context, wanted *unstructured.Unstructured) 
 	}
 
 	sent := wanted.DeepCopy()
-	err = a.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(sent), client.FieldOwner(FieldManager), client.ForceOwnership)
+	err = a.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(sent), client.FieldOwner(v1alpha1.FieldManager), client.ForceOwnership)
 	if err != nil {
 		return Unchanged, fmt.Errorf("apply %s: %w", id, err)
 	}
@@ -175,7 +172,7 @@ func ours(object client.Object) bool {
 func ownedFields(object client.Object) string {
 	for _, entry := range object.GetManagedFields() {
 		applied := entry.Operation == metav1.ManagedFieldsOperationApply && entry.Subresource == ""
-		if applied && entry.Manager == FieldManager && entry.FieldsV1 != nil {
+		if applied && entry.Manager == v1alpha1.FieldManager && entry.FieldsV1 != nil {
 			return entry.FieldsV1.GetRawString()
 		}
 	}

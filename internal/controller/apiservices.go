@@ -5,14 +5,10 @@ package controller
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"fmt"
-	"slices"
 
-	discoveryv1 "k8s.io/api/discovery/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -37,38 +33,18 @@ const (
 // applyAPIServices registers each metrics API once its backend answers with a certificate that the caBundle verifies. An
 // APIService whose backend does not answer blocks the deletion of every namespace in the cluster, so none is made before.
 func (r *Reconciler) applyAPIServices(ctx context.Context, s *scope) error {
-	endpoints, err := r.endpoints(ctx, s)
-	if err != nil {
-		return err
-	}
-	questions := []probe.Question{}
 	for _, c := range s.plan.Components {
-		for _, address := range endpoints[c.Name] {
-			questions = append(questions, servingQuestion(c, address, s.authority.Cert))
+		waiting, err := r.waitingFor(ctx, c, s.serving[c.Name])
+		if err != nil {
+			return err
 		}
-	}
-	if question, ask := r.prometheusQuestion(s); ask {
-		questions = append(questions, question)
-	}
-	answers := map[string]probe.Answer{}
-	//nolint:contextcheck // a question outlives the reconcile that asked it, so it must not end with its context
-	for i, answer := range r.prober.Answers(questions...) {
-		answers[questions[i].Key] = answer
-	}
-	if question, ask := r.prometheusQuestion(s); ask {
-		s.observed.prometheus.answer = answers[question.Key]
-	}
-
-	for _, c := range s.plan.Components {
-		waiting := waitingFor(c, endpoints[c.Name], s.authority.Cert, answers)
 		for _, api := range c.APIs {
 			_, registered := s.apiServices[api.Name()]
 			if waiting != "" && !registered {
 				s.observed.waiting(api, waiting)
 				continue
 			}
-			owners := []metav1.OwnerReference{pipelineOwner(s.pipeline)}
-			if err := r.applyOwned(ctx, s, apiService(api, c, s.authority.Cert), owners); err != nil {
+			if err := r.applyOwned(ctx, s, apiService(api, c, s.authority.Cert), s.owners("")); err != nil {
 				return err
 			}
 		}
@@ -76,14 +52,27 @@ func (r *Reconciler) applyAPIServices(ctx context.Context, s *scope) error {
 	return nil
 }
 
-// waitingFor returns what keeps a component from serving; empty when one endpoint answers as it should.
-func waitingFor(c component.Component, addresses []string, caBundle []byte, answers map[string]probe.Answer) string {
-	if len(addresses) == 0 {
+// waitingFor returns what keeps a component from serving an API that it did not serve before; empty when one endpoint
+// answers as it should, and no pod is left that runs as specified earlier, when it may not have known the API.
+func (r *Reconciler) waitingFor(ctx context.Context, c component.Component, answers []probe.Answer) (string, error) {
+	deployment := &appsv1.Deployment{}
+	err := r.client.Get(ctx, client.ObjectKey{Namespace: c.Namespace, Name: c.Name}, deployment)
+	if client.IgnoreNotFound(err) != nil {
+		return "", fmt.Errorf("read Deployment %s/%s: %w", c.Namespace, c.Name, err)
+	}
+	if err != nil || !health.RolledOut(deployment) {
+		return fmt.Sprintf("The Deployment %s/%s is being rolled out; the API is registered when it serves.", c.Namespace, c.Name), nil
+	}
+	return unverified(c, answers), nil
+}
+
+// unverified returns why no endpoint is known to answer as it should; empty when one does.
+func unverified(c component.Component, answers []probe.Answer) string {
+	if len(answers) == 0 {
 		return fmt.Sprintf("The Service %s/%s has no ready endpoint yet; the API is registered when it has.", c.Namespace, c.Name)
 	}
-	message := ""
-	for _, address := range addresses {
-		answer := answers[servingQuestion(c, address, caBundle).Key]
+	message := "The backend's certificate is being verified."
+	for _, answer := range answers {
 		switch {
 		case answer.Yes():
 			return ""
@@ -91,56 +80,7 @@ func waitingFor(c component.Component, addresses []string, caBundle []byte, answ
 			message = fmt.Sprintf("The API is registered when a backend's certificate verifies: %v.", answer.Err)
 		}
 	}
-	if message == "" {
-		message = "The backend's certificate is being verified."
-	}
 	return message
-}
-
-// servingQuestion asks whether an endpoint of a component presents a certificate that the API server will accept.
-func servingQuestion(c component.Component, address string, caBundle []byte) probe.Question {
-	names := c.DNSNames()
-	serverName := names[len(names)-1]
-	sum := sha256.Sum256(caBundle)
-	return probe.Question{
-		Key: fmt.Sprintf("serving %s %s %s", address, serverName, hex.EncodeToString(sum[:8])),
-		Ask: func(ctx context.Context) error { return health.VerifyTLS(ctx, address, serverName, caBundle) },
-	}
-}
-
-// endpoints returns the ready endpoints of each component.
-func (r *Reconciler) endpoints(ctx context.Context, s *scope) (map[string][]string, error) {
-	found := map[string][]string{}
-	for _, c := range s.plan.Components {
-		var endpointSlices discoveryv1.EndpointSliceList
-		err := r.client.List(ctx, &endpointSlices, client.InNamespace(r.Namespace), client.MatchingLabels{
-			v1alpha1.ManagedLabel: v1alpha1.SingletonName, discoveryv1.LabelServiceName: c.Name})
-		if err != nil {
-			return nil, fmt.Errorf("list the endpoints of %s: %w", c.Name, err)
-		}
-		found[c.Name] = health.ReadyEndpoints(endpointSlices.Items, portName)
-	}
-	return found, nil
-}
-
-// apiServerPorts returns the ports of the API server's own endpoints, which components must be able to reach.
-func (r *Reconciler) apiServerPorts(ctx context.Context) ([]int32, error) {
-	var endpointSlices discoveryv1.EndpointSliceList
-	err := r.client.List(ctx, &endpointSlices, client.InNamespace(metav1.NamespaceDefault),
-		client.MatchingLabels{discoveryv1.LabelServiceName: "kubernetes"})
-	if err != nil {
-		return nil, fmt.Errorf("list the endpoints of the API server: %w", err)
-	}
-	var ports []int32
-	for _, slice := range endpointSlices.Items {
-		for _, port := range slice.Ports {
-			if port.Port != nil {
-				ports = append(ports, *port.Port)
-			}
-		}
-	}
-	slices.Sort(ports)
-	return slices.Compact(ports), nil
 }
 
 // apiService returns the registration of a metrics API. caBundle and insecureSkipTLSVerify are written together: the API

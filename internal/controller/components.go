@@ -63,6 +63,7 @@ func (r *Reconciler) components(ctx context.Context, s *scope) error {
 		},
 		Rules: checked.Accepted,
 	})
+	s.observed.planned = true
 	r.hold(s, checked.Accepted)
 	return nil
 }

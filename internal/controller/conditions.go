@@ -62,6 +62,10 @@ func setConditions(status *v1alpha1.MetricsPipelineStatus, o observation) {
 	var first, firstStalled *finding
 	for _, part := range parts {
 		f := part.find(o)
+		before := meta.FindStatusCondition(status.Conditions, part.condition)
+		if !o.planned && before != nil {
+			f = finding{status: before.Status, reason: before.Reason, message: before.Message}
+		}
 		if failure := o.failure; failure != nil && failure.condition == part.condition {
 			f = finding{metav1.ConditionFalse, failure.reason, failure.Error(), failure.stalled}
 		}

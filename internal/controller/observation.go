@@ -26,6 +26,8 @@ type observation struct {
 	// failure is why the phases ended early; nil where they did not.
 	failure *phaseError
 
+	// planned is true when it is known what should exist. Where it is not, the status keeps what it said.
+	planned bool
 	// requestHeaderCA is true when the API server publishes the CA by which backends trust its requests.
 	requestHeaderCA bool
 	// certificatesIssued is true when every component has its certificate; expiries are their ends by component.

@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -16,8 +15,6 @@ import (
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/component"
-	"github.com/metricspipeline/operator/internal/probe"
-	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
 // The ConfigMap in which the API server publishes how backends authenticate its requests.
@@ -26,26 +23,6 @@ const (
 	authenticationConfigMap = "extension-apiserver-authentication"
 	requestHeaderCAKey      = "requestheader-client-ca-file"
 )
-
-// prometheusPeriod is how often a Prometheus is asked that no object of the cluster stands for: its end brings no event.
-const prometheusPeriod = time.Minute
-
-// prometheusQuestion asks whether Prometheus answers, if anything needs it to.
-func (r *Reconciler) prometheusQuestion(s *scope) (probe.Question, bool) {
-	target := s.prometheus
-	if !s.observed.prometheus.required || target.URL == "" || s.observed.prometheus.authMissing != "" {
-		return probe.Question{}, false
-	}
-	credentials := s.credentials
-	question := probe.Question{
-		Key: fmt.Sprintf("prometheus %s %s %s", target.URL, target.Revision, credentials.Digest()),
-		Ask: func(ctx context.Context) error { return prometheus.Ask(ctx, target.URL, credentials) },
-	}
-	if target.Revision == "" {
-		question.Period = prometheusPeriod
-	}
-	return question, true
-}
 
 // observe reads, from the cache, how everything stands. It runs after the phases, also when one of them failed.
 func (r *Reconciler) observe(ctx context.Context, s *scope) error {

@@ -12,6 +12,7 @@ import (
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/certs"
 	"github.com/metricspipeline/operator/internal/component"
+	"github.com/metricspipeline/operator/internal/probe"
 	"github.com/metricspipeline/operator/internal/prometheus"
 	"github.com/metricspipeline/operator/internal/render"
 )
@@ -38,6 +39,9 @@ type scope struct {
 	// secrets hold the authority and the serving pairs. Set by certificates.
 	secrets []*unstructured.Unstructured
 
+	// serving is what is known of the certificates of each component's ready endpoints. Set by probe.
+	serving map[string][]probe.Answer
+
 	// rendered are the objects of the plan. Set by render.
 	rendered []render.Rendered
 
@@ -52,7 +56,7 @@ type scope struct {
 }
 
 func newScope(pipeline *v1alpha1.MetricsPipeline) *scope {
-	return &scope{pipeline: pipeline, held: map[string]bool{}, wanted: map[string]bool{}}
+	return &scope{pipeline: pipeline, held: map[string]bool{}, serving: map[string][]probe.Answer{}, wanted: map[string]bool{}}
 }
 
 // lookAgain asks for a reconcile after a while; the shortest while wins.

@@ -26,6 +26,12 @@ func computeStatus(o observation, previous v1alpha1.MetricsPipelineStatus) v1alp
 		RejectedRules:      o.rules.rejected[:min(len(o.rules.rejected), mostRejectedRules)],
 		RejectedRulesTotal: int32(len(o.rules.rejected)),
 	}
+	if !o.planned {
+		kept := previous.DeepCopy()
+		kept.ObservedGeneration, kept.Version = o.generation, o.version
+		setConditions(kept, o)
+		return *kept
+	}
 	for _, c := range o.components {
 		status.Components = append(status.Components, componentStatus(c))
 	}

@@ -6,6 +6,7 @@ package health
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
@@ -24,9 +25,18 @@ func Availability(apiService *apiregv1.APIService) (apiregv1.APIServiceCondition
 	return apiService.Status.Conditions[index], true
 }
 
-// Ours is true for an APIService that belongs to the pipeline.
+// Ours is true for an APIService that belongs to the pipeline: by its label or, where somebody took that away, because
+// its caBundle is still the one that we applied. Without the second, a lost label would make us give up the backend of an
+// APIService that still leads to it.
 func Ours(apiService *apiregv1.APIService) bool {
-	return apiService.Labels[v1alpha1.ManagedLabel] == v1alpha1.SingletonName
+	return apiService.Labels[v1alpha1.ManagedLabel] == v1alpha1.SingletonName || applied(apiService)
+}
+
+func applied(apiService *apiregv1.APIService) bool {
+	return slices.ContainsFunc(apiService.ManagedFields, func(entry metav1.ManagedFieldsEntry) bool {
+		return entry.Manager == v1alpha1.FieldManager && entry.Operation == metav1.ManagedFieldsOperationApply &&
+			entry.FieldsV1 != nil && strings.Contains(entry.FieldsV1.GetRawString(), `"f:caBundle"`)
+	})
 }
 
 // Owner says who an APIService belongs to: the pipeline, or the field manager that made it and the Service that it
@@ -47,9 +57,4 @@ func Owner(apiService *apiregv1.APIService) string {
 		return fmt.Sprintf("%s (service %s/%s)", owner, service.Namespace, service.Name)
 	}
 	return owner
-}
-
-// Status returns a condition status of this API's type.
-func Status(status apiregv1.ConditionStatus) metav1.ConditionStatus {
-	return metav1.ConditionStatus(status)
 }

@@ -59,6 +59,12 @@ func Workload(deployment *appsv1.Deployment, pods []corev1.Pod) (State, string) 
 	return Progressing, message
 }
 
+// RolledOut is true when no pod of an earlier specification is left, whether or not all the new ones are ready.
+func RolledOut(deployment *appsv1.Deployment) bool {
+	status := deployment.Status
+	return status.ObservedGeneration >= deployment.Generation && status.Replicas > 0 && status.UpdatedReplicas == status.Replicas
+}
+
 // worst describes the pod that most needs a person's attention: the newest that cannot start, else the newest that is
 // not ready.
 func worst(pods []corev1.Pod) string {

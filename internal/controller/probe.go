@@ -1,0 +1,111 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"time"
+
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/component"
+	"github.com/metricspipeline/operator/internal/health"
+	"github.com/metricspipeline/operator/internal/probe"
+	"github.com/metricspipeline/operator/internal/prometheus"
+)
+
+// prometheusPeriod is how often a Prometheus is asked that no object of the cluster stands for: its end brings no event.
+const prometheusPeriod = time.Minute
+
+// probe asks what only the network can tell, whether each backend presents the right certificate and whether Prometheus
+// answers, and takes what is known so far: a new answer brings us back.
+func (r *Reconciler) probe(ctx context.Context, s *scope) error {
+	var questions []probe.Question
+	var takers []func(probe.Answer)
+	ask := func(question probe.Question, take func(probe.Answer)) {
+		questions, takers = append(questions, question), append(takers, take)
+	}
+
+	for _, c := range s.plan.Components {
+		addresses, err := r.readyEndpoints(ctx, c)
+		if err != nil {
+			return err
+		}
+		for _, address := range addresses {
+			ask(servingQuestion(c, address, s.authority.Cert), func(answer probe.Answer) {
+				s.serving[c.Name] = append(s.serving[c.Name], answer)
+			})
+		}
+	}
+	if o := &s.observed.prometheus; o.required && o.notFound == nil && o.authMissing == "" {
+		ask(prometheusQuestion(s.prometheus, s.credentials), func(answer probe.Answer) { o.answer = answer })
+	}
+
+	//nolint:contextcheck // a question outlives the reconcile that asked it, so it must not end with its context
+	for i, answer := range r.prober.Answers(questions...) {
+		takers[i](answer)
+	}
+	return nil
+}
+
+// servingQuestion asks whether an endpoint of a component presents a certificate that the API server will accept.
+func servingQuestion(c component.Component, address string, caBundle []byte) probe.Question {
+	names := c.DNSNames()
+	serverName := names[len(names)-1]
+	sum := sha256.Sum256(caBundle)
+	return probe.Question{
+		Key: fmt.Sprintf("serving %s %s %s", address, serverName, hex.EncodeToString(sum[:8])),
+		Ask: func(ctx context.Context) error { return health.VerifyTLS(ctx, address, serverName, caBundle) },
+	}
+}
+
+// prometheusQuestion asks whether Prometheus answers.
+func prometheusQuestion(target prometheus.Target, credentials prometheus.Credentials) probe.Question {
+	question := probe.Question{
+		Key: fmt.Sprintf("prometheus %s %s %s", target.URL, target.Revision, credentials.Digest()),
+		Ask: func(ctx context.Context) error { return prometheus.Ask(ctx, target.URL, credentials) },
+	}
+	if target.Revision == "" {
+		question.Period = prometheusPeriod
+	}
+	return question
+}
+
+// readyEndpoints returns the addresses of a component's ready endpoints.
+func (r *Reconciler) readyEndpoints(ctx context.Context, c component.Component) ([]string, error) {
+	var endpointSlices discoveryv1.EndpointSliceList
+	err := r.client.List(ctx, &endpointSlices, client.InNamespace(r.Namespace), client.MatchingLabels{
+		v1alpha1.ManagedLabel: v1alpha1.SingletonName, discoveryv1.LabelServiceName: c.Name})
+	if err != nil {
+		return nil, fmt.Errorf("list the endpoints of %s: %w", c.Name, err)
+	}
+	return health.ReadyEndpoints(endpointSlices.Items, portName), nil
+}
+
+// apiServerPorts returns the ports of the API server's own endpoints, which components must be able to reach.
+func (r *Reconciler) apiServerPorts(ctx context.Context) ([]int32, error) {
+	var endpointSlices discoveryv1.EndpointSliceList
+	err := r.client.List(ctx, &endpointSlices, client.InNamespace(metav1.NamespaceDefault),
+		client.MatchingLabels{discoveryv1.LabelServiceName: "kubernetes"})
+	if err != nil {
+		return nil, fmt.Errorf("list the endpoints of the API server: %w", err)
+	}
+	var ports []int32
+	for _, slice := range endpointSlices.Items {
+		for _, port := range slice.Ports {
+			if port.Port != nil {
+				ports = append(ports, *port.Port)
+			}
+		}
+	}
+	slices.Sort(ports)
+	return slices.Compact(ports), nil
+}

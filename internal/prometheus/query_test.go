@@ -1,0 +1,196 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package prometheus
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	certutil "k8s.io/client-go/util/cert"
+)
+
+// answering is a Prometheus that answers a query as the real one does.
+func answering(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path != "/api/v1/query" || r.FormValue("query") == "" {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	fmt.Fprint(w, `{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1700000000,"1"]}]}}`)
+}
+
+// guarded answers only who presents the token.
+func guarded(token string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer "+token {
+			http.Error(w, "Unauthorized", http.StatusUnauthorized)
+			return
+		}
+		answering(w, r)
+	}
+}
+
+func serve(t *testing.T, handler http.HandlerFunc) string {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// serveTLS returns a server's URL and its certificate authority. With a client authority it asks for a certificate.
+func serveTLS(t *testing.T, clients []byte) (address string, ca []byte) {
+	t.Helper()
+	server := httptest.NewUnstartedServer(http.HandlerFunc(answering))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	if len(clients) > 0 {
+		server.TLS = &tls.Config{ClientCAs: x509.NewCertPool(), ClientAuth: tls.RequireAndVerifyClientCert}
+		server.TLS.ClientCAs.AppendCertsFromPEM(clients)
+	}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return server.URL, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+}
+
+func TestAsk(t *testing.T) {
+	open := serve(t, answering)
+	secured, ca := serveTLS(t, nil)
+	token := Credentials{Token: []byte("secret")}
+	for name, tc := range map[string]struct {
+		url         string
+		credentials Credentials
+	}{
+		"open":                            {open, Credentials{}},
+		"a slash at the end of the URL":   {open + "/", Credentials{}},
+		"a token":                         {serve(t, guarded("secret")), token},
+		"a token that ends in a newline":  {serve(t, guarded("secret")), Credentials{Token: []byte("secret\n")}},
+		"a token that nobody asks for":    {open, token},
+		"TLS with the right authority":    {secured, Credentials{CA: ca}},
+		"TLS with several authorities":    {secured, Credentials{CA: append(selfSigned(t).cert, ca...)}},
+		"TLS, a token that is not needed": {secured, Credentials{CA: ca, Token: []byte("secret")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := Ask(t.Context(), tc.url, tc.credentials); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestAskUnderPrefix keeps the path of the URL: routePrefix of a Prometheus, or the tenant of a Mimir.
+func TestAskUnderPrefix(t *testing.T) {
+	url := serve(t, http.StripPrefix("/prometheus", http.HandlerFunc(answering)).ServeHTTP)
+	if err := Ask(t.Context(), url+"/prometheus", Credentials{}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAskWithClientCertificate(t *testing.T) {
+	client := selfSigned(t)
+	url, ca := serveTLS(t, client.cert)
+	if err := Ask(t.Context(), url, Credentials{CA: ca, ClientCert: client.cert, ClientKey: client.key}); err != nil {
+		t.Error(err)
+	}
+	if err := Ask(t.Context(), url, Credentials{CA: ca}); err == nil {
+		t.Error("answered without a client certificate")
+	}
+}
+
+type pair struct{ cert, key []byte }
+
+func selfSigned(t *testing.T) pair {
+	t.Helper()
+	cert, key, err := certutil.GenerateSelfSignedCertKey("client.example.com", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair{cert, key}
+}
+
+// TestAskSaysWhatIsWrong in words that lead a person to the field to look at.
+func TestAskSaysWhatIsWrong(t *testing.T) {
+	secured, ca := serveTLS(t, nil)
+	gone := httptest.NewServer(http.HandlerFunc(answering))
+	gone.Close()
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	respond := func(status int, body string) string {
+		return serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(status)
+			fmt.Fprint(w, body)
+		})
+	}
+	for name, tc := range map[string]struct {
+		url         string
+		credentials Credentials
+		ctx         context.Context
+		says        []string
+	}{
+		"no token":          {url: serve(t, guarded("secret")), says: []string{"401", "spec.prometheus.auth"}},
+		"another token":     {url: serve(t, guarded("secret")), credentials: Credentials{Token: []byte("no")}, says: []string{"401", "spec.prometheus.auth"}},
+		"no authority":      {url: secured, says: []string{"unknown authority"}},
+		"the wrong one":     {url: secured, credentials: Credentials{CA: selfSigned(t).cert}, says: []string{"unknown authority"}},
+		"no PEM":            {url: secured, credentials: Credentials{CA: []byte("junk")}, says: []string{"spec.prometheus.auth", "PEM"}},
+		"half a client":     {url: secured, credentials: Credentials{CA: ca, ClientCert: selfSigned(t).cert}, says: []string{"client certificate in spec.prometheus.auth"}},
+		"a wrong path":      {url: serve(t, answering) + "/prefix", says: []string{"404", "path"}},
+		"a web page":        {url: respond(http.StatusOK, "<html>welcome</html>"), says: []string{"not the Prometheus HTTP API", "path"}},
+		"some other JSON":   {url: respond(http.StatusOK, "{}"), says: []string{"not the Prometheus HTTP API", "path"}},
+		"still starting":    {url: respond(http.StatusServiceUnavailable, "Service Unavailable"), says: []string{"503"}},
+		"nobody listens":    {url: gone.URL, says: []string{"connection refused"}},
+		"no answer in time": {url: gone.URL, ctx: canceled, says: []string{"context canceled"}},
+		"no URL":            {url: "http://[", says: []string{"http://["}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx := t.Context()
+			if tc.ctx != nil {
+				ctx = tc.ctx
+			}
+			err := Ask(ctx, tc.url, tc.credentials)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			for _, part := range tc.says {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("%q does not say %q", err, part)
+				}
+			}
+			if strings.Contains(err.Error(), "welcome") {
+				t.Errorf("%q repeats the page, which may change with every answer", err)
+			}
+		})
+	}
+}
+
+// TestDigest changes with each credential, and with where one ends and the next begins.
+func TestDigest(t *testing.T) {
+	digests := map[string]string{}
+	for name, credentials := range map[string]Credentials{
+		"none":          {},
+		"token":         {Token: []byte("ab")},
+		"other token":   {Token: []byte("ac")},
+		"CA":            {CA: []byte("ab")},
+		"certificate":   {ClientCert: []byte("ab")},
+		"key":           {ClientKey: []byte("ab")},
+		"token and CA":  {Token: []byte("a"), CA: []byte("b")},
+		"the other way": {Token: []byte("b"), CA: []byte("a")},
+		"with a length": {Token: []byte("a1:b")},
+	} {
+		digest := credentials.Digest()
+		if digest != credentials.Digest() {
+			t.Errorf("%s: the digest changes by itself", name)
+		}
+		if other, taken := digests[digest]; taken {
+			t.Errorf("%s and %s have the same digest", name, other)
+		}
+		digests[digest] = name
+	}
+}
