@@ -65,7 +65,7 @@ func transitions(before, after v1alpha1.MetricsPipelineStatus) []notice {
 		if old == nil && condition.Status == metav1.ConditionTrue {
 			continue // Nothing to tell of what was in order from the start.
 		}
-		events = append(events, notice{kindOf(condition.Status), condition.Reason, "Report",
+		events = append(events, notice{severity(condition, old), condition.Reason, "Report",
 			fmt.Sprintf("%s turned %s: %s", condition.Type, condition.Status, condition.Message)})
 	}
 	old := map[string]v1alpha1.APIServiceStatus{}
@@ -76,8 +76,12 @@ func transitions(before, after v1alpha1.MetricsPipelineStatus) []notice {
 		if was, known := old[api.Name]; !known || was.Available == api.Available || api.Available == metav1.ConditionUnknown {
 			continue
 		}
-		events = append(events, notice{kindOf(api.Available), api.Reason, "Report",
-			fmt.Sprintf("APIService %s turned %s: %s", api.Name, availability(api.Available), api.Message)})
+		kind, turned := corev1.EventTypeNormal, "available"
+		if api.Available == metav1.ConditionFalse {
+			kind, turned = corev1.EventTypeWarning, "unavailable"
+		}
+		events = append(events, notice{kind, api.Reason, "Report",
+			fmt.Sprintf("APIService %s turned %s: %s", api.Name, turned, api.Message)})
 	}
 	return events
 }
@@ -87,16 +91,20 @@ func derived(condition string) bool {
 	return condition == v1alpha1.ConditionReconciling || condition == v1alpha1.ConditionStalled
 }
 
-func kindOf(status metav1.ConditionStatus) string {
-	if status == metav1.ConditionFalse {
+// severity is a warning for what worked before or waits for a person; what is on its way is normal.
+func severity(now metav1.Condition, before *metav1.Condition) string {
+	worked := before != nil && before.Status == metav1.ConditionTrue
+	if now.Status == metav1.ConditionFalse && (worked || !underway[now.Reason]) {
 		return corev1.EventTypeWarning
 	}
 	return corev1.EventTypeNormal
 }
 
-func availability(status metav1.ConditionStatus) string {
-	if status == metav1.ConditionTrue {
-		return "available"
-	}
-	return "unavailable"
+// underway are the reasons of a condition that time will meet.
+var underway = map[string]bool{
+	v1alpha1.ReasonProgressing:          true,
+	v1alpha1.ReasonUnavailable:          true,
+	v1alpha1.ReasonProbing:              true,
+	v1alpha1.ReasonWaitingForBackend:    true,
+	v1alpha1.ReasonWaitingForAggregator: true,
 }
