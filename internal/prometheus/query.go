@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -51,9 +52,32 @@ func Ask(ctx context.Context, base string, credentials Credentials) error {
 		return fmt.Errorf("use %s: %w", base, err)
 	}
 	if _, _, err := promv1.NewAPI(client).Query(ctx, "vector(1)", time.Now()); err != nil {
-		return fmt.Errorf("query %s: %w", base, err)
+		return fmt.Errorf("query %s: %w", base, explained(err))
 	}
 	return nil
+}
+
+// errNotPrometheus replaces the parser's words about an answer: they hold parts of it, which may change every time.
+var errNotPrometheus = errors.New("what answers there is not the Prometheus HTTP API; check host, port and path of the URL")
+
+// explained adds to an error of the client what a person can look at.
+func explained(err error) error {
+	var network *url.Error
+	if errors.As(err, &network) {
+		return err
+	}
+	var answer *promv1.Error
+	if !errors.As(err, &answer) {
+		return errNotPrometheus
+	}
+	switch answer.Type {
+	case promv1.ErrBadResponse:
+		return errNotPrometheus
+	case promv1.ErrClient:
+		return fmt.Errorf("%w; for a 401 or 403 check spec.prometheus.auth, for a 404 the path of the URL", err)
+	default:
+		return err
+	}
 }
 
 // transport verifies and identifies itself as the adapter does.
