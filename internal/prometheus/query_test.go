@@ -5,18 +5,22 @@ package prometheus
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
 	"io"
 	"log"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
-
-	certutil "k8s.io/client-go/util/cert"
+	"time"
 )
 
 // answering is a Prometheus that answers a query as the real one does.
@@ -107,13 +111,31 @@ func TestAskWithClientCertificate(t *testing.T) {
 
 type pair struct{ cert, key []byte }
 
+// selfSigned returns a client certificate that is its own authority.
 func selfSigned(t *testing.T) pair {
 	t.Helper()
-	cert, key, err := certutil.GenerateSelfSignedCertKey("client.example.com", nil, nil)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pair{cert, key}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		Subject:      pkix.Name{CommonName: "client"},
+		NotAfter:     time.Now().Add(time.Hour),
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair{
+		cert: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}),
+		key:  pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}),
+	}
 }
 
 // TestAskSaysWhatIsWrong in words that lead a person to the field to look at.
@@ -135,12 +157,14 @@ func TestAskSaysWhatIsWrong(t *testing.T) {
 		ctx         context.Context
 		says        []string
 	}{
-		"no token":          {url: serve(t, guarded("secret")), says: []string{"401", "spec.prometheus.auth"}},
-		"another token":     {url: serve(t, guarded("secret")), credentials: Credentials{Token: []byte("no")}, says: []string{"401", "spec.prometheus.auth"}},
-		"no authority":      {url: secured, says: []string{"unknown authority"}},
-		"the wrong one":     {url: secured, credentials: Credentials{CA: selfSigned(t).cert}, says: []string{"unknown authority"}},
-		"no PEM":            {url: secured, credentials: Credentials{CA: []byte("junk")}, says: []string{"spec.prometheus.auth", "PEM"}},
-		"half a client":     {url: secured, credentials: Credentials{CA: ca, ClientCert: selfSigned(t).cert}, says: []string{"client certificate in spec.prometheus.auth"}},
+		"no token": {url: serve(t, guarded("secret")), says: []string{"401", "spec.prometheus.auth"}},
+		"another token": {url: serve(t, guarded("secret")), credentials: Credentials{Token: []byte("no")},
+			says: []string{"401", "spec.prometheus.auth"}},
+		"no authority":  {url: secured, says: []string{"unknown authority"}},
+		"the wrong one": {url: secured, credentials: Credentials{CA: selfSigned(t).cert}, says: []string{"unknown authority"}},
+		"no PEM":        {url: secured, credentials: Credentials{CA: []byte("junk")}, says: []string{"spec.prometheus.auth", "PEM"}},
+		"half a client": {url: secured, credentials: Credentials{CA: ca, ClientCert: selfSigned(t).cert},
+			says: []string{"client certificate in spec.prometheus.auth"}},
 		"a wrong path":      {url: serve(t, answering) + "/prefix", says: []string{"404", "path"}},
 		"a web page":        {url: respond(http.StatusOK, "<html>welcome</html>"), says: []string{"not the Prometheus HTTP API", "path"}},
 		"some other JSON":   {url: respond(http.StatusOK, "{}"), says: []string{"not the Prometheus HTTP API", "path"}},
