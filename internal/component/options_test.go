@@ -20,6 +20,7 @@ func TestOptions(t *testing.T) {
 	tolerations := []corev1.Toleration{{Key: "dedicated", Operator: corev1.TolerationOpExists}}
 	affinity := &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{}}
 
+	const pod, container = "/spec/template/spec", pod + "/containers/0"
 	for name, tc := range map[string]struct {
 		options v1alpha1.ComponentOptions
 		path    string
@@ -27,21 +28,21 @@ func TestOptions(t *testing.T) {
 	}{
 		"replicas":                               {v1alpha1.ComponentOptions{Replicas: ptr.To[int32](3)}, "/spec/replicas", 3},
 		"replicas where the schema was bypassed": {v1alpha1.ComponentOptions{}, "/spec/replicas", 2},
-		"resources":                              {v1alpha1.ComponentOptions{Resources: resources}, "/spec/template/spec/containers/0/resources", resources},
-		"no resources keep the asset's":          {v1alpha1.ComponentOptions{}, "/spec/template/spec/containers/0/resources", nil},
-		"tolerations":                            {v1alpha1.ComponentOptions{Tolerations: tolerations}, "/spec/template/spec/tolerations", tolerations},
-		"no tolerations":                         {v1alpha1.ComponentOptions{}, "/spec/template/spec/tolerations", nil},
-		"affinity":                               {v1alpha1.ComponentOptions{Affinity: affinity}, "/spec/template/spec/affinity", affinity},
-		"no affinity":                            {v1alpha1.ComponentOptions{}, "/spec/template/spec/affinity", nil},
+		"resources":                              {v1alpha1.ComponentOptions{Resources: resources}, container + "/resources", resources},
+		"no resources keep the asset's":          {v1alpha1.ComponentOptions{}, container + "/resources", nil},
+		"tolerations":                            {v1alpha1.ComponentOptions{Tolerations: tolerations}, pod + "/tolerations", tolerations},
+		"no tolerations":                         {v1alpha1.ComponentOptions{}, pod + "/tolerations", nil},
+		"affinity":                               {v1alpha1.ComponentOptions{Affinity: affinity}, pod + "/affinity", affinity},
+		"no affinity":                            {v1alpha1.ComponentOptions{}, pod + "/affinity", nil},
 		"priority class": {v1alpha1.ComponentOptions{PriorityClassName: "batch"},
-			"/spec/template/spec/priorityClassName", "batch"},
-		"no priority class keeps the asset's": {v1alpha1.ComponentOptions{}, "/spec/template/spec/priorityClassName", nil},
+			pod + "/priorityClassName", "batch"},
+		"no priority class keeps the asset's": {v1alpha1.ComponentOptions{}, pod + "/priorityClassName", nil},
 		"node selector gains the operating system": {v1alpha1.ComponentOptions{NodeSelector: map[string]string{"pool": "infra"}},
-			"/spec/template/spec/nodeSelector", map[string]string{"pool": "infra", "kubernetes.io/os": "linux"}},
+			pod + "/nodeSelector", map[string]string{"pool": "infra", "kubernetes.io/os": "linux"}},
 		"node selector cannot choose another operating system": {
 			v1alpha1.ComponentOptions{NodeSelector: map[string]string{"kubernetes.io/os": "windows"}},
-			"/spec/template/spec/nodeSelector", map[string]string{"kubernetes.io/os": "linux"}},
-		"no node selector keeps the asset's": {v1alpha1.ComponentOptions{}, "/spec/template/spec/nodeSelector", nil},
+			pod + "/nodeSelector", map[string]string{"kubernetes.io/os": "linux"}},
+		"no node selector keeps the asset's": {v1alpha1.ComponentOptions{}, pod + "/nodeSelector", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			spec := withRules()
