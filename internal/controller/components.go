@@ -32,6 +32,9 @@ func (r *Reconciler) components(ctx context.Context, s *scope) error {
 		return err
 	}
 	s.serviceMonitors = served.serviceMonitors
+	if served.pending {
+		s.lookAgain(pendingRetry)
+	}
 
 	spec := s.pipeline.Spec
 	stated := len(spec.CustomMetrics.Rules) + len(spec.ExternalMetrics.Rules)

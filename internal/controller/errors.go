@@ -16,6 +16,8 @@ import (
 const (
 	// conflictRetry follows a write that met a concurrent one.
 	conflictRetry = 100 * time.Millisecond
+	// pendingRetry looks again at a CRD that the API server is about to serve: it says no more when it does.
+	pendingRetry = time.Second
 	// stalledRetry looks again at what only a person can mend, where that brings no event: a missing permission, or an
 	// object of somebody else that is in the way.
 	stalledRetry = time.Minute

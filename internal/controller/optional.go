@@ -34,6 +34,8 @@ var crdKind = schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v
 type served struct {
 	serviceMonitors bool
 	prometheuses    bool
+	// pending is true when a CRD is there and the API server does not serve it yet.
+	pending bool
 	// crds changes when any CRD comes or goes.
 	crds string
 }
@@ -86,11 +88,14 @@ func (w *optionalWatches) ensure(ctx context.Context) (served, error) {
 
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	result := served{crds: strings.Join(names, " ")}
 	for name, kind := range w.kinds {
-		present, err := w.isServed(kind.gvk, slices.Contains(names, name))
+		defined := slices.Contains(names, name)
+		present, err := w.isServed(kind.gvk, defined)
 		if err != nil {
 			return served{}, err
 		}
+		result.pending = result.pending || defined && !present
 		switch {
 		case present && !w.started[name]:
 			if err := w.controller.Watch(source.Kind(kind.cache, kind.object, toPipeline)); err != nil {
@@ -104,21 +109,18 @@ func (w *optionalWatches) ensure(ctx context.Context) (served, error) {
 			delete(w.started, name)
 		}
 	}
-	return served{
-		serviceMonitors: w.started[serviceMonitorCRD],
-		prometheuses:    w.started[prometheusCRD],
-		crds:            strings.Join(names, " "),
-	}, nil
+	result.serviceMonitors, result.prometheuses = w.started[serviceMonitorCRD], w.started[prometheusCRD]
+	return result, nil
 }
 
-// isServed is true when there is the CRD and the API server has begun to serve it, a moment later.
+// isServed is true when there is the CRD and the API server has begun to serve it, which it does a moment later.
 func (w *optionalWatches) isServed(gvk schema.GroupVersionKind, defined bool) (bool, error) {
 	if !defined {
 		return false, nil
 	}
 	_, err := w.client.RESTMapper().RESTMapping(gvk.GroupKind(), gvk.Version)
-	if meta.IsNoMatchError(err) {
-		return false, fmt.Errorf("%s is defined and not served yet: %w", gvk.Kind, err)
+	if err != nil && !meta.IsNoMatchError(err) {
+		return false, fmt.Errorf("ask the API server whether it serves %s: %w", gvk.Kind, err)
 	}
-	return err == nil, err
+	return err == nil, nil
 }
