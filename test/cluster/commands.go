@@ -20,8 +20,19 @@ type program struct {
 func newCommand(log func(string, ...any)) *cobra.Command {
 	p := &program{log: log}
 	root := &cobra.Command{
-		Use:           "cluster",
-		Short:         "A real single-node Kubernetes cluster from Go modules and Debian packages",
+		Use:   "cluster",
+		Short: "A real single-node Kubernetes cluster from Go modules and Debian packages",
+		Long: `A real single-node Kubernetes cluster from Go modules and Debian packages: no image registry, no prebuilt
+binaries, nothing outside of loopback and a network namespace of its own.
+
+The first up builds everything, which takes 20 to 30 minutes on two processors; the binaries are kept in the user's cache
+folder. After that a start takes about 20 seconds. The cluster has CoreDNS, prometheus-operator and the Prometheus
+monitoring/k8s, which takes up monitors and rules labeled prometheus=k8s. The images of metrics-server and
+prometheus-adapter are loaded. NetworkPolicies are accepted and not enforced.`,
+		Example: `  cluster up
+  export KUBECONFIG=$(cluster kubeconfig) PATH=$(cluster binaries kubectl):$PATH
+  cluster load example.test/app:dev --binary bin/app
+  cluster down`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}

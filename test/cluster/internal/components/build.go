@@ -164,7 +164,9 @@ func (b *Builder) compile(ctx context.Context, component Component, version, fla
 	}
 	what := fmt.Sprintf("%s %s (%s)", component.Name, version, strings.Join(names, ", "))
 	done := b.reportProgress(what)
-	args := append([]string{"build", "-mod=readonly", "-trimpath", "-ldflags", flags, "-o", aside + "/"}, packages...)
+	// Without the commit our own programs stay the same from one to the next, and the owner of the checkout does not matter.
+	args := []string{"build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", aside + "/"}
+	args = append(args, packages...)
 	_, err = b.goCommand(ctx, component, args...)
 	elapsed := done()
 	if err != nil {
