@@ -17,8 +17,10 @@ import (
 	"strings"
 	"testing"
 
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apiextv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
 )
 
 // kubernetesTypes are fields whose content Kubernetes defines and documents.
@@ -33,6 +35,7 @@ var (
 	index   = regexp.MustCompile(`\[[0-9]+\]`)
 	heading = regexp.MustCompile(`(?m)^#+ (.+)$`)
 	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	example = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$")
 	fence   = regexp.MustCompile("(?ms)^```.*?^```$")
 	// notInSlug are the characters that a heading's anchor leaves out.
 	notInSlug = regexp.MustCompile(`[^a-z0-9 _-]`)
@@ -110,6 +113,25 @@ func TestLinks(t *testing.T) {
 	}
 }
 
+// TestExamples demands that the examples of a spec have no field that the type has not.
+func TestExamples(t *testing.T) {
+	examples := 0
+	for _, page := range allPages(t) {
+		for _, match := range example.FindAllStringSubmatch(read(t, page), -1) {
+			if !strings.HasPrefix(match[1], "spec:\n") && !strings.Contains(match[1], "kind: MetricsPipeline\n") {
+				continue
+			}
+			examples++
+			if err := yaml.UnmarshalStrict([]byte(match[1]), &v1alpha1.MetricsPipeline{}); err != nil {
+				t.Errorf("%s: an example is no MetricsPipeline: %v\n%s", page, err, match[1])
+			}
+		}
+	}
+	if examples == 0 {
+		t.Error("there is no example of a MetricsPipeline")
+	}
+}
+
 // conditions returns the reasons by condition: a constant block has one condition and its reasons.
 func conditions(t *testing.T) map[string][]string {
 	t.Helper()
@@ -152,13 +174,13 @@ func conditions(t *testing.T) map[string][]string {
 // specFields returns the paths of all fields of the CRD's spec; [] is an element of a list, * a value of a map.
 func specFields(t *testing.T) []string {
 	t.Helper()
-	var crd apiextensionsv1.CustomResourceDefinition
+	var crd apiextv1.CustomResourceDefinition
 	if err := yaml.Unmarshal([]byte(read(t, "../config/crd/bases/metricspipeline.io_metricspipelines.yaml")), &crd); err != nil {
 		t.Fatal(err)
 	}
 	var fields []string
-	var walk func(path string, schema apiextensionsv1.JSONSchemaProps)
-	walk = func(path string, schema apiextensionsv1.JSONSchemaProps) {
+	var walk func(path string, schema apiextv1.JSONSchemaProps)
+	walk = func(path string, schema apiextv1.JSONSchemaProps) {
 		if slices.Contains(kubernetesTypes, path) {
 			return
 		}
