@@ -1,0 +1,408 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package rules
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/ptr"
+	adapter "sigs.k8s.io/prometheus-adapter/pkg/config"
+	"sigs.k8s.io/prometheus-adapter/pkg/naming"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/component"
+)
+
+// servedKinds is a cluster's list of kinds, as far as rules speak of them.
+func servedKinds() meta.RESTMapper {
+	mapper := meta.NewDefaultRESTMapper(nil)
+	add := func(group, version, kind string, scope meta.RESTScope) {
+		mapper.Add(schema.GroupVersionKind{Group: group, Version: version, Kind: kind}, scope)
+	}
+	for _, kind := range []string{"Pod", "Service", "PersistentVolumeClaim"} {
+		add("", "v1", kind, meta.RESTScopeNamespace)
+	}
+	for _, kind := range []string{"Namespace", "Node", "PersistentVolume"} {
+		add("", "v1", kind, meta.RESTScopeRoot)
+	}
+	add("apps", "v1", "Deployment", meta.RESTScopeNamespace)
+	add("networking.k8s.io", "v1", "Ingress", meta.RESTScopeNamespace)
+	return mapper
+}
+
+// loads fails the test if the adapter would not start with the configuration.
+func loads(t *testing.T, accepted component.Rules, mapper meta.RESTMapper) *adapter.MetricsDiscoveryConfig {
+	t.Helper()
+	config, err := adapter.FromYAML([]byte(accepted.Config))
+	if err != nil {
+		t.Fatalf("the adapter does not read its configuration: %v\n%s", err, accepted.Config)
+	}
+	if len(config.Rules) != accepted.Custom || len(config.ExternalRules) != accepted.External {
+		t.Errorf("%d custom and %d external rules are written, %d and %d were accepted",
+			len(config.Rules), len(config.ExternalRules), accepted.Custom, accepted.External)
+	}
+	for _, rules := range [][]adapter.DiscoveryRule{config.Rules, config.ExternalRules} {
+		if _, err := naming.NamersFromConfig(rules, mapper); err != nil {
+			t.Fatalf("the adapter exits on its configuration: %v\n%s", err, accepted.Config)
+		}
+	}
+	return config
+}
+
+// check runs one rule and returns why it was rejected; empty if it was accepted. What is accepted must load.
+func check(t *testing.T, spec v1alpha1.MetricsPipelineSpec) string {
+	t.Helper()
+	mapper := servedKinds()
+	result, err := Check(spec, mapper)
+	if err != nil {
+		t.Fatal(err)
+	}
+	loads(t, result.Accepted, mapper)
+	if len(result.Rejected)+result.Accepted.Custom+result.Accepted.External != 1 {
+		t.Fatalf("one rule became %+v", result)
+	}
+	if len(result.Rejected) == 0 {
+		return ""
+	}
+	return result.Rejected[0].Reason
+}
+
+func customSpec(rules ...v1alpha1.CustomMetricRule) v1alpha1.MetricsPipelineSpec {
+	return v1alpha1.MetricsPipelineSpec{CustomMetrics: v1alpha1.CustomMetricsSpec{Rules: rules}}
+}
+
+func externalSpec(rules ...v1alpha1.ExternalMetricRule) v1alpha1.MetricsPipelineSpec {
+	return v1alpha1.MetricsPipelineSpec{ExternalMetrics: v1alpha1.ExternalMetricsSpec{Rules: rules}}
+}
+
+// requests is a rule that works: requests per second of a pod.
+func requests(changes ...func(*v1alpha1.CustomMetricRule)) v1alpha1.CustomMetricRule {
+	rule := v1alpha1.CustomMetricRule{
+		MetricRule: v1alpha1.MetricRule{
+			SeriesQuery:  `http_requests_total{namespace!="",pod!=""}`,
+			Name:         v1alpha1.MetricName{Matches: "^(.*)_total$", As: "${1}_per_second"},
+			MetricsQuery: `sum(rate(<<.Series>>{<<.LabelMatchers>>}[2m])) by (<<.GroupBy>>)`,
+		},
+		Resources: v1alpha1.ResourceMapping{Overrides: map[string]v1alpha1.GroupResource{
+			"namespace": {Resource: "namespace"}, "pod": {Resource: "pod"}}},
+	}
+	for _, change := range changes {
+		change(&rule)
+	}
+	return rule
+}
+
+// depth is an external rule that works: the length of a queue.
+func depth(changes ...func(*v1alpha1.ExternalMetricRule)) v1alpha1.ExternalMetricRule {
+	rule := v1alpha1.ExternalMetricRule{
+		MetricRule: v1alpha1.MetricRule{
+			SeriesQuery:  `queue_depth{namespace!=""}`,
+			MetricsQuery: `sum(<<.Series>>{<<.LabelMatchers>>}) by (queue)`,
+		},
+		Resources: v1alpha1.ExternalResourceMapping{Overrides: map[string]v1alpha1.GroupResource{"namespace": {Resource: "namespace"}}},
+	}
+	for _, change := range changes {
+		change(&rule)
+	}
+	return rule
+}
+
+// overriding replaces the overrides of a rule.
+func overriding(labels map[string]v1alpha1.GroupResource) func(*v1alpha1.CustomMetricRule) {
+	return func(r *v1alpha1.CustomMetricRule) { r.Resources.Overrides = labels }
+}
+
+// leading has one label lead to a resource.
+func leading(label, group, resource string) func(*v1alpha1.CustomMetricRule) {
+	return overriding(map[string]v1alpha1.GroupResource{label: {Group: group, Resource: resource}})
+}
+
+func querying(query string) func(*v1alpha1.CustomMetricRule) {
+	return func(r *v1alpha1.CustomMetricRule) { r.MetricsQuery = query }
+}
+
+func selecting(query string) func(*v1alpha1.CustomMetricRule) {
+	return func(r *v1alpha1.CustomMetricRule) { r.SeriesQuery = query }
+}
+
+func named(matches, as string) func(*v1alpha1.CustomMetricRule) {
+	return func(r *v1alpha1.CustomMetricRule) { r.Name = v1alpha1.MetricName{Matches: matches, As: as} }
+}
+
+// templating uses a template alone.
+func templating(template string) func(*v1alpha1.CustomMetricRule) {
+	return func(r *v1alpha1.CustomMetricRule) { r.Resources = v1alpha1.ResourceMapping{Template: template} }
+}
+
+func filtering(filters ...v1alpha1.SeriesFilter) func(*v1alpha1.CustomMetricRule) {
+	return func(r *v1alpha1.CustomMetricRule) { r.SeriesFilters = filters }
+}
+
+func TestCustomRulesThatWork(t *testing.T) {
+	resources := func(pairs ...string) map[string]v1alpha1.GroupResource {
+		labels := map[string]v1alpha1.GroupResource{}
+		for _, pair := range pairs {
+			label, resource, _ := strings.Cut(pair, "=")
+			name, group, _ := strings.Cut(resource, ".")
+			labels[label] = v1alpha1.GroupResource{Group: group, Resource: name}
+		}
+		return labels
+	}
+	for name, rule := range map[string]v1alpha1.CustomMetricRule{
+		"requests per second of a pod": requests(),
+		"a counter under its own name": requests(named("", "")),
+		"one group names it":           requests(named("^(.*)_total$", "")),
+		"several groups with a name":   requests(named("^(http)_(requests)_total$", "${1}_${2}")),
+		"containers of the kubelet, without the pause containers": requests(
+			selecting(`{__name__=~"^container_.*",container!="POD",namespace!="",pod!=""}`),
+			filtering(v1alpha1.SeriesFilter{IsNot: "^container_.*_seconds_total$"}, v1alpha1.SeriesFilter{Is: "_total$"}),
+			named("^container_(.*)_total$", "")),
+		"a gauge of a node": requests(
+			selecting(`node_load1{node!=""}`), overriding(resources("node=node")), named("", ""),
+			querying(`avg(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)`)),
+		"a gauge of a namespace":          requests(selecting("tenant_users"), overriding(resources("namespace=namespaces")), named("", "")),
+		"of an Ingress, by another label": requests(overriding(resources("exported_namespace=namespace", "ingress=ingress.networking.k8s.io"))),
+		"of a Deployment":                 requests(overriding(resources("namespace=namespace", "deployment=deployments.apps"))),
+		"of a Service and its pods":       requests(overriding(resources("namespace=namespace", "pod=pod", "service=service"))),
+		"labels by a template":            requests(templating("kube_<<.Group>>_<<.Resource>>")),
+		"labels by a template alone":      requests(templating("<<.Resource>>")),
+		"a template beside an override": requests(templating("<<.Resource>>"), func(r *v1alpha1.CustomMetricRule) {
+			r.Resources.Overrides = resources("exported_namespace=namespace")
+		}),
+		"latency at the 95th percentile": requests(selecting(`http_request_duration_seconds_bucket{namespace!="",pod!=""}`),
+			named("^(.*)_bucket$", "${1}_p95"),
+			querying(`histogram_quantile(0.95, sum(rate(<<.Series>>{<<.LabelMatchers>>}[5m])) by (le, <<.GroupBy>>))`)),
+		"a share of a limit": requests(named("", ""), querying(`sum(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>) / `+
+			`sum(kube_pod_container_resource_limits{<<.LabelMatchers>>,resource="memory"}) by (<<.GroupBy>>)`)),
+		"the namespace inside of a matcher": requests(querying(`sum(x{ns="<<index .LabelValuesByName "namespace">>"}) by (pod)`)),
+		"groups one by one": requests(
+			querying(`sum(<<.Series>>{<<.LabelMatchers>>}) by (<<range .GroupBySlice>><<.>>,<<end>> app)`)),
+		"a bare selector": requests(querying(`<<.Series>>{<<.LabelMatchers>>}`)),
+		"a subquery":      requests(querying(`max_over_time(rate(<<.Series>>{<<.LabelMatchers>>}[2m])[10m:1m])`)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if reason := check(t, customSpec(rule)); reason != "" {
+				t.Errorf("rejected: %s", reason)
+			}
+		})
+	}
+}
+
+func TestCustomRulesThatDoNot(t *testing.T) {
+	for name, tc := range map[string]struct {
+		rule v1alpha1.CustomMetricRule
+		says []string
+	}{
+		"no PromQL as seriesQuery": {requests(selecting(`http_requests_total{namespace!=""`)),
+			[]string{"seriesQuery", "is not a series selector"}},
+		"a function in seriesQuery": {requests(selecting(`rate(http_requests_total[2m])`)),
+			[]string{"seriesQuery", "instant vector", "metricsQuery"}},
+		"a range in seriesQuery":  {requests(selecting(`http_requests_total[2m]`)), []string{"seriesQuery", "range vector"}},
+		"a number as seriesQuery": {requests(selecting(`1`)), []string{"seriesQuery", "scalar"}},
+		"two selectors in seriesQuery": {requests(selecting(`up or http_requests_total`)),
+			[]string{"seriesQuery", "is not a series selector"}},
+		"every series":                 {requests(selecting(`{}`)), []string{"seriesQuery", "non-empty matcher"}},
+		"every series by a pattern":    {requests(selecting(`{__name__=~".*"}`)), []string{"seriesQuery", "non-empty matcher"}},
+		"an offset in seriesQuery":     {requests(selecting(`up offset 5m`)), []string{"seriesQuery", "offset"}},
+		"a time in seriesQuery":        {requests(selecting(`up @ 1700000000`)), []string{"seriesQuery", "@ modifier"}},
+		"a start in seriesQuery":       {requests(selecting(`up @ start()`)), []string{"seriesQuery", "@ modifier"}},
+		"a bad pattern in seriesQuery": {requests(selecting(`up{pod=~"("}`)), []string{"seriesQuery", "missing closing )"}},
+		"a bad regular expression":     {requests(named("^(.*_total$", "")), []string{"missing closing )", "^(.*_total$"}},
+		"a lookahead":                  {requests(named("^(?!container).*$", "")), []string{"invalid or unsupported Perl syntax"}},
+		"several groups and no name":   {requests(named("^(.*)_(.*)$", "")), []string{"'as'", "^(.*)_(.*)$"}},
+		"a bad filter": {requests(filtering(v1alpha1.SeriesFilter{Is: "["})),
+			[]string{"series filter", "missing closing ]"}},
+		"a filter that says nothing":       {requests(filtering(v1alpha1.SeriesFilter{})), []string{"filter"}},
+		"a filter that says both":          {requests(filtering(v1alpha1.SeriesFilter{Is: "a", IsNot: "b"})), []string{"filter"}},
+		"a bad template":                   {requests(templating("kube_<<.Resource")), []string{"template", "kube_<<.Resource"}},
+		"an unknown field in a template":   {requests(templating("<<.Kind>>_<<.Resource>>")), []string{"template", "Kind"}},
+		"a template without a resource":    {requests(templating("kube_<<.Group>>")), []string{"template", ".Resource"}},
+		"a template that is no label":      {requests(templating("kube-<<.Resource>>")), []string{"metricsQuery"}},
+		"a bad metricsQuery template":      {requests(querying(`sum(<<.Series)`)), []string{"metrics query", "sum(<<.Series)"}},
+		"an unknown field in metricsQuery": {requests(querying(`sum(<<.Metric>>)`)), []string{"metricsQuery", "Metric"}},
+		"no PromQL as metricsQuery": {requests(querying(`sum(rate(<<.Series>>{<<.LabelMatchers>>}[2m]) by (<<.GroupBy>>)`)),
+			[]string{"metricsQuery", "is not PromQL", "http_requests_total{"}},
+		"a range vector": {requests(querying(`<<.Series>>{<<.LabelMatchers>>}[2m]`)), []string{"range vector", "rate("}},
+		"a number":       {requests(querying(`42`)), []string{"scalar", "instant vector"}},
+		"a string":       {requests(querying(`"42"`)), []string{"string"}},
+		"an empty query": {requests(querying(`<<if false>>x<<end>>`)), []string{"metricsQuery", "empty query"}},
+		"a query that panics": {requests(querying(`sum(x{a="<<index .GroupBySlice 7>>"})`)),
+			[]string{"metricsQuery", "out of range"}},
+		"delimiters of Go":              {requests(querying(`sum({{.Series}}{ {{.LabelMatchers}} })`)), []string{"is not PromQL"}},
+		"an unknown resource":           {requests(leading("gadget", "", "gadgets")), []string{"resources.overrides[gadget]", `"gadgets"`}},
+		"a resource in the wrong group": {requests(leading("d", "extensions", "deployments")), []string{`"deployments"`, `"extensions"`}},
+		"a pod and no namespace":        {requests(leading("pod", "", "pod")), []string{"pods", "namespace", "override"}},
+		"a label that is none":          {requests(leading("kubernetes node", "", "node")), []string{"metricsQuery"}},
+		"neither template nor override": {requests(overriding(nil)), []string{"override"}},
+	} {
+		t.Run(name, func(t *testing.T) { expectRejected(t, customSpec(tc.rule), tc.says) })
+	}
+}
+
+func expectRejected(t *testing.T, spec v1alpha1.MetricsPipelineSpec, says []string) {
+	t.Helper()
+	reason := check(t, spec)
+	if reason == "" {
+		t.Fatal("accepted")
+	}
+	for _, part := range says {
+		if !strings.Contains(reason, part) {
+			t.Errorf("%q does not say %q", reason, part)
+		}
+	}
+}
+
+func TestExternalRules(t *testing.T) {
+	unbound := func(r *v1alpha1.ExternalMetricRule) {
+		r.Resources = v1alpha1.ExternalResourceMapping{Namespaced: ptr.To(false)}
+	}
+	query := func(query string) func(*v1alpha1.ExternalMetricRule) {
+		return func(r *v1alpha1.ExternalMetricRule) { r.MetricsQuery = query }
+	}
+	for name, tc := range map[string]struct {
+		rule v1alpha1.ExternalMetricRule
+		says []string
+	}{
+		"of a namespace": {rule: depth()},
+		"of none":        {rule: depth(unbound)},
+		"one number":     {rule: depth(query(`scalar(sum(<<.Series>>{<<.LabelMatchers>>}))`))},
+		"by a template": {rule: depth(func(r *v1alpha1.ExternalMetricRule) {
+			r.Resources = v1alpha1.ExternalResourceMapping{Template: "kube_<<.Resource>>"}
+		})},
+		"without a label for the namespace": {
+			rule: depth(func(r *v1alpha1.ExternalMetricRule) { r.Resources = v1alpha1.ExternalResourceMapping{} }),
+			says: []string{"metricsQuery", "namespace"}},
+		"with a label for something else": {
+			rule: depth(func(r *v1alpha1.ExternalMetricRule) {
+				r.Resources.Overrides = map[string]v1alpha1.GroupResource{"service": {Resource: "service"}}
+			}),
+			says: []string{"namespace"}},
+		"of an unknown resource": {
+			rule: depth(func(r *v1alpha1.ExternalMetricRule) {
+				r.Resources.Overrides = map[string]v1alpha1.GroupResource{"queue": {Resource: "queue"}}
+			}),
+			says: []string{"resources.overrides[queue]"}},
+		"no PromQL":      {rule: depth(query(`sum(`)), says: []string{"is not PromQL"}},
+		"a range vector": {rule: depth(query(`<<.Series>>{<<.LabelMatchers>>}[1m]`)), says: []string{"range vector"}},
+		"a group, of which an external metric has none": {
+			rule: depth(query(`sum(x) by (<<index .GroupBySlice 0>>)`)), says: []string{"metricsQuery", "out of range"}},
+		"a function in seriesQuery": {
+			rule: depth(func(r *v1alpha1.ExternalMetricRule) { r.SeriesQuery = "sum(queue_depth)" }), says: []string{"seriesQuery"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if tc.says != nil {
+				expectRejected(t, externalSpec(tc.rule), tc.says)
+			} else if reason := check(t, externalSpec(tc.rule)); reason != "" {
+				t.Errorf("rejected: %s", reason)
+			}
+		})
+	}
+}
+
+// TestBadRulesLeaveOthersAlone names each bad rule by its place, and keeps the good ones in their order.
+func TestBadRulesLeaveOthersAlone(t *testing.T) {
+	spec := customSpec(requests(), requests(selecting("bad{")), requests(selecting("other_total"), named("", "")))
+	spec.ExternalMetrics = externalSpec(depth(func(r *v1alpha1.ExternalMetricRule) { r.MetricsQuery = "(" }), depth()).ExternalMetrics
+	mapper := servedKinds()
+	result, err := Check(spec, mapper)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fields, queries []string
+	for _, rejected := range result.Rejected {
+		fields, queries = append(fields, rejected.Field), append(queries, rejected.SeriesQuery)
+	}
+	if diff := cmp.Diff([]string{"spec.customMetrics.rules[1]", "spec.externalMetrics.rules[0]"}, fields); diff != "" {
+		t.Errorf("rejected (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"bad{", depth().SeriesQuery}, queries); diff != "" {
+		t.Errorf("series queries (-want +got):\n%s", diff)
+	}
+	config := loads(t, result.Accepted, mapper)
+	if !slices.EqualFunc(config.Rules, []string{requests().SeriesQuery, "other_total"},
+		func(rule adapter.DiscoveryRule, query string) bool { return rule.SeriesQuery == query }) {
+		t.Errorf("written: %s", result.Accepted.Config)
+	}
+}
+
+// TestConfigurationKeepsEveryField on its way through YAML: no rule that runs may differ from the one that was checked.
+func TestConfigurationKeepsEveryField(t *testing.T) {
+	rule := requests(
+		filtering(v1alpha1.SeriesFilter{Is: "^http: #.*"}, v1alpha1.SeriesFilter{IsNot: `'"\d`}),
+		querying("sum(\n  <<.Series>>{<<.LabelMatchers>>} # requests\n) by (<<.GroupBy>>)\n"))
+	outside := depth(func(r *v1alpha1.ExternalMetricRule) { r.Resources.Namespaced = ptr.To(false) })
+	spec := customSpec(rule)
+	spec.ExternalMetrics = externalSpec(outside).ExternalMetrics
+	mapper := servedKinds()
+	result, err := Check(spec, mapper)
+	if err != nil || len(result.Rejected) > 0 {
+		t.Fatal(err, result.Rejected)
+	}
+	want := &adapter.MetricsDiscoveryConfig{
+		Rules: []adapter.DiscoveryRule{{
+			SeriesQuery:   rule.SeriesQuery,
+			SeriesFilters: []adapter.RegexFilter{{Is: "^http: #.*"}, {IsNot: `'"\d`}},
+			Resources: adapter.ResourceMapping{Overrides: map[string]adapter.GroupResource{
+				"namespace": {Resource: "namespace"}, "pod": {Resource: "pod"}}},
+			Name:         adapter.NameMapping{Matches: "^(.*)_total$", As: "${1}_per_second"},
+			MetricsQuery: rule.MetricsQuery,
+		}},
+		ExternalRules: []adapter.DiscoveryRule{{
+			SeriesQuery: outside.SeriesQuery,
+			Resources: adapter.ResourceMapping{
+				Overrides: map[string]adapter.GroupResource{"namespace": {Resource: "namespace"}}, Namespaced: ptr.To(false)},
+			MetricsQuery: outside.MetricsQuery,
+		}},
+	}
+	if diff := cmp.Diff(want, loads(t, result.Accepted, mapper)); diff != "" {
+		t.Errorf("configuration (-want +got):\n%s", diff)
+	}
+}
+
+func TestNoRules(t *testing.T) {
+	result, err := Check(v1alpha1.MetricsPipelineSpec{}, servedKinds())
+	if err != nil || result.Accepted.Custom+result.Accepted.External != 0 || result.Rejected != nil {
+		t.Errorf("%+v, %v", result, err)
+	}
+	loads(t, result.Accepted, servedKinds())
+}
+
+// unreachable is a mapper whose API server does not answer.
+type unreachable struct{ meta.RESTMapper }
+
+var errNetwork = errors.New("dial tcp: connection refused")
+
+func (unreachable) KindFor(schema.GroupVersionResource) (schema.GroupVersionKind, error) {
+	return schema.GroupVersionKind{}, errNetwork
+}
+
+// halfway answers the first question and not the second.
+type halfway struct{ meta.RESTMapper }
+
+func (halfway) RESTMapping(schema.GroupKind, ...string) (*meta.RESTMapping, error) {
+	return nil, errNetwork
+}
+
+// TestUnreachableAPIServer is nobody's fault: no rule may be rejected for it, or a blip would roll the adapter without it.
+func TestUnreachableAPIServer(t *testing.T) {
+	for name, mapper := range map[string]meta.RESTMapper{
+		"at once": unreachable{servedKinds()}, "halfway": halfway{servedKinds()}} {
+		for field, spec := range map[string]v1alpha1.MetricsPipelineSpec{
+			"spec.customMetrics.rules[0]": customSpec(requests()), "spec.externalMetrics.rules[0]": externalSpec(depth())} {
+			result, err := Check(spec, mapper)
+			if !errors.Is(err, errNetwork) || !strings.Contains(err.Error(), field) {
+				t.Errorf("%s: error %v, want that of the network and %s", name, err, field)
+			}
+			if diff := cmp.Diff(Result{}, result); diff != "" {
+				t.Errorf("%s: a result of what could not be checked (-want +got):\n%s", name, diff)
+			}
+		}
+	}
+}
