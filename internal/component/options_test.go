@@ -20,7 +20,7 @@ func TestOptions(t *testing.T) {
 	tolerations := []corev1.Toleration{{Key: "dedicated", Operator: corev1.TolerationOpExists}}
 	affinity := &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{}}
 
-	const pod, container = "/spec/template/spec", pod + "/containers/0"
+	const pod, container = "/spec/template/spec", "/spec/template/spec/containers/0"
 	for name, tc := range map[string]struct {
 		options v1alpha1.ComponentOptions
 		path    string
