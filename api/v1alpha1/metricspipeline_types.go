@@ -31,7 +31,8 @@ type MetricsPipeline struct {
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 
 	// spec is the wanted metrics stack. Every field has a default, so that `spec: {}` is a useful pipeline.
-	// +required
+	// +optional
+	// +kubebuilder:default={}
 	Spec MetricsPipelineSpec `json:"spec,omitzero"`
 
 	// status is what the operator observed.
@@ -56,6 +57,7 @@ type MetricsPipelineSpec struct {
 	// prometheus says where the numbers for custom and external metrics come from. When neither url nor ref is set,
 	// the only Prometheus object of the cluster is used.
 	// +optional
+	// +kubebuilder:default={}
 	Prometheus PrometheusSpec `json:"prometheus,omitzero"`
 
 	// resourceMetrics configures metrics.k8s.io, which kubectl top and HorizontalPodAutoscalers on cpu and memory read.
@@ -74,6 +76,7 @@ type MetricsPipelineSpec struct {
 	// externalMetrics configures external.metrics.k8s.io, which HorizontalPodAutoscalers of type External read.
 	// It is served by the same prometheus-adapter as customMetrics.
 	// +optional
+	// +kubebuilder:default={}
 	ExternalMetrics ExternalMetricsSpec `json:"externalMetrics,omitzero"`
 
 	// patches are applied to the objects that the operator deploys, in order, after everything else in this spec: the
