@@ -30,7 +30,23 @@ const (
 	servicePort = 443
 )
 
-// applyAPIServices registers each metrics API once its backend answers with a certificate that the caBundle verifies. An
+// trust lets the API server know the certificate authorities of what is registered before any backend can present a
+// certificate of a new one.
+func (r *Reconciler) trust(ctx context.Context, s *scope) error {
+	for _, c := range s.plan.Components {
+		for _, api := range c.APIs {
+			if s.apiServices[api.Name()] == nil {
+				continue
+			}
+			if err := r.applyOwned(ctx, s, apiService(api, c, s.bundles[c.Name]), s.owners("")); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// applyAPIServices registers each other metrics API once its backend answers with a certificate that the caBundle verifies. An
 // APIService whose backend does not answer blocks the deletion of every namespace in the cluster, so none is made before.
 func (r *Reconciler) applyAPIServices(ctx context.Context, s *scope) error {
 	for _, c := range s.plan.Components {
@@ -39,12 +55,14 @@ func (r *Reconciler) applyAPIServices(ctx context.Context, s *scope) error {
 			return err
 		}
 		for _, api := range c.APIs {
-			_, registered := s.apiServices[api.Name()]
-			if waiting != "" && !registered {
+			if s.apiServices[api.Name()] != nil {
+				continue // Done by trust.
+			}
+			if waiting != "" {
 				s.observed.waiting(api, waiting)
 				continue
 			}
-			if err := r.applyOwned(ctx, s, apiService(api, c, s.authority.Cert), s.owners("")); err != nil {
+			if err := r.applyOwned(ctx, s, apiService(api, c, s.bundles[c.Name]), s.owners("")); err != nil {
 				return err
 			}
 		}

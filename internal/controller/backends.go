@@ -29,9 +29,12 @@ func (r *Reconciler) renderObjects(_ context.Context, s *scope) error {
 
 // applyBackends writes everything but the APIServices.
 func (r *Reconciler) applyBackends(ctx context.Context, s *scope) error {
-	for _, secret := range s.secrets {
-		owners := s.owners(secret.GetLabels()[v1alpha1.ComponentLabel])
-		if err := r.applyOwned(ctx, s, secret, owners); err != nil {
+	for _, stored := range s.pairs {
+		bundle, ok := s.bundles[stored.component]
+		if !ok {
+			bundle = stored.pair.Cert
+		}
+		if err := r.applyOwned(ctx, s, tlsSecret(r.Namespace, stored, bundle), s.owners(stored.component)); err != nil {
 			return err
 		}
 	}

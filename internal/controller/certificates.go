@@ -24,6 +24,14 @@ const (
 	caKey = "ca.crt"
 )
 
+// storedPair is a certificate and the Secret that holds it.
+type storedPair struct {
+	secret string
+	// component that presents the certificate; empty for the authority.
+	component string
+	pair      certs.Pair
+}
+
 // certificates makes sure that there is an authority, and a serving certificate for each component.
 func (r *Reconciler) certificates(ctx context.Context, s *scope) error {
 	failed := func(err error) error {
@@ -39,7 +47,7 @@ func (r *Reconciler) certificates(ctx context.Context, s *scope) error {
 	}
 	s.issued(authoritySecret, reason)
 	s.authority = authority
-	s.secrets = append(s.secrets, tlsSecret(r.Namespace, authoritySecret, "", authority, authority.Cert))
+	s.pairs = append(s.pairs, storedPair{secret: authoritySecret, pair: authority})
 
 	for _, c := range s.plan.Components {
 		serving, reason, err := r.ensurePair(ctx, c.ServingSecret(), func(current certs.Pair) (certs.Pair, string, error) {
@@ -49,7 +57,7 @@ func (r *Reconciler) certificates(ctx context.Context, s *scope) error {
 			return failed(err)
 		}
 		s.issued(c.ServingSecret(), reason)
-		s.secrets = append(s.secrets, tlsSecret(r.Namespace, c.ServingSecret(), c.Name, serving, authority.Cert))
+		s.pairs = append(s.pairs, storedPair{secret: c.ServingSecret(), component: c.Name, pair: serving})
 		if expiry, ok := certs.Expiry(serving.Cert); ok {
 			s.observed.expiry(c.Name, expiry)
 		}
@@ -92,26 +100,26 @@ func readPair(ctx context.Context, reader client.Reader, key client.ObjectKey) (
 	return certs.Pair{Cert: secret.Data[corev1.TLSCertKey], Key: secret.Data[corev1.TLSPrivateKeyKey]}, nil
 }
 
-// tlsSecret returns the Secret for a pair.
-func tlsSecret(namespace, name, componentName string, pair certs.Pair, ca []byte) *unstructured.Unstructured {
+// tlsSecret returns the Secret for a pair, with the certificates by which clients should trust it.
+func tlsSecret(namespace string, stored storedPair, bundle []byte) *unstructured.Unstructured {
 	labels := map[string]any{
 		v1alpha1.ManagedLabel:          v1alpha1.SingletonName,
 		"app.kubernetes.io/part-of":    "metricspipeline",
 		"app.kubernetes.io/managed-by": "metricspipeline-operator",
 	}
-	if componentName != "" {
-		labels[v1alpha1.ComponentLabel] = componentName
+	if stored.component != "" {
+		labels[v1alpha1.ComponentLabel] = stored.component
 	}
 	encode := base64.StdEncoding.EncodeToString
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "v1",
 		"kind":       "Secret",
-		"metadata":   map[string]any{"name": name, "namespace": namespace, "labels": labels},
+		"metadata":   map[string]any{"name": stored.secret, "namespace": namespace, "labels": labels},
 		"type":       string(corev1.SecretTypeTLS),
 		"data": map[string]any{
-			corev1.TLSCertKey:       encode(pair.Cert),
-			corev1.TLSPrivateKeyKey: encode(pair.Key),
-			caKey:                   encode(ca),
+			corev1.TLSCertKey:       encode(stored.pair.Cert),
+			corev1.TLSPrivateKeyKey: encode(stored.pair.Key),
+			caKey:                   encode(bundle),
 		},
 	}}
 }

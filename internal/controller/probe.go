@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/certs"
 	"github.com/metricspipeline/operator/internal/component"
 	"github.com/metricspipeline/operator/internal/health"
 	"github.com/metricspipeline/operator/internal/probe"
@@ -53,7 +54,25 @@ func (r *Reconciler) probe(ctx context.Context, s *scope) error {
 	for i, answer := range r.prober.Answers(questions...) {
 		takers[i](answer)
 	}
+	for _, c := range s.plan.Components {
+		s.bundles[c.Name] = certs.Bundle(s.authority.Cert, s.knownBundle(c), allYes(s.serving[c.Name]), r.clock.Now())
+	}
 	return nil
+}
+
+// knownBundle returns the certificates by which the API server trusts a component now.
+func (s *scope) knownBundle(c component.Component) []byte {
+	for _, api := range c.APIs {
+		if registered := s.apiServices[api.Name()]; registered != nil && health.Ours(registered) {
+			return registered.Spec.CABundle
+		}
+	}
+	return nil
+}
+
+// allYes is true when there is an answer for some endpoint, and yes for every one.
+func allYes(answers []probe.Answer) bool {
+	return len(answers) > 0 && !slices.ContainsFunc(answers, func(answer probe.Answer) bool { return !answer.Yes() })
 }
 
 // servingQuestion asks whether an endpoint of a component presents a certificate that the API server will accept.

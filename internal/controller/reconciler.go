@@ -53,14 +53,16 @@ type phase struct {
 	run  func(context.Context, *scope) error
 }
 
-// phases in their order: what should exist, its certificates, what answers on the network, the objects, the backends, then
-// the APIServices, which come last, and what is no longer wanted, of which APIServices go first.
+// phases in their order: what should exist, its certificates, what answers on the network, the objects, whom the API
+// server trusts, the backends, then new APIServices, which come last, and what is no longer wanted, of which APIServices go
+// first.
 func (r *Reconciler) phases() []phase {
 	return []phase{
 		{"components", r.components},
 		{"certificates", r.certificates},
 		{"probe", r.probe},
 		{"render", r.renderObjects},
+		{"trust", r.trust},
 		{"apply", r.applyBackends},
 		{"apiservices", r.applyAPIServices},
 		{"prune", r.prune},

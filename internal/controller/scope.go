@@ -6,7 +6,6 @@ package controller
 import (
 	"time"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
@@ -34,13 +33,15 @@ type scope struct {
 	// held are the components that are kept as they are, because what would replace them is not known. Set by components.
 	held map[string]bool
 
-	// authority signs the serving certificates; its certificate is the caBundle. Set by certificates.
+	// authority signs the serving certificates, and pairs are all certificates by the Secret that holds them. Set by
+	// certificates.
 	authority certs.Pair
-	// secrets hold the authority and the serving pairs. Set by certificates.
-	secrets []*unstructured.Unstructured
+	pairs     []storedPair
 
-	// serving is what is known of the certificates of each component's ready endpoints. Set by probe.
+	// serving is what is known of the certificates of each component's ready endpoints, and bundles are the certificates
+	// by which clients should trust them. Set by probe.
 	serving map[string][]probe.Answer
+	bundles map[string][]byte
 
 	// rendered are the objects of the plan. Set by render.
 	rendered []render.Rendered
@@ -56,7 +57,8 @@ type scope struct {
 }
 
 func newScope(pipeline *v1alpha1.MetricsPipeline) *scope {
-	return &scope{pipeline: pipeline, held: map[string]bool{}, serving: map[string][]probe.Answer{}, wanted: map[string]bool{}}
+	return &scope{pipeline: pipeline, held: map[string]bool{}, serving: map[string][]probe.Answer{},
+		bundles: map[string][]byte{}, wanted: map[string]bool{}}
 }
 
 // lookAgain asks for a reconcile after a while; the shortest while wins.

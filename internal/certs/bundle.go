@@ -1,0 +1,53 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package certs
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/pem"
+	"slices"
+	"time"
+)
+
+// mostPredecessors bounds how many earlier authorities stay in a bundle.
+const mostPredecessors = 3
+
+// Bundle returns the PEM certificates by which clients should trust a component: the current authority, and those of the
+// bundle that clients have now, for as long as an endpoint may still present a certificate that one of them signed.
+// settled is true once every endpoint presents one that the current authority signed. A kubelet takes a minute or more to
+// hand a new Secret to a running pod; without the predecessors, nobody would trust the pod during that time.
+func Bundle(authority, known []byte, settled bool, now time.Time) []byte {
+	current, err := parse(authority)
+	if err != nil || settled {
+		return authority
+	}
+	bundle := slices.Clone(bytes.TrimSpace(authority))
+	bundle = append(bundle, '\n')
+	kept := 0
+	for _, block := range blocks(known) {
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil || cert.Equal(current) || now.After(cert.NotAfter) || kept == mostPredecessors {
+			continue
+		}
+		bundle = append(bundle, pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: block.Bytes})...)
+		kept++
+	}
+	return bundle
+}
+
+// blocks returns the PEM certificates in content.
+func blocks(content []byte) []*pem.Block {
+	var found []*pem.Block
+	for {
+		block, rest := pem.Decode(content)
+		if block == nil {
+			return found
+		}
+		if block.Type == "CERTIFICATE" {
+			found = append(found, block)
+		}
+		content = rest
+	}
+}
