@@ -1,0 +1,211 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1alpha1 "github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/test/e2e/kit"
+)
+
+// allAPIs are the APIServices of a pipeline with custom and external rules.
+var allAPIs = []string{kit.ResourceMetricsAPI, kit.OldCustomMetrics, kit.CustomMetricsAPI, kit.ExternalMetricsAPI}
+
+const (
+	requestRate = "http_requests_per_second"
+	queueDepth  = "/apis/external.metrics.k8s.io/v1beta1/namespaces/" + kit.SampleNamespace + "/queue_depth?labelSelector=queue%3Dorders"
+)
+
+// podMetric is the path of a metric of every pod of the sample application.
+func podMetric(version, name string) string {
+	return fmt.Sprintf("/apis/custom.metrics.k8s.io/%s/namespaces/%s/pods/*/%s", version, kit.SampleNamespace, name)
+}
+
+// metricItems returns how many values a metrics API answers with at a path.
+func metricItems(ctx context.Context, path string) (int, error) {
+	answer, err := cluster.Get(ctx, path)
+	if err != nil {
+		return 0, fmt.Errorf("GET %s: %w", path, err)
+	}
+	var list struct {
+		Items []json.RawMessage `json:"items"`
+	}
+	if err := json.Unmarshal(answer, &list); err != nil {
+		return 0, fmt.Errorf("GET %s: %w: %s", path, err, answer)
+	}
+	return len(list.Items), nil
+}
+
+// thenServed waits until a metrics API answers with values at a path.
+func thenServed(t *testing.T, path string, limit time.Duration) {
+	t.Helper()
+	NewWithT(t).Eventually(func() (int, error) { return metricItems(t.Context(), path) }, limit, often).Should(BeNumerically(">", 0))
+}
+
+// rulesServeMetrics applies the fuller sample and asks each API for a metric.
+func rulesServeMetrics(t *testing.T) {
+	start := time.Now()
+	givenRules(t)
+	t.Logf("Ready with rules after %.1f s", time.Since(start).Seconds())
+
+	g := NewWithT(t)
+	pipeline := thePipeline(t, g)
+	g.Expect(pipeline.Status.Prometheus).To(ContainSubstring("monitoring"), "the only Prometheus object of the cluster")
+	for _, name := range allAPIs {
+		state := kit.APIService(pipeline, name)
+		g.Expect(state).NotTo(BeNil(), name)
+		g.Expect(state.Available).To(Equal(metav1.ConditionTrue), "%s: %s: %s", name, state.Reason, state.Message)
+	}
+	thenServed(t, podMetric("v1beta1", requestRate), scrape)
+	thenServed(t, podMetric("v1beta2", requestRate), soon)
+	thenServed(t, fmt.Sprintf("/apis/custom.metrics.k8s.io/v1beta2/namespaces/%s/services/object/%s", kit.SampleNamespace, requestRate), soon)
+	thenServed(t, queueDepth, soon)
+}
+
+// everyAPIIsVerified reads the APIServices themselves: a status could claim anything.
+func everyAPIIsVerified(t *testing.T) {
+	givenRules(t)
+	g := NewWithT(t)
+	list := &apiregv1.APIServiceList{}
+	g.Expect(cluster.Client.List(t.Context(), list)).To(Succeed())
+	found := map[string]bool{}
+	for _, api := range list.Items {
+		g.Expect(api.Spec.InsecureSkipTLSVerify).To(BeFalse(), api.Name)
+		if api.Spec.Service == nil {
+			continue // Served by the API server itself.
+		}
+		found[api.Name] = true
+		g.Expect(api.Spec.CABundle).NotTo(BeEmpty(), api.Name)
+		g.Expect(api.Labels).To(HaveKeyWithValue(v1alpha1.ManagedLabel, v1alpha1.SingletonName), api.Name)
+	}
+	for _, name := range allAPIs {
+		g.Expect(found).To(HaveKey(name))
+	}
+}
+
+// ruleChangesWithoutAGap asks for a metric many times while prometheus-adapter gets a new rule: each time there is an
+// answer with values, whichever replica gives it.
+func ruleChangesWithoutAGap(t *testing.T) {
+	pipeline := givenRules(t)
+	thenServed(t, podMetric("v1beta2", requestRate), scrape)
+
+	poller := startPolling(t, podMetric("v1beta2", requestRate))
+	added := *pipeline.Spec.CustomMetrics.Rules[0].DeepCopy()
+	added.Name.As = "${1}_per_minute"
+	added.MetricsQuery = "60 * " + added.MetricsQuery
+	pipeline.Spec.CustomMetrics.Rules = append(pipeline.Spec.CustomMetrics.Rules, added)
+	whenApplied(t, pipeline)
+
+	start := time.Now()
+	thenServed(t, podMetric("v1beta2", "http_requests_per_minute"), rollout)
+	t.Logf("the new rule serves after %.1f s", time.Since(start).Seconds())
+	// Only now the last old replica goes away.
+	NewWithT(t).Eventually(func(g Gomega) {
+		g.Expect(deployment(t, g, "prometheus-adapter")).To(Satisfy(kit.RolledOut))
+	}, rollout, often).Should(Succeed())
+	thenReady(t, rollout)
+
+	asked, failed := poller.stop()
+	t.Logf("%d requests during the change, %d failed", asked, len(failed))
+	NewWithT(t).Expect(asked).To(BeNumerically(">", 20))
+	NewWithT(t).Expect(failed).To(BeEmpty())
+}
+
+// polling asks a metrics API for the same metric again and again.
+type polling struct {
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+	asked  int
+	failed []string
+}
+
+// startPolling asks ten times a second until stop or the end of the test.
+func startPolling(t *testing.T, path string) *polling {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	p := &polling{cancel: cancel}
+	p.done.Go(func() {
+		ticks := time.NewTicker(100 * time.Millisecond)
+		defer ticks.Stop()
+		for start := time.Now(); ; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticks.C:
+			}
+			items, err := metricItems(ctx, path)
+			if ctx.Err() != nil {
+				return
+			}
+			p.asked++
+			if err != nil || items == 0 {
+				p.failed = append(p.failed, fmt.Sprintf("after %.1f s: %d values, %v", time.Since(start).Seconds(), items, err))
+			}
+		}
+	})
+	t.Cleanup(func() { p.stop() })
+	return p
+}
+
+// stop ends the polling and returns how often it asked, and what went wrong.
+func (p *polling) stop() (asked int, failed []string) {
+	p.cancel()
+	p.done.Wait()
+	return p.asked, p.failed
+}
+
+// brokenRuleIsNamed puts rules that prometheus-adapter would exit at before one that works.
+func brokenRuleIsNamed(t *testing.T) {
+	pipeline := givenRules(t)
+	thenServed(t, podMetric("v1beta2", requestRate), scrape)
+
+	good := pipeline.Spec.CustomMetrics.Rules[0]
+	badQuery, badName := *good.DeepCopy(), *good.DeepCopy()
+	badQuery.MetricsQuery = "sum(rate(<<.Series>>{<<.LabelMatchers>>}[1m]) by (<<.GroupBy>>)"
+	badName.Name.Matches = "^(http_("
+	added := *good.DeepCopy()
+	added.Name.As = "${1}_per_hour"
+	pipeline.Spec.CustomMetrics.Rules = []v1alpha1.CustomMetricRule{badQuery, good, badName, added}
+	whenApplied(t, pipeline)
+
+	condition := thenCondition(t, soon, v1alpha1.ConditionRulesAccepted, metav1.ConditionFalse, v1alpha1.ReasonRulesRejected)
+	g := NewWithT(t)
+	g.Expect(condition.Message).To(ContainSubstring("spec.customMetrics.rules[0]"))
+	status := thePipeline(t, g).Status
+	g.Expect(status.RejectedRulesTotal).To(BeEquivalentTo(2))
+	g.Expect(status.RejectedRules).To(ConsistOf(
+		And(HaveField("Field", "spec.customMetrics.rules[0]"), HaveField("Reason", ContainSubstring("is not PromQL"))),
+		And(HaveField("Field", "spec.customMetrics.rules[2]"), HaveField("Reason", ContainSubstring(badName.Name.Matches))),
+	))
+	// The rules between and after the broken ones work, a new one included.
+	thenServed(t, podMetric("v1beta2", "http_requests_per_hour"), rollout)
+	thenServed(t, podMetric("v1beta2", requestRate), soon)
+	thenCondition(t, soon, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRulesRejected)
+
+	pipeline.Spec.CustomMetrics.Rules = []v1alpha1.CustomMetricRule{good}
+	whenApplied(t, pipeline)
+	thenCondition(t, soon, v1alpha1.ConditionRulesAccepted, metav1.ConditionTrue, v1alpha1.ReasonAllAccepted)
+	thenReady(t, rollout)
+}
+
+// apiService reads an APIService.
+func apiService(t *testing.T, g Gomega, name string) *apiregv1.APIService {
+	t.Helper()
+	found := &apiregv1.APIService{}
+	g.Expect(cluster.Client.Get(t.Context(), client.ObjectKey{Name: name}, found)).To(Succeed())
+	return found
+}

@@ -1,0 +1,189 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+// Package e2e tests the operator's main job on a real node: it runs as a pod from its own image under its own roles, a
+// real kubelet and a real Prometheus give the numbers, and HorizontalPodAutoscalers add and remove pods. It needs
+// KUBECONFIG, kubectl, and the images of the operator and of the sample application on the node: `make test-e2e` sees to
+// all of it.
+package e2e
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1alpha1 "github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/test/e2e/kit"
+)
+
+const (
+	// soon bounds what the operator or the API server does by itself.
+	soon = 30 * time.Second
+	// rollout bounds what needs new pods: metrics-server alone serves only after its second scrape.
+	rollout = 2 * time.Minute
+	// scrape bounds what has to go through Prometheus, whose new configuration the kubelet hands over once a minute.
+	scrape = 3 * time.Minute
+
+	often = 250 * time.Millisecond
+)
+
+// cluster is where the suite runs, the same for every story.
+var cluster *kit.Cluster
+
+// TestStories tells the stories in their order. Each begins by applying the pipeline that it needs, so that each can be
+// run alone: go test -tags e2e ./test/e2e -run 'TestStories/kubectl_top'.
+func TestStories(t *testing.T) {
+	for _, story := range []struct {
+		name string
+		tell func(*testing.T)
+	}{
+		{"an empty spec becomes Ready", emptySpecBecomesReady},
+		{"kubectl top gives numbers", kubectlTopGivesNumbers},
+		{"rules serve custom and external metrics", rulesServeMetrics},
+		{"every metrics API is verified", everyAPIIsVerified},
+		{"HPAs follow the load", autoscalersFollowTheLoad},
+		{"a rule changes without a failed request", ruleChangesWithoutAGap},
+		{"a broken rule is left out and named", brokenRuleIsNamed},
+		{"an unreachable Prometheus is told", unreachablePrometheusIsTold},
+		{"a killed backend is told", killedBackendIsTold},
+		{"a deleted object comes back", deletedObjectComesBack},
+		{"deleting the pipeline leaves nothing", deletionLeavesNothing},
+	} {
+		t.Run(story.name, func(t *testing.T) {
+			t.Cleanup(func() { dumpOnFailure(t) })
+			story.tell(t)
+		})
+	}
+}
+
+func TestMain(m *testing.M) {
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// run installs the operator and the sample applications, runs the stories, and removes everything again.
+func run(m *testing.M) (code int, err error) {
+	if cluster, err = kit.Connect(); err != nil {
+		return 1, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	start := time.Now()
+	// First of all: until Prometheus knows where to scrape, a minute goes by.
+	if err := installSamples(ctx); err != nil {
+		return 1, err
+	}
+	if err := cluster.InstallOperator(ctx); err != nil {
+		cluster.Dump(os.Stderr)
+		return 1, err
+	}
+	fmt.Printf("operator %s is ready after %.1f s\n", kit.OperatorImage(), time.Since(start).Seconds())
+	// Stories that run side by side wait for the cluster, not for a core of this machine.
+	if err := flag.Set("test.parallel", strconv.Itoa(len(samples))); err != nil {
+		return 1, err
+	}
+	code = m.Run()
+
+	ctx, cancel = context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	// Without the pipeline first, the operator would be gone before what it deployed.
+	if err := cluster.DeletePipeline(ctx); err != nil {
+		return 1, err
+	}
+	if err := cluster.Delete(ctx, kit.SampleNamespaceObjects()[0]); err != nil {
+		return 1, err
+	}
+	return code, cluster.UninstallOperator(ctx)
+}
+
+func dumpOnFailure(t *testing.T) {
+	t.Helper()
+	if t.Failed() {
+		var out strings.Builder
+		cluster.Dump(&out)
+		t.Log(out.String())
+	}
+}
+
+// within returns a context for requests that ends with the test or after a time.
+func within(t *testing.T, limit time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// givenPipeline applies a pipeline and waits until it is Ready.
+func givenPipeline(t *testing.T, pipeline *v1alpha1.MetricsPipeline) {
+	t.Helper()
+	whenApplied(t, pipeline)
+	thenReady(t, scrape)
+}
+
+// givenRules applies the sample pipeline with rules, waits until it is Ready, and returns it for changes.
+func givenRules(t *testing.T) *v1alpha1.MetricsPipeline {
+	t.Helper()
+	pipeline, err := cluster.QuickSample()
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	givenPipeline(t, pipeline)
+	return pipeline
+}
+
+func whenApplied(t *testing.T, pipeline *v1alpha1.MetricsPipeline) {
+	t.Helper()
+	NewWithT(t).Expect(cluster.ApplyPipeline(within(t, soon), pipeline)).To(Succeed())
+}
+
+func thenReady(t *testing.T, limit time.Duration) {
+	t.Helper()
+	thenCondition(t, limit, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady)
+}
+
+// thenCondition waits until a condition of the pipeline says this about the spec of now, and returns it.
+func thenCondition(t *testing.T, limit time.Duration, kind string, status metav1.ConditionStatus, reason string) metav1.Condition {
+	t.Helper()
+	var found metav1.Condition
+	NewWithT(t).Eventually(func(g Gomega) {
+		pipeline := thePipeline(t, g)
+		condition := apimeta.FindStatusCondition(pipeline.Status.Conditions, kind)
+		g.Expect(condition).NotTo(BeNil(), "condition %s is not there", kind)
+		found = *condition
+		g.Expect(condition.ObservedGeneration).To(Equal(pipeline.Generation), "condition %s is about an older spec", kind)
+		g.Expect(condition.Status).To(Equal(status), "condition %s: %s: %s", kind, condition.Reason, condition.Message)
+		g.Expect(condition.Reason).To(Equal(reason), "condition %s: %s", kind, condition.Message)
+	}, limit, often).Should(Succeed())
+	return found
+}
+
+func thePipeline(t *testing.T, g Gomega) *v1alpha1.MetricsPipeline {
+	t.Helper()
+	pipeline, err := cluster.Pipeline(t.Context())
+	g.Expect(err).NotTo(HaveOccurred())
+	return pipeline
+}
+
+// deployment reads a Deployment of the operator's namespace.
+func deployment(t *testing.T, g Gomega, name string) *appsv1.Deployment {
+	t.Helper()
+	found := &appsv1.Deployment{}
+	key := client.ObjectKey{Namespace: kit.OperatorNamespace, Name: name}
+	g.Expect(cluster.Client.Get(t.Context(), key, found)).To(Succeed())
+	return found
+}
