@@ -6,6 +6,7 @@
 package component
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
@@ -75,7 +76,7 @@ func APIs() []API {
 type Plan struct {
 	// Components to deploy.
 	Components []Component
-	// Omitted says why a metrics API is not registered, by the APIService's name. An API of somebody else is not in it.
+	// Omitted says why a metrics API is not registered by us, by the APIService's name.
 	Omitted map[string]Omission
 }
 
@@ -97,9 +98,27 @@ func (p Plan) Backend(api API) (Component, bool) {
 	return Component{}, false
 }
 
+// Catalog returns every component with everything that a spec could ask of it: what a patch may be about.
+func Catalog() []Component {
+	all := []string{variantHighAvailability, variantMonitor}
+	return []Component{
+		{Name: MetricsServer, Namespace: "catalog", Image: MetricsServer, Variants: all},
+		{Name: PrometheusAdapter, Namespace: "catalog", Image: PrometheusAdapter, Variants: all, Files: map[string]string{"config.yaml": ""}},
+	}
+}
+
 // For returns what should exist for a spec on a cluster with the given capabilities.
 func For(spec v1alpha1.MetricsPipelineSpec, caps Capabilities) Plan {
 	plan := Plan{Omitted: map[string]Omission{}}
+	for _, api := range APIs() {
+		if caps.Foreign[api.Group] {
+			plan.Omitted[api.Name()] = Omission{
+				Reason: v1alpha1.ReasonServedByOther,
+				Message: fmt.Sprintf("Somebody else serves %s, and not in this version; a group has one backend, so nothing is deployed for it.",
+					api.Group),
+			}
+		}
+	}
 	for _, add := range []func(v1alpha1.MetricsPipelineSpec, Capabilities, *Plan){metricsServer, prometheusAdapter} {
 		add(spec, caps, &plan)
 	}

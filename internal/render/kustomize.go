@@ -4,6 +4,7 @@
 package render
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -32,39 +33,76 @@ var kustomizeLock sync.Mutex
 // overlay is the folder of the kustomization that is made for a component, beside those of the assets.
 const overlay = "overlay"
 
-// buildOne returns the objects of a component, and the indexes of the user's patches that concern it.
-func buildOne(c component.Component) ([]*unstructured.Unstructured, []int, error) {
-	plain := kustomization(c)
-	objects, err := run(c, plain)
+// buildOne returns the objects of a component, with the user's patches that concern them.
+func buildOne(c component.Component) ([]*unstructured.Unstructured, error) {
+	k := kustomization(c)
+	objects, err := run(c, k)
 	if err != nil {
-		return nil, nil, fmt.Errorf("build %s: %w", c.Name, err)
+		return nil, fmt.Errorf("build %s: %w", c.Name, err)
 	}
-	concerned, err := concerning(c.UserPatches, objects)
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, index := range concerned {
-		// One at a time, so that an error can name the patch.
-		patch := c.UserPatches[index]
-		plain.Patches = append(plain.Patches, types.Patch{
-			Patch: patch.Patch,
+	// One at a time, so that an error can name the patch.
+	for index, patch := range c.UserPatches {
+		target := slices.IndexFunc(objects, func(object *unstructured.Unstructured) bool { return matches(patch.Target, object) })
+		if target < 0 {
+			continue
+		}
+		content, err := complete(patch.Patch, objects[target])
+		if err != nil {
+			return nil, fmt.Errorf("spec.patches[%d].patch: %w", index, err)
+		}
+		k.Patches = append(k.Patches, types.Patch{
+			Patch: content,
 			Target: &types.Selector{ResId: resid.ResId{
 				Gvk:  resid.Gvk{Group: patch.Target.Group, Kind: patch.Target.Kind},
 				Name: exactly(patch.Target.Name),
 			}},
 		})
-		patched, err := run(c, plain)
+		patched, err := run(c, k)
 		if err != nil {
-			return nil, nil, fmt.Errorf("spec.patches[%d] does not apply to %s: %w; what runs is kept, correct the patch",
+			return nil, fmt.Errorf("spec.patches[%d] does not apply to %s: %w; what runs is kept, correct the patch",
 				index, c.Name, err)
 		}
 		if err := sameObjects(objects, patched); err != nil {
-			return nil, nil, fmt.Errorf("spec.patches[%d]: %w", index, err)
+			return nil, fmt.Errorf("spec.patches[%d]: %w", index, err)
 		}
 		objects = patched
 	}
-	converted, err := convert(objects)
-	return converted, concerned, err
+	return objects, nil
+}
+
+// matches is true when a patch is about an object.
+func matches(target v1alpha1.PatchTarget, object *unstructured.Unstructured) bool {
+	gvk := object.GroupVersionKind()
+	return gvk.Kind == target.Kind &&
+		(target.Group == "" || gvk.Group == target.Group) &&
+		(target.Name == "" || object.GetName() == target.Name)
+}
+
+// complete gives a strategic merge patch the kind and the name that kustomize wants inside it, and then ignores because
+// the target says them. JSON 6902 operations stay as they are.
+func complete(patch string, object *unstructured.Unstructured) (string, error) {
+	var content any
+	if err := yaml.Unmarshal([]byte(patch), &content); err != nil {
+		return "", fmt.Errorf("it is not YAML: %w", err)
+	}
+	var fields map[string]any
+	switch typed := content.(type) {
+	case []any:
+		return patch, nil
+	case map[string]any:
+		fields = typed
+	default:
+		return "", errors.New("it is neither a strategic merge patch nor a list of JSON 6902 operations")
+	}
+	merge := &unstructured.Unstructured{Object: fields}
+	if merge.GetKind() == "" || merge.GetAPIVersion() == "" {
+		merge.SetGroupVersionKind(object.GroupVersionKind())
+	}
+	if merge.GetName() == "" {
+		merge.SetName(object.GetName())
+	}
+	completed, err := yaml.Marshal(merge.Object)
+	return string(completed), err
 }
 
 // kustomization returns what is to be built for a component, without the user's patches.
@@ -107,7 +145,7 @@ func kustomization(c component.Component) *types.Kustomization {
 }
 
 // run builds a kustomization beside the component's assets.
-func run(c component.Component, k *types.Kustomization) (_ resmap.ResMap, err error) {
+func run(c component.Component, k *types.Kustomization) (_ []*unstructured.Unstructured, err error) {
 	files, err := folder(c)
 	if err != nil {
 		return nil, err
@@ -127,7 +165,11 @@ func run(c component.Component, k *types.Kustomization) (_ resmap.ResMap, err er
 			err = fmt.Errorf("kustomize panicked: %v", panicked)
 		}
 	}()
-	return krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(files, overlay)
+	objects, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(files, overlay)
+	if err != nil {
+		return nil, err
+	}
+	return convert(objects)
 }
 
 // folder copies the component's assets and files into a file system in memory.
@@ -154,30 +196,13 @@ func folder(c component.Component) (filesys.FileSystem, error) {
 	return files, nil
 }
 
-// concerning returns the indexes of the patches whose target is among the objects.
-func concerning(patches []v1alpha1.Patch, objects resmap.ResMap) ([]int, error) {
-	var indexes []int
-	for index, patch := range patches {
-		for _, object := range objects.Resources() {
-			gvk := object.GetGvk()
-			if gvk.Kind == patch.Target.Kind &&
-				(patch.Target.Group == "" || gvk.Group == patch.Target.Group) &&
-				(patch.Target.Name == "" || object.GetName() == patch.Target.Name) {
-				indexes = append(indexes, index)
-				break
-			}
-		}
-	}
-	return indexes, nil
-}
-
 // sameObjects returns an error if a patch removed or renamed an object: what is managed is not the patch's to choose.
-func sameObjects(before, after resmap.ResMap) error {
+func sameObjects(before, after []*unstructured.Unstructured) error {
 	left := map[string]bool{}
-	for _, object := range after.Resources() {
+	for _, object := range after {
 		left[identity(object)] = true
 	}
-	for _, object := range before.Resources() {
+	for _, object := range before {
 		if id := identity(object); !left[id] {
 			return fmt.Errorf("it removes or renames %s, which a patch cannot do", id)
 		}

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -22,6 +23,8 @@ type Renderer struct {
 	mu     sync.Mutex
 	digest [sha256.Size]byte
 	last   []Rendered
+	// catalog are the objects that a patch may be about; built when there is a patch.
+	catalog []*unstructured.Unstructured
 }
 
 // Rendered are the objects of one component.
@@ -33,7 +36,7 @@ type Rendered struct {
 }
 
 // Build returns the objects of the components. An error is the user's to mend (a patch that does not apply, or whose
-// target matches nothing) and holds back all of them.
+// target no component could have) and holds back all of them.
 func (r *Renderer) Build(components []component.Component) ([]Rendered, error) {
 	content, err := json.Marshal(components)
 	if err != nil {
@@ -46,7 +49,7 @@ func (r *Renderer) Build(components []component.Component) ([]Rendered, error) {
 	if r.last != nil && r.digest == digest {
 		return r.last, nil
 	}
-	rendered, err := build(components)
+	rendered, err := r.build(components)
 	if err != nil {
 		return nil, err
 	}
@@ -54,41 +57,51 @@ func (r *Renderer) Build(components []component.Component) ([]Rendered, error) {
 	return rendered, nil
 }
 
-func build(components []component.Component) ([]Rendered, error) {
-	matched := map[int]bool{}
+func (r *Renderer) build(components []component.Component) ([]Rendered, error) {
 	rendered := []Rendered{}
 	for _, c := range components {
-		objects, used, err := buildOne(c)
+		objects, err := buildOne(c)
 		if err != nil {
 			return nil, err
-		}
-		for _, index := range used {
-			matched[index] = true
 		}
 		rendered = append(rendered, Rendered{Component: c.Name, Objects: objects})
 	}
 	if len(components) == 0 {
 		return rendered, nil
 	}
-	var problems []error
-	for index, patch := range components[0].UserPatches {
-		if !matched[index] {
-			problems = append(problems, unmatched(index, patch.Target, rendered))
-		}
-	}
-	return rendered, errors.Join(problems...)
+	return rendered, r.checkTargets(components[0].UserPatches)
 }
 
-// unmatched says which objects of the kind there are, so that a misspelled target is found at once.
-func unmatched(index int, target v1alpha1.PatchTarget, rendered []Rendered) error {
-	var names []string
-	for _, r := range rendered {
-		for _, object := range r.Objects {
+// checkTargets returns an error for each patch whose target no component could ever have. A target that is only absent
+// now (a PodDisruptionBudget of a single replica, the adapter as long as there is no rule) is none of the user's mistakes.
+func (r *Renderer) checkTargets(patches []v1alpha1.Patch) error {
+	if len(patches) == 0 {
+		return nil
+	}
+	if r.catalog == nil {
+		for _, c := range component.Catalog() {
+			objects, err := buildOne(c)
+			if err != nil {
+				return fmt.Errorf("build the catalog: %w", err)
+			}
+			r.catalog = append(r.catalog, objects...)
+		}
+	}
+	var problems []error
+	for index, patch := range patches {
+		target := patch.Target
+		if slices.ContainsFunc(r.catalog, func(object *unstructured.Unstructured) bool { return matches(target, object) }) {
+			continue
+		}
+		var names []string
+		for _, object := range r.catalog {
 			if object.GetKind() == target.Kind {
 				names = append(names, object.GetName())
 			}
 		}
+		problems = append(problems, fmt.Errorf(
+			"spec.patches[%d].target: the operator deploys no object of kind %q, group %q and name %q; the names of that kind are %q",
+			index, target.Kind, target.Group, target.Name, names))
 	}
-	return fmt.Errorf("spec.patches[%d].target: no deployed object has kind %q, group %q and name %q; the names of that kind are %q",
-		index, target.Kind, target.Group, target.Name, names)
+	return errors.Join(problems...)
 }
