@@ -66,6 +66,8 @@ type Applier struct {
 type record struct {
 	wanted [sha256.Size]byte
 	uid    types.UID
+	// generation that the API server answered; the cache is behind as long as it shows an earlier one.
+	generation int64
 	// fields are those that the API server said we own after the write. Whoever changes one of them takes it from us,
 	// so as long as our part of managedFields stays the same, so do the fields.
 	fields string
@@ -103,8 +105,14 @@ func (a *Applier) Apply(ctx context.Context, wanted *unstructured.Unstructured) 
 	if err != nil {
 		return Unchanged, fmt.Errorf("apply %s: %w", id, err)
 	}
-	a.remember(id, record{wanted: digest, uid: sent.GetUID(), fields: ownedFields(sent)})
+	a.remember(id, record{wanted: digest, uid: sent.GetUID(), generation: sent.GetGeneration(), fields: ownedFields(sent)})
 	return outcome(current, known, last.wanted == digest, sent), nil
+}
+
+// Behind is true when an object from the cache is older than what the last write made of it.
+func (a *Applier) Behind(cached client.Object, id string) bool {
+	last, known := a.record(id)
+	return known && last.uid == cached.GetUID() && cached.GetGeneration() < last.generation
 }
 
 // outcome says what a write did, for the events.

@@ -14,12 +14,16 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/apply"
 	"github.com/metricspipeline/operator/internal/component"
 	"github.com/metricspipeline/operator/internal/health"
 	"github.com/metricspipeline/operator/internal/probe"
 )
 
-var apiServiceKind = apiregv1.SchemeGroupVersion.WithKind("APIService")
+var (
+	apiServiceKind = apiregv1.SchemeGroupVersion.WithKind("APIService")
+	deploymentKind = appsv1.SchemeGroupVersion.WithKind("Deployment")
+)
 
 const (
 	// groupPriority is upstream's for all three groups.
@@ -78,7 +82,8 @@ func (r *Reconciler) waitingFor(ctx context.Context, c component.Component, answ
 	if client.IgnoreNotFound(err) != nil {
 		return "", fmt.Errorf("read Deployment %s/%s: %w", c.Namespace, c.Name, err)
 	}
-	if err != nil || !health.RolledOut(deployment) {
+	deployment.SetGroupVersionKind(deploymentKind)
+	if err != nil || r.applier.Behind(deployment, apply.Identity(deployment)) || !health.RolledOut(deployment) {
 		return fmt.Sprintf("The Deployment %s/%s is being rolled out; the API is registered when it serves.", c.Namespace, c.Name), nil
 	}
 	return unverified(c, answers), nil
