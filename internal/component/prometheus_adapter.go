@@ -65,7 +65,7 @@ func prometheusAdapter(spec v1alpha1.MetricsPipelineSpec, caps Capabilities, pla
 		Patches: slices.Concat(
 			[]Patch{patchOf("Deployment", PrometheusAdapter, adapterDeployment(spec, caps)...)},
 			monitorPatches(PrometheusAdapter, caps),
-			egressPatches(PrometheusAdapter, prometheusAdapterPorts, slices.Concat(caps.APIServerPorts, []int32{port(caps.Prometheus.URL)})...),
+			adapterEgress(spec, caps),
 		),
 		UserPatches: spec.Patches,
 		APIs:        served,
@@ -148,6 +148,17 @@ func secretVolume(name, secret string) corev1.Volume {
 func maxAge(custom v1alpha1.CustomMetricsSpec, caps Capabilities) time.Duration {
 	relist := custom.RelistInterval.Or(defaultRelistInterval)
 	return max(relist, custom.MaxAge.Or(max(2*relist, 3*caps.Prometheus.ScrapeInterval)))
+}
+
+// adapterEgress opens the NetworkPolicy to the API server and to Prometheus. Behind a Prometheus object the port is the
+// pods' own. A URL may lead to a Service that translates its port, and network plugins compare the pod's, which cannot be
+// known: then every port is open.
+func adapterEgress(spec v1alpha1.MetricsPipelineSpec, caps Capabilities) []Patch {
+	if spec.Prometheus.URL == "" {
+		return egressPatches(PrometheusAdapter, prometheusAdapterPorts, slices.Concat(caps.APIServerPorts, []int32{port(caps.Prometheus.URL)})...)
+	}
+	anyPort := operation{Op: "add", Path: "/spec/egress/0/ports/-", Value: map[string]any{"protocol": corev1.ProtocolTCP}}
+	return []Patch{patchOf("NetworkPolicy", PrometheusAdapter, anyPort)}
 }
 
 // port returns the TCP port of a URL that the schema accepted.
