@@ -74,6 +74,8 @@ const (
 	ReasonPassed = "Passed"
 	// ReasonNoRules surfaces for an API that no rule fills, and that is therefore not registered.
 	ReasonNoRules = "NoRules"
+	// ReasonServedByOther surfaces for a version that does not exist of a group that somebody else serves.
+	ReasonServedByOther = "ServedByOther"
 	// ReasonWaitingForBackend surfaces while an API is held back until its backend serves with the right certificate.
 	ReasonWaitingForBackend = "WaitingForBackend"
 	// ReasonWaitingForAggregator surfaces while kube-aggregator has not yet looked at a new APIService.

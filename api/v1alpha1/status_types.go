@@ -79,7 +79,7 @@ type APIServiceStatus struct {
 	Available metav1.ConditionStatus `json:"available,omitempty"`
 
 	// reason is the reason of that condition, such as Passed, MissingEndpoints or FailedDiscoveryCheck; or why there is
-	// no APIService: NoRules, WaitingForBackend, WaitingForAggregator, ConfigurationInvalid.
+	// no APIService: NoRules, ServedByOther, WaitingForBackend, WaitingForAggregator, ConfigurationInvalid.
 	// +required
 	Reason string `json:"reason,omitempty"`
 

@@ -85,6 +85,7 @@ func setConditions(status *v1alpha1.MetricsPipelineStatus, o observation) {
 	case firstStalled != nil:
 		ready = unmet(firstStalled.reason, firstStalled.message)
 		stalledCondition = met(firstStalled.reason, firstStalled.message)
+		reconciling = unmet(v1alpha1.ReasonSettled, "What is left waits for a person, see Stalled.")
 	case first != nil:
 		ready = unmet(first.reason, first.message)
 		reconciling = met(v1alpha1.ReasonProgressing, first.message)
@@ -187,7 +188,8 @@ func componentsReady(o observation) finding {
 func apiServicesAvailable(o observation) finding {
 	for _, observed := range o.apis {
 		status := apiStatus(observed, o)
-		unwanted := observed.apiService == nil && status.Reason == v1alpha1.ReasonNoRules
+		unwanted := observed.apiService == nil &&
+			(status.Reason == v1alpha1.ReasonNoRules || status.Reason == v1alpha1.ReasonServedByOther)
 		if unwanted || status.Available == metav1.ConditionTrue {
 			continue
 		}

@@ -17,7 +17,8 @@ import (
 // longestNote is the most that the API server takes of an event's note, in bytes.
 const longestNote = 1024
 
-// notice is one thing that happened, in the past tense.
+// notice is one thing that happened, in the past tense. Of two notices of one kind, reason and action the API server's
+// client keeps the first and counts the other, so those three differ within a reconcile.
 type notice struct {
 	kind, reason, action, note string
 }
@@ -33,22 +34,35 @@ func (r *Reconciler) announce(pipeline *v1alpha1.MetricsPipeline, o observation,
 // changed returns the events about what the reconcile wrote.
 func changed(o observation) []notice {
 	var events []notice
-	for _, c := range o.issuedCertificates {
+	if len(o.issuedCertificates) > 0 {
+		var issued []string
+		for _, c := range o.issuedCertificates {
+			issued = append(issued, fmt.Sprintf("%s (%s)", c.what, c.why))
+		}
 		events = append(events, notice{corev1.EventTypeNormal, "CertificateIssued", "Issue",
-			fmt.Sprintf("Issued the certificate in Secret %s: %s.", c.what, c.why)})
+			"Issued the certificate in Secret " + enumerate(issued) + "."})
 	}
 	if len(o.created) > 0 {
-		events = append(events, notice{corev1.EventTypeNormal, "ObjectsCreated", "Apply", "Created " + strings.Join(o.created, ", ") + "."})
+		events = append(events, notice{corev1.EventTypeNormal, "ObjectsCreated", "Create", "Created " + enumerate(o.created) + "."})
 	}
 	if len(o.repaired) > 0 {
-		events = append(events, notice{corev1.EventTypeWarning, "DriftRepaired", "Apply",
-			"Repaired what somebody else had changed or deleted: " + strings.Join(o.repaired, ", ") + "."})
+		events = append(events, notice{corev1.EventTypeWarning, "DriftRepaired", "Repair",
+			"Repaired what somebody else had changed or deleted: " + enumerate(o.repaired) + "."})
 	}
 	if len(o.pruned) > 0 {
 		events = append(events, notice{corev1.EventTypeNormal, "ObjectsPruned", "Prune",
-			"Deleted what is no longer wanted: " + strings.Join(o.pruned, ", ") + "."})
+			"Deleted what is no longer wanted: " + enumerate(o.pruned) + "."})
 	}
 	return events
+}
+
+// enumerate names up to eight things.
+func enumerate(things []string) string {
+	const most = 8
+	if len(things) > most {
+		return strings.Join(things[:most], ", ") + fmt.Sprintf(" and %d more", len(things)-most)
+	}
+	return strings.Join(things, ", ")
 }
 
 // transitions returns the events about conditions and metrics APIs that changed.
@@ -65,7 +79,7 @@ func transitions(before, after v1alpha1.MetricsPipelineStatus) []notice {
 		if old == nil && condition.Status == metav1.ConditionTrue {
 			continue // Nothing to tell of what was in order from the start.
 		}
-		events = append(events, notice{severity(condition, old), condition.Reason, "Report",
+		events = append(events, notice{severity(condition, old), condition.Reason, condition.Type,
 			fmt.Sprintf("%s turned %s: %s", condition.Type, condition.Status, condition.Message)})
 	}
 	old := map[string]v1alpha1.APIServiceStatus{}
@@ -80,7 +94,7 @@ func transitions(before, after v1alpha1.MetricsPipelineStatus) []notice {
 		if api.Available == metav1.ConditionFalse {
 			kind, turned = corev1.EventTypeWarning, "unavailable"
 		}
-		events = append(events, notice{kind, api.Reason, "Report",
+		events = append(events, notice{kind, api.Reason, api.Name,
 			fmt.Sprintf("APIService %s turned %s: %s", api.Name, turned, api.Message)})
 	}
 	return events

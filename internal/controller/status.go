@@ -80,6 +80,9 @@ func apiStatus(observed apiObservation, o observation) v1alpha1.APIServiceStatus
 	}
 	if observed.apiService == nil {
 		status.Reason, status.Message = v1alpha1.ReasonWaitingForBackend, o.waitingFor[status.Name]
+		if status.Message == "" {
+			status.Message = "The API is registered once its backend serves; an earlier step has failed, see the conditions."
+		}
 		if observed.omission != nil {
 			status.Reason, status.Message = observed.omission.Reason, observed.omission.Message
 		}
