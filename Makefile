@@ -10,6 +10,8 @@ ROW             ?= P2
 GOTESTFLAGS     ?=
 
 TOOL            := go tool -modfile=tools/go.mod
+# The manifests of an installation, with the image IMG.
+INSTALLER       := $(TOOL) kustomize build config/default | sed 's|image: ghcr.io/metricspipeline/operator:.*|image: $(IMG)|'
 LINTER          := golangci-lint-kube-api-linter
 LINT_MODULES    := . test/cluster
 TIDY_MODULES    := . test/cluster tools tools/lint
@@ -78,7 +80,7 @@ build: ## Build bin/manager, static and reproducible.
 .PHONY: build-installer
 build-installer: ## Write dist/install.yaml: everything that `make deploy` applies, in one file.
 	@mkdir -p dist
-	@$(TOOL) kustomize build config/default > dist/install.yaml
+	@$(INSTALLER) > dist/install.yaml
 	@echo "dist/install.yaml is ready for kubectl apply --server-side -f"
 
 .PHONY: clean
@@ -91,7 +93,7 @@ test: test-unit test-envtest test-e2e ## Run every test.
 
 .PHONY: test-unit
 test-unit: ## Test the packages; needs nothing but Go.
-	go test $(GOTESTFLAGS) ./api/... ./cmd/... ./internal/...
+	go test $(GOTESTFLAGS) ./api/... ./cmd/... ./internal/... ./docs/...
 
 .PHONY: test-envtest
 test-envtest: bin/cluster ## Test user stories against a real kube-apiserver and etcd.
@@ -130,7 +132,7 @@ install: ## Apply the CRD alone.
 
 .PHONY: deploy
 deploy: ## Apply the CRD, the roles and the operator.
-	@$(TOOL) kustomize build config/default | $(KUBECTL) apply --server-side -f -
+	@$(INSTALLER) | $(KUBECTL) apply --server-side -f -
 
 .PHONY: undeploy
 undeploy: ## Delete what deploy applied.
