@@ -1,0 +1,183 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package render
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	podsecurity "k8s.io/pod-security-admission/api"
+	"k8s.io/pod-security-admission/policy"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+)
+
+// everyCase runs a check on the objects of every golden case.
+func everyCase(t *testing.T, check func(*testing.T, input, []*unstructured.Unstructured)) {
+	t.Helper()
+	for _, name := range cases(t) {
+		t.Run(name, func(t *testing.T) {
+			check(t, read(t, name), objectsOf(t, name))
+		})
+	}
+}
+
+// decode reads an object as its own type, and fails on a field that the type does not have.
+func decode[T any](t *testing.T, object *unstructured.Unstructured) T {
+	t.Helper()
+	var typed T
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(object.Object, &typed, true); err != nil {
+		t.Fatalf("%s %s: %v", object.GetKind(), object.GetName(), err)
+	}
+	return typed
+}
+
+// TestLabels are what the cache, prune, and the endpoints are selected by.
+func TestLabels(t *testing.T) {
+	everyCase(t, func(t *testing.T, _ input, objects []*unstructured.Unstructured) {
+		for _, object := range objects {
+			labels := object.GetLabels()
+			if labels[v1alpha1.ManagedLabel] != v1alpha1.SingletonName {
+				t.Errorf("%s %s does not carry %s", object.GetKind(), object.GetName(), v1alpha1.ManagedLabel)
+			}
+			if component := labels[v1alpha1.ComponentLabel]; component == "" || labels["app.kubernetes.io/name"] != component {
+				t.Errorf("%s %s: labels %v", object.GetKind(), object.GetName(), labels)
+			}
+			if object.GetKind() != "Deployment" {
+				continue
+			}
+			deployment := decode[appsv1.Deployment](t, object)
+			for label, value := range deployment.Spec.Selector.MatchLabels {
+				if deployment.Spec.Template.Labels[label] != value {
+					t.Errorf("%s selects pods by %s=%s, which its pods do not carry", object.GetName(), label, value)
+				}
+			}
+			if deployment.Spec.Template.Labels[v1alpha1.ManagedLabel] != v1alpha1.SingletonName {
+				t.Errorf("the pods of %s do not carry %s, so the cache does not hold them", object.GetName(), v1alpha1.ManagedLabel)
+			}
+			if _, immutable := deployment.Spec.Selector.MatchLabels[v1alpha1.ManagedLabel]; immutable {
+				t.Errorf("%s selects by a label of the operator, and a selector can never change", object.GetName())
+			}
+		}
+	})
+}
+
+// TestNamespaces are the operator's own, but for the bindings to what the API server publishes in kube-system. A moved
+// binding is the fault behind many a metrics-server that may not read extension-apiserver-authentication.
+func TestNamespaces(t *testing.T) {
+	clusterScoped := []string{"ClusterRole", "ClusterRoleBinding"}
+	everyCase(t, func(t *testing.T, in input, objects []*unstructured.Unstructured) {
+		for _, object := range objects {
+			want := in.Capabilities.Namespace
+			switch {
+			case slices.Contains(clusterScoped, object.GetKind()):
+				want = ""
+			case object.GetKind() == "RoleBinding":
+				want = "kube-system"
+			}
+			if object.GetNamespace() != want {
+				t.Errorf("%s %s is in namespace %q, want %q", object.GetKind(), object.GetName(), object.GetNamespace(), want)
+			}
+		}
+	})
+}
+
+// TestBindings lead to the ServiceAccounts that the pods run as, and to the autoscaler's own.
+func TestBindings(t *testing.T) {
+	everyCase(t, func(t *testing.T, in input, objects []*unstructured.Unstructured) {
+		readers := 0
+		for _, object := range objects {
+			if !strings.HasSuffix(object.GetKind(), "RoleBinding") {
+				continue
+			}
+			binding := decode[rbacv1.ClusterRoleBinding](t, object)
+			want := rbacv1.Subject{Kind: "ServiceAccount", Namespace: in.Capabilities.Namespace, Name: object.GetLabels()[v1alpha1.ComponentLabel]}
+			if strings.HasSuffix(object.GetName(), ":horizontal-pod-autoscaler") {
+				want.Namespace, want.Name = "kube-system", "horizontal-pod-autoscaler"
+			}
+			if diff := cmp.Diff([]rbacv1.Subject{want}, binding.Subjects); diff != "" {
+				t.Errorf("subjects of %s %s (-want +got):\n%s", object.GetKind(), object.GetName(), diff)
+			}
+			if binding.RoleRef.Name == "extension-apiserver-authentication-reader" {
+				readers++
+			}
+		}
+		deployments := slices.DeleteFunc(slices.Clone(objects), func(o *unstructured.Unstructured) bool { return o.GetKind() != "Deployment" })
+		if readers != len(deployments) {
+			t.Errorf("%d bindings to extension-apiserver-authentication-reader for %d components", readers, len(deployments))
+		}
+	})
+}
+
+// TestPodSecurity runs the API server's own checks of the level restricted, under which the operator's namespace stands.
+func TestPodSecurity(t *testing.T) {
+	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	restricted := podsecurity.LevelVersion{Level: podsecurity.LevelRestricted, Version: podsecurity.LatestVersion()}
+	everyCase(t, func(t *testing.T, _ input, objects []*unstructured.Unstructured) {
+		for _, object := range objects {
+			if object.GetKind() != "Deployment" {
+				continue
+			}
+			template := decode[appsv1.Deployment](t, object).Spec.Template
+			results := evaluator.EvaluatePod(restricted, &template.ObjectMeta, &template.Spec)
+			if result := policy.AggregateCheckResults(results); len(results) == 0 || !result.Allowed {
+				t.Errorf("%s may not run: %s", object.GetName(), result.ForbiddenDetail())
+			}
+		}
+	})
+}
+
+// TestNothingInsecureUnasked looks for the ways around TLS in everything that is rendered.
+func TestNothingInsecureUnasked(t *testing.T) {
+	everyCase(t, func(t *testing.T, in input, objects []*unstructured.Unstructured) {
+		content, err := json.Marshal(objects)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, forbidden := range []string{"insecureSkipTLSVerify", "insecureSkipVerify", "hostNetwork", "privileged\":true"} {
+			if strings.Contains(string(content), forbidden) {
+				t.Errorf("the objects contain %s", forbidden)
+			}
+		}
+		asked := in.Spec.ResourceMetrics.Kubelet.TLS == v1alpha1.KubeletTLSInsecure
+		if got := strings.Contains(string(content), "--kubelet-insecure-tls"); got != asked {
+			t.Errorf("--kubelet-insecure-tls: %v, asked for: %v", got, asked)
+		}
+	})
+}
+
+// TestMountsHaveVolumes sees that what JSON 6902 operations append fits together.
+func TestMountsHaveVolumes(t *testing.T) {
+	everyCase(t, func(t *testing.T, _ input, objects []*unstructured.Unstructured) {
+		for _, object := range objects {
+			if object.GetKind() != "Deployment" {
+				continue
+			}
+			pod := decode[appsv1.Deployment](t, object).Spec.Template.Spec
+			volumes, mounted := []string{}, []string{}
+			for _, volume := range pod.Volumes {
+				volumes = append(volumes, volume.Name)
+			}
+			for _, mount := range pod.Containers[0].VolumeMounts {
+				mounted = append(mounted, mount.Name)
+			}
+			if diff := cmp.Diff(volumes, mounted); diff != "" {
+				t.Errorf("%s: mounts differ from volumes (-volumes +mounts):\n%s", object.GetName(), diff)
+			}
+			if image := pod.Containers[0].Image; !strings.Contains(image, "/") {
+				t.Errorf("%s: the asset's image %q was not replaced", object.GetName(), image)
+			}
+		}
+	})
+}
