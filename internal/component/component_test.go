@@ -78,12 +78,13 @@ func TestFor(t *testing.T) {
 		"somebody else serves metrics.k8s.io": {
 			change:  func(c *Capabilities) { c.Foreign = map[string]bool{"metrics.k8s.io": true} },
 			deploys: map[string][]string{},
-			omits:   omitted(v1alpha1.ReasonNoRules, all),
+			omits:   merged(omitted(v1alpha1.ReasonServedByOther, server), omitted(v1alpha1.ReasonNoRules, all)),
 		},
 		"somebody else serves external.metrics.k8s.io": {
 			spec:    withRules(),
 			change:  func(c *Capabilities) { c.Foreign = map[string]bool{"external.metrics.k8s.io": true} },
 			deploys: map[string][]string{MetricsServer: server, PrometheusAdapter: custom},
+			omits:   omitted(v1alpha1.ReasonServedByOther, external),
 		},
 		"somebody else serves both of the adapter's groups": {
 			spec: withRules(),
@@ -91,12 +92,13 @@ func TestFor(t *testing.T) {
 				c.Foreign = map[string]bool{"custom.metrics.k8s.io": true, "external.metrics.k8s.io": true}
 			},
 			deploys: map[string][]string{MetricsServer: server},
+			omits:   omitted(v1alpha1.ReasonServedByOther, all),
 		},
 		"somebody else serves one group and the other has no rule": {
 			spec:    v1alpha1.MetricsPipelineSpec{CustomMetrics: withRules().CustomMetrics},
 			change:  func(c *Capabilities) { c.Foreign = map[string]bool{"custom.metrics.k8s.io": true} },
 			deploys: map[string][]string{MetricsServer: server},
-			omits:   omitted(v1alpha1.ReasonNoRules, external),
+			omits:   merged(omitted(v1alpha1.ReasonServedByOther, custom), omitted(v1alpha1.ReasonNoRules, external)),
 		},
 		"one group without a usable rule, the other without a rule": {
 			spec:    v1alpha1.MetricsPipelineSpec{CustomMetrics: withRules().CustomMetrics},
@@ -138,6 +140,25 @@ func TestFor(t *testing.T) {
 				t.Errorf("left out (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestCatalog holds the list of what patches may be about to what is really deployed.
+func TestCatalog(t *testing.T) {
+	caps := offered()
+	caps.ServiceMonitors = true
+	var deployed, catalog []Component
+	for _, c := range For(withRules(), caps).Components {
+		deployed = append(deployed, Component{Name: c.Name, Variants: c.Variants, Files: c.Files})
+	}
+	for _, c := range Catalog() {
+		for name := range c.Files {
+			c.Files[name] = caps.Rules.Config
+		}
+		catalog = append(catalog, Component{Name: c.Name, Variants: c.Variants, Files: c.Files})
+	}
+	if diff := cmp.Diff(deployed, catalog); diff != "" {
+		t.Errorf("catalog (-deployed +catalog):\n%s", diff)
 	}
 }
 

@@ -170,6 +170,23 @@ func TestEgress(t *testing.T) {
 	}
 }
 
+// TestEgressToURL: a Service may translate the port of the URL, and a network plugin compares the pod's, which cannot be
+// known.
+func TestEgressToURL(t *testing.T) {
+	spec, caps := withRules(), offered()
+	spec.Prometheus.URL, caps.Prometheus.URL = "http://thanos.monitoring.svc:9090", "http://thanos.monitoring.svc:9090"
+	caps.APIServerPorts = []int32{16443}
+	plan := For(spec, caps)
+	want := []operation{{"add", "/spec/egress/0/ports/-", map[string]any{"protocol": "TCP"}}}
+	if diff := cmp.Diff(want, operationsOn(t, find(t, plan, PrometheusAdapter), "NetworkPolicy")); diff != "" {
+		t.Errorf("the adapter's NetworkPolicy (-want +got):\n%s", diff)
+	}
+	want = []operation{{"add", "/spec/egress/0/ports/-", map[string]any{"protocol": "TCP", "port": float64(16443)}}}
+	if diff := cmp.Diff(want, operationsOn(t, find(t, plan, MetricsServer), "NetworkPolicy")); diff != "" {
+		t.Errorf("metrics-server's NetworkPolicy (-want +got):\n%s", diff)
+	}
+}
+
 func TestImages(t *testing.T) {
 	environment := map[string]string{"RELATED_IMAGE_PROMETHEUS_ADAPTER": "mirror.example.com/adapter@sha256:abc"}
 	images := Images(func(name string) string { return environment[name] })
