@@ -57,7 +57,8 @@ var parts = []struct {
 func setConditions(status *v1alpha1.MetricsPipelineStatus, o observation) {
 	set := func(condition string, f finding) {
 		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
-			Type: condition, Status: f.status, Reason: f.reason, Message: f.message, ObservedGeneration: o.generation})
+			Type: condition, Status: f.status, Reason: f.reason, Message: shortened(f.message, longestMessage),
+			ObservedGeneration: o.generation})
 	}
 	var first, firstStalled *finding
 	for _, part := range parts {
@@ -93,6 +94,19 @@ func setConditions(status *v1alpha1.MetricsPipelineStatus, o observation) {
 	set(v1alpha1.ConditionReady, ready)
 	set(v1alpha1.ConditionReconciling, reconciling)
 	set(v1alpha1.ConditionStalled, stalledCondition)
+}
+
+// longestMessage bounds a condition's message, in bytes: far more than anybody reads, and well below the 32768 characters
+// above which the API server refuses the whole status. An error about a patch may repeat the patch, of up to 64 KiB.
+const longestMessage = 4096
+
+// shortened returns the beginning of a text that is longer than most bytes, cut between characters.
+func shortened(text string, most int) string {
+	const omission = "..."
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most-len(omission)], "") + omission
 }
 
 // readyMessage says which metrics APIs work, and what a person should know all the same.

@@ -27,7 +27,7 @@ type notice struct {
 func (r *Reconciler) announce(pipeline *v1alpha1.MetricsPipeline, o observation, before, after v1alpha1.MetricsPipelineStatus) {
 	events := append(changed(o), transitions(before, after)...)
 	for _, e := range events {
-		r.events.Eventf(pipeline, nil, e.kind, e.reason, e.action, "%s", e.note[:min(len(e.note), longestNote)])
+		r.events.Eventf(pipeline, nil, e.kind, e.reason, e.action, "%s", shortened(e.note, longestNote))
 	}
 }
 
