@@ -1,0 +1,105 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Command bench measures what the project promises to be better at, against what one would otherwise use, on the cluster
+// of KUBECONFIG: `make bench ROW=P2`. It prints one line per figure. A figure that misses its goal is reported and is not
+// an error: a benchmark is not a test.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/metricspipeline/operator/test/e2e/kit"
+)
+
+// row is a benchmark. Each has a file of its own and is entered in rows.
+type row struct {
+	// name is what -row selects it by.
+	name string
+	// about says in one line what is compared.
+	about string
+	// measure runs it, and tells how it goes on through progress.
+	measure func(ctx context.Context, cluster *kit.Cluster, progress progress) ([]figure, error)
+}
+
+// rows are all the benchmarks.
+var rows = []row{p2}
+
+// progress reports a step of a measurement.
+type progress func(format string, args ...any)
+
+// figure is one result: ours against a peer's, or against a floor that nobody can be below.
+type figure struct {
+	name string
+	// against names the peer or the floor.
+	against string
+	// ours and theirs are in unit; less is better.
+	ours, theirs float64
+	unit         string
+	// goal is what ours/theirs should be at most.
+	goal float64
+}
+
+func main() {
+	name := flag.String("row", "P2", "the row to measure: "+names())
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, *name)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, name string) error {
+	i := slices.IndexFunc(rows, func(r row) bool { return strings.EqualFold(r.name, name) })
+	if i < 0 {
+		return fmt.Errorf("no row %q: there are %s", name, names())
+	}
+	cluster, err := kit.Connect()
+	if err != nil {
+		return err
+	}
+	step := func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+	step("%s: %s", rows[i].name, rows[i].about)
+	figures, err := rows[i].measure(ctx, cluster, step)
+	if err != nil {
+		return fmt.Errorf("row %s: %w", rows[i].name, err)
+	}
+	for _, f := range figures {
+		fmt.Println(rows[i].name, f)
+	}
+	return nil
+}
+
+// String is a figure's line.
+func (f figure) String() string {
+	ratio, verdict := f.ours/f.theirs, "ok"
+	if ratio > f.goal {
+		verdict = "not ok"
+	}
+	return fmt.Sprintf("%s: ours %.1f %s, %s %.1f %s, ratio %.2f, goal <= %.2f, %s",
+		f.name, f.ours, f.unit, f.against, f.theirs, f.unit, ratio, f.goal, verdict)
+}
+
+func names() string {
+	var all []string
+	for _, r := range rows {
+		all = append(all, r.name)
+	}
+	return strings.Join(all, ", ")
+}
+
+// median of an odd number of values.
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
+}
