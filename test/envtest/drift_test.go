@@ -1,0 +1,134 @@
+package envtest
+
+import (
+	"testing"
+
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/test/envtest/harness"
+)
+
+// edits are a change of each kind of managed object that breaks what it is for.
+var edits = map[string]func(object map[string]any){
+	"APIService":         func(o map[string]any) { o["spec"].(map[string]any)["versionPriority"] = int64(7) },
+	"ClusterRole":        func(o map[string]any) { o["rules"] = []any{} },
+	"ClusterRoleBinding": func(o map[string]any) { o["subjects"] = []any{} },
+	"Deployment":         func(o map[string]any) { o["spec"].(map[string]any)["replicas"] = int64(0) },
+	"NetworkPolicy":      func(o map[string]any) { o["spec"].(map[string]any)["ingress"] = []any{} },
+	"PodDisruptionBudget": func(o map[string]any) {
+		o["spec"].(map[string]any)["minAvailable"] = int64(0)
+	},
+	"RoleBinding": func(o map[string]any) { o["subjects"] = []any{} },
+	"Secret":      func(o map[string]any) { o["data"].(map[string]any)["ca.crt"] = "bm90aGluZw==" },
+	"Service": func(o map[string]any) {
+		o["spec"].(map[string]any)["ports"].([]any)[0].(map[string]any)["targetPort"] = int64(1)
+	},
+	"ServiceAccount": func(o map[string]any) {
+		o["metadata"].(map[string]any)["labels"].(map[string]any)[v1alpha1.ComponentLabel] = "other"
+	},
+}
+
+const (
+	othersLabel = "example.com/owner"
+	otherOwner  = "somebody-else"
+)
+
+// TestEditedObjectsComeBack: whatever somebody changes in an object of ours is put right at once; what they add to it and
+// we do not care about stays.
+func TestEditedObjectsComeBack(t *testing.T) {
+	harness.NeedPodNetwork(t)
+	w := begin(t)
+	w.ready()
+	for _, object := range w.deployed() {
+		before := w.read(object)
+		edit, known := edits[object.Kind]
+		w.Expect(known).To(BeTrue(), "%s is a kind that edits does not know: add a change of it", object.Kind)
+		changed := before.DeepCopy()
+		edit(changed.Object)
+		labels := changed.GetLabels()
+		labels[othersLabel] = otherOwner
+		changed.SetLabels(labels)
+		w.Expect(w.cluster.Client.Update(t.Context(), changed, client.FieldOwner(otherOwner))).To(Succeed(), identity(object))
+		w.Expect(ours(changed)).NotTo(Equal(ours(before)), "the change of %s has changed nothing", identity(object))
+
+		w.Eventually(func() map[string]any { return ours(w.read(object)) }).Should(Equal(ours(before)), identity(object))
+		w.Expect(w.read(object).GetLabels()).To(HaveKeyWithValue(othersLabel, otherOwner), identity(object))
+	}
+	w.Eventually(w.events).Should(ContainElement(HavePrefix("DriftRepaired: ")))
+}
+
+// TestLostLabelComesBack: an object that loses the label by which the operator finds it is still its own.
+func TestLostLabelComesBack(t *testing.T) {
+	w := begin(t)
+	w.apply(`{}`)
+	w.Eventually(func() []string { return identities(w.managed()) }).Should(ConsistOf(everything))
+	for _, object := range w.deployed() {
+		unlabeled := w.read(object)
+		labels := unlabeled.GetLabels()
+		delete(labels, v1alpha1.ManagedLabel)
+		unlabeled.SetLabels(labels)
+		w.Expect(w.cluster.Client.Update(t.Context(), unlabeled, client.FieldOwner(otherOwner))).To(Succeed(), identity(object))
+		w.Eventually(func() map[string]string { return w.read(object).GetLabels() }).Should(
+			HaveKeyWithValue(v1alpha1.ManagedLabel, v1alpha1.SingletonName), identity(object))
+	}
+}
+
+// TestDeletedObjectsComeBack: whatever somebody deletes is made again at once.
+func TestDeletedObjectsComeBack(t *testing.T) {
+	harness.NeedPodNetwork(t)
+	w := begin(t)
+	w.ready()
+	for _, object := range w.deployed() {
+		w.Expect(w.cluster.Client.Delete(t.Context(), ptr.To(object))).To(Succeed(), identity(object))
+		w.Eventually(func(g Gomega) {
+			again := w.get(object)
+			g.Expect(again.GetUID()).NotTo(BeElementOf(object.UID, ""), identity(object))
+		}).Should(Succeed())
+	}
+}
+
+// deployed returns the managed objects that the operator writes: EndpointSlices have its label, but from their controller.
+func (w *world) deployed() []metav1.PartialObjectMetadata {
+	w.t.Helper()
+	var deployed []metav1.PartialObjectMetadata
+	for _, object := range w.managed() {
+		if object.Kind != "EndpointSlice" {
+			deployed = append(deployed, object)
+		}
+	}
+	w.Expect(len(deployed)).To(BeNumerically(">=", len(everything)))
+	return deployed
+}
+
+// read returns an object as it stands.
+func (w *world) read(object metav1.PartialObjectMetadata) *unstructured.Unstructured {
+	w.t.Helper()
+	found := w.get(object)
+	w.Expect(found.GetUID()).NotTo(BeEmpty(), "%s is gone", identity(object))
+	return found
+}
+
+// get is read for an object that may be absent, and is empty then.
+func (w *world) get(object metav1.PartialObjectMetadata) *unstructured.Unstructured {
+	w.t.Helper()
+	found := &unstructured.Unstructured{}
+	found.SetGroupVersionKind(object.GroupVersionKind())
+	w.Expect(client.IgnoreNotFound(w.cluster.Client.Get(w.t.Context(), client.ObjectKeyFromObject(&object), found))).To(Succeed())
+	return found
+}
+
+// ours is an object without what others write: the status, the bookkeeping of the API server, and their label.
+func ours(object *unstructured.Unstructured) map[string]any {
+	kept := object.DeepCopy()
+	unstructured.RemoveNestedField(kept.Object, "status")
+	unstructured.RemoveNestedField(kept.Object, "metadata", "labels", othersLabel)
+	kept.SetManagedFields(nil)
+	kept.SetResourceVersion("")
+	kept.SetGeneration(0)
+	return kept.Object
+}

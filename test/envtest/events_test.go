@@ -1,0 +1,25 @@
+package envtest
+
+import (
+	. "github.com/onsi/gomega"
+	eventsv1 "k8s.io/api/events/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+)
+
+// events returns what was announced about the pipeline that there is, each as its reason and note.
+func (w *world) events() []string {
+	w.t.Helper()
+	pipeline := &v1alpha1.MetricsPipeline{}
+	w.Expect(w.cluster.Client.Get(w.t.Context(), client.ObjectKey{Name: v1alpha1.SingletonName}, pipeline)).To(Succeed())
+	list := &eventsv1.EventList{}
+	w.Expect(w.cluster.Client.List(w.t.Context(), list)).To(Succeed())
+	announced := []string{}
+	for _, event := range list.Items {
+		if event.Regarding.UID == pipeline.UID {
+			announced = append(announced, event.Reason+": "+event.Note)
+		}
+	}
+	return announced
+}

@@ -1,0 +1,45 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/retry"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// MarkDeploymentAvailable says that all pods of a Deployment run, as the Deployment controller would.
+func (c *Cluster) MarkDeploymentAvailable(ctx context.Context, namespace, name string) error {
+	return retry.RetryOnConflict(retry.DefaultBackoff, func() error { return c.markAvailable(ctx, namespace, name) })
+}
+
+func (c *Cluster) markAvailable(ctx context.Context, namespace, name string) error {
+	deployment := &appsv1.Deployment{}
+	if err := c.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, deployment); err != nil {
+		return fmt.Errorf("marking Deployment %s available: %w", name, err)
+	}
+	replicas := ptr.Deref(deployment.Spec.Replicas, 1)
+	deployment.Status = appsv1.DeploymentStatus{
+		ObservedGeneration: deployment.Generation,
+		Replicas:           replicas,
+		UpdatedReplicas:    replicas,
+		ReadyReplicas:      replicas,
+		AvailableReplicas:  replicas,
+		Conditions: []appsv1.DeploymentCondition{
+			condition(appsv1.DeploymentAvailable, "MinimumReplicasAvailable"),
+			condition(appsv1.DeploymentProgressing, "NewReplicaSetAvailable"),
+		},
+	}
+	return c.Client.Status().Update(ctx, deployment)
+}
+
+func condition(kind appsv1.DeploymentConditionType, reason string) appsv1.DeploymentCondition {
+	return appsv1.DeploymentCondition{
+		Type: kind, Status: corev1.ConditionTrue, Reason: reason,
+		LastUpdateTime: metav1.Now(), LastTransitionTime: metav1.Now(),
+	}
+}

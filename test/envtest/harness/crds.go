@@ -1,0 +1,109 @@
+package harness
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"time"
+
+	apiextv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+)
+
+const (
+	monitoringModule = "github.com/prometheus-operator/prometheus-operator"
+	// monitoringPin is the folder whose go.mod pins monitoringModule.
+	monitoringPin = "../cluster/components/prometheus-operator"
+	monitoringEnv = "METRICSPIPELINE_ENVTEST_MONITORING_CRDS"
+
+	// PipelineCRD is the file of our own CRD.
+	PipelineCRD = "../../config/crd/bases/metricspipeline.io_metricspipelines.yaml"
+)
+
+// PrometheusCRD and ServiceMonitorCRD are the files of prometheus-operator's CRDs, known after FindMonitoringCRDs.
+func PrometheusCRD() string { return monitoringCRD("prometheuses") }
+
+// ServiceMonitorCRD is described at PrometheusCRD.
+func ServiceMonitorCRD() string { return monitoringCRD("servicemonitors") }
+
+func monitoringCRD(plural string) string {
+	return filepath.Join(os.Getenv(monitoringEnv), "monitoring.coreos.com_"+plural+".yaml")
+}
+
+// FindMonitoringCRDs looks up the CRDs of prometheus-operator in the module cache, and fetches the module that the test
+// cluster pins if it is not there. The folder is handed to the isolated process, which has no network, by its environment.
+func FindMonitoringCRDs() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", monitoringModule)
+	cmd.Dir = monitoringPin
+	out, err := cmd.Output()
+	var module struct{ Dir, Error string }
+	if parseErr := json.Unmarshal(out, &module); err != nil || parseErr != nil || module.Error != "" {
+		return fmt.Errorf("finding %s, which brings the CRDs of Prometheus and ServiceMonitor: `go mod download` in %s: %w %s",
+			monitoringModule, monitoringPin, errors.Join(err, parseErr), module.Error)
+	}
+	return os.Setenv(monitoringEnv, filepath.Join(module.Dir, "example", "prometheus-operator-crd"))
+}
+
+// InstallCRD creates the CRD of a file and waits until it is served.
+func (c *Cluster) InstallCRD(ctx context.Context, file string) error {
+	crd, err := readCRD(file)
+	if err != nil {
+		return err
+	}
+	if err := c.Client.Create(ctx, crd); err != nil {
+		return fmt.Errorf("creating the CRD of %s: %w", file, err)
+	}
+	return c.waitEstablished(ctx, crd)
+}
+
+func (c *Cluster) waitEstablished(ctx context.Context, crd *apiextv1.CustomResourceDefinition) error {
+	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
+		if err := c.Client.Get(ctx, client.ObjectKeyFromObject(crd), crd); err != nil {
+			return false, err
+		}
+		return slices.ContainsFunc(crd.Status.Conditions, func(condition apiextv1.CustomResourceDefinitionCondition) bool {
+			return condition.Type == apiextv1.Established && condition.Status == apiextv1.ConditionTrue
+		}), nil
+	})
+	if err != nil {
+		return fmt.Errorf("waiting until CRD %s is established: %w", crd.Name, err)
+	}
+	return nil
+}
+
+// RemoveCRD deletes the CRD of a file with all its objects, and waits until it is gone.
+func (c *Cluster) RemoveCRD(ctx context.Context, file string) error {
+	crd, err := readCRD(file)
+	if err != nil {
+		return err
+	}
+	if err := c.Client.Delete(ctx, crd); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	return wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
+		err := c.Client.Get(ctx, client.ObjectKeyFromObject(crd), crd)
+		return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
+	})
+}
+
+func readCRD(file string) (*apiextv1.CustomResourceDefinition, error) {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	crd := &apiextv1.CustomResourceDefinition{}
+	if err := yaml.Unmarshal(content, crd); err != nil {
+		return nil, fmt.Errorf("reading the CRD of %s: %w", file, err)
+	}
+	return crd, nil
+}

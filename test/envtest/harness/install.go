@@ -1,0 +1,91 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+)
+
+const (
+	// OperatorNamespace and operatorAccount are those of config/.
+	OperatorNamespace = "metricspipeline-system"
+	operatorAccount   = "metricspipeline-operator"
+
+	installFolder = "../../config/default"
+)
+
+// Install applies config/default as `make deploy` does: the CRD, the operator's namespace, account, roles and Deployment.
+// The Deployment stays without pods, its work is done by StartOperator. It returns the warnings of the API server.
+func (c *Cluster) Install(ctx context.Context) ([]string, error) {
+	warnings := &warningRecorder{}
+	config := rest.CopyConfig(c.Config)
+	config.WarningHandler = warnings
+	installer, err := client.New(config, client.Options{Scheme: Scheme})
+	if err != nil {
+		return nil, err
+	}
+	options := krusty.MakeDefaultOptions()
+	options.Reorder = krusty.ReorderOptionUnspecified // The kustomization says it.
+	built, err := krusty.MakeKustomizer(options).Run(filesys.MakeFsOnDisk(), installFolder)
+	if err != nil {
+		return nil, fmt.Errorf("building %s: %w", installFolder, err)
+	}
+	for _, resource := range built.Resources() {
+		content, err := resource.MarshalJSON()
+		if err != nil {
+			return nil, err
+		}
+		object := &unstructured.Unstructured{}
+		if err := object.UnmarshalJSON(content); err != nil {
+			return nil, err
+		}
+		if err := installer.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner("kubectl")); err != nil {
+			return nil, fmt.Errorf("applying %s of %s: %w", resource.CurId(), installFolder, err)
+		}
+	}
+	crd, err := readCRD(PipelineCRD)
+	if err != nil {
+		return nil, err
+	}
+	return warnings.all(), c.waitEstablished(ctx, crd)
+}
+
+// operatorConfig returns the configuration of a client that is the operator's ServiceAccount, with the rights that
+// Install gave it and no others.
+func (c *Cluster) operatorConfig() (*rest.Config, error) {
+	user, err := c.environment.AddUser(envtest.User{
+		Name:   "system:serviceaccount:" + OperatorNamespace + ":" + operatorAccount,
+		Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + OperatorNamespace},
+	}, nil)
+	if err != nil {
+		return nil, fmt.Errorf("making the operator's credentials: %w", err)
+	}
+	return user.Config(), nil
+}
+
+// warningRecorder keeps the warnings in the answers of the API server.
+type warningRecorder struct {
+	mutex    sync.Mutex
+	warnings []string
+}
+
+// HandleWarningHeader implements rest.WarningHandler.
+func (r *warningRecorder) HandleWarningHeader(_ int, _, text string) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	r.warnings = append(r.warnings, text)
+}
+
+func (r *warningRecorder) all() []string {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	return slices.Clone(r.warnings)
+}

@@ -1,0 +1,127 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	dto "github.com/prometheus/client_model/go"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/metricspipeline/operator/internal/controller"
+)
+
+// Operator is a running operator, with the rights of its ServiceAccount.
+type Operator struct {
+	// Requests are what it sends to the API server.
+	Requests *Requests
+
+	name   string
+	cancel context.CancelFunc
+	ended  chan error
+}
+
+// started counts operators: the metrics of each are told apart by its controller's name.
+var started atomic.Int32
+
+// StartOperator starts an operator as cmd/manager does, and waits until its caches are filled. It outlives ctx and ends
+// with Stop.
+func (c *Cluster) StartOperator(ctx context.Context, log logr.Logger) (*Operator, error) {
+	o := &Operator{Requests: &Requests{}, name: fmt.Sprintf("metricspipeline-%d", started.Add(1)), ended: make(chan error, 1)}
+	config, err := c.operatorConfig()
+	if err != nil {
+		return nil, err
+	}
+	config.QPS = -1 // As ctrl.GetConfig does.
+	config.Wrap(o.Requests.Wrap)
+	manager, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme:                  Scheme,
+		Cache:                   controller.CacheOptions(OperatorNamespace),
+		Metrics:                 metricsserver.Options{BindAddress: "0"},
+		Logger:                  log,
+		GracefulShutdownTimeout: ptr.To(10 * time.Second),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making the manager: %w", err)
+	}
+	if err := controller.Setup(manager, controller.Options{Namespace: OperatorNamespace, Version: "envtest", Name: o.name}); err != nil {
+		return nil, fmt.Errorf("setting up the controller: %w", err)
+	}
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	o.cancel = cancel
+	go func() { o.ended <- manager.Start(running) }()
+	select {
+	case <-manager.Elected():
+	case err := <-o.ended:
+		cancel()
+		return nil, fmt.Errorf("the manager ended at its start: %w", err)
+	}
+	return o, nil
+}
+
+// Stop ends the operator and returns the error that it ended with.
+func (o *Operator) Stop() error {
+	o.cancel()
+	select {
+	case err := <-o.ended:
+		return err
+	case <-time.After(30 * time.Second):
+		return errors.New("the operator did not stop within 30s")
+	}
+}
+
+// Reconciles is how often the operator has reconciled.
+func (o *Operator) Reconciles() (int, error) {
+	return sum("controller_runtime_reconcile_total", "controller", o.name)
+}
+
+// Busy is the number of reconciles that run or wait in the queue.
+func (o *Operator) Busy() (int, error) {
+	active, err := sum("controller_runtime_active_workers", "controller", o.name)
+	if err != nil {
+		return 0, err
+	}
+	waiting, err := sum("workqueue_depth", "controller", o.name)
+	return active + waiting, err
+}
+
+// Panics is how often the operator's reconciler panicked.
+func (o *Operator) Panics() (int, error) {
+	return sum("controller_runtime_reconcile_panics_total", "controller", o.name)
+}
+
+// sum adds up the values of a metric of this process, over the series with a label.
+func sum(name, label, value string) (int, error) {
+	families, err := metrics.Registry.Gather()
+	if err != nil {
+		return 0, err
+	}
+	for _, family := range families {
+		if family.GetName() != name {
+			continue
+		}
+		total := 0.0
+		for _, metric := range family.GetMetric() {
+			if labelOf(metric, label) == value {
+				total += metric.GetCounter().GetValue() + metric.GetGauge().GetValue()
+			}
+		}
+		return int(total), nil
+	}
+	return 0, fmt.Errorf("this process has no metric %s", name)
+}
+
+func labelOf(metric *dto.Metric, name string) string {
+	for _, pair := range metric.GetLabel() {
+		if pair.GetName() == name {
+			return pair.GetValue()
+		}
+	}
+	return ""
+}

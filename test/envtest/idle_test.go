@@ -1,0 +1,54 @@
+package envtest
+
+import (
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/test/envtest/harness"
+)
+
+// TestIdleSendsNothing: a pipeline that is as it should be costs the API server nothing but the watches, not even when
+// something happens that is not its business.
+func TestIdleSendsNothing(t *testing.T) {
+	harness.NeedPodNetwork(t)
+	w := begin(t)
+	w.ready()
+	w.rest()
+	w.operator.Requests.Take()
+	announced, status := w.events(), w.status()
+
+	// It is seen, as the object is watched, and needs no answer.
+	seen, err := w.operator.Reconciles()
+	w.Expect(err).NotTo(HaveOccurred())
+	service := &corev1.Service{}
+	w.Expect(w.cluster.Client.Get(t.Context(), inOperatorNamespace(metricsServer), service)).To(Succeed())
+	before := service.DeepCopy()
+	service.Annotations = map[string]string{"example.com/note": "harmless"}
+	w.Expect(w.cluster.Client.Patch(t.Context(), service, client.MergeFrom(before))).To(Succeed())
+	w.Eventually(w.operator.Reconciles).Should(BeNumerically(">", seen))
+	w.rest()
+	w.Expect(w.status()).To(Equal(status))
+	w.Expect(w.events()).To(ConsistOf(announced))
+	w.Expect(w.operator.Requests.Take()).To(BeEmpty())
+}
+
+// rest waits until the operator has nothing to do: what it was told, the status that it wrote included, has come back by
+// its watches, and neither a reconcile nor a request follows from it.
+func (w *world) rest() {
+	w.t.Helper()
+	reconciles, requests := -1, -1
+	w.Eventually(func(g Gomega) {
+		now, err := w.operator.Reconciles()
+		g.Expect(err).NotTo(HaveOccurred())
+		busy, err := w.operator.Busy()
+		g.Expect(err).NotTo(HaveOccurred())
+		sent := w.operator.Requests.Sent()
+		calm := now == reconciles && sent == requests && busy == 0
+		reconciles, requests = now, sent
+		g.Expect(calm).To(BeTrue(), "it still reconciles, or sends")
+	}).WithPolling(500 * time.Millisecond).Should(Succeed())
+}

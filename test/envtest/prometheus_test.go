@@ -1,0 +1,130 @@
+package envtest
+
+import (
+	"testing"
+
+	. "github.com/onsi/gomega"
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/test/envtest/harness"
+)
+
+// TestPrometheusIsChosen: the only Prometheus object of the cluster is used by itself. Where there is none, or there are
+// several, or not the one that is named, the status says which and what to do.
+func TestPrometheusIsChosen(t *testing.T) {
+	w := begin(t)
+	w.installCRDs(harness.PrometheusCRD())
+
+	w.apply(`{}`)
+	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(beStatus(metav1.ConditionTrue, v1alpha1.ReasonNotRequired))
+
+	w.apply(customRules)
+	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(
+		beFalse(v1alpha1.ReasonPrometheusNotFound, "no Prometheus object", "create one", "spec.prometheus.url"))
+	w.Eventually(w.condition(v1alpha1.ConditionStalled)).Should(beTrue())
+	w.Eventually(w.condition(v1alpha1.ConditionReady)).Should(beFalse(v1alpha1.ReasonPrometheusNotFound))
+	w.Eventually(w.api(customAPI)).Should(beAPI(metav1.ConditionUnknown, v1alpha1.ReasonWaitingForBackend, "PrometheusReady"))
+
+	first := w.prometheus("monitoring", "k8s", nil)
+	w.Eventually(func() string { return w.status().Prometheus }).Should(Equal("http://prometheus-operated.monitoring.svc:9090"))
+	// There is no DNS here, so it has no chance to answer.
+	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(beFalse(v1alpha1.ReasonUnreachable,
+		"Prometheus monitoring/k8s", "http://prometheus-operated.monitoring.svc:9090"))
+	w.Eventually(w.condition(v1alpha1.ConditionStalled)).ShouldNot(beTrue(), "time may mend it")
+	w.Eventually(func() []string { return w.of(adapter) }).ShouldNot(BeEmpty())
+
+	w.prometheus("other", "second", nil)
+	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(beFalse(v1alpha1.ReasonPrometheusAmbiguous,
+		"2 Prometheus objects", "monitoring/k8s", "other/second", "spec.prometheus.ref"))
+	w.Expect(w.of(adapter)).NotTo(BeEmpty(), "what ran keeps running")
+
+	w.apply("prometheus: {ref: {namespace: other, name: third}}\n" + customRules)
+	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(beFalse(v1alpha1.ReasonPrometheusNotFound,
+		"other/third", "spec.prometheus.ref", "monitoring/k8s", "other/second"))
+
+	w.apply("prometheus: {ref: {namespace: other, name: second}}\n" + customRules)
+	w.Eventually(func() string { return w.status().Prometheus }).Should(Equal("http://prometheus-operated.other.svc:9090"))
+	w.Expect(w.cluster.Client.Delete(t.Context(), first)).To(Succeed())
+	w.rest()
+	w.Expect(w.status().Prometheus).To(Equal("http://prometheus-operated.other.svc:9090"))
+}
+
+// TestPrometheusAnswers: one that is named by its URL is asked, and its answer reported when it changes.
+func TestPrometheusAnswers(t *testing.T) {
+	w := begin(t)
+	prometheus := startPrometheus(t)
+	prometheus.SetDown(true)
+	w.apply(prometheusAt(prometheus.URL) + customRules)
+	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(
+		beFalse(v1alpha1.ReasonUnreachable, "spec.prometheus.url", prometheus.URL, "503"))
+	w.Eventually(w.condition(v1alpha1.ConditionReady)).Should(beFalse(v1alpha1.ReasonUnreachable))
+
+	prometheus.SetDown(false)
+	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(
+		beStatus(metav1.ConditionTrue, v1alpha1.ReasonReachable, prometheus.URL))
+	w.Expect(w.status().Prometheus).To(Equal(prometheus.URL))
+	w.Eventually(w.events).Should(ContainElement(SatisfyAll(HavePrefix("Reachable: "), ContainSubstring("PrometheusReady turned True"))))
+}
+
+// TestPrometheusCredentials: a Secret that is missing is named; it may come later; and the adapter, which reads it once,
+// is rolled when it changes.
+func TestPrometheusCredentials(t *testing.T) {
+	w := begin(t)
+	const auth = "  auth: {bearerTokenSecret: {name: prometheus-token, key: token}}\n"
+	w.apply("prometheus:\n  url: " + startPrometheus(t).URL + "\n" + auth + customRules)
+	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(beFalse(v1alpha1.ReasonAuthMissing,
+		"spec.prometheus.auth.bearerTokenSecret", "prometheus-token", harness.OperatorNamespace, "create it"))
+
+	secret := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: harness.OperatorNamespace, Name: "prometheus-token"},
+		StringData: map[string]string{"other": "a"},
+	}
+	w.Expect(w.cluster.Client.Create(t.Context(), secret)).To(Succeed())
+	t.Cleanup(func() { w.Expect(w.cluster.Client.Delete(cleanupContext(t), secret)).To(Succeed()) })
+	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(beFalse(v1alpha1.ReasonAuthMissing, "no key token"))
+
+	secret.StringData = map[string]string{"token": "first"}
+	w.Expect(w.cluster.Client.Update(t.Context(), secret)).To(Succeed())
+	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(beStatus(metav1.ConditionTrue, v1alpha1.ReasonReachable))
+	w.Eventually(w.podAnnotations).ShouldNot(BeEmpty())
+	first := w.podAnnotations()
+
+	secret.StringData = map[string]string{"token": "second"}
+	w.Expect(w.cluster.Client.Update(t.Context(), secret)).To(Succeed())
+	w.Eventually(w.podAnnotations).ShouldNot(Equal(first))
+}
+
+// prometheus makes a Prometheus object, with the labels that it selects ServiceMonitors by, until the end of the story.
+func (w *world) prometheus(namespace, name string, selects map[string]string) *monitoringv1.Prometheus {
+	w.t.Helper()
+	w.namespace(namespace)
+	object := &monitoringv1.Prometheus{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+	object.Spec.Replicas = ptr.To[int32](1)
+	if selects != nil {
+		object.Spec.ServiceMonitorSelector = &metav1.LabelSelector{MatchLabels: selects}
+	}
+	w.Expect(w.cluster.Client.Create(w.t.Context(), object)).To(Succeed())
+	return object
+}
+
+// namespace makes sure that a namespace exists. It stays: without kube-controller-manager none can be deleted.
+func (w *world) namespace(name string) {
+	w.t.Helper()
+	object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	err := w.cluster.Client.Get(w.t.Context(), client.ObjectKeyFromObject(object), object)
+	if client.IgnoreNotFound(err) == nil && err != nil {
+		err = w.cluster.Client.Create(w.t.Context(), object)
+	}
+	w.Expect(err).NotTo(HaveOccurred())
+}
+
+// podAnnotations returns the annotations of the adapter's pod template, a change of which replaces the pods.
+func (w *world) podAnnotations() map[string]string {
+	w.t.Helper()
+	return w.deployment(adapter).Spec.Template.Annotations
+}

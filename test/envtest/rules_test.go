@@ -1,0 +1,114 @@
+package envtest
+
+import (
+	"fmt"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+)
+
+// badRules are one for each way in which a rule can be wrong that a schema cannot see.
+const badRules = `
+  - seriesQuery: 'unclosed{namespace="'
+    resources: {template: <<.Resource>>}
+    metricsQuery: sum(<<.Series>>)
+  - seriesQuery: wrong_query{namespace!=""}
+    resources: {overrides: {namespace: {resource: namespace}, pod: {resource: pod}}}
+    metricsQuery: sum(rate(<<.Series>>{<<.LabelMatchers>>}[2m)) by (<<.GroupBy>>)
+  - seriesQuery: wrong_template{namespace!=""}
+    resources: {overrides: {namespace: {resource: namespace}, pod: {resource: pod}}}
+    metricsQuery: sum(<<.Nothing>>)
+  - seriesQuery: wrong_resource{namespace!=""}
+    resources: {overrides: {namespace: {resource: namespace}, thing: {resource: thingummy}}}
+    metricsQuery: sum(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)
+  - seriesQuery: wrong_filter{namespace!=""}
+    seriesFilters: [{is: "("}]
+    resources: {overrides: {namespace: {resource: namespace}, pod: {resource: pod}}}
+    metricsQuery: sum(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)
+`
+
+// TestBadRulesAreLeftOut: a rule that would stop the adapter is left out and named; the others work.
+func TestBadRulesAreLeftOut(t *testing.T) {
+	w := begin(t)
+	w.apply(prometheusAt(startPrometheus(t).URL) + customRules + badRules)
+
+	w.Eventually(w.condition(v1alpha1.ConditionRulesAccepted)).Should(
+		beFalse(v1alpha1.ReasonRulesRejected, "5 of 6 rules", "spec.customMetrics.rules[1]"))
+	status := w.status()
+	w.Expect(status.RejectedRulesTotal).To(Equal(int32(5)))
+	w.Expect(status.RejectedRules).To(ConsistOf(
+		rejected(1, `unclosed`, "seriesQuery"),
+		rejected(2, "wrong_query", "metricsQuery", "PromQL"),
+		rejected(3, "wrong_template", "Nothing"),
+		rejected(4, "wrong_resource", "thing", "thingummy"),
+		rejected(5, "wrong_filter", "("),
+	))
+	w.Eventually(w.condition(v1alpha1.ConditionStalled)).Should(beTrue())
+
+	config := &corev1.ConfigMap{}
+	w.Eventually(func() error {
+		return w.cluster.Client.Get(t.Context(), inOperatorNamespace(adapter), config)
+	}).Should(Succeed())
+	w.Expect(config.Data["config.yaml"]).To(ContainSubstring("http_requests_total"))
+	for _, word := range []string{"unclosed", "wrong_"} {
+		w.Expect(config.Data["config.yaml"]).NotTo(ContainSubstring(word))
+	}
+	w.Eventually(w.api(customAPI)).Should(beAPI(metav1.ConditionUnknown, v1alpha1.ReasonWaitingForBackend))
+	w.Eventually(w.events).Should(ContainElement(HavePrefix("RulesRejected: ")))
+
+	// Corrected, nothing is left of it.
+	w.apply(prometheusAt(startPrometheus(t).URL) + customRules)
+	w.Eventually(w.condition(v1alpha1.ConditionRulesAccepted)).Should(beTrue())
+	w.Expect(w.status().RejectedRules).To(BeEmpty())
+	w.Expect(w.status().RejectedRulesTotal).To(BeZero())
+}
+
+// TestOnlyBadRules: an API that no rule could fill is not registered, and the status says so.
+func TestOnlyBadRules(t *testing.T) {
+	w := begin(t)
+	only := "customMetrics:\n  rules:" + badRules
+	w.apply(prometheusAt(startPrometheus(t).URL) + only)
+	for _, api := range []string{customAPI, oldCustomAPI} {
+		w.Eventually(w.api(api)).Should(beAPI(metav1.ConditionUnknown, v1alpha1.ReasonConfigurationInvalid,
+			"5 rules", "spec.customMetrics.rules", "status.rejectedRules"))
+	}
+	w.Expect(w.api(externalAPI)()).To(beAPI(metav1.ConditionUnknown, v1alpha1.ReasonNoRules))
+	w.Eventually(w.condition(v1alpha1.ConditionReady)).Should(beFalse(v1alpha1.ReasonRulesRejected))
+	w.Expect(w.of(adapter)).To(BeEmpty())
+	w.Expect(w.apiServices()).To(BeEmpty())
+}
+
+// TestBadRulesKeepWhatWorks: rules that are all broken by an edit take nothing away that worked before.
+func TestBadRulesKeepWhatWorks(t *testing.T) {
+	w := begin(t)
+	source := prometheusAt(startPrometheus(t).URL)
+	w.apply(source + customRules)
+	w.Eventually(func() []string { return w.of(adapter) }).Should(ContainElement("Deployment metricspipeline-system/" + adapter))
+	w.Eventually(w.condition(v1alpha1.ConditionRulesAccepted)).Should(beTrue())
+	before := w.of(adapter)
+
+	w.apply(source + "customMetrics:\n  rules:" + badRules)
+	w.Eventually(w.condition(v1alpha1.ConditionRulesAccepted)).Should(beFalse(v1alpha1.ReasonRulesRejected, "5 of 5 rules"))
+	w.rest()
+	w.Expect(w.of(adapter)).To(ConsistOf(before))
+	config := &corev1.ConfigMap{}
+	w.Expect(w.cluster.Client.Get(t.Context(), inOperatorNamespace(adapter), config)).To(Succeed())
+	w.Expect(config.Data["config.yaml"]).To(ContainSubstring("http_requests_total"))
+}
+
+// rejected matches what the status says of a rule, by its place in the spec, its series and words of the reason.
+func rejected(position int, series string, words ...string) OmegaMatcher {
+	reasons := []OmegaMatcher{}
+	for _, word := range words {
+		reasons = append(reasons, ContainSubstring(word))
+	}
+	return SatisfyAll(
+		HaveField("Field", fmt.Sprintf("spec.customMetrics.rules[%d]", position)),
+		HaveField("SeriesQuery", HavePrefix(series)),
+		HaveField("Reason", SatisfyAll(reasons...)),
+	)
+}

@@ -1,0 +1,69 @@
+package envtest
+
+import (
+	"testing"
+
+	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+)
+
+// TestInstallsWithoutWarnings: installing the CRD and the operator says nothing that an administrator would have to look
+// up.
+func TestInstallsWithoutWarnings(t *testing.T) {
+	NewWithT(t).Expect(installWarnings).To(BeEmpty())
+}
+
+// TestSchemaDefaults: `spec: {}`, or no spec at all, is a useful pipeline, and its defaults can be read back.
+func TestSchemaDefaults(t *testing.T) {
+	g := NewWithT(t)
+	pipeline := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "metricspipeline.io/v1alpha1", "kind": "MetricsPipeline", "metadata": map[string]any{"name": "default"},
+	}}
+	g.Expect(dryRun(t, pipeline.DeepCopy())).To(Succeed())
+	pipeline.Object["spec"] = map[string]any{}
+	g.Expect(cluster.Client.Create(t.Context(), pipeline)).To(Succeed())
+	t.Cleanup(func() {
+		// The test's own context has ended by now.
+		g.Expect(client.IgnoreNotFound(cluster.Client.Delete(cleanupContext(t), pipeline))).To(Succeed())
+	})
+
+	g.Expect(cluster.Client.Get(t.Context(), client.ObjectKeyFromObject(pipeline), pipeline)).To(Succeed())
+	spec, err := yaml.Marshal(pipeline.Object["spec"])
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(string(spec)).To(MatchYAML(`
+resourceMetrics:
+  replicas: 2
+  priorityClassName: system-cluster-critical
+  metricResolution: 15s
+  kubelet:
+    tls: Verify
+    preferredAddressTypes: [InternalIP, ExternalIP, Hostname]
+customMetrics:
+  replicas: 2
+  priorityClassName: system-cluster-critical
+  relistInterval: 1m
+externalMetrics: {}
+prometheus: {}
+`))
+}
+
+// TestSchemaAdmitsTheLargestPipeline: the cost limits of CEL, which count what a schema admits, refuse nothing that keeps
+// to the bounds.
+func TestSchemaAdmitsTheLargestPipeline(t *testing.T) {
+	g := NewWithT(t)
+	rule := map[string]any{
+		"seriesQuery": text(100), "metricsQuery": text(100),
+		"seriesFilters": repeat(16, map[string]any{"is": text(20)}),
+		// The namespace comes last, where a rule that looks for it has looked at all others.
+		"resources": map[string]any{"overrides": overrides(32)},
+	}
+	largest := build(t, map[string]any{
+		"spec.customMetrics.rules":       repeat(256, rule),
+		"spec.externalMetrics.rules":     repeat(256, rule),
+		"spec.customMetrics.extraArgs":   repeat(32, "--v="+text(1020)),
+		"spec.resourceMetrics.extraArgs": repeat(32, "--v="+text(1020)),
+	}, "spec.patches", repeat(64, map[string]any{"target": map[string]any{"kind": "Deployment"}, "patch": text(4096)}))
+	g.Expect(dryRun(t, largest)).To(Succeed())
+}

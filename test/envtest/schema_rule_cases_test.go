@@ -1,0 +1,149 @@
+package envtest
+
+import (
+	"fmt"
+	"strings"
+)
+
+func customMetricsSiblings() []sibling {
+	const (
+		relist  = "spec.customMetrics.relistInterval"
+		maxAge  = "spec.customMetrics.maxAge"
+		notLess = "maxAge must be at least relistInterval, or prometheus-adapter exits at start: raise maxAge, leave it unset, " +
+			"or lower relistInterval"
+		ownFlag = "extraArgs must not hold a flag that the operator sets (--secure-port, --bind-address, --cert-dir, --tls-*, --config, " +
+			"--metrics-relist-interval, --metrics-max-age, --prometheus-url, --prometheus-auth-*, --prometheus-*-file, " +
+			"--authorization-always-allow-paths, --lister-kubeconfig): use the field for it"
+	)
+	cases := []sibling{
+		{bound: "relistInterval must be at least 1s", set: relist, ok: "1s", bad: "999ms"},
+		{bound: "relistInterval must be at most 1h", set: relist, ok: "1h", bad: "1h1ms"},
+		{bound: "maxAge must be at most 24h", set: maxAge, ok: "24h", bad: "24h1ms"},
+		{bound: notLess, set: maxAge, ok: "1m", bad: "59s", field: "spec.customMetrics"},
+		{bound: notLess, set: maxAge, ok: "2m", bad: "119999ms", field: "spec.customMetrics", with: map[string]any{relist: "2m"}},
+	}
+	for _, flag := range []string{
+		"--secure-port=1", "--bind-address=::", "--cert-dir=/", "--tls-cert-file=a", "--tls-private-key-file=a", "--config=/a",
+		"--metrics-relist-interval=1s", "--metrics-max-age=1s", "--prometheus-url=http://a", "--prometheus-auth-incluster",
+		"--prometheus-auth-config=/a", "--prometheus-ca-file=/a", "--prometheus-token-file=/a", "--prometheus-client-tls-cert-file=/a",
+		"--prometheus-client-tls-key-file=/a", "--authorization-always-allow-paths=/", "--tls-min-version=VersionTLS10",
+		"--tls-cipher-suites=a", "--lister-kubeconfig=/a",
+	} {
+		cases = append(cases, sibling{bound: ownFlag, set: "spec.customMetrics.extraArgs", ok: []any{"--v=2"}, bad: []any{"--v=2", flag}})
+	}
+	cases = append(cases, durationSiblings(relist, "00060s")...)
+	return append(cases, durationSiblings(maxAge, "00060s")...)
+}
+
+// ruleSiblings covers what rules for custom and external metrics share.
+func ruleSiblings(api string) []sibling {
+	rules, rule := api+".rules", api+".rules[0]"
+	filter := rule + ".seriesFilters[0]"
+	const oneOf = "a filter has exactly one of is and isNot"
+	filters := func(n int) []any { return repeat(n, map[string]any{"is": "a"}) }
+	minimal := map[string]any{
+		"seriesQuery": "a", "metricsQuery": "a",
+		"resources": map[string]any{"overrides": map[string]any{"ns": map[string]any{"resource": "namespace"}}},
+	}
+	override := map[string]string{"spec.customMetrics": "pod", "spec.externalMetrics": "ns"}[api]
+	mapping := rule + ".resources.overrides"
+	cases := []sibling{
+		{bound: "maxItems", set: rules, ok: repeat(256, minimal), bad: repeat(257, minimal)},
+		{bound: "maxItems", set: rule + ".seriesFilters", ok: filters(16), bad: filters(17)},
+		{bound: oneOf, set: filter, ok: map[string]any{"isNot": "a"}, bad: map[string]any{}},
+		{bound: oneOf, set: filter, ok: map[string]any{"is": "a"}, bad: map[string]any{"is": "a", "isNot": "b"}},
+		{bound: "minLength", set: filter + ".is", ok: "a", bad: ""},
+		{bound: "maxLength", set: filter + ".is", ok: text(1024), bad: text(1025)},
+		{bound: "minLength", set: filter + ".isNot", ok: "a", bad: "", with: map[string]any{filter: map[string]any{}}},
+		{bound: "maxLength", set: filter + ".isNot", ok: text(1024), bad: text(1025), with: map[string]any{filter: map[string]any{}}},
+		{bound: "maxLength", set: rule + ".name.matches", ok: text(1024), bad: text(1025)},
+		{bound: "maxLength", set: rule + ".name.as", ok: text(1024), bad: text(1025)},
+		{bound: "maxProperties", set: mapping, ok: overrides(32), bad: overrides(33)},
+		{bound: "maxLength", set: mapping + "." + override + ".group", ok: text(253), bad: text(254)},
+		{bound: "minLength", set: rule + ".resources.template", ok: "a", bad: ""},
+		{bound: "maxLength", set: rule + ".resources.template", ok: text(1024), bad: text(1025)},
+	}
+	extra := map[string]any{mapping + ".extra": map[string]any{"group": "apps"}}
+	cases = append(cases, nameSiblings(mapping+".extra.resource", 63, extra)...)
+	cases = append(cases, nameSiblings(rule+".seriesQuery", 2048, nil)...)
+	return append(cases, nameSiblings(rule+".metricsQuery", 4096, nil)...)
+}
+
+// mappingSiblings covers the ways from a series to an object that are no way.
+func mappingSiblings() []sibling {
+	const (
+		custom   = "spec.customMetrics.rules[0].resources"
+		external = "spec.externalMetrics.rules[0].resources"
+		aWay     = "resources needs a template or an override, or no label of the series leads to an object: set overrides such as " +
+			"{namespace: {resource: namespace}, pod: {resource: pod}}"
+		aNamespace = "an external metric is asked for in a namespace: set resources.overrides to the label that names it, such as " +
+			"{namespace: {resource: namespace}}, or resources.namespaced: false if the series belong to no namespace"
+	)
+	by := func(resource string) map[string]any {
+		return map[string]any{"overrides": map[string]any{"label": map[string]any{"resource": resource}}}
+	}
+	return []sibling{
+		{bound: "required", set: custom, ok: by("pod"), bad: absent{}},
+		{bound: aWay, set: custom, ok: map[string]any{"template": "kube_<<.Resource>>"}, bad: map[string]any{}},
+		{bound: aWay, set: custom, ok: by("pod"), bad: map[string]any{"overrides": map[string]any{}}},
+		{bound: aNamespace, set: external, ok: by("namespaces"), bad: absent{}, field: "spec.externalMetrics.rules[0]"},
+		{
+			bound: aNamespace, set: external, field: "spec.externalMetrics.rules[0]",
+			ok: map[string]any{"template": "<<.Resource>>"}, bad: map[string]any{},
+		},
+		{bound: aNamespace, set: external, ok: by("namespace"), bad: by("pod"), field: "spec.externalMetrics.rules[0]"},
+		{
+			bound: aNamespace, set: external, field: "spec.externalMetrics.rules[0]",
+			ok: map[string]any{"namespaced": false}, bad: map[string]any{"namespaced": true},
+		},
+	}
+}
+
+func patchSiblings() []sibling {
+	const patch = "spec.patches[0]"
+	one := map[string]any{"target": map[string]any{"kind": "Service"}, "patch": "{}"}
+	cases := []sibling{
+		{bound: "maxItems", set: "spec.patches", ok: repeat(64, one), bad: repeat(65, one)},
+		{bound: "required", set: patch + ".target", ok: map[string]any{"kind": "Service"}, bad: absent{}},
+		{bound: "maxLength", set: patch + ".target.group", ok: text(253), bad: text(254)},
+		{bound: "maxLength", set: patch + ".target.name", ok: text(253), bad: text(254)},
+	}
+	cases = append(cases, nameSiblings(patch+".patch", 65536, nil)...)
+	return append(cases, nameSiblings(patch+".target.kind", 63, nil)...)
+}
+
+// nameSiblings covers a required text of 1 to longest characters.
+func nameSiblings(field string, longest int, with map[string]any) []sibling {
+	return []sibling{
+		{bound: "required", set: field, ok: "a", bad: absent{}, with: with},
+		{bound: "minLength", set: field, ok: "a", bad: "", with: with},
+		{bound: "maxLength", set: field, ok: text(longest), bad: text(longest + 1), with: with},
+	}
+}
+
+func text(length int) string { return strings.Repeat("a", length) }
+
+func repeat(n int, value any) []any {
+	list := make([]any, n)
+	for i := range list {
+		list[i] = value
+	}
+	return list
+}
+
+func labels(n int) map[string]any {
+	all := map[string]any{}
+	for i := range n {
+		all[fmt.Sprintf("label%d", i)] = "value"
+	}
+	return all
+}
+
+// overrides are n ways to an object, one of them to a namespace.
+func overrides(n int) map[string]any {
+	all := map[string]any{"namespace": map[string]any{"resource": "namespace"}}
+	for i := range n - 1 {
+		all[fmt.Sprintf("label%d", i)] = map[string]any{"resource": "pod"}
+	}
+	return all
+}

@@ -1,0 +1,63 @@
+// Package envtest tells what a user of the operator sees, against a real kube-apiserver and etcd: one file for each story.
+package envtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/metricspipeline/operator/test/envtest/harness"
+)
+
+// cluster is the control plane that the stories share. A MetricsPipeline is a singleton, so they run one after another and
+// each leaves the cluster as it found it.
+var cluster *harness.Cluster
+
+// installWarnings are what the API server had to say about config/.
+var installWarnings []string
+
+func TestMain(m *testing.M) {
+	os.Exit(harness.Isolated(prepare, func() int {
+		if err := start(); err != nil {
+			fmt.Fprintln(os.Stderr, "envtest:", err)
+			return 1
+		}
+		code := m.Run()
+		if err := cluster.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "envtest: stopping the control plane:", err)
+			return 1
+		}
+		return code
+	}))
+}
+
+func prepare() error {
+	return errors.Join(harness.CheckAssets(), harness.FindMonitoringCRDs())
+}
+
+func start() error {
+	// Each operator logs to the test that it belongs to; what is left over has nowhere to go.
+	ctrl.SetLogger(logr.Discard())
+	var err error
+	if cluster, err = harness.StartCluster(true); err != nil {
+		return err
+	}
+	if installWarnings, err = cluster.Install(context.Background()); err != nil {
+		return errors.Join(err, cluster.Stop())
+	}
+	return nil
+}
+
+// cleanupContext is for what happens after a test, when its own context has ended.
+func cleanupContext(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
