@@ -37,12 +37,8 @@ func measureP2(ctx context.Context, cluster *kit.Cluster, step progress) (figure
 	if err != nil {
 		return nil, err
 	}
-	defer theirs.close()
-	if err := cluster.InstallOperator(ctx); err != nil {
-		return nil, err
-	}
 	pipeline := filepath.Join(cluster.Root, kit.SamplePlain)
-	clear := func(ctx context.Context) error {
+	clean := func(ctx context.Context) error {
 		if err := cluster.DeletePipeline(ctx); err != nil {
 			return err
 		}
@@ -51,9 +47,12 @@ func measureP2(ctx context.Context, cluster *kit.Cluster, step progress) (figure
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p2Limit)
 		defer cancel()
-		err = errors.Join(err, clear(ctx), cluster.UninstallOperator(ctx))
+		err = errors.Join(err, clean(ctx), cluster.UninstallOperator(ctx), theirs.close())
 	}()
 
+	if err := cluster.InstallOperator(ctx); err != nil {
+		return nil, err
+	}
 	// In turns, so that what else the machine does meets both alike.
 	var ourTimes, theirTimes []float64
 	for i := range p2Runs {
@@ -61,7 +60,7 @@ func measureP2(ctx context.Context, cluster *kit.Cluster, step progress) (figure
 			name, file string
 			times      *[]float64
 		}{{"upstream", theirs.file, &theirTimes}, {"ours", pipeline, &ourTimes}} {
-			if err := clear(ctx); err != nil {
+			if err := clean(ctx); err != nil {
 				return nil, err
 			}
 			took, err := timeToAvailable(ctx, cluster, side.file)

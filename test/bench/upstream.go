@@ -104,4 +104,4 @@ func (u *upstream) remove(ctx context.Context) error {
 	})
 }
 
-func (u *upstream) close() { os.Remove(u.file) }
+func (u *upstream) close() error { return os.Remove(u.file) }

@@ -43,32 +43,9 @@ const (
 // cluster is where the suite runs, the same for every story.
 var cluster *kit.Cluster
 
-// TestStories tells the stories in their order. Each begins by applying the pipeline that it needs, so that each can be
-// run alone: go test -tags e2e ./test/e2e -run 'TestStories/kubectl_top'.
-func TestStories(t *testing.T) {
-	for _, story := range []struct {
-		name string
-		tell func(*testing.T)
-	}{
-		{"an empty spec becomes Ready", emptySpecBecomesReady},
-		{"kubectl top gives numbers", kubectlTopGivesNumbers},
-		{"rules serve custom and external metrics", rulesServeMetrics},
-		{"every metrics API is verified", everyAPIIsVerified},
-		{"HPAs follow the load", autoscalersFollowTheLoad},
-		{"a rule changes without a failed request", ruleChangesWithoutAGap},
-		{"a broken rule is left out and named", brokenRuleIsNamed},
-		{"an unreachable Prometheus is told", unreachablePrometheusIsTold},
-		{"a killed backend is told", killedBackendIsTold},
-		{"a deleted object comes back", deletedObjectComesBack},
-		{"deleting the pipeline leaves nothing", deletionLeavesNothing},
-	} {
-		t.Run(story.name, func(t *testing.T) {
-			t.Cleanup(func() { dumpOnFailure(t) })
-			story.tell(t)
-		})
-	}
-}
-
+// TestMain installs the operator and the sample applications, and removes them in the end. Between, the stories are told
+// in the order of their files: go runs them in that order. Each begins by applying the pipeline that it needs, so that
+// each can be run alone: go test -tags e2e ./test/e2e -run TestKubectlTop.
 func TestMain(m *testing.M) {
 	code, err := run(m)
 	if err != nil {
@@ -91,7 +68,7 @@ func run(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	if err := cluster.InstallOperator(ctx); err != nil {
-		cluster.Dump(os.Stderr)
+		cluster.Dump(ctx, os.Stderr)
 		return 1, err
 	}
 	fmt.Printf("operator %s is ready after %.1f s\n", kit.OperatorImage(), time.Since(start).Seconds())
@@ -113,13 +90,17 @@ func run(m *testing.M) (code int, err error) {
 	return code, cluster.UninstallOperator(ctx)
 }
 
-func dumpOnFailure(t *testing.T) {
+// story begins a story: when it fails, everything that one needs to see why is logged.
+func story(t *testing.T) *WithT {
 	t.Helper()
-	if t.Failed() {
-		var out strings.Builder
-		cluster.Dump(&out)
-		t.Log(out.String())
-	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			var out strings.Builder
+			cluster.Dump(t.Context(), &out)
+			t.Log(out.String())
+		}
+	})
+	return NewWithT(t)
 }
 
 // within returns a context for requests that ends with the test or after a time.

@@ -33,8 +33,9 @@ func main() {
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	defer stop()
-	if err := serve(ctx, *port); err != nil {
+	err := serve(ctx, *port)
+	stop()
+	if err != nil {
 		log.Fatal(err)
 	}
 }

@@ -32,10 +32,10 @@ func main() {
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, *limit, *keep); err != nil {
+	err := run(ctx, *limit, *keep)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
-		stop()
 		os.Exit(1)
 	}
 }
@@ -50,7 +50,7 @@ func run(ctx context.Context, limit time.Duration, keep bool) error {
 	defer cancel()
 	result, err := play(limited, cluster, show)
 	if err != nil && ctx.Err() == nil {
-		cluster.Dump(os.Stderr)
+		cluster.Dump(ctx, os.Stderr)
 	}
 	if !keep {
 		err = errors.Join(err, cleanUp(ctx, cluster, show))

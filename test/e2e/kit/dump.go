@@ -18,9 +18,10 @@ import (
 )
 
 // Dump writes what one needs to find out why something did not work: the pipeline, the APIServices, the pods and events
-// of the namespaces involved, and the last lines of every log. What cannot be had is said instead.
-func (c *Cluster) Dump(out io.Writer) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+// of the namespaces involved, and the last lines of every log. What cannot be had is said instead. It takes at most a
+// minute, also when ctx has ended: that may be what went wrong.
+func (c *Cluster) Dump(ctx context.Context, out io.Writer) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	c.dump(ctx, out, "get", "metricspipeline", v1alpha1.SingletonName, "-o", "yaml")
 	c.dump(ctx, out, "get", "apiservice", "-o", "wide")

@@ -82,11 +82,11 @@ func (c *Cluster) operatorObjects() ([]client.Object, error) {
 func setImage(deployment *unstructured.Unstructured, image string) error {
 	containers, _, err := unstructured.NestedSlice(deployment.Object, "spec", "template", "spec", "containers")
 	if err != nil || len(containers) != 1 {
-		return fmt.Errorf("Deployment %s has %d containers, want the operator's alone: %w", deployment.GetName(), len(containers), err)
+		return fmt.Errorf("the Deployment %s has %d containers, want the operator's alone: %w", deployment.GetName(), len(containers), err)
 	}
 	container, ok := containers[0].(map[string]any)
 	if !ok {
-		return fmt.Errorf("Deployment %s: container is %T", deployment.GetName(), containers[0])
+		return fmt.Errorf("the Deployment %s has a container that is a %T", deployment.GetName(), containers[0])
 	}
 	container["image"] = image
 	container["imagePullPolicy"] = string(corev1.PullIfNotPresent)

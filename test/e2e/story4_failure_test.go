@@ -19,10 +19,10 @@ import (
 	"github.com/metricspipeline/operator/test/e2e/kit"
 )
 
-// unreachablePrometheusIsTold names a Service as Prometheus that nothing is behind.
-func unreachablePrometheusIsTold(t *testing.T) {
+// TestUnreachablePrometheusIsTold names a Service as Prometheus that nothing is behind.
+func TestUnreachablePrometheusIsTold(t *testing.T) {
+	g := story(t)
 	pipeline := givenRules(t)
-	g := NewWithT(t)
 	silent := &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Namespace: kit.SampleNamespace, Name: "silent"},
 		Spec: corev1.ServiceSpec{
@@ -47,12 +47,12 @@ func unreachablePrometheusIsTold(t *testing.T) {
 	thenServed(t, podMetric("v1beta2", requestRate), rollout)
 }
 
-// killedBackendIsTold gives metrics-server an image that does not exist, first beside the pods that run, then with those
+// TestKilledBackendIsTold gives metrics-server an image that does not exist, first beside the pods that run, then with those
 // killed.
-func killedBackendIsTold(t *testing.T) {
+func TestKilledBackendIsTold(t *testing.T) {
+	g := story(t)
 	const backend = "metrics-server"
 	pipeline, err := cluster.Sample(kit.SamplePlain)
-	g := NewWithT(t)
 	g.Expect(err).NotTo(HaveOccurred())
 	givenPipeline(t, pipeline)
 

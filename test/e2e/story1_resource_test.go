@@ -14,9 +14,9 @@ import (
 	"github.com/metricspipeline/operator/test/e2e/kit"
 )
 
-// emptySpecBecomesReady is what the README promises, with the commands of the README.
-func emptySpecBecomesReady(t *testing.T) {
-	g := NewWithT(t)
+// TestEmptySpecBecomesReady is what the README promises, with the commands of the README.
+func TestEmptySpecBecomesReady(t *testing.T) {
+	g := story(t)
 	ctx := within(t, rollout+soon)
 	start := time.Now()
 	_, err := cluster.Kubectl(ctx, "apply", "--server-side", "--force-conflicts", "--field-manager="+kit.FieldOwner,
@@ -37,20 +37,21 @@ func emptySpecBecomesReady(t *testing.T) {
 	g.Expect(out).To(MatchRegexp(`default +True +Passed +NoRules +NoRules `))
 }
 
-// kubectlTopGivesNumbers runs the real kubectl against the real kubelet's numbers.
-func kubectlTopGivesNumbers(t *testing.T) {
+// TestKubectlTopGivesNumbers runs the real kubectl against the real kubelet's numbers.
+func TestKubectlTopGivesNumbers(t *testing.T) {
+	g := story(t)
 	pipeline, err := cluster.Sample(kit.SamplePlain)
-	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	g.Expect(err).NotTo(HaveOccurred())
 	givenPipeline(t, pipeline)
 	ctx := within(t, rollout)
 
 	// The node's line: name, cpu in cores and percent, memory in bytes and percent.
-	NewWithT(t).Eventually(func() (string, error) {
+	g.Eventually(func() (string, error) {
 		return cluster.Kubectl(ctx, "top", "node", "--no-headers")
 	}, rollout, often).Should(MatchRegexp(`(?m)^\S+ +\d+m +\d+% +[1-9]\d*Mi +\d+% *$`))
 
 	// A pod is first measured twice, 10 to 15 s apart, before it has a cpu rate.
-	NewWithT(t).Eventually(func() (string, error) {
+	g.Eventually(func() (string, error) {
 		return cluster.Kubectl(ctx, "top", "pod", "--containers", "--no-headers", "-n", kit.SampleNamespace)
 	}, rollout, often).Should(MatchRegexp(`(?m)^pods-\S+ +app +\d+m +[1-9]\d*Mi *$`))
 }

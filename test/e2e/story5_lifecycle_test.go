@@ -25,10 +25,10 @@ var managedKinds = []string{
 	"RoleBinding", "Secret", "Service", "ServiceAccount", "ServiceMonitor",
 }
 
-// deletedObjectComesBack deletes each managed object in turn.
-func deletedObjectComesBack(t *testing.T) {
+// TestDeletedObjectComesBack deletes each managed object in turn.
+func TestDeletedObjectComesBack(t *testing.T) {
+	g := story(t)
 	givenRules(t)
-	g := NewWithT(t)
 	objects, err := cluster.Managed(t.Context(), false)
 	g.Expect(err).NotTo(HaveOccurred())
 	kinds := map[string]int{}
@@ -72,10 +72,10 @@ func comesBack(t *testing.T, object *metav1.PartialObjectMetadata) {
 	}, rollout, often).Should(Succeed(), "%s %s does not come back", object.Kind, client.ObjectKeyFromObject(object))
 }
 
-// deletionLeavesNothing deletes the pipeline while everything is in use.
-func deletionLeavesNothing(t *testing.T) {
+// TestDeletionLeavesNothing deletes the pipeline while everything is in use.
+func TestDeletionLeavesNothing(t *testing.T) {
+	g := story(t)
 	givenRules(t)
-	g := NewWithT(t)
 	start := time.Now()
 	g.Expect(cluster.DeletePipeline(within(t, rollout))).To(Succeed())
 	t.Logf("nothing is left %.1f s after the deletion, pods included", time.Since(start).Seconds())

@@ -27,7 +27,9 @@ var allAPIs = []string{kit.ResourceMetricsAPI, kit.OldCustomMetrics, kit.CustomM
 
 const (
 	requestRate = "http_requests_per_second"
-	queueDepth  = "/apis/external.metrics.k8s.io/v1beta1/namespaces/" + kit.SampleNamespace + "/queue_depth?labelSelector=queue%3Dorders"
+	// The same rule gives the rate of all pods behind a Service.
+	serviceMetric = "/apis/custom.metrics.k8s.io/v1beta2/namespaces/" + kit.SampleNamespace + "/services/object/" + requestRate
+	queueDepth    = "/apis/external.metrics.k8s.io/v1beta1/namespaces/" + kit.SampleNamespace + "/queue_depth?labelSelector=queue%3Dorders"
 )
 
 // podMetric is the path of a metric of every pod of the sample application.
@@ -56,13 +58,13 @@ func thenServed(t *testing.T, path string, limit time.Duration) {
 	NewWithT(t).Eventually(func() (int, error) { return metricItems(t.Context(), path) }, limit, often).Should(BeNumerically(">", 0))
 }
 
-// rulesServeMetrics applies the fuller sample and asks each API for a metric.
-func rulesServeMetrics(t *testing.T) {
+// TestRulesServeMetrics applies the fuller sample and asks each API for a metric.
+func TestRulesServeMetrics(t *testing.T) {
+	g := story(t)
 	start := time.Now()
 	givenRules(t)
 	t.Logf("Ready with rules after %.1f s", time.Since(start).Seconds())
 
-	g := NewWithT(t)
 	pipeline := thePipeline(t, g)
 	g.Expect(pipeline.Status.Prometheus).To(ContainSubstring("monitoring"), "the only Prometheus object of the cluster")
 	for _, name := range allAPIs {
@@ -72,14 +74,14 @@ func rulesServeMetrics(t *testing.T) {
 	}
 	thenServed(t, podMetric("v1beta1", requestRate), scrape)
 	thenServed(t, podMetric("v1beta2", requestRate), soon)
-	thenServed(t, fmt.Sprintf("/apis/custom.metrics.k8s.io/v1beta2/namespaces/%s/services/object/%s", kit.SampleNamespace, requestRate), soon)
+	thenServed(t, serviceMetric, soon)
 	thenServed(t, queueDepth, soon)
 }
 
-// everyAPIIsVerified reads the APIServices themselves: a status could claim anything.
-func everyAPIIsVerified(t *testing.T) {
+// TestEveryAPIIsVerified reads the APIServices themselves: a status could claim anything.
+func TestEveryAPIIsVerified(t *testing.T) {
+	g := story(t)
 	givenRules(t)
-	g := NewWithT(t)
 	list := &apiregv1.APIServiceList{}
 	g.Expect(cluster.Client.List(t.Context(), list)).To(Succeed())
 	found := map[string]bool{}
@@ -97,9 +99,10 @@ func everyAPIIsVerified(t *testing.T) {
 	}
 }
 
-// ruleChangesWithoutAGap asks for a metric many times while prometheus-adapter gets a new rule: each time there is an
+// TestRuleChangesWithoutAGap asks for a metric many times while prometheus-adapter gets a new rule: each time there is an
 // answer with values, whichever replica gives it.
-func ruleChangesWithoutAGap(t *testing.T) {
+func TestRuleChangesWithoutAGap(t *testing.T) {
+	g := story(t)
 	pipeline := givenRules(t)
 	thenServed(t, podMetric("v1beta2", requestRate), scrape)
 
@@ -114,15 +117,15 @@ func ruleChangesWithoutAGap(t *testing.T) {
 	thenServed(t, podMetric("v1beta2", "http_requests_per_minute"), rollout)
 	t.Logf("the new rule serves after %.1f s", time.Since(start).Seconds())
 	// Only now the last old replica goes away.
-	NewWithT(t).Eventually(func(g Gomega) {
+	g.Eventually(func(g Gomega) {
 		g.Expect(deployment(t, g, "prometheus-adapter")).To(Satisfy(kit.RolledOut))
 	}, rollout, often).Should(Succeed())
 	thenReady(t, rollout)
 
 	asked, failed := poller.stop()
 	t.Logf("%d requests during the change, %d failed", asked, len(failed))
-	NewWithT(t).Expect(asked).To(BeNumerically(">", 20))
-	NewWithT(t).Expect(failed).To(BeEmpty())
+	g.Expect(asked).To(BeNumerically(">", 20))
+	g.Expect(failed).To(BeEmpty())
 }
 
 // polling asks a metrics API for the same metric again and again.
@@ -168,8 +171,9 @@ func (p *polling) stop() (asked int, failed []string) {
 	return p.asked, p.failed
 }
 
-// brokenRuleIsNamed puts rules that prometheus-adapter would exit at before one that works.
-func brokenRuleIsNamed(t *testing.T) {
+// TestBrokenRuleIsNamed puts rules that prometheus-adapter would exit at before one that works.
+func TestBrokenRuleIsNamed(t *testing.T) {
+	g := story(t)
 	pipeline := givenRules(t)
 	thenServed(t, podMetric("v1beta2", requestRate), scrape)
 
@@ -183,7 +187,6 @@ func brokenRuleIsNamed(t *testing.T) {
 	whenApplied(t, pipeline)
 
 	condition := thenCondition(t, soon, v1alpha1.ConditionRulesAccepted, metav1.ConditionFalse, v1alpha1.ReasonRulesRejected)
-	g := NewWithT(t)
 	g.Expect(condition.Message).To(ContainSubstring("spec.customMetrics.rules[0]"))
 	status := thePipeline(t, g).Status
 	g.Expect(status.RejectedRulesTotal).To(BeEquivalentTo(2))

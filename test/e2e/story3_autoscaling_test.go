@@ -52,44 +52,52 @@ func installSamples(ctx context.Context) error {
 	return nil
 }
 
-// autoscalersFollowTheLoad has a HorizontalPodAutoscaler of each kind add pods under load, and take them away after.
-func autoscalersFollowTheLoad(t *testing.T) {
+// TestAutoscalersFollowTheLoad has a HorizontalPodAutoscaler of each kind add pods under load, and take them away after.
+func TestAutoscalersFollowTheLoad(t *testing.T) {
+	story(t)
 	givenRules(t)
-	// At the same time: each waits for scrapes and for the controller's period, not for the others.
-	t.Run("on", func(t *testing.T) {
-		for _, sample := range samples {
-			t.Run(sample.name, func(t *testing.T) {
-				t.Parallel()
-				followsTheLoad(t, sample)
-			})
-		}
-	})
+	for _, sample := range samples {
+		t.Run(sample.name, func(t *testing.T) {
+			// Each waits for scrapes and for the controller's period, not for the others.
+			t.Parallel()
+			g := givenScaler(t, sample)
+
+			start := time.Now()
+			g.Expect(cluster.Steer(t.Context(), sample.name, sample.load)).To(Succeed())
+			g.Eventually(func(g Gomega) {
+				g.Expect(pods(t, g, sample.name)).To(BeEquivalentTo(kit.SampleMaxReplicas))
+			}, rollout, often).Should(Succeed())
+			up := time.Since(start)
+
+			start = time.Now()
+			g.Expect(cluster.Steer(t.Context(), sample.name, sample.idle)).To(Succeed())
+			g.Eventually(func(g Gomega) {
+				g.Expect(pods(t, g, sample.name)).To(BeEquivalentTo(1))
+			}, scrape, often).Should(Succeed())
+			t.Logf("1 to %d pods in %.1f s, back in %.1f s", kit.SampleMaxReplicas, up.Seconds(), time.Since(start).Seconds())
+		})
+	}
 }
 
-func followsTheLoad(t *testing.T, sample scaled) {
+// givenScaler scales an instance until the end of the test, and waits until it is idle and its metric is read.
+func givenScaler(t *testing.T, sample scaled) *WithT {
+	t.Helper()
 	g := NewWithT(t)
 	scaler := kit.SampleScaler(sample.name, sample.metric)
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		if t.Failed() {
+			out, err := cluster.Kubectl(ctx, "describe", "hpa", scaler.Name, "-n", scaler.Namespace)
+			t.Log(out, err)
+		}
+		g.Expect(cluster.Client.Delete(ctx, scaler)).To(Succeed())
+	})
 	g.Expect(cluster.Apply(t.Context(), scaler)).To(Succeed())
-	t.Cleanup(func() { g.Expect(cluster.Client.Delete(context.Background(), scaler)).To(Succeed()) })
-
 	g.Eventually(func(g Gomega) {
 		g.Expect(conditionOf(t, g, sample.name, autoscalingv2.ScalingActive)).To(Equal("True ValidMetricFound"))
 		g.Expect(pods(t, g, sample.name)).To(BeEquivalentTo(1))
 	}, scrape, often).Should(Succeed())
-
-	start := time.Now()
-	g.Expect(cluster.Steer(t.Context(), sample.name, sample.load)).To(Succeed())
-	g.Eventually(func(g Gomega) {
-		g.Expect(pods(t, g, sample.name)).To(BeEquivalentTo(kit.SampleMaxReplicas))
-	}, rollout, often).Should(Succeed())
-	up := time.Since(start)
-
-	start = time.Now()
-	g.Expect(cluster.Steer(t.Context(), sample.name, sample.idle)).To(Succeed())
-	g.Eventually(func(g Gomega) {
-		g.Expect(pods(t, g, sample.name)).To(BeEquivalentTo(1))
-	}, scrape, often).Should(Succeed())
-	t.Logf("%s: 1 to %d pods in %.1f s, back in %.1f s", sample.name, kit.SampleMaxReplicas, up.Seconds(), time.Since(start).Seconds())
+	return g
 }
 
 // pods is the number of pods that serve an instance.
