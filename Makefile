@@ -3,6 +3,8 @@
 
 VERSION         ?= v0.1.0
 IMG             ?= ghcr.io/metricspipeline/operator:$(VERSION)
+# The application that test-e2e and demo scale.
+SAMPLE_IMG      ?= metricspipeline.io/sample-app:e2e
 KUBECTL         ?= hack/kubectl
 DEBIAN_PACKAGES := containerd runc containernetworking-plugins nftables iptables conntrack iproute2
 ROW             ?= P2
@@ -21,7 +23,7 @@ SHELL           := bash
 .SHELLFLAGS     := -euo pipefail -c
 .DEFAULT_GOAL   := help
 MAKEFLAGS       += --no-print-directory
-export VERSION IMG
+export VERSION IMG SAMPLE_IMG
 # Targets share the test cluster and two build caches; presubmit runs its parts in the order it lists them.
 .NOTPARALLEL:
 
@@ -37,7 +39,7 @@ setup: ## Install the Debian packages (as root), then fetch and build everything
 	@hack/setup.sh $(DEBIAN_PACKAGES)
 
 .PHONY: demo
-demo: build bin/cluster ## Watch a pipeline come up and an HPA scale on a custom metric; uses KUBECONFIG or a cluster of its own.
+demo: build bin/sample-app bin/cluster ## Watch a pipeline come up and an HPA scale on a custom metric; uses KUBECONFIG or a cluster of its own.
 	@hack/with-cluster.sh go run ./test/e2e/demo
 
 ##@ Develop
@@ -101,12 +103,12 @@ test-envtest: bin/cluster ## Test user stories against a real kube-apiserver and
 		KUBEBUILDER_ASSETS="$$assets" go test -count=1 -timeout 15m $(GOTESTFLAGS) ./test/envtest/...
 
 .PHONY: test-e2e
-test-e2e: build bin/cluster ## Test the main job on a real node; as root, on a machine that can run containers.
+test-e2e: build bin/sample-app bin/cluster ## Test the main job on a real node; as root, on a machine that can run containers.
 	@hack/container-host.sh || { code=$$?; [ $$code -eq 2 ] && exit 0; exit 1; }; \
-		hack/with-cluster.sh go test -count=1 -v -timeout 40m $(GOTESTFLAGS) ./test/e2e/...
+		hack/with-cluster.sh go test -count=1 -v -timeout 40m -tags e2e $(GOTESTFLAGS) ./test/e2e
 
 .PHONY: bench
-bench: build bin/cluster ## Measure one row (ROW=P2) against its floor.
+bench: build bin/sample-app bin/cluster ## Measure one row (ROW=P2) against its floor.
 	@hack/with-cluster.sh go run ./test/bench -row $(ROW)
 
 .PHONY: presubmit
@@ -138,7 +140,11 @@ deploy: ## Apply the CRD, the roles and the operator.
 undeploy: ## Delete what deploy applied.
 	@$(TOOL) kustomize build config/default | $(KUBECTL) delete --ignore-not-found -f -
 
-# Not listed: the cluster program. Go decides whether it is up to date.
+# Not listed: the application of the tests, and the cluster program. Go decides whether they are up to date.
+.PHONY: bin/sample-app
+bin/sample-app:
+	@CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w" -o $@ ./test/e2e/app
+
 .PHONY: bin/cluster
 bin/cluster:
 	@go build -C test/cluster -buildvcs=false -o ../../bin/cluster .

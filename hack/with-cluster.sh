@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Runs a command against a cluster: the one that KUBECONFIG names, else the test cluster that is up, else one that it
-# starts and takes down again whatever happens. A test cluster gets the operator's image from bin/manager under IMG.
-# The command finds KUBECONFIG, IMG and kubectl in its environment. Arguments: the command.
+# starts and takes down again whatever happens. A test cluster gets the operator's image from bin/manager under IMG, and
+# the sample application's from bin/sample-app under SAMPLE_IMG. The command finds KUBECONFIG, both names and kubectl in
+# its environment. Arguments: the command.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 if [ -n "${KUBECONFIG:-}" ]; then
-  echo "using the cluster of KUBECONFIG=$KUBECONFIG; it must be able to pull $IMG"
+  echo "using the cluster of KUBECONFIG=$KUBECONFIG; it must be able to pull $IMG and $SAMPLE_IMG"
   exec "$@"
 fi
 
@@ -35,6 +36,7 @@ if ! bin/cluster status >/dev/null 2>&1; then
   run bin/cluster up
 fi
 run bin/cluster load "$IMG" --binary bin/manager
+run bin/cluster load "$SAMPLE_IMG" --binary bin/sample-app
 
 KUBECONFIG=$(bin/cluster kubeconfig)
 PATH=$(bin/cluster binaries kubectl):$PATH
