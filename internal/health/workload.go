@@ -74,10 +74,13 @@ func worst(pods []corev1.Pod) string {
 	})
 	unready := ""
 	for _, pod := range sorted {
+		if pod.DeletionTimestamp != nil {
+			continue // It is on its way out, whatever ails it.
+		}
 		if detail := stuck(pod); detail != "" {
 			return fmt.Sprintf("Pod %s: %s", pod.Name, detail)
 		}
-		if unready == "" && pod.DeletionTimestamp == nil && !isReady(pod) {
+		if unready == "" && !isReady(pod) {
 			unready = fmt.Sprintf("Pod %s runs and is not ready.", pod.Name)
 		}
 	}
