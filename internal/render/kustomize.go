@@ -88,7 +88,9 @@ func complete(patch string, object *unstructured.Unstructured) (string, error) {
 	var fields map[string]any
 	switch typed := content.(type) {
 	case []any:
-		return patch, nil
+		// As JSON: kustomize takes what begins with a bracket for JSON, which YAML's flow style is not.
+		converted, err := yaml.YAMLToJSON([]byte(patch))
+		return string(converted), err
 	case map[string]any:
 		fields = typed
 	default:
