@@ -68,6 +68,8 @@ type record struct {
 	uid    types.UID
 	// generation that the API server answered; the cache is behind as long as it shows an earlier one.
 	generation int64
+	// resourceVersion that the API server answered.
+	resourceVersion string
 	// fields are those that the API server said we own after the write. Whoever changes one of them takes it from us,
 	// so as long as our part of managedFields stays the same, so do the fields.
 	fields string
@@ -94,8 +96,10 @@ func (a *Applier) Apply(ctx context.Context, wanted *unstructured.Unstructured) 
 	if current != nil && known && last.wanted == digest && last.uid == current.GetUID() && last.fields == ownedFields(current) {
 		return Unchanged, nil
 	}
+	before := current
 	if current == nil {
-		if err := a.mayCreate(ctx, wanted); err != nil {
+		before, err = a.mayCreate(ctx, wanted)
+		if err != nil {
 			return Unchanged, err
 		}
 	}
@@ -105,8 +109,10 @@ func (a *Applier) Apply(ctx context.Context, wanted *unstructured.Unstructured) 
 	if err != nil {
 		return Unchanged, fmt.Errorf("apply %s: %w", id, err)
 	}
-	a.remember(id, record{wanted: digest, uid: sent.GetUID(), generation: sent.GetGeneration(), fields: ownedFields(sent)})
-	return outcome(current, known, last.wanted == digest, sent), nil
+	now := record{wanted: digest, uid: sent.GetUID(), generation: sent.GetGeneration(),
+		resourceVersion: sent.GetResourceVersion(), fields: ownedFields(sent)}
+	a.remember(id, now)
+	return outcome(before, last, known, now), nil
 }
 
 // Behind is true when an object from the cache is older than what the last write made of it.
@@ -115,12 +121,14 @@ func (a *Applier) Behind(cached client.Object, id string) bool {
 	return known && last.uid == cached.GetUID() && cached.GetGeneration() < last.generation
 }
 
-// outcome says what a write did, for the events.
-func outcome(before client.Object, known, same bool, after client.Object) Result {
+// outcome says what a write did, for the events. before is what the API server or its cache held, and last what was
+// written before, if that is known. A write that finds its own result, because the cache has not seen it yet, did nothing.
+func outcome(before client.Object, last record, known bool, now record) Result {
 	switch {
-	case before != nil && before.GetResourceVersion() == after.GetResourceVersion():
+	case known && last.resourceVersion == now.resourceVersion,
+		before != nil && before.GetResourceVersion() == now.resourceVersion:
 		return Unchanged
-	case known && same:
+	case known && last.wanted == now.wanted:
 		return Repaired
 	case before == nil:
 		return Created
@@ -150,26 +158,27 @@ func (a *Applier) cached(ctx context.Context, wanted *unstructured.Unstructured)
 	return current, nil
 }
 
-// mayCreate looks whether an object that the cache does not hold is really absent. An apply would otherwise quietly
-// merge into what somebody else made, and our owner reference would have it deleted with the pipeline.
-func (a *Applier) mayCreate(ctx context.Context, wanted *unstructured.Unstructured) error {
+// mayCreate looks whether an object that the cache does not hold is really absent, and returns it if it is ours. An apply
+// would otherwise quietly merge into what somebody else made, and our owner reference would have it deleted with the
+// pipeline.
+func (a *Applier) mayCreate(ctx context.Context, wanted *unstructured.Unstructured) (client.Object, error) {
 	found := &metav1.PartialObjectMetadata{}
 	found.SetGroupVersionKind(wanted.GroupVersionKind())
 	err := a.live.Get(ctx, client.ObjectKeyFromObject(wanted), found)
 	if apierrors.IsNotFound(err) {
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return fmt.Errorf("look for %s: %w", Identity(wanted), err)
+		return nil, fmt.Errorf("look for %s: %w", Identity(wanted), err)
 	}
 	if ours(found) || ownedFields(found) != "" {
-		return nil
+		return found, nil
 	}
 	taken := &NameTakenError{Object: Identity(wanted)}
 	if entries := found.GetManagedFields(); len(entries) > 0 {
 		taken.Manager = entries[0].Manager
 	}
-	return taken
+	return nil, taken
 }
 
 func ours(object client.Object) bool {
