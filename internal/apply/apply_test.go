@@ -1,0 +1,311 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package apply
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+)
+
+// server is an API server in memory, with server-side apply and managedFields, that counts what it is sent. What the fake
+// does not do as the real one is tested against that, in test/envtest: an apply that changes nothing answers the old
+// resourceVersion there and a new one here, and a fake deletion does not look at the UID that is demanded.
+type server struct {
+	client.WithWatch
+	applied, deleted int
+	// blind makes the cache see nothing, and fail makes every request fail.
+	blind bool
+	fail  error
+}
+
+func newServer(t *testing.T, objects ...client.Object) (*server, *Applier) {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, apiregv1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := &server{}
+	s.WithWatch = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithReturnManagedFields().
+		WithGlobalResourceVersionCounter().Build()
+	cached := interceptor.NewClient(s.WithWatch, interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, opts ...client.GetOption) error {
+			if s.blind {
+				return apierrors.NewNotFound(schema.GroupResource{}, key.Name)
+			}
+			return c.Get(ctx, key, object, opts...)
+		},
+		Apply: func(ctx context.Context, c client.WithWatch, object runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
+			s.applied++
+			if s.fail != nil {
+				return s.fail
+			}
+			return c.Apply(ctx, object, opts...)
+		},
+		Delete: func(ctx context.Context, c client.WithWatch, object client.Object, opts ...client.DeleteOption) error {
+			s.deleted++
+			options := (&client.DeleteOptions{}).ApplyOptions(opts)
+			if options.Preconditions == nil || options.Preconditions.UID == nil || *options.Preconditions.UID != object.GetUID() {
+				t.Errorf("%s is deleted whoever it is now", Identity(object))
+			}
+			if s.fail != nil {
+				return s.fail
+			}
+			return c.Delete(ctx, object, opts...)
+		},
+	})
+	return s, New(cached, s.WithWatch)
+}
+
+// wanted returns a ConfigMap of ours with data.
+func wanted(data map[string]any) *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1", "kind": "ConfigMap",
+		"metadata": map[string]any{"name": "prometheus-adapter", "namespace": "metrics",
+			"labels": map[string]any{v1alpha1.ManagedLabel: v1alpha1.SingletonName}},
+		"data": data,
+	}}
+}
+
+// configMap returns the stored one; nil where there is none.
+func (s *server) configMap(t *testing.T) *corev1.ConfigMap {
+	t.Helper()
+	found := &corev1.ConfigMap{}
+	err := s.Get(t.Context(), client.ObjectKey{Namespace: "metrics", Name: "prometheus-adapter"}, found)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// expect applies, and compares the result and how many writes were sent in all.
+func (s *server) expect(t *testing.T, a *Applier, object *unstructured.Unstructured, want Result, applied int) {
+	t.Helper()
+	got, err := a.Apply(t.Context(), object)
+	if err != nil || got != want || s.applied != applied {
+		t.Errorf("result %d, error %v, %d writes; want %d and %d writes", got, err, s.applied, want, applied)
+	}
+}
+
+func TestApply(t *testing.T) {
+	s, a := newServer(t)
+	object := wanted(map[string]any{"config.yaml": "one"})
+	before := object.DeepCopy()
+
+	s.expect(t, a, object, Created, 1)
+	s.expect(t, a, object, Unchanged, 1)
+	s.expect(t, a, wanted(map[string]any{"config.yaml": "two"}), Configured, 2)
+	s.expect(t, a, wanted(map[string]any{"config.yaml": "two"}), Unchanged, 2)
+	if got := s.configMap(t).Data["config.yaml"]; got != "two" {
+		t.Errorf("stored %q", got)
+	}
+	if diff := cmp.Diff(before, object); diff != "" {
+		t.Errorf("the wanted object, which is shared, was changed (-before +after):\n%s", diff)
+	}
+}
+
+func TestApplyRepairs(t *testing.T) {
+	object := wanted(map[string]any{"config.yaml": "one"})
+	for name, spoil := range map[string]func(*testing.T, *server){
+		"a changed field": func(t *testing.T, s *server) {
+			t.Helper()
+			found := s.configMap(t)
+			found.Data["config.yaml"] = "spoiled"
+			if err := s.Update(t.Context(), found, client.FieldOwner("somebody")); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"a deleted object": func(t *testing.T, s *server) {
+			t.Helper()
+			if err := s.Delete(t.Context(), s.configMap(t)); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"a label that was taken away": func(t *testing.T, s *server) {
+			t.Helper()
+			found := s.configMap(t)
+			found.Labels = nil
+			if err := s.Update(t.Context(), found, client.FieldOwner("somebody")); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, a := newServer(t)
+			s.expect(t, a, object, Created, 1)
+			spoil(t, s)
+			s.expect(t, a, object, Repaired, 2)
+			found := s.configMap(t)
+			if found == nil || found.Data["config.yaml"] != "one" || found.Labels[v1alpha1.ManagedLabel] == "" {
+				t.Errorf("stored %+v", found)
+			}
+		})
+	}
+}
+
+// TestApplyLeavesForeignFields alone: what a user adds beside our fields is theirs, and no reason to write.
+func TestApplyLeavesForeignFields(t *testing.T) {
+	s, a := newServer(t)
+	object := wanted(map[string]any{"config.yaml": "one"})
+	s.expect(t, a, object, Created, 1)
+	found := s.configMap(t)
+	found.Annotations = map[string]string{"example.com/team": "platform"}
+	if err := s.Update(t.Context(), found, client.FieldOwner("somebody")); err != nil {
+		t.Fatal(err)
+	}
+	s.expect(t, a, object, Unchanged, 1)
+	if s.configMap(t).Annotations["example.com/team"] != "platform" {
+		t.Error("the user's annotation is gone")
+	}
+}
+
+// TestNameTaken leaves alone what somebody else made, and says who and what to do.
+func TestNameTaken(t *testing.T) {
+	foreign := &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Name: "prometheus-adapter", Namespace: "metrics",
+			ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "helm", Operation: metav1.ManagedFieldsOperationUpdate,
+				APIVersion: "v1", FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(`{"f:data":{"f:config.yaml":{}}}`)}}},
+		Data: map[string]string{"config.yaml": "theirs"},
+	}
+	s, a := newServer(t, foreign)
+	_, err := a.Apply(t.Context(), wanted(map[string]any{"config.yaml": "one"}))
+	var taken *NameTakenError
+	if !errors.As(err, &taken) || taken.Manager != "helm" || taken.Object != "ConfigMap metrics/prometheus-adapter" {
+		t.Fatalf("error %v, want a NameTakenError about helm's ConfigMap", err)
+	}
+	for _, part := range []string{"ConfigMap metrics/prometheus-adapter", `"helm"`, "metricspipeline.io/pipeline=default"} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%q does not say %q", err, part)
+		}
+	}
+	if s.applied != 0 || s.configMap(t).Data["config.yaml"] != "theirs" {
+		t.Errorf("%d writes, stored %v", s.applied, s.configMap(t).Data)
+	}
+
+	// The label hands it over, as the message says.
+	found := s.configMap(t)
+	found.Labels = map[string]string{v1alpha1.ManagedLabel: v1alpha1.SingletonName}
+	if err := s.Update(t.Context(), found); err != nil {
+		t.Fatal(err)
+	}
+	s.expect(t, a, wanted(map[string]any{"config.yaml": "one"}), Configured, 1)
+}
+
+// TestAdoptsItsOwn from before a restart, or where the cache is behind.
+func TestAdoptsItsOwn(t *testing.T) {
+	s, first := newServer(t)
+	object := wanted(map[string]any{"config.yaml": "one"})
+	s.expect(t, first, object, Created, 1)
+	second := New(s.WithWatch, s.WithWatch)
+	if result, err := second.Apply(t.Context(), object); err != nil || result == Repaired || result == Created {
+		t.Errorf("after a restart: result %d, error %v", result, err)
+	}
+	s.blind = true
+	if _, err := first.Apply(t.Context(), object); err != nil {
+		t.Errorf("with a cache that is behind: %v", err)
+	}
+}
+
+// TestOutcome is a table because only a real API server answers the old resourceVersion to an apply without effect.
+func TestOutcome(t *testing.T) {
+	at := func(version string) client.Object {
+		return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{ResourceVersion: version}}
+	}
+	wrote := func(content byte, version string) record {
+		return record{wanted: [32]byte{content}, resourceVersion: version}
+	}
+	for name, tc := range map[string]struct {
+		before client.Object
+		last   record
+		known  bool
+		now    record
+		want   Result
+	}{
+		"new":                                 {nil, record{}, false, wrote(1, "5"), Created},
+		"there from before a restart":         {at("5"), record{}, false, wrote(1, "5"), Unchanged},
+		"there, and changed since a restart":  {at("5"), record{}, false, wrote(1, "6"), Configured},
+		"another wish":                        {at("5"), wrote(1, "5"), true, wrote(2, "6"), Configured},
+		"spoiled by somebody":                 {at("6"), wrote(1, "5"), true, wrote(1, "7"), Repaired},
+		"deleted by somebody":                 {nil, wrote(1, "5"), true, wrote(1, "9"), Repaired},
+		"not in the cache yet":                {at("5"), wrote(1, "5"), true, wrote(1, "5"), Unchanged},
+		"an older version in the cache":       {at("4"), wrote(1, "5"), true, wrote(1, "5"), Unchanged},
+		"not in the cache, with a new status": {at("6"), wrote(1, "5"), true, wrote(1, "6"), Unchanged},
+	} {
+		if got := outcome(tc.before, tc.last, tc.known, tc.now); got != tc.want {
+			t.Errorf("%s: %d, want %d", name, got, tc.want)
+		}
+	}
+}
+
+// TestFailedApplyIsTriedAgain, also when the wish has not changed since.
+func TestFailedApplyIsTriedAgain(t *testing.T) {
+	s, a := newServer(t)
+	object := wanted(map[string]any{"config.yaml": "one"})
+	s.fail = errors.New("the API server is away")
+	_, err := a.Apply(t.Context(), object)
+	if !errors.Is(err, s.fail) || !strings.Contains(err.Error(), "ConfigMap metrics/prometheus-adapter") {
+		t.Errorf("error %v", err)
+	}
+	s.fail = nil
+	s.expect(t, a, object, Created, 2)
+}
+
+func TestUnmanagedKind(t *testing.T) {
+	s, a := newServer(t)
+	object := wanted(nil)
+	object.SetKind("PersistentVolume")
+	if _, err := a.Apply(t.Context(), object); err == nil || !strings.Contains(err.Error(), "does not manage") || s.applied != 0 {
+		t.Errorf("error %v, %d writes", err, s.applied)
+	}
+}
+
+func TestBehind(t *testing.T) {
+	_, a := newServer(t)
+	a.remember("Deployment metrics/a", record{uid: "one", generation: 3})
+	object := func(uid string, generation int64) client.Object {
+		d := &appsv1.Deployment{}
+		d.UID, d.Generation = "one", generation
+		if uid != "" {
+			d.SetUID("two")
+		}
+		return d
+	}
+	for name, tc := range map[string]struct {
+		object client.Object
+		id     string
+		want   bool
+	}{
+		"older":                {object("", 2), "Deployment metrics/a", true},
+		"as written":           {object("", 3), "Deployment metrics/a", false},
+		"newer":                {object("", 4), "Deployment metrics/a", false},
+		"another object":       {object("two", 1), "Deployment metrics/a", false},
+		"nothing written ever": {object("", 1), "Deployment metrics/b", false},
+	} {
+		if got := a.Behind(tc.object, tc.id); got != tc.want {
+			t.Errorf("%s: %v, want %v", name, got, tc.want)
+		}
+	}
+}
