@@ -6,11 +6,14 @@
 package e2e
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -92,4 +95,28 @@ func TestDeletionLeavesNothing(t *testing.T) {
 		left, err := cluster.Managed(t.Context(), true)
 		return kit.Names(left), err
 	}, 5*time.Second, time.Second).Should(BeEmpty())
+}
+
+// TestDeletionNeedsNoOperator deletes the pipeline while the operator is gone, as in a cluster that is taken apart in any
+// order: owner references have the garbage collector do it, and no finalizer waits for anybody.
+func TestDeletionNeedsNoOperator(t *testing.T) {
+	g := story(t)
+	givenRules(t)
+	t.Cleanup(func() { scaleOperator(t, 1) })
+	scaleOperator(t, 0)
+	start := time.Now()
+	g.Expect(cluster.DeletePipeline(within(t, rollout))).To(Succeed())
+	t.Logf("nothing is left %.1f s after the deletion, pods included", time.Since(start).Seconds())
+}
+
+// scaleOperator runs that many operators, and waits for the last of the others to end.
+func scaleOperator(t *testing.T, replicas int32) {
+	t.Helper()
+	g := NewWithT(t)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), rollout)
+	defer cancel()
+	_, err := cluster.Kubectl(ctx, "scale", "deployment", kit.OperatorName, "-n", kit.OperatorNamespace, fmt.Sprintf("--replicas=%d", replicas))
+	g.Expect(err).NotTo(HaveOccurred())
+	key := client.ObjectKey{Namespace: kit.OperatorNamespace, Name: kit.OperatorName}
+	g.Expect(kit.Await(ctx, cluster, &appsv1.DeploymentList{}, key, kit.RolledOut)).To(Succeed())
 }
