@@ -145,8 +145,8 @@ func componentCases() map[string]conditionCase {
 			ready:  "Unavailable", kstatus: status.InProgressStatus, says: "prometheus-adapter: The Deployment does not exist yet."},
 		"Kubernetes gave up on a Deployment, and another one starts": {
 			change: func(o *observation) {
-				o.components[0].deployment = starting(component.MetricsServer)
-				o.components[1].deployment = failed(component.PrometheusAdapter)
+				o.components[0].deployment = failed(component.MetricsServer)
+				o.components[1].deployment = starting(component.PrometheusAdapter)
 			},
 			differ: map[string]string{v1alpha1.ConditionComponentsReady: "False Unavailable"},
 			ready:  "Unavailable", kstatus: status.FailedStatus, says: "prometheus-adapter: "},

@@ -60,7 +60,10 @@ func TestEventsOnTransitions(t *testing.T) {
 		"still down":              {before: down, after: down},
 		"down for another reason": {before: down, after: downOtherwise},
 		"in order from the start": {first: true, after: works},
-		"Prometheus went away":    {before: works, after: down, want: []string{broke, "Warning Unreachable Ready turned False: "}},
+		"Prometheus went away": {before: works, after: down,
+			want: []string{broke, "Warning Unreachable Ready turned False: "}},
+		"Prometheus does not answer, from the start": {first: true, after: down,
+			want: []string{broke, "Warning Unreachable Ready turned False: "}},
 		"Prometheus came back": {before: down, after: works, want: []string{
 			"Normal Reachable PrometheusReady turned True: ", "Normal Ready Ready turned True: "}},
 		"not ready yet, from the start": {first: true, after: starts, want: []string{

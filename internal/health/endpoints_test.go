@@ -87,6 +87,33 @@ r6DSKilD409wmWjKT+DL49ag3Q==
 -----END CERTIFICATE-----
 `
 
+// cutting returns the address of a server that resets every connection.
+func cutting(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			connection, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			// Read first: the reset has to meet the client when it waits for the answer.
+			if _, err := connection.Read(make([]byte, 1)); err == nil {
+				err = connection.(*net.TCPConn).SetLinger(0)
+				if err != nil {
+					t.Error(err)
+				}
+			}
+			connection.Close()
+		}
+	}()
+	return listener.Addr().String()
+}
+
 func TestVerifyTLS(t *testing.T) {
 	address, authority := serving(t)
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
@@ -118,6 +145,7 @@ func TestVerifyTLS(t *testing.T) {
 		"nobody listens": {address: nobody, serverName: "example.com", bundle: authority, says: "connection refused"},
 		"no TLS": {address: plain.Listener.Addr().String(), serverName: "example.com", bundle: authority,
 			says: "does not look like a TLS handshake"},
+		"a connection that is cut": {address: cutting(t), serverName: "example.com", bundle: authority, says: "connection reset by peer"},
 		"no more time": {ctx: canceled, address: address, serverName: "example.com", bundle: authority,
 			says: "canceled"},
 	} {

@@ -32,6 +32,7 @@ func servedKinds() meta.RESTMapper {
 	for _, kind := range []string{"Namespace", "Node", "PersistentVolume"} {
 		add("", "v1", kind, meta.RESTScopeRoot)
 	}
+	add("example.com", "v1alpha1", "Widget", meta.RESTScopeNamespace)
 	add("apps", "v1", "Deployment", meta.RESTScopeNamespace)
 	add("networking.k8s.io", "v1", "Ingress", meta.RESTScopeNamespace)
 	return mapper
@@ -171,6 +172,7 @@ func TestCustomRulesThatWork(t *testing.T) {
 		"of an Ingress, by another label": requests(overriding(resources("exported_namespace=namespace", "ingress=ingress.networking.k8s.io"))),
 		"of a Deployment":                 requests(overriding(resources("namespace=namespace", "deployment=deployments.apps"))),
 		"of a Service and its pods":       requests(overriding(resources("namespace=namespace", "pod=pod", "service=service"))),
+		"of a kind that is young":         requests(overriding(resources("namespace=namespace", "widget=widgets.example.com"))),
 		"labels by a template":            requests(templating("kube_<<.Group>>_<<.Resource>>")),
 		"labels by a template alone":      requests(templating("<<.Resource>>")),
 		"a template beside an override": requests(templating("<<.Resource>>"), func(r *v1alpha1.CustomMetricRule) {
