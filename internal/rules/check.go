@@ -50,6 +50,12 @@ func checkRule(rule adapter.DiscoveryRule, external bool, mapper meta.RESTMapper
 	if err != nil {
 		return err
 	}
+	if err := checkTemplate("metricsQuery", rule.MetricsQuery); err != nil {
+		return err
+	}
+	if err := checkTemplate("resources.template", rule.Resources.Template); err != nil {
+		return err
+	}
 	resources, err := checkResources(rule.Resources, mapper)
 	if err != nil {
 		return err

@@ -227,7 +227,7 @@ func TestCustomRulesThatDoNot(t *testing.T) {
 		"an unknown field in a template":   {requests(templating("<<.Kind>>_<<.Resource>>")), []string{"template", "Kind"}},
 		"a template without a resource":    {requests(templating("kube_<<.Group>>")), []string{"template", ".Resource"}},
 		"a template that is no label":      {requests(templating("kube-<<.Resource>>")), []string{"metricsQuery"}},
-		"a bad metricsQuery template":      {requests(querying(`sum(<<.Series)`)), []string{"metrics query", "sum(<<.Series)"}},
+		"a bad metricsQuery template":      {requests(querying(`sum(<<.Series)`)), []string{"is no template", "sum(<<.Series)"}},
 		"an unknown field in metricsQuery": {requests(querying(`sum(<<.Metric>>)`)), []string{"metricsQuery", "Metric"}},
 		"no PromQL as metricsQuery": {requests(querying(`sum(rate(<<.Series>>{<<.LabelMatchers>>}[2m]) by (<<.GroupBy>>)`)),
 			[]string{"metricsQuery", "is not PromQL", "http_requests_total{"}},
