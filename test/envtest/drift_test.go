@@ -1,11 +1,18 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 package envtest
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"testing"
 
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -82,14 +89,42 @@ func TestLostLabelComesBack(t *testing.T) {
 func TestDeletedObjectsComeBack(t *testing.T) {
 	harness.NeedPodNetwork(t)
 	w := begin(t)
-	w.ready()
+	backend := w.ready()
 	for _, object := range w.deployed() {
 		w.Expect(w.cluster.Client.Delete(t.Context(), ptr.To(object))).To(Succeed(), identity(object))
 		w.Eventually(func(g Gomega) {
 			again := w.get(object)
-			g.Expect(again.GetUID()).NotTo(BeElementOf(object.UID, ""), identity(object))
+			g.Expect(again.GetUID()).NotTo(BeElementOf(object.UID, types.UID("")), identity(object))
 		}).Should(Succeed())
+		// The pods follow.
+		switch object.Kind {
+		case "Secret":
+			w.Eventually(w.certificateVerifies).Should(Succeed())
+			w.Expect(backend.Reload(t.Context())).To(Succeed())
+		case "Deployment":
+			w.Expect(w.cluster.MarkDeploymentAvailable(t.Context(), object.Namespace, object.Name)).To(Succeed())
+		}
 	}
+	w.Eventually(w.condition(v1alpha1.ConditionReady)).Should(beTrue())
+}
+
+// certificateVerifies returns an error until the serving pair is one of the present authority.
+func (w *world) certificateVerifies() error {
+	secret := &corev1.Secret{}
+	if err := w.cluster.Client.Get(w.t.Context(), inOperatorNamespace("metricspipeline-ca"), secret); err != nil {
+		return err
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(secret.Data[corev1.TLSCertKey])
+	if err := w.cluster.Client.Get(w.t.Context(), inOperatorNamespace(metricsServer+"-tls"), secret); err != nil {
+		return err
+	}
+	pair, err := tls.X509KeyPair(secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey])
+	if err != nil {
+		return err
+	}
+	_, err = pair.Leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: "metrics-server." + harness.OperatorNamespace + ".svc"})
+	return err
 }
 
 // deployed returns the managed objects that the operator writes: EndpointSlices have its label, but from their controller.

@@ -1,3 +1,6 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 package envtest
 
 import (
@@ -8,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/test/envtest/harness"
 )
 
@@ -51,4 +55,34 @@ func (w *world) rest() {
 		reconciles, requests = now, sent
 		g.Expect(calm).To(BeTrue(), "it still reconciles, or sends")
 	}).WithPolling(500 * time.Millisecond).Should(Succeed())
+}
+
+// TestRestartChangesNothing: an operator that starts anew, with all it remembered gone, finds everything as it should be.
+func TestRestartChangesNothing(t *testing.T) {
+	harness.NeedPodNetwork(t)
+	w := begin(t)
+	w.ready()
+	w.rest()
+	before := w.versions()
+	w.Expect(w.operator.Stop()).To(Succeed())
+
+	again, err := w.cluster.StartOperator(t.Context(), logTo(t))
+	w.Expect(err).NotTo(HaveOccurred())
+	w.operator = again
+	w.Eventually(w.operator.Reconciles).Should(BeNumerically(">", 0))
+	w.rest()
+	w.Expect(w.versions()).To(Equal(before))
+	w.Expect(w.condition(v1alpha1.ConditionReady)()).To(beTrue())
+}
+
+// versions returns the resource versions of everything that the operator writes, the pipeline's status included.
+func (w *world) versions() map[string]string {
+	w.t.Helper()
+	pipeline := &v1alpha1.MetricsPipeline{}
+	w.Expect(w.cluster.Client.Get(w.t.Context(), client.ObjectKey{Name: v1alpha1.SingletonName}, pipeline)).To(Succeed())
+	versions := map[string]string{"MetricsPipeline": pipeline.ResourceVersion}
+	for _, object := range w.deployed() {
+		versions[identity(object)] = object.ResourceVersion
+	}
+	return versions
 }

@@ -1,3 +1,6 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package envtest tells what a user of the operator sees, against a real kube-apiserver and etcd: one file for each story.
 package envtest
 

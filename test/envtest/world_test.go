@@ -1,3 +1,6 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 package envtest
 
 import (
@@ -81,7 +84,7 @@ func (w *world) end(ctx context.Context) {
 	pipeline := &v1alpha1.MetricsPipeline{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.SingletonName}}
 	w.Expect(client.IgnoreNotFound(w.cluster.Client.Delete(ctx, pipeline))).To(Succeed())
 	// The operator is still there: it must leave alone what garbage collection takes, sooner or later.
-	w.Eventually(w.collect).WithContext(ctx).Should(BeEmpty(), "what is left after the pipeline was deleted")
+	w.Eventually(w.collect).WithContext(ctx).WithTimeout(soon).Should(BeEmpty(), "what is left after the pipeline was deleted")
 	w.Expect(w.operator.Stop()).To(Succeed())
 	w.Expect(w.collect(ctx)).To(BeEmpty(), "what is left after the operator has ended")
 	panics, err := w.operator.Panics()

@@ -1,3 +1,6 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 package harness
 
 import (
@@ -14,6 +17,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -39,21 +43,30 @@ type Backend struct {
 	service   string
 	address   string
 	server    *http.Server
+	pair      atomic.Pointer[tls.Certificate]
 	failing   sync.Map
 }
 
 // StartBackend serves discovery of the group versions on an address of PodNetwork, with the serving pair in the Secret
 // <service>-tls. Nothing leads to it before Publish. Each backend needs an address of its own.
 func (c *Cluster) StartBackend(ctx context.Context, namespace, service, address string, apis ...schema.GroupVersion) (*Backend, error) {
+	pair, err := c.servingPair(ctx, namespace, service)
+	if err != nil {
+		return nil, err
+	}
+	return c.ServeBackend(ctx, namespace, service, address, pair, apis...)
+}
+
+func (c *Cluster) servingPair(ctx context.Context, namespace, service string) (tls.Certificate, error) {
 	secret := &corev1.Secret{}
 	if err := c.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: service + "-tls"}, secret); err != nil {
-		return nil, fmt.Errorf("reading the serving pair of %s: %w", service, err)
+		return tls.Certificate{}, fmt.Errorf("reading the serving pair of %s: %w", service, err)
 	}
 	pair, err := tls.X509KeyPair(secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey])
 	if err != nil {
-		return nil, fmt.Errorf("loading the serving pair of %s: %w", service, err)
+		return tls.Certificate{}, fmt.Errorf("loading the serving pair of %s: %w", service, err)
 	}
-	return c.ServeBackend(ctx, namespace, service, address, pair, apis...)
+	return pair, nil
 }
 
 // ServeBackend is StartBackend with a serving pair of the caller.
@@ -65,6 +78,7 @@ func (c *Cluster) ServeBackend(
 		return nil, err
 	}
 	b := &Backend{cluster: c, namespace: namespace, service: service, address: address}
+	b.pair.Store(&pair)
 	mux := http.NewServeMux()
 	for _, api := range apis {
 		mux.HandleFunc("/apis/"+api.String(), func(w http.ResponseWriter, r *http.Request) { b.discover(w, r, api) })
@@ -75,8 +89,8 @@ func (c *Cluster) ServeBackend(
 		// Whoever refuses the certificate is part of the story.
 		ErrorLog: log.New(io.Discard, "", 0),
 		TLSConfig: &tls.Config{
-			MinVersion:   tls.VersionTLS12,
-			Certificates: []tls.Certificate{pair},
+			MinVersion:     tls.VersionTLS12,
+			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return b.pair.Load(), nil },
 			// Whoever only wants to see the certificate has none.
 			ClientAuth: tls.VerifyClientCertIfGiven,
 			ClientCAs:  trusted,
@@ -119,6 +133,16 @@ func (b *Backend) discover(w http.ResponseWriter, r *http.Request, api schema.Gr
 		GroupVersion: api.String(),
 		APIResources: []metav1.APIResource{{Name: "pods", Kind: "PodMetrics", Namespaced: true, Verbs: metav1.Verbs{"get", "list"}}},
 	})
+}
+
+// Reload serves with the pair that the Secret holds by now, as real backends do once the kubelet has brought it to them.
+func (b *Backend) Reload(ctx context.Context) error {
+	pair, err := b.cluster.servingPair(ctx, b.namespace, b.service)
+	if err != nil {
+		return err
+	}
+	b.pair.Store(&pair)
+	return nil
 }
 
 // Fail makes the backend answer requests for a group version with an error, or answer again.

@@ -1,3 +1,6 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 // Package harness is the world that the user stories of test/envtest happen in: a real kube-apiserver with etcd, and
 // small stand-ins for what is not there. There is no kube-controller-manager, kubelet or Prometheus, so a story says
 // itself when a Deployment's pods run, when an endpoint appears and what an aggregated server answers, and the operator
@@ -79,7 +82,7 @@ func CheckAssets() error {
 // StartCluster starts kube-apiserver and etcd. Without aggregation the API server gets no request header CA, as in a
 // cluster whose aggregation layer was never set up.
 func StartCluster(aggregation bool) (*Cluster, error) {
-	dir, err := os.MkdirTemp("", "metricspipeline-envtest-")
+	dir, err := os.MkdirTemp("", "control-plane-")
 	if err != nil {
 		return nil, err
 	}

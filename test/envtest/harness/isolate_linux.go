@@ -1,3 +1,6 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 package harness
 
 import (
@@ -6,8 +9,10 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,16 +24,17 @@ func runIsolated() (int, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 
-	scratch, err := os.MkdirTemp("", "metricspipeline-envtest-")
+	sweep()
+	scratch, err := newScratch()
 	if err != nil {
 		return 0, err
 	}
-	defer os.RemoveAll(scratch)
+	defer func() { _ = errors.Join(scratch.Close(), os.RemoveAll(scratch.Name())) }()
 
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	// A proxy would be out of reach, as everything else is.
-	cmd.Env = append(os.Environ(), isolatedEnv+"=1", "TMPDIR="+scratch, "HTTP_PROXY=", "http_proxy=", "HTTPS_PROXY=", "https_proxy=")
+	cmd.Env = append(os.Environ(), isolatedEnv+"=1", "TMPDIR="+scratch.Name(), "HTTP_PROXY=", "http_proxy=", "HTTPS_PROXY=", "https_proxy=")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWPID, Pdeathsig: unix.SIGKILL}
 	if os.Geteuid() != 0 {
 		// Within a user namespace of one's own everybody may make the other two.
@@ -49,6 +55,43 @@ func runIsolated() (int, error) {
 	}
 	fmt.Fprintln(os.Stderr, "envtest: the isolated test process ended by a signal:", err)
 	return 1, nil
+}
+
+// scratchPrefix begins the names of the folders that all files of a run are in.
+const scratchPrefix = "metricspipeline-envtest-"
+
+// newScratch makes the folder of this run, and locks it for as long as the run lasts.
+func newScratch() (*os.File, error) {
+	path, err := os.MkdirTemp("", scratchPrefix)
+	if err != nil {
+		return nil, err
+	}
+	folder, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	return folder, unix.Flock(int(folder.Fd()), unix.LOCK_EX)
+}
+
+// sweep removes the folders of runs that were killed: the lock ends with whoever holds it.
+func sweep() {
+	paths, err := filepath.Glob(filepath.Join(os.TempDir(), scratchPrefix+"*"))
+	if err != nil {
+		return
+	}
+	for _, path := range paths {
+		folder, err := os.Open(path)
+		if err != nil {
+			continue
+		}
+		info, err := folder.Stat()
+		// One that has just been made may not be locked yet.
+		old := err == nil && time.Since(info.ModTime()) > time.Minute
+		if old && unix.Flock(int(folder.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+			_ = os.RemoveAll(path)
+		}
+		_ = folder.Close()
+	}
 }
 
 // configureNetwork makes the networks of pods and Services local. On the loopback device a whole prefix is, so that any
