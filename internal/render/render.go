@@ -5,6 +5,7 @@
 package render
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -31,7 +32,8 @@ type Renderer struct {
 type Rendered struct {
 	// Component that they belong to.
 	Component string
-	// Objects in no particular order. They are shared with later results: change only copies.
+	// Objects in the order in which to write them: what pods need comes before what makes pods. They are shared with later
+	// results: change only copies.
 	Objects []*unstructured.Unstructured
 }
 
@@ -64,12 +66,24 @@ func (r *Renderer) build(components []component.Component) ([]Rendered, error) {
 		if err != nil {
 			return nil, err
 		}
+		// A ReplicaSet that finds no ServiceAccount, or a pod without its ConfigMap, waits before it tries again.
+		slices.SortStableFunc(objects, func(a, b *unstructured.Unstructured) int {
+			return cmp.Compare(makesPods(a), makesPods(b))
+		})
 		rendered = append(rendered, Rendered{Component: c.Name, Objects: objects})
 	}
 	if len(components) == 0 {
 		return rendered, nil
 	}
 	return rendered, r.checkTargets(components[0].UserPatches)
+}
+
+// makesPods is 1 for a Deployment and 0 for anything else.
+func makesPods(object *unstructured.Unstructured) int {
+	if object.GetKind() == "Deployment" {
+		return 1
+	}
+	return 0
 }
 
 // checkTargets returns an error for each patch whose target no component could ever have. A target that is only absent
