@@ -105,7 +105,8 @@ func (a *Applier) Apply(ctx context.Context, wanted *unstructured.Unstructured) 
 	}
 
 	sent := wanted.DeepCopy()
-	err = a.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(sent), client.FieldOwner(v1alpha1.FieldManager), client.ForceOwnership)
+	err = a.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(sent),
+		client.FieldOwner(v1alpha1.FieldManager), client.ForceOwnership)
 	if err != nil {
 		return Unchanged, fmt.Errorf("apply %s: %w", id, err)
 	}

@@ -191,8 +191,8 @@ func TestVerifiesAsTheAPIServerDoes(t *testing.T) {
 
 // TestShape pins what others can see of the certificates.
 func TestShape(t *testing.T) {
-	authority, serving := newAuthority(t), Pair{}
-	serving = newServing(t, authority)
+	authority := newAuthority(t)
+	serving := newServing(t, authority)
 	ca, leaf := parsed(t, authority), parsed(t, serving)
 
 	for name, cert := range map[string]*x509.Certificate{"authority": ca, "serving": leaf} {

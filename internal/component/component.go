@@ -103,7 +103,8 @@ func Catalog() []Component {
 	all := []string{variantHighAvailability, variantMonitor}
 	return []Component{
 		{Name: MetricsServer, Namespace: "catalog", Image: MetricsServer, Variants: all},
-		{Name: PrometheusAdapter, Namespace: "catalog", Image: PrometheusAdapter, Variants: all, Files: map[string]string{"config.yaml": ""}},
+		{Name: PrometheusAdapter, Namespace: "catalog", Image: PrometheusAdapter, Variants: all,
+			Files: map[string]string{"config.yaml": ""}},
 	}
 }
 
@@ -114,8 +115,8 @@ func For(spec v1alpha1.MetricsPipelineSpec, caps Capabilities) Plan {
 		if caps.Foreign[api.Group] {
 			plan.Omitted[api.Name()] = Omission{
 				Reason: v1alpha1.ReasonServedByOther,
-				Message: fmt.Sprintf("Somebody else serves %s, and not in this version; a group has one backend, so nothing is deployed for it.",
-					api.Group),
+				Message: fmt.Sprintf("Somebody else serves %s, and not in this version; a group has one backend, "+
+					"so nothing is deployed for it.", api.Group),
 			}
 		}
 	}

@@ -155,7 +155,8 @@ func maxAge(custom v1alpha1.CustomMetricsSpec, caps Capabilities) time.Duration 
 // known: then every port is open.
 func adapterEgress(spec v1alpha1.MetricsPipelineSpec, caps Capabilities) []Patch {
 	if spec.Prometheus.URL == "" {
-		return egressPatches(PrometheusAdapter, prometheusAdapterPorts, slices.Concat(caps.APIServerPorts, []int32{port(caps.Prometheus.URL)})...)
+		ports := slices.Concat(caps.APIServerPorts, []int32{port(caps.Prometheus.URL)})
+		return egressPatches(PrometheusAdapter, prometheusAdapterPorts, ports...)
 	}
 	anyPort := operation{Op: "add", Path: "/spec/egress/0/ports/-", Value: map[string]any{"protocol": corev1.ProtocolTCP}}
 	return []Patch{patchOf("NetworkPolicy", PrometheusAdapter, anyPort)}

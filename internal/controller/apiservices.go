@@ -83,7 +83,8 @@ func (r *Reconciler) waitingFor(ctx context.Context, c component.Component, answ
 		return "", fmt.Errorf("read Deployment %s/%s: %w", c.Namespace, c.Name, err)
 	}
 	deployment.SetGroupVersionKind(deploymentKind)
-	if err != nil || r.applier.Behind(deployment, apply.Identity(deployment)) || !health.RolledOut(deployment) {
+	known := err == nil && !r.applier.Behind(deployment, apply.Identity(deployment))
+	if !known || !health.RolledOut(deployment) {
 		return fmt.Sprintf("The Deployment %s/%s is being rolled out; the API is registered when it serves.", c.Namespace, c.Name), nil
 	}
 	return unverified(c, answers), nil

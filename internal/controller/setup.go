@@ -135,7 +135,8 @@ var toPipeline = handler.EnqueueRequestsFromMapFunc(func(context.Context, client
 
 // relevant drops the events of APIServices that are no metrics APIs.
 var relevant = predicate.NewPredicateFuncs(func(object client.Object) bool {
-	return !isAPIService(object) || slices.ContainsFunc(component.APIs(), func(api component.API) bool { return api.Name() == object.GetName() })
+	known := func(api component.API) bool { return api.Name() == object.GetName() }
+	return !isAPIService(object) || slices.ContainsFunc(component.APIs(), known)
 })
 
 // ImagesFrom returns the default images, replaced by RELATED_IMAGE_* environment variables; getenv returns one.

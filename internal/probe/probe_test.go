@@ -98,9 +98,9 @@ func TestFailureIsRetriedLessAndLess(t *testing.T) {
 		question := n.question("a", 0)
 		p.Answers(question)
 		time.Sleep(2 * time.Minute)
-		want := []time.Duration{0, 1, 3, 7, 15, 31, 61, 91}
-		for i := range want {
-			want[i] *= time.Second
+		var want []time.Duration
+		for _, seconds := range []int{0, 1, 3, 7, 15, 31, 61, 91} {
+			want = append(want, time.Duration(seconds)*time.Second)
 		}
 		if diff := cmp.Diff(want, n.at); diff != "" {
 			t.Errorf("asked at (-want +got):\n%s", diff)

@@ -43,6 +43,7 @@ func decode[T any](t *testing.T, object *unstructured.Unstructured) T {
 // TestLabels are what the cache, prune, and the endpoints are selected by.
 func TestLabels(t *testing.T) {
 	everyCase(t, func(t *testing.T, _ input, objects []*unstructured.Unstructured) {
+		t.Helper()
 		for _, object := range objects {
 			labels := object.GetLabels()
 			if labels[v1alpha1.ManagedLabel] != v1alpha1.SingletonName {
@@ -75,6 +76,7 @@ func TestLabels(t *testing.T) {
 func TestNamespaces(t *testing.T) {
 	clusterScoped := []string{"ClusterRole", "ClusterRoleBinding"}
 	everyCase(t, func(t *testing.T, in input, objects []*unstructured.Unstructured) {
+		t.Helper()
 		for _, object := range objects {
 			want := in.Capabilities.Namespace
 			switch {
@@ -93,6 +95,7 @@ func TestNamespaces(t *testing.T) {
 // TestBindings lead to the ServiceAccounts that the pods run as, and to the autoscaler's own.
 func TestBindings(t *testing.T) {
 	everyCase(t, func(t *testing.T, in input, objects []*unstructured.Unstructured) {
+		t.Helper()
 		readers := 0
 		for _, object := range objects {
 			if !strings.HasSuffix(object.GetKind(), "RoleBinding") {
@@ -125,6 +128,7 @@ func TestPodSecurity(t *testing.T) {
 	}
 	restricted := podsecurity.LevelVersion{Level: podsecurity.LevelRestricted, Version: podsecurity.LatestVersion()}
 	everyCase(t, func(t *testing.T, _ input, objects []*unstructured.Unstructured) {
+		t.Helper()
 		for _, object := range objects {
 			if object.GetKind() != "Deployment" {
 				continue
@@ -141,6 +145,7 @@ func TestPodSecurity(t *testing.T) {
 // TestNothingInsecureUnasked looks for the ways around TLS in everything that is rendered.
 func TestNothingInsecureUnasked(t *testing.T) {
 	everyCase(t, func(t *testing.T, in input, objects []*unstructured.Unstructured) {
+		t.Helper()
 		content, err := json.Marshal(objects)
 		if err != nil {
 			t.Fatal(err)
@@ -160,6 +165,7 @@ func TestNothingInsecureUnasked(t *testing.T) {
 // TestMountsHaveVolumes sees that what JSON 6902 operations append fits together.
 func TestMountsHaveVolumes(t *testing.T) {
 	everyCase(t, func(t *testing.T, _ input, objects []*unstructured.Unstructured) {
+		t.Helper()
 		for _, object := range objects {
 			if object.GetKind() != "Deployment" {
 				continue

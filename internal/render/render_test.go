@@ -54,13 +54,13 @@ func TestPatchesThatAreRefused(t *testing.T) {
 			patch("Deployment", "", "please use three replicas"), []string{"neither a strategic merge patch nor a list"}},
 		"a long sentence": {
 			patch("Deployment", "", strings.Repeat("please ", 9000)), []string{"neither a strategic merge patch nor a list"}},
-		"a misspelt name": {
+		"a misspelled name": {
 			patch("Deployment", "metric-server", "[]"), []string{".target", `"metric-server"`, `["metrics-server" "prometheus-adapter"]`}},
 		"a part of a name": {
 			patch("Deployment", "metrics", "[]"), []string{".target", `["metrics-server" "prometheus-adapter"]`}},
 		"a pattern as name": {
 			patch("Deployment", "metrics-.*", "[]"), []string{".target"}},
-		"a misspelt kind": {
+		"a misspelled kind": {
 			patch("deployment", "metrics-server", "[]"), []string{".target", `kind "deployment"`}},
 		"another group": {
 			v1alpha1.Patch{Target: v1alpha1.PatchTarget{Group: "extensions", Kind: "Deployment"}, Patch: "[]"},
