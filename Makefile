@@ -100,7 +100,7 @@ test-unit: ## Test the packages; needs nothing but Go.
 .PHONY: test-envtest
 test-envtest: bin/cluster ## Test user stories against a real kube-apiserver and etcd.
 	@assets=$$(bin/cluster binaries kube-apiserver etcd kubectl) && \
-		KUBEBUILDER_ASSETS="$$assets" go test -count=1 -timeout 15m $(GOTESTFLAGS) ./test/envtest/...
+		KUBEBUILDER_ASSETS="$$assets" go test -C test/envtest -count=1 -timeout 15m $(GOTESTFLAGS)
 
 .PHONY: test-e2e
 test-e2e: build bin/sample-app bin/cluster ## Test the main job on a real node; as root, on a machine that can run containers.
