@@ -41,7 +41,7 @@ func podMetric(version, name string) string {
 func metricItems(ctx context.Context, path string) (int, error) {
 	answer, err := cluster.Get(ctx, path)
 	if err != nil {
-		return 0, fmt.Errorf("GET %s: %w", path, err)
+		return 0, err
 	}
 	var list struct {
 		Items []json.RawMessage `json:"items"`
@@ -116,9 +116,11 @@ func TestRuleChangesWithoutAGap(t *testing.T) {
 	start := time.Now()
 	thenServed(t, podMetric("v1beta2", "http_requests_per_minute"), rollout)
 	t.Logf("the new rule serves after %.1f s", time.Since(start).Seconds())
-	// Only now the last old replica goes away.
+	// Only now the last old replica goes away, and a request could still be sent to it while it ends.
 	g.Eventually(func(g Gomega) {
-		g.Expect(deployment(t, g, "prometheus-adapter")).To(Satisfy(kit.RolledOut))
+		adapter := deployment(t, g, "prometheus-adapter")
+		g.Expect(adapter).To(Satisfy(kit.RolledOut))
+		g.Expect(podsOf(t, g, adapter)).To(HaveLen(int(*adapter.Spec.Replicas)))
 	}, rollout, often).Should(Succeed())
 	thenReady(t, rollout)
 

@@ -21,6 +21,7 @@ import (
 
 	. "github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -167,4 +168,13 @@ func deployment(t *testing.T, g Gomega, name string) *appsv1.Deployment {
 	key := client.ObjectKey{Namespace: kit.OperatorNamespace, Name: name}
 	g.Expect(cluster.Client.Get(t.Context(), key, found)).To(Succeed())
 	return found
+}
+
+// podsOf reads every pod of a Deployment, also those that are ending.
+func podsOf(t *testing.T, g Gomega, owner *appsv1.Deployment) []corev1.Pod {
+	t.Helper()
+	list := &corev1.PodList{}
+	g.Expect(cluster.Client.List(t.Context(), list, client.InNamespace(owner.Namespace),
+		client.MatchingLabels(owner.Spec.Selector.MatchLabels))).To(Succeed())
+	return list.Items
 }

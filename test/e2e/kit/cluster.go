@@ -110,7 +110,12 @@ func (c *Cluster) Kubectl(ctx context.Context, args ...string) (string, error) {
 	return stdout.String(), nil
 }
 
-// Get answers a GET request for an absolute path of the API server, such as a metric's.
+// Get answers a GET request for an absolute path of the API server, such as a metric's. The error holds the answer.
 func (c *Cluster) Get(ctx context.Context, path string) ([]byte, error) {
-	return c.Kube.CoreV1().RESTClient().Get().RequestURI(path).DoRaw(ctx)
+	var code int
+	answer, err := c.Kube.CoreV1().RESTClient().Get().RequestURI(path).Do(ctx).StatusCode(&code).Raw()
+	if err != nil {
+		return nil, fmt.Errorf("GET %s: %d: %w: %s", path, code, err, answer)
+	}
+	return answer, nil
 }
