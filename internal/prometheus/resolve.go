@@ -31,6 +31,8 @@ type Target struct {
 	Revision string
 	// ScrapeInterval is how often it scrapes by default; 0 where that cannot be known.
 	ScrapeInterval time.Duration
+	// ServiceMonitors and PodMonitors are what it demands of monitors; nil where no object stands behind the URL.
+	ServiceMonitors, PodMonitors *Selection
 	// MonitorLabels are demanded by its serviceMonitorSelector; nil where it demands none or that cannot be known.
 	MonitorLabels map[string]string
 }
@@ -106,6 +108,14 @@ func target(p monitoringv1.Prometheus, all []monitoringv1.Prometheus) Target {
 	}
 	if interval, err := model.ParseDuration(string(p.Spec.ScrapeInterval)); err == nil && interval > 0 {
 		t.ScrapeInterval = time.Duration(interval)
+	}
+	t.ServiceMonitors = &Selection{
+		Field: "serviceMonitorSelector", Selector: p.Spec.ServiceMonitorSelector,
+		NamespaceField: "serviceMonitorNamespaceSelector", Namespaces: p.Spec.ServiceMonitorNamespaceSelector, HomeNamespace: p.Namespace,
+	}
+	t.PodMonitors = &Selection{
+		Field: "podMonitorSelector", Selector: p.Spec.PodMonitorSelector,
+		NamespaceField: "podMonitorNamespaceSelector", Namespaces: p.Spec.PodMonitorNamespaceSelector, HomeNamespace: p.Namespace,
 	}
 	if selector := p.Spec.ServiceMonitorSelector; selector != nil {
 		t.MonitorLabels = selector.MatchLabels

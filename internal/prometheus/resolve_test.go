@@ -101,6 +101,7 @@ func TestResolveReadsTheObject(t *testing.T) {
 	p := object("monitoring", "k8s", func(p *monitoringv1.Prometheus) {
 		p.Spec.ScrapeInterval = "1m30s"
 		p.Spec.ServiceMonitorSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"release": "stack"}}
+		p.Spec.PodMonitorNamespaceSelector = &metav1.LabelSelector{}
 		p.Status.AvailableReplicas = 2
 	})
 	got, err := Resolve(v1alpha1.PrometheusSpec{}, true, []monitoringv1.Prometheus{p})
@@ -113,6 +114,12 @@ func TestResolveReadsTheObject(t *testing.T) {
 		Revision:       "uid/3/2",
 		ScrapeInterval: 90 * time.Second,
 		MonitorLabels:  map[string]string{"release": "stack"},
+		ServiceMonitors: &Selection{
+			Field: "serviceMonitorSelector", Selector: p.Spec.ServiceMonitorSelector,
+			NamespaceField: "serviceMonitorNamespaceSelector", HomeNamespace: "monitoring"},
+		PodMonitors: &Selection{
+			Field:          "podMonitorSelector",
+			NamespaceField: "podMonitorNamespaceSelector", Namespaces: p.Spec.PodMonitorNamespaceSelector, HomeNamespace: "monitoring"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("target (-want +got):\n%s", diff)

@@ -1,0 +1,116 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package scrape
+
+import (
+	"net/url"
+	"strconv"
+)
+
+// Port is a port of a Service.
+type Port struct {
+	// Name of the port; empty where it has none.
+	Name string
+	// Number that the Service listens on.
+	Number int32
+	// Target is the number of the Pods' port; 0 where TargetName gives its name.
+	Target     int32
+	TargetName string
+}
+
+// App is an annotated Service: what the grammar reads of it and nothing more.
+type App struct {
+	// Namespace and Name of the Service.
+	Namespace, Name string
+	// Annotations below the prefix.
+	Annotations map[string]string
+	// External is true for type ExternalName, Selectorless for a Service that selects no Pods itself.
+	External, Selectorless bool
+	// Ports of the Service.
+	Ports []Port
+}
+
+// choice says how the relabelling of a grouped monitor finds an app's port. The zero choice reads the annotation; any
+// other has to be written into the monitor, because relabelling does not see it.
+type choice struct {
+	// wanted replaces the annotation, in the forms that the relabelling knows: a number or the name of a port of the
+	// Service, c/NAME for a container's port, r/NUMBER for a port that nobody declares.
+	wanted string
+	// params are in the monitor's endpoint, not in a label.
+	params url.Values
+	// anyAddress lifts the demand that an address is that of a Pod.
+	anyAddress bool
+}
+
+const (
+	wantContainerPort = "c/"
+	wantRewrite       = "r/"
+)
+
+// Classify decides about a Service that wants to be scraped. special is true when its monitor has to say something about
+// it, because relabelling cannot see it. selectorless says whether Services without a selector are allowed.
+func Classify(app App, prefix string, selectorless bool) (special bool, rejection *Rejection) {
+	_, picked, rejection := classify(app, prefix, selectorless)
+	return picked.wanted != "" || picked.params != nil || picked.anyAddress, rejection
+}
+
+func classify(app App, prefix string, selectorless bool) (Request, choice, *Rejection) {
+	if app.External {
+		return Request{}, choice{}, reject("a Service of type ExternalName has no endpoints; " +
+			"scrape what it leads to by a monitor of its own")
+	}
+	if app.Selectorless && !selectorless {
+		return Request{}, choice{}, reject("a Service without a selector could lead Prometheus to any address by hand-made " +
+			"endpoints; give it a selector, or allow it in spec.scrape.selectorlessServices")
+	}
+	if len(app.Ports) == 0 {
+		return Request{}, choice{}, reject("a Service without a port has no endpoints that Prometheus discovers; " +
+			"give it a port, or annotate its Pods")
+	}
+	request, rejection := Parse(prefix, app.Annotations)
+	if rejection != nil {
+		return Request{}, choice{}, rejection
+	}
+	picked := choice{params: request.Params, anyAddress: app.Selectorless, wanted: wanted(request, app.Ports)}
+	return request, picked, nil
+}
+
+// wanted returns the port in the relabelling's form, or nothing where the annotation itself will do: it is absent, or it
+// names one of the Service's ports or the number of one's target.
+func wanted(request Request, ports []Port) string {
+	switch {
+	case request.PortNumber != 0:
+		return wantedNumber(request.PortNumber, ports)
+	case request.PortName != "":
+		for _, port := range ports {
+			if port.Name == request.PortName {
+				return ""
+			}
+		}
+		return wantContainerPort + request.PortName
+	}
+	return ""
+}
+
+func wantedNumber(number int32, ports []Port) string {
+	for _, port := range ports {
+		if port.Target == number {
+			return ""
+		}
+	}
+	for _, port := range ports {
+		if port.Number != number {
+			continue
+		}
+		if port.Target != 0 {
+			return strconv.Itoa(int(port.Target))
+		}
+		if port.Name != "" {
+			return port.Name
+		}
+		// The only port of its Service, the API server sees to that: whatever it leads to is meant.
+		return wantContainerPort + port.TargetName
+	}
+	return wantRewrite + strconv.Itoa(int(number))
+}

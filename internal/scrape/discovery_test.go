@@ -1,0 +1,221 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package scrape
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/relabel"
+)
+
+// The test's own picture of Prometheus' service discovery: which labels it gives to the targets of a Service's endpoints
+// and of Pods. The end-to-end tests hold it against a real Prometheus.
+
+type testContainer struct {
+	name  string
+	init  bool
+	ports []testPort
+}
+
+type testPort struct {
+	name     string
+	number   int
+	protocol string
+}
+
+type testPod struct {
+	name, ip    string
+	annotations map[string]string
+	containers  []testContainer
+}
+
+// testEndpoints are the endpoints of a Service in one address family.
+type testEndpoints struct {
+	service     string
+	annotations map[string]string
+	ports       []testPort
+	pods        []testPod
+	// addresses replace the Pods' own, as hand-made endpoints can; withoutPods leaves the references to Pods out.
+	addresses   []string
+	withoutPods bool
+}
+
+type labelSet map[string]string
+
+func (p testPod) labels() labelSet {
+	set := labelSet{
+		"__meta_kubernetes_pod_name": p.name, "__meta_kubernetes_pod_ip": p.ip, "__meta_kubernetes_pod_phase": "Running",
+		"__meta_kubernetes_namespace": "apps",
+	}
+	annotate(set, "pod", p.annotations)
+	return set
+}
+
+func annotate(set labelSet, kind string, annotations map[string]string) {
+	for key, value := range annotations {
+		set["__meta_kubernetes_"+kind+"_annotation_"+notInLabel.ReplaceAllString(key, "_")] = value
+	}
+}
+
+func containerPort(set labelSet, c testContainer, port testPort) {
+	set["__meta_kubernetes_pod_container_name"] = c.name
+	set["__meta_kubernetes_pod_container_init"] = fmt.Sprint(c.init)
+	if port.number != 0 {
+		set["__meta_kubernetes_pod_container_port_name"] = port.name
+		set["__meta_kubernetes_pod_container_port_number"] = fmt.Sprint(port.number)
+		set["__meta_kubernetes_pod_container_port_protocol"] = port.protocol
+	}
+}
+
+func address(host string, port int) string {
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	return fmt.Sprintf("%s:%d", host, port)
+}
+
+// discover returns the targets of endpoints for the role endpointslice or endpoints.
+func (e testEndpoints) discover(role string) []labelSet {
+	var targets []labelSet
+	for i, pod := range e.pods {
+		base := labelSet{"__meta_kubernetes_namespace": "apps", "__meta_kubernetes_service_name": e.service}
+		annotate(base, "service", e.annotations)
+		if !e.withoutPods {
+			maps.Copy(base, pod.labels())
+		}
+		host := pod.ip
+		if len(e.addresses) > i {
+			host = e.addresses[i]
+		}
+		seen := map[int]bool{}
+		for _, port := range e.ports {
+			target := maps.Clone(base)
+			target["__address__"] = address(host, port.number)
+			target["__meta_kubernetes_"+role+"_port_name"] = port.name
+			target["__meta_kubernetes_"+role+"_port_protocol"] = port.protocol
+			seen[port.number] = true
+			for _, c := range pod.containers {
+				for _, declared := range c.ports {
+					if declared.number == port.number && !e.withoutPods {
+						containerPort(target, c, declared)
+					}
+				}
+			}
+			targets = append(targets, target)
+		}
+		for _, c := range pod.containers {
+			for _, declared := range c.ports {
+				if !seen[declared.number] && !e.withoutPods {
+					target := maps.Clone(base)
+					target["__address__"] = address(pod.ip, declared.number)
+					containerPort(target, c, declared)
+					targets = append(targets, target)
+				}
+			}
+		}
+	}
+	return targets
+}
+
+// discover returns the targets of a Pod for the role pod.
+func (p testPod) discover() []labelSet {
+	var targets []labelSet
+	for _, c := range p.containers {
+		if len(c.ports) == 0 {
+			target := p.labels()
+			target["__address__"] = p.ip
+			containerPort(target, c, testPort{})
+			targets = append(targets, target)
+		}
+		for _, port := range c.ports {
+			target := p.labels()
+			target["__address__"] = address(p.ip, port.number)
+			containerPort(target, c, port)
+			targets = append(targets, target)
+		}
+	}
+	return targets
+}
+
+// scraped runs discovered targets through prometheus-operator's own relabelings and then a monitor's, with Prometheus' own
+// code, and returns the targets that are left as "URL label=value ...". As in Prometheus, targets are the same when all their
+// labels are, hidden ones included, but for those of the discovery.
+func scraped(t *testing.T, targets []labelSet, rules []monitoringv1.RelabelConfig, params map[string][]string) []string {
+	t.Helper()
+	configs := make([]*relabel.Config, 0, len(rules))
+	for _, rule := range rules {
+		configs = append(configs, prometheusRule(t, rule))
+	}
+	found := map[string]string{}
+	for _, target := range targets {
+		target["__scheme__"], target["__metrics_path__"] = "http", "/metrics"
+		for label, from := range map[string]string{
+			"namespace": "__meta_kubernetes_namespace", "service": "__meta_kubernetes_service_name",
+			"pod": "__meta_kubernetes_pod_name", "container": "__meta_kubernetes_pod_container_name", "job": "__meta_kubernetes_service_name",
+		} {
+			if target[from] != "" {
+				target[label] = target[from]
+			}
+		}
+		builder := labels.NewBuilder(labels.FromMap(target))
+		if !relabel.ProcessBuilder(builder, configs...) {
+			continue
+		}
+		described := describe(builder.Labels(), params)
+		builder.Range(func(l labels.Label) {
+			if strings.HasPrefix(l.Name, model.MetaLabelPrefix) {
+				builder.Del(l.Name)
+			}
+		})
+		found[builder.Labels().String()] = described
+	}
+	return slices.Sorted(maps.Values(found))
+}
+
+func describe(set labels.Labels, params map[string][]string) string {
+	text := set.Get("__scheme__") + "://" + set.Get("__address__") + set.Get("__metrics_path__")
+	if len(params) > 0 {
+		text += fmt.Sprint("?", params)
+	}
+	for _, name := range []string{"service", "pod", "container", "endpoint"} {
+		if value := set.Get(name); value != "" {
+			text += " " + name + "=" + value
+		}
+	}
+	return text
+}
+
+func prometheusRule(t *testing.T, rule monitoringv1.RelabelConfig) *relabel.Config {
+	t.Helper()
+	config := relabel.DefaultRelabelConfig
+	config.Action = relabel.Action(strings.ToLower(rule.Action))
+	for _, label := range rule.SourceLabels {
+		config.SourceLabels = append(config.SourceLabels, model.LabelName(label))
+	}
+	if rule.Separator != nil {
+		config.Separator = *rule.Separator
+	}
+	if rule.Regex != "" {
+		regex, err := relabel.NewRegexp(rule.Regex)
+		if err != nil {
+			t.Fatalf("rule %+v: %v", rule, err)
+		}
+		config.Regex = regex
+	}
+	config.TargetLabel = rule.TargetLabel
+	if rule.Replacement != nil {
+		config.Replacement = *rule.Replacement
+	}
+	if err := config.Validate(); err != nil {
+		t.Fatalf("rule %+v: %v", rule, err)
+	}
+	return &config
+}

@@ -1,0 +1,176 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package scrape turns annotations of Services and Pods into monitors of prometheus-operator. It is pure: annotations
+// are data, they choose port, path and scheme within a grammar and nothing else, and what the grammar refuses is refused a
+// second time by the relabelling of the monitors, which reads the same annotations long after this code has run.
+package scrape
+
+import (
+	"fmt"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// Names of the annotations below the prefix. Others below it are ignored.
+const (
+	annotationScrape = "scrape"
+	annotationPort   = "port"
+	annotationPath   = "path"
+	annotationScheme = "scheme"
+)
+
+// The grammar as anchored regular expressions (RE2), which the parser and the relabelling share.
+const (
+	patternYes        = `(?i:true|yes|on|1)`
+	patternPortNumber = `(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])`
+	patternPortName   = `[a-z0-9-]*[a-z][a-z0-9-]*`
+	// A path has no percent sign, which would be escaped again, and no second slash at its start.
+	patternPath = `/?(?:[A-Za-z0-9._~!$&'()*+,;=:@-][A-Za-z0-9._~!$&'()*+,;=:@/-]{0,511})?`
+	patternHTTP = `(?i:http)`
+	patternTLS  = `(?i:https)`
+)
+
+const (
+	mostParams      = 16
+	longestParam    = 256
+	longestPortName = 63
+)
+
+var (
+	yes        = anchored(patternYes)
+	portNumber = anchored(patternPortNumber)
+	portName   = anchored(patternPortName)
+	pathOnly   = anchored(patternPath)
+	httpScheme = anchored(patternHTTP)
+	tlsScheme  = anchored(patternTLS)
+	paramText  = anchored(`[\x20-\x7e]*`)
+)
+
+func anchored(pattern string) *regexp.Regexp { return regexp.MustCompile("^(?:" + pattern + ")$") }
+
+// Request is what an app's annotations ask for.
+type Request struct {
+	// PortNumber is 1 to 65535, or 0 where the annotation is a name or absent.
+	PortNumber int32
+	// PortName is empty where the annotation is a number or absent.
+	PortName string
+	// Path begins with a slash; empty is the default, /metrics.
+	Path string
+	// Params are the parameters of the path's query; nil for none.
+	Params url.Values
+	// TLS is true for the scheme https.
+	TLS bool
+}
+
+// Rejection is why an app's annotations are not honored. It names the annotation and its value.
+type Rejection struct{ Reason string }
+
+func (r *Rejection) Error() string { return r.Reason }
+
+func reject(format string, values ...any) *Rejection {
+	return &Rejection{fmt.Sprintf(format, values...)}
+}
+
+// Wanted is true when the annotations ask for the app to be scraped: scrape is true, yes, on or 1 in any case. Anything
+// else, such as an empty value, is no.
+func Wanted(prefix string, annotations map[string]string) bool {
+	return yes.MatchString(annotations[prefix+"/"+annotationScrape])
+}
+
+// Parse reads the annotations of an app that wants to be scraped.
+func Parse(prefix string, annotations map[string]string) (Request, *Rejection) {
+	var request Request
+	for _, part := range []struct {
+		name string
+		read func(*Request, string) string
+	}{
+		{annotationPort, readPort}, {annotationPath, readPath}, {annotationScheme, readScheme},
+	} {
+		key := prefix + "/" + part.name
+		value, stated := annotations[key]
+		if !stated {
+			continue
+		}
+		if problem := part.read(&request, value); problem != "" {
+			return Request{}, reject("annotation %s is %q: %s", key, shortened(value), problem)
+		}
+	}
+	return request, nil
+}
+
+// readPort reads the number or the name of a port.
+func readPort(request *Request, value string) string {
+	if portNumber.MatchString(value) {
+		number, err := strconv.ParseInt(value, 10, 32)
+		if err != nil {
+			return err.Error()
+		}
+		request.PortNumber = int32(number)
+		return ""
+	}
+	if portName.MatchString(value) && len(value) <= longestPortName {
+		request.PortName = value
+		return ""
+	}
+	return "write the number of a port, 1 to 65535 without leading zeros, or its name"
+}
+
+// readPath reads a path, with or without a leading slash, and its query.
+func readPath(request *Request, value string) string {
+	path, query, hasQuery := strings.Cut(value, "?")
+	if !pathOnly.MatchString(path) {
+		return "write a path of at most 512 letters, digits and ._~!$&'()*+,;=:@/- such as /metrics"
+	}
+	if path != "" {
+		request.Path = "/" + strings.TrimPrefix(path, "/")
+	}
+	if !hasQuery {
+		return ""
+	}
+	params, err := url.ParseQuery(query)
+	if err != nil {
+		return "what follows the question mark is no query: " + err.Error()
+	}
+	count := 0
+	for name, values := range params {
+		for _, text := range append([]string{name}, values...) {
+			if len(text) > longestParam || !paramText.MatchString(text) {
+				return "the names and values of a query are at most 256 printable ASCII characters"
+			}
+		}
+		if name == "" {
+			return "a parameter of the query has no name"
+		}
+		count += len(values)
+	}
+	if count > mostParams {
+		return "a query has at most 16 parameters"
+	}
+	if count > 0 {
+		request.Params = params
+	}
+	return ""
+}
+
+// readScheme reads http or https.
+func readScheme(request *Request, value string) string {
+	switch {
+	case tlsScheme.MatchString(value):
+		request.TLS = true
+	case !httpScheme.MatchString(value):
+		return "write http or https"
+	}
+	return ""
+}
+
+// shortened bounds a value for a message.
+func shortened(value string) string {
+	const most = 80
+	if len(value) <= most {
+		return value
+	}
+	return strings.ToValidUTF8(value[:most], "") + "..."
+}

@@ -1,0 +1,73 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package scrape
+
+import (
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+)
+
+// podJobLabel is the label of a Pod that gives the job; without it the job is the monitor's name.
+const podJobLabel = "app.kubernetes.io/name"
+
+// ParsePod reads the annotations of a Pod that wants to be scraped. A query needs a monitor that has its parameters, and a
+// Pod's name does not live long enough to be written into one.
+func ParsePod(prefix string, annotations map[string]string) (Request, *Rejection) {
+	request, rejection := Parse(prefix, annotations)
+	if rejection != nil {
+		return Request{}, rejection
+	}
+	if request.Params != nil {
+		key := prefix + "/" + annotationPath
+		return Request{}, reject("annotation %s is %q: a Pod's path cannot have a query; annotate a Service in front of it instead",
+			key, shortened(annotations[key]))
+	}
+	return request, nil
+}
+
+// PodMonitor returns the one monitor for the annotated Pods of a namespace. It does not depend on which Pods there are.
+//
+// A number is scraped whether or not a container declares it, so a target is made of each container, and they are made
+// equal: the label container is then only set where the Pod names its default container.
+func PodMonitor(namespace, name string, config Config) *monitoringv1.PodMonitor {
+	a := annotations{"pod", config.Prefix}
+	var r rules
+	r.checks(a, false)
+	r.drop("true", metaContainerInit)
+	r.set(tmpWant, wantRewrite+"$1", "("+patternPortNumber+")", a.label(annotationPort))
+	r.set(tmpWant, wantContainerPort+"$1", "("+patternPortName+")", a.label(annotationPort))
+	// Without an annotation each declared port is meant, and a container that declares none has none to give.
+	r.drop(";(?:;.*|.*;(?:UDP|SCTP))", tmpWant, metaContainerPort, metaContainerProtocol)
+	r.set(tmpHave, wantContainerPort+"$1", wantContainerPort+".+;TCP;(.+)", tmpWant, metaContainerProtocol, metaContainerPortName)
+	r.set(tmpHave, "$1", "("+wantRewrite+"[0-9]+)", tmpWant)
+	r.keepEqual(tmpWant, tmpHave)
+	r.rewrites()
+	r.honors(a)
+	r.forgets()
+
+	endpoint := monitoringv1.PodMetricsEndpoint{
+		Interval:       monitoringv1.Duration(config.Interval),
+		ScrapeTimeout:  monitoringv1.Duration(config.ScrapeTimeout),
+		RelabelConfigs: r,
+	}
+	if config.InsecureTLS {
+		endpoint.TLSConfig = &monitoringv1.SafeTLSConfig{InsecureSkipVerify: ptr.To(true)}
+	}
+	monitor := &monitoringv1.PodMonitor{
+		TypeMeta:   metav1.TypeMeta{APIVersion: monitoringv1.SchemeGroupVersion.String(), Kind: monitoringv1.PodMonitorsKind},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: config.Labels},
+		Spec: monitoringv1.PodMonitorSpec{
+			JobLabel:              podJobLabel,
+			PodMetricsEndpoints:   []monitoringv1.PodMetricsEndpoint{endpoint},
+			LabelLimit:            ptr.To[int64](labelLimit),
+			LabelNameLengthLimit:  ptr.To[int64](labelNameLengthLimit),
+			LabelValueLengthLimit: ptr.To[int64](labelValueLengthLimit),
+		},
+	}
+	if config.SampleLimit > 0 {
+		monitor.Spec.SampleLimit = ptr.To(config.SampleLimit)
+	}
+	return monitor
+}
