@@ -27,6 +27,7 @@ import (
 var kubernetesTypes = []string{
 	"spec.resourceMetrics.resources", "spec.resourceMetrics.tolerations", "spec.resourceMetrics.affinity",
 	"spec.customMetrics.resources", "spec.customMetrics.tolerations", "spec.customMetrics.affinity",
+	"spec.scrape.namespaceSelector",
 }
 
 var (

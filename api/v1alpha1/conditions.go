@@ -118,6 +118,29 @@ const (
 	ReasonRulesRejected = "RulesRejected"
 )
 
+// ConditionScrapeReady says whether annotated apps become targets of Prometheus.
+const (
+	ConditionScrapeReady = "ScrapeReady"
+
+	// ReasonSelected surfaces when the chosen Prometheus selects every monitor.
+	ReasonSelected = "Selected"
+	// ReasonScrapeOff surfaces when spec.scrape.targets is empty.
+	ReasonScrapeOff = "ScrapeOff"
+	// ReasonSelectorsUnknown surfaces when spec.prometheus.url is set: no object says which monitors that Prometheus
+	// selects.
+	ReasonSelectorsUnknown = "SelectorsUnknown"
+	// ReasonCRDsMissing surfaces when the cluster knows no ServiceMonitors or PodMonitors. The metrics APIs do not need
+	// them, so Ready does not depend on it.
+	ReasonCRDsMissing = "CRDsMissing"
+	// ReasonNotSelected surfaces when a selector of the chosen Prometheus excludes our monitors.
+	ReasonNotSelected = "NotSelected"
+	// ReasonMonitorsFailed surfaces when the API server refuses a monitor.
+	ReasonMonitorsFailed = "MonitorsFailed"
+)
+
+// ScrapeOptOutLabel on a Namespace keeps its apps from being scraped, whatever its value unless that is "true".
+const ScrapeOptOutLabel = "metricspipeline.io/scrape"
+
 // FieldManager is the one field manager by which the operator applies objects.
 const FieldManager = "metricspipeline-operator"
 

@@ -22,6 +22,7 @@ const SingletonName = "default"
 // +kubebuilder:printcolumn:name="Resource",type=string,JSONPath=`.status.apiServices[?(@.name=="v1beta1.metrics.k8s.io")].reason`
 // +kubebuilder:printcolumn:name="Custom",type=string,JSONPath=`.status.apiServices[?(@.name=="v1beta2.custom.metrics.k8s.io")].reason`
 // +kubebuilder:printcolumn:name="External",type=string,JSONPath=`.status.apiServices[?(@.name=="v1beta1.external.metrics.k8s.io")].reason`
+// +kubebuilder:printcolumn:name="Monitors",type=integer,JSONPath=`.status.scrape.monitors`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,priority=1
 type MetricsPipeline struct {
@@ -78,6 +79,11 @@ type MetricsPipelineSpec struct {
 	// +optional
 	// +kubebuilder:default={}
 	ExternalMetrics ExternalMetricsSpec `json:"externalMetrics,omitzero"`
+
+	// scrape turns Services and Pods with the annotation prometheus.io/scrape: "true" into targets of Prometheus.
+	// +optional
+	// +kubebuilder:default={}
+	Scrape ScrapeSpec `json:"scrape,omitzero"`
 
 	// patches are applied to the objects that the operator deploys, in order, after everything else in this spec: the
 	// way out for what no field offers. At most 64. A patch that cannot be applied is reported and holds back the

@@ -36,6 +36,10 @@ type MetricsPipelineStatus struct {
 	// +listMapKey=name
 	Components []ComponentStatus `json:"components,omitempty"`
 
+	// scrape counts what the annotations of apps came to.
+	// +optional
+	Scrape *ScrapeStatus `json:"scrape,omitempty"`
+
 	// prometheus is the base URL that custom and external metrics are read from.
 	// +optional
 	Prometheus string `json:"prometheus,omitempty"`

@@ -6,6 +6,8 @@
 package apply
 
 import (
+	"slices"
+
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -31,6 +33,12 @@ type Kind struct {
 
 // ServiceMonitor is the managed kind that may be absent.
 var ServiceMonitor = Kind{GroupVersionKind: monitoringv1.SchemeGroupVersion.WithKind(monitoringv1.ServiceMonitorsKind), Optional: true}
+
+// Monitors are the kinds of monitors for annotated apps.
+var Monitors = []Kind{
+	ServiceMonitor,
+	{GroupVersionKind: monitoringv1.SchemeGroupVersion.WithKind(monitoringv1.PodMonitorsKind), Optional: true},
+}
 
 // Kinds are the managed kinds in the order in which unwanted objects are deleted: first what makes the API server send
 // requests, then what answers them, then what that needs.
@@ -78,7 +86,7 @@ func (k Kind) newList() client.ObjectList {
 
 // kindOf returns the managed kind of an object.
 func kindOf(gvk schema.GroupVersionKind) (Kind, bool) {
-	for _, kind := range Kinds {
+	for _, kind := range slices.Concat(Kinds, Monitors) {
 		if kind.GroupVersionKind == gvk {
 			return kind, true
 		}

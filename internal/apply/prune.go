@@ -6,6 +6,7 @@ package apply
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -16,13 +17,13 @@ import (
 	"github.com/metricspipeline/operator/api/v1alpha1"
 )
 
-// Prune deletes the objects of the given kinds that carry the operator's label and that keep does not want, and returns
-// the identities of those it deleted. It reads from the cache, and deletes an object only as the one that it saw: by
+// Prune deletes the objects of the given kinds that carry the operator's label and that keep does not want, of those that where
+// selects, and returns the identities of those it deleted. It reads from the cache, and deletes an object only as the one that it saw: by
 // UID, so that what has been recreated meanwhile stays.
-func (a *Applier) Prune(ctx context.Context, kinds []Kind, keep func(client.Object) bool) ([]string, error) {
+func (a *Applier) Prune(ctx context.Context, kinds []Kind, keep func(client.Object) bool, where ...client.ListOption) ([]string, error) {
 	var deleted []string
 	for _, kind := range kinds {
-		objects, err := a.list(ctx, kind)
+		objects, err := a.list(ctx, kind, where)
 		if err != nil {
 			return deleted, err
 		}
@@ -48,9 +49,10 @@ func (a *Applier) Prune(ctx context.Context, kinds []Kind, keep func(client.Obje
 }
 
 // list returns the cached objects of a kind that carry the operator's label.
-func (a *Applier) list(ctx context.Context, kind Kind) ([]client.Object, error) {
+func (a *Applier) list(ctx context.Context, kind Kind, where []client.ListOption) ([]client.Object, error) {
 	list := kind.newList()
-	err := a.client.List(ctx, list, client.MatchingLabels{v1alpha1.ManagedLabel: v1alpha1.SingletonName})
+	where = append(slices.Clone(where), client.MatchingLabels{v1alpha1.ManagedLabel: v1alpha1.SingletonName})
+	err := a.client.List(ctx, list, where...)
 	if err != nil {
 		return nil, fmt.Errorf("list %s from the cache: %w", kind.Kind, err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/apply"
 	"github.com/metricspipeline/operator/internal/component"
+	"github.com/metricspipeline/operator/internal/controller/scraping"
 	"github.com/metricspipeline/operator/internal/health"
 )
 
@@ -93,7 +94,8 @@ func pipelineOwner(pipeline *v1alpha1.MetricsPipeline) metav1.OwnerReference {
 // prune deletes what is no longer wanted, APIServices first: what answers for one is kept until it is gone.
 func (r *Reconciler) prune(ctx context.Context, s *scope) error {
 	keep := func(object client.Object) bool {
-		return s.wanted[apply.Identity(object)] || s.held[object.GetLabels()[v1alpha1.ComponentLabel]]
+		owner := object.GetLabels()[v1alpha1.ComponentLabel]
+		return s.wanted[apply.Identity(object)] || s.held[owner] || owner == scraping.ComponentName
 	}
 	for _, kind := range apply.Kinds {
 		if kind.Optional && !s.serviceMonitors {

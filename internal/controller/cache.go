@@ -15,6 +15,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/controller/optional"
+	"github.com/metricspipeline/operator/internal/controller/scraping"
 )
 
 // CacheOptions returns what the watch cache holds for an operator in a namespace: objects with our label, and of others
@@ -44,19 +46,14 @@ func CacheOptions(namespace string) cache.Options {
 		ByObject: map[client.Object]cache.ByObject{
 			&v1alpha1.MetricsPipeline{}:  {Label: everything},
 			&apiregv1.APIService{}:       {Label: everything},
-			crdMetadata():                {Label: everything, Transform: onlyName},
+			scraping.NamespaceMetadata(): {Label: everything, Transform: onlyLabels},
+			optional.CRDMetadata():       {Label: everything, Transform: onlyName},
 			&corev1.Secret{}:             {Label: everything, Namespaces: own},
 			&corev1.ConfigMap{}:          {Label: everything, Namespaces: configMaps},
 			&discoveryv1.EndpointSlice{}: {Label: everything, Namespaces: endpoints},
 			&rbacv1.RoleBinding{}:        {Label: ours, Namespaces: map[string]cache.Config{authenticationNamespace: {}}},
 		},
 	}
-}
-
-func crdMetadata() client.Object {
-	object := &metav1.PartialObjectMetadata{}
-	object.SetGroupVersionKind(crdKind)
-	return object
 }
 
 // onlyName drops everything from an object that is cached for its existence.
@@ -67,6 +64,15 @@ func onlyName(object any) (any, error) {
 	}
 	return &metav1.PartialObjectMetadata{TypeMeta: full.TypeMeta, ObjectMeta: metav1.ObjectMeta{
 		Name: full.Name, UID: full.UID, ResourceVersion: full.ResourceVersion, DeletionTimestamp: full.DeletionTimestamp}}, nil
+}
+
+// onlyLabels drops everything but the labels as well.
+func onlyLabels(object any) (any, error) {
+	stripped, err := onlyName(object)
+	if full, ok := object.(*metav1.PartialObjectMetadata); ok && err == nil {
+		stripped.(*metav1.PartialObjectMetadata).Labels = full.Labels
+	}
+	return stripped, err
 }
 
 func isAPIService(object client.Object) bool {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/component"
+	"github.com/metricspipeline/operator/internal/controller/optional"
 	"github.com/metricspipeline/operator/internal/health"
 	"github.com/metricspipeline/operator/internal/prometheus"
 	"github.com/metricspipeline/operator/internal/rules"
@@ -27,22 +28,22 @@ func (r *Reconciler) components(ctx context.Context, s *scope) error {
 	if err := r.readAPIServices(ctx, s); err != nil {
 		return err
 	}
-	served, err := r.optional.ensure(ctx)
+	served, err := r.optional.Ensure(ctx)
 	if err != nil {
 		return err
 	}
-	s.serviceMonitors = served.serviceMonitors
-	if served.pending {
+	s.serviceMonitors = served.Has(optional.ServiceMonitorCRD)
+	if served.Pending {
 		s.lookAgain(pendingRetry)
 	}
 
 	spec := s.pipeline.Spec
 	stated := len(spec.CustomMetrics.Rules) + len(spec.ExternalMetrics.Rules)
 	s.observed.prometheus.required = stated > 0
-	if err := r.findPrometheus(ctx, s, served.prometheuses); err != nil {
+	if err := r.findPrometheus(ctx, s, served.Has(optional.PrometheusCRD)); err != nil {
 		return err
 	}
-	checked, err := r.checkRules(spec, served.crds)
+	checked, err := r.checkRules(spec, served.CRDs)
 	if err != nil {
 		return err
 	}

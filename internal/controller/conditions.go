@@ -48,6 +48,7 @@ var parts = []struct {
 	{v1alpha1.ConditionAggregationLayerReady, aggregationLayer},
 	{v1alpha1.ConditionRulesAccepted, rulesAccepted},
 	{v1alpha1.ConditionPrometheusReady, prometheusReady},
+	{v1alpha1.ConditionScrapeReady, scrapeReady},
 	{v1alpha1.ConditionCertificatesReady, certificatesReady},
 	{v1alpha1.ConditionComponentsReady, componentsReady},
 	{v1alpha1.ConditionAPIServicesAvailable, apiServicesAvailable},
@@ -68,9 +69,12 @@ func setConditions(status *v1alpha1.MetricsPipelineStatus, o observation) {
 			f = finding{status: before.Status, reason: before.Reason, message: before.Message}
 		}
 		if failure := o.failure; failure != nil && failure.condition == part.condition {
-			f = finding{metav1.ConditionFalse, failure.reason, failure.Error(), failure.stalled}
+			f = finding{status: metav1.ConditionFalse, reason: failure.reason, message: failure.Error(), stalled: failure.stalled}
 		}
 		set(part.condition, f)
+		if f.reason == v1alpha1.ReasonCRDsMissing {
+			continue // The metrics APIs do without monitors, so Ready does not depend on it.
+		}
 		if f.status != metav1.ConditionTrue && first == nil {
 			first = &f
 		}
@@ -169,6 +173,17 @@ func prometheusReady(o observation) finding {
 			p.maxAge, p.target.Origin, p.target.ScrapeInterval))
 	default:
 		return met(v1alpha1.ReasonReachable, fmt.Sprintf("%s answers at %s.", p.target.Origin, p.target.URL))
+	}
+}
+
+func scrapeReady(o observation) finding {
+	switch {
+	case o.scrape.Met:
+		return met(o.scrape.Reason, o.scrape.Message)
+	case o.scrape.Reason == v1alpha1.ReasonCRDsMissing, o.scrape.Reason == v1alpha1.ReasonMonitorsFailed:
+		return unmet(o.scrape.Reason, o.scrape.Message)
+	default:
+		return stalled(o.scrape.Reason, o.scrape.Message)
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/apply"
 	"github.com/metricspipeline/operator/internal/component"
+	"github.com/metricspipeline/operator/internal/controller/scraping"
 	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
@@ -42,6 +43,7 @@ var whenWorking = map[string]string{
 	v1alpha1.ConditionAggregationLayerReady: "True RequestHeaderCAFound",
 	v1alpha1.ConditionRulesAccepted:         "True AllAccepted",
 	v1alpha1.ConditionPrometheusReady:       "True Reachable",
+	v1alpha1.ConditionScrapeReady:           "True Selected",
 	v1alpha1.ConditionCertificatesReady:     "True Issued",
 	v1alpha1.ConditionComponentsReady:       "True AllAvailable",
 	v1alpha1.ConditionAPIServicesAvailable:  "True AllAvailable",
@@ -49,7 +51,8 @@ var whenWorking = map[string]string{
 
 func conditionCases() map[string]conditionCase {
 	all := map[string]conditionCase{}
-	for _, group := range []map[string]conditionCase{settledCases(), prometheusCases(), componentCases(), apiCases(), failureCases()} {
+	for _, group := range []map[string]conditionCase{
+		settledCases(), prometheusCases(), scrapeCases(), componentCases(), apiCases(), failureCases()} {
 		maps.Copy(all, group)
 	}
 	return all
@@ -125,6 +128,40 @@ func prometheusCases() map[string]conditionCase {
 		"maxAge is as long as the scrape interval": {
 			change: func(o *observation) { o.prometheus.maxAge = o.prometheus.target.ScrapeInterval },
 			ready:  "Ready", kstatus: status.CurrentStatus},
+	}
+}
+
+// scrapeCases are what the reconciler of monitors may say.
+func scrapeCases() map[string]conditionCase {
+	const condition = v1alpha1.ConditionScrapeReady
+	settled := func(reason string) conditionCase {
+		return conditionCase{
+			change: func(o *observation) { o.scrape = scraping.State{Met: true, Reason: reason, Message: "so it is."} },
+			differ: map[string]string{condition: "True " + reason}, ready: "Ready", kstatus: status.CurrentStatus}
+	}
+	failing := func(reason string, kstatus status.Status) conditionCase {
+		return conditionCase{
+			change: func(o *observation) { o.scrape = scraping.State{Reason: reason, Message: "it says why."} },
+			differ: map[string]string{condition: "False " + reason}, ready: reason, kstatus: kstatus, says: "it says why."}
+	}
+	aside := failing(v1alpha1.ReasonCRDsMissing, status.CurrentStatus)
+	aside.ready, aside.says = "Ready", "Available: metrics.k8s.io"
+	both := failing(v1alpha1.ReasonCRDsMissing, status.InProgressStatus)
+	both.change = func(o *observation) {
+		o.scrape = scraping.State{Reason: v1alpha1.ReasonCRDsMissing, Message: "it says why."}
+		o.components[0].deployment = nil
+	}
+	both.differ[v1alpha1.ConditionComponentsReady] = "False Unavailable"
+	both.ready, both.says = "Unavailable", "metrics-server: "
+	return map[string]conditionCase{
+		"annotations are not honored":                    settled(v1alpha1.ReasonScrapeOff),
+		"selectors cannot be known":                      settled(v1alpha1.ReasonSelectorsUnknown),
+		"there are no CRDs of monitors":                  aside,
+		"there are no CRDs, and a Deployment is missing": both,
+		"Prometheus does not select the monitors":        failing(v1alpha1.ReasonNotSelected, status.FailedStatus),
+		"no Prometheus to be scraped by":                 failing(v1alpha1.ReasonPrometheusNotFound, status.FailedStatus),
+		"several to be scraped by":                       failing(v1alpha1.ReasonPrometheusAmbiguous, status.FailedStatus),
+		"a monitor is refused":                           failing(v1alpha1.ReasonMonitorsFailed, status.InProgressStatus),
 	}
 }
 
@@ -266,7 +303,8 @@ func expectConjunction(t *testing.T, conditions []metav1.Condition, parts map[st
 	t.Helper()
 	all := true
 	for _, part := range parts {
-		all = all && strings.HasPrefix(part, "True ")
+		// Nothing that the metrics APIs need is missing with the CRDs of monitors.
+		all = all && (strings.HasPrefix(part, "True ") || part == "False "+v1alpha1.ReasonCRDsMissing)
 	}
 	if ready := meta.IsStatusConditionTrue(conditions, v1alpha1.ConditionReady); ready != all {
 		t.Errorf("Ready is %v, and the others are %v", ready, parts)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/component"
+	"github.com/metricspipeline/operator/internal/controller/scraping"
 	"github.com/metricspipeline/operator/internal/probe"
 	"github.com/metricspipeline/operator/internal/prometheus"
 )
@@ -34,6 +35,8 @@ func working() observation {
 				URL: "http://prometheus-operated.monitoring.svc:9090", Origin: "Prometheus monitoring/k8s", ScrapeInterval: 30 * time.Second},
 			answer: probe.Answer{Known: true},
 		},
+		scrape:  scraping.State{Met: true, Reason: v1alpha1.ReasonSelected, Message: "Prometheus monitoring/k8s selects every monitor."},
+		scraped: v1alpha1.ScrapeStatus{Services: 3, Pods: 1, Monitors: 2},
 		components: []componentObservation{
 			{name: component.MetricsServer, deployment: deployment(component.MetricsServer)},
 			{name: component.PrometheusAdapter, deployment: deployment(component.PrometheusAdapter)},

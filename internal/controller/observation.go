@@ -13,6 +13,7 @@ import (
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/apply"
 	"github.com/metricspipeline/operator/internal/component"
+	"github.com/metricspipeline/operator/internal/controller/scraping"
 	"github.com/metricspipeline/operator/internal/probe"
 	"github.com/metricspipeline/operator/internal/prometheus"
 )
@@ -37,6 +38,8 @@ type observation struct {
 	insecureKubelets bool
 
 	rules      rulesObservation
+	scrape     scraping.State
+	scraped    v1alpha1.ScrapeStatus
 	prometheus prometheusObservation
 	components []componentObservation
 	apis       []apiObservation

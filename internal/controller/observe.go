@@ -41,6 +41,9 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 	if err := r.observeComponents(ctx, s); err != nil {
 		return err
 	}
+	if o.scrape, o.scraped, err = r.scraping.Observe(ctx); err != nil {
+		return fmt.Errorf("observe the monitors of apps: %w", err)
+	}
 	if err := r.readAPIServices(ctx, s); err != nil {
 		return err
 	}

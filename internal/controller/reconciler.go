@@ -19,6 +19,8 @@ import (
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/apply"
+	"github.com/metricspipeline/operator/internal/controller/optional"
+	"github.com/metricspipeline/operator/internal/controller/scraping"
 	"github.com/metricspipeline/operator/internal/probe"
 	"github.com/metricspipeline/operator/internal/render"
 )
@@ -38,8 +40,10 @@ type Reconciler struct {
 	clock   clock.PassiveClock
 	// prometheuses reads the cluster's Prometheus objects.
 	prometheuses client.Reader
+	// scraping keeps the monitors for annotated apps.
+	scraping *scraping.Reconciler
 	// optional starts and stops the watches on kinds of others.
-	optional *optionalWatches
+	optional *optional.Watches
 
 	mu sync.Mutex
 	// checked are the rules as last checked.

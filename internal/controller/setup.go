@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -28,6 +29,8 @@ import (
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/apply"
 	"github.com/metricspipeline/operator/internal/component"
+	"github.com/metricspipeline/operator/internal/controller/optional"
+	"github.com/metricspipeline/operator/internal/controller/scraping"
 	"github.com/metricspipeline/operator/internal/probe"
 )
 
@@ -82,7 +85,10 @@ func Setup(mgr ctrl.Manager, options Options) error {
 		events:       mgr.GetEventRecorder("metricspipeline-operator"),
 		clock:        options.Clock,
 		prometheuses: all,
-		optional:     newOptionalWatches(mgr.GetClient(), mgr.GetCache(), all),
+		optional:     optionalWatches(mgr, all),
+	}
+	if r.scraping, err = scraping.Setup(mgr, options.Name+"-scraping", all, func() { announceAnswer(answers) }); err != nil {
+		return err
 	}
 	c, err := ctrl.NewControllerManagedBy(mgr).
 		Named(options.Name).
@@ -95,8 +101,18 @@ func Setup(mgr ctrl.Manager, options Options) error {
 	if err != nil {
 		return fmt.Errorf("build the controller: %w", err)
 	}
-	r.optional.controller = c
+	r.optional.Start(c)
 	return watch(c, mgr.GetCache())
+}
+
+// optionalWatches are those on ServiceMonitors that carry our label, and on every Prometheus object.
+func optionalWatches(mgr ctrl.Manager, all cache.Cache) *optional.Watches {
+	return optional.New(mgr.GetClient(),
+		optional.Kind{CRD: optional.ServiceMonitorCRD, GroupVersionKind: apply.ServiceMonitor.GroupVersionKind,
+			Object: apply.ServiceMonitor.New(), Cache: mgr.GetCache(), Handler: toPipeline},
+		optional.Kind{CRD: optional.PrometheusCRD,
+			GroupVersionKind: monitoringv1.SchemeGroupVersion.WithKind(monitoringv1.PrometheusesKind),
+			Object:           &monitoringv1.Prometheus{}, Cache: all, Handler: toPipeline})
 }
 
 // announceAnswer wakes the reconciler; when it has not yet seen the last call, that one serves for both.
@@ -113,7 +129,7 @@ func watch(c controller.Controller, objects cache.Cache) error {
 	watched := []client.Object{
 		&discoveryv1.EndpointSlice{},
 		&corev1.Pod{},
-		crdMetadata(),
+		optional.CRDMetadata(),
 	}
 	for _, kind := range apply.Kinds {
 		if !kind.Optional {

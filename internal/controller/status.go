@@ -25,6 +25,7 @@ func computeStatus(o observation, previous v1alpha1.MetricsPipelineStatus) v1alp
 		Prometheus:         o.prometheus.target.URL,
 		RejectedRules:      o.rules.rejected[:min(len(o.rules.rejected), mostRejectedRules)],
 		RejectedRulesTotal: int32(len(o.rules.rejected)),
+		Scrape:             &o.scraped,
 	}
 	if !o.planned {
 		kept := previous.DeepCopy()

@@ -19,6 +19,7 @@ import (
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/component"
+	"github.com/metricspipeline/operator/internal/controller/scraping"
 )
 
 func TestStatus(t *testing.T) {
@@ -33,6 +34,7 @@ func TestStatus(t *testing.T) {
 		ObservedGeneration: 3,
 		Version:            "v1.2.3",
 		Prometheus:         "http://prometheus-operated.monitoring.svc:9090",
+		Scrape:             &v1alpha1.ScrapeStatus{Services: 3, Pods: 1, Monitors: 2},
 		Components: []v1alpha1.ComponentStatus{
 			{Name: "metrics-server", Version: "v7", Ready: 2, Desired: 2},
 			{Name: "prometheus-adapter", Version: "v7", Ready: 1, Desired: 2, Message: "Available: 1/2."},
@@ -88,12 +90,41 @@ func TestTransitionTimes(t *testing.T) {
 			t.Errorf("%s: turned %v, and its transition time moved %v", condition.Type, turned, moved)
 		}
 	}
+	if ready := meta.FindStatusCondition(first.Conditions, v1alpha1.ConditionReady); ready.Status != metav1.ConditionTrue {
+		t.Errorf("the previous status was changed: %+v", ready)
+	}
 	accepted := meta.FindStatusCondition(second.Conditions, v1alpha1.ConditionRulesAccepted)
 	if accepted.Message != "All 5 rules are in use." {
 		t.Errorf("RulesAccepted: %s", accepted.Message)
 	}
-	if before := meta.FindStatusCondition(first.Conditions, v1alpha1.ConditionReady); before.Status != metav1.ConditionTrue {
-		t.Error("the previous status was changed")
+}
+
+// TestStatusSharesNothing: the status that is written must not change with what is observed next, nor the one before with
+// the one after.
+func TestStatusSharesNothing(t *testing.T) {
+	o := working()
+	o.scraped.Rejected = []v1alpha1.RejectedApp{{Kind: "Service", Namespace: "shop", Name: "web", Reason: "bad"}}
+	first := computeStatus(o, v1alpha1.MetricsPipelineStatus{})
+	before := first.DeepCopy()
+	o.scraped.Services, o.scraped.Rejected = 9, nil
+	if second := computeStatus(o, first); second.Scrape.Services != 9 || second.Scrape.Rejected != nil {
+		t.Errorf("the second status: %+v", second.Scrape)
+	}
+	if diff := cmp.Diff(*before, first); diff != "" {
+		t.Errorf("the first status was changed (-before +after):\n%s", diff)
+	}
+}
+
+// TestUnplannedScrapeStaysAside: a condition that is kept from before still leaves Ready to the others.
+func TestUnplannedScrapeStaysAside(t *testing.T) {
+	o := working()
+	o.scrape = scraping.State{Reason: v1alpha1.ReasonCRDsMissing, Message: "no CRDs."}
+	before := computeStatus(o, v1alpha1.MetricsPipelineStatus{})
+	after := computeStatus(observation{generation: 4, requestHeaderCA: true,
+		failure: asPhaseError(errors.New("the API server is away"))}, before)
+	ready := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionReady)
+	if ready.Reason != v1alpha1.ReasonApplyFailed {
+		t.Errorf("Ready speaks of %s: %s", ready.Reason, ready.Message)
 	}
 }
 

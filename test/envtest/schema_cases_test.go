@@ -62,7 +62,7 @@ func siblings() []sibling {
 		componentSiblings("spec.resourceMetrics"), resourceMetricsSiblings(),
 		componentSiblings("spec.customMetrics"), customMetricsSiblings(),
 		ruleSiblings("spec.customMetrics"), ruleSiblings("spec.externalMetrics"), mappingSiblings(),
-		patchSiblings(),
+		scrapeSiblings(), patchSiblings(),
 	)
 }
 

@@ -49,6 +49,13 @@ customMetrics:
   relistInterval: 1m
 externalMetrics: {}
 prometheus: {}
+scrape:
+  targets: [Services, Pods]
+  granularity: Namespace
+  annotationPrefix: prometheus.io
+  sampleLimit: 50000
+  tls: Verify
+  selectorlessServices: Refuse
 `))
 }
 

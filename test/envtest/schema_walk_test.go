@@ -25,7 +25,7 @@ type bound struct {
 }
 
 // readBounds returns every bound of the CRD's schema with what the API server says when it is not kept. Types that come
-// from Kubernetes (resources, affinity, tolerations) are left out: their bounds are not ours. So is the status, which
+// from Kubernetes (resources, affinity, tolerations, label selectors) are left out: their bounds are not ours. So is the status, which
 // only the operator writes.
 func readBounds(t *testing.T) map[bound]string {
 	t.Helper()
@@ -53,7 +53,7 @@ func walk(schema *apiextv1.JSONSchemaProps, path string, bounds map[bound]string
 		case field == "status" || field == "metadata":
 		case name == "affinity" || isResources:
 			addBounds(&property, field, bounds)
-		case name == "tolerations":
+		case name == "tolerations" || name == "namespaceSelector":
 			addBounds(&property, field, bounds)
 		default:
 			walk(&property, field, bounds)

@@ -1,0 +1,165 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// ScrapeTarget is a kind of app whose annotations are honored.
+//
+// +kubebuilder:validation:Enum=Services;Pods
+type ScrapeTarget string
+
+const (
+	// ScrapeServices honors the annotations of Services.
+	ScrapeServices ScrapeTarget = "Services"
+	// ScrapePods honors the annotations of Pods.
+	ScrapePods ScrapeTarget = "Pods"
+)
+
+// ScrapeGranularity is how many monitors there are.
+//
+// +kubebuilder:validation:Enum=Namespace;Service
+type ScrapeGranularity string
+
+const (
+	// ScrapePerNamespace makes one ServiceMonitor and one PodMonitor for all apps of a namespace.
+	ScrapePerNamespace ScrapeGranularity = "Namespace"
+	// ScrapePerService makes one ServiceMonitor for each Service. Prometheus keeps a discovery for each, which hundreds of
+	// them make expensive.
+	ScrapePerService ScrapeGranularity = "Service"
+)
+
+// ScrapeSpec says which annotated apps become targets of Prometheus, and how.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.interval) || !has(self.scrapeTimeout) || duration(self.scrapeTimeout) <= duration(self.interval)",message="scrapeTimeout must be at most interval: lower scrapeTimeout, or raise interval"
+type ScrapeSpec struct {
+	// targets are the kinds of app whose annotations are honored; empty turns discovery off. Where both a Pod and its
+	// Service are annotated, the Pod's annotations count.
+	// +optional
+	// +listType=set
+	// +kubebuilder:default={Services,Pods}
+	// +kubebuilder:validation:MaxItems=2
+	Targets []ScrapeTarget `json:"targets"`
+
+	// namespaceSelector selects the namespaces by their labels; unset selects all. A Namespace with the label
+	// metricspipeline.io/scrape: "false" is left out in any case.
+	// +optional
+	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector,omitempty"`
+
+	// granularity is Namespace (default) or Service.
+	// +optional
+	// +kubebuilder:default=Namespace
+	Granularity ScrapeGranularity `json:"granularity,omitempty"`
+
+	// annotationPrefix of the annotations scrape, port, path and scheme.
+	// +optional
+	// +kubebuilder:default=prometheus.io
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
+	AnnotationPrefix string `json:"annotationPrefix,omitempty"`
+
+	// interval between two scrapes of a target; unset uses the Prometheus' own.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s')",message="interval must be at least 1s"
+	Interval Duration `json:"interval,omitempty"`
+
+	// scrapeTimeout bounds one scrape, at most interval; unset uses the Prometheus' own.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s')",message="scrapeTimeout must be at least 1s"
+	ScrapeTimeout Duration `json:"scrapeTimeout,omitempty"`
+
+	// sampleLimit is the most samples that one scrape of a target may give; a target with more counts as down. 0 is no
+	// limit.
+	// +optional
+	// +kubebuilder:default=50000
+	// +kubebuilder:validation:Minimum=0
+	SampleLimit *int64 `json:"sampleLimit,omitempty"`
+
+	// tls is how targets with the scheme https are verified: Verify (default) by the certificate authorities of
+	// Prometheus' own system, or Insecure, which accepts any certificate.
+	// +optional
+	// +kubebuilder:default=Verify
+	TLS ScrapeTLS `json:"tls,omitempty"`
+
+	// selectorlessServices is Refuse (default) or Allow. A Service without a selector gets its endpoints from whoever may
+	// write EndpointSlices in its namespace; allowed, they can aim Prometheus at any address that it reaches.
+	// +optional
+	// +kubebuilder:default=Refuse
+	SelectorlessServices SelectorlessPolicy `json:"selectorlessServices,omitempty"`
+
+	// labels are added to the monitors, beside those that the selectors of the chosen Prometheus demand.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=32
+	Labels map[string]string `json:"labels,omitempty"`
+}
+
+// ScrapeTLS says how Prometheus verifies targets with the scheme https.
+//
+// +kubebuilder:validation:Enum=Verify;Insecure
+type ScrapeTLS string
+
+const (
+	// ScrapeTLSVerify verifies their certificates.
+	ScrapeTLSVerify ScrapeTLS = "Verify"
+	// ScrapeTLSInsecure accepts any certificate.
+	ScrapeTLSInsecure ScrapeTLS = "Insecure"
+)
+
+// SelectorlessPolicy says whether Services without a selector are scraped.
+//
+// +kubebuilder:validation:Enum=Refuse;Allow
+type SelectorlessPolicy string
+
+const (
+	// SelectorlessRefuse leaves them out.
+	SelectorlessRefuse SelectorlessPolicy = "Refuse"
+	// SelectorlessAllow scrapes them.
+	SelectorlessAllow SelectorlessPolicy = "Allow"
+)
+
+// ScrapeStatus counts what the annotations of apps came to.
+type ScrapeStatus struct {
+	// services is the number of annotated Services that are scraped.
+	// +optional
+	Services int32 `json:"services"`
+
+	// pods is the number of annotated Pods that are scraped.
+	// +optional
+	Pods int32 `json:"pods"`
+
+	// monitors is the number of ServiceMonitors and PodMonitors.
+	// +optional
+	Monitors int32 `json:"monitors"`
+
+	// rejected are annotated apps that are not scraped, at most 20 of them.
+	// +optional
+	// +listType=atomic
+	Rejected []RejectedApp `json:"rejected,omitempty"`
+
+	// rejectedTotal is the number of annotated apps that are not scraped, listed or not.
+	// +optional
+	RejectedTotal int32 `json:"rejectedTotal,omitempty"`
+}
+
+// RejectedApp is an annotated app that is not scraped.
+type RejectedApp struct {
+	// kind is Service or Pod.
+	// +required
+	Kind string `json:"kind,omitempty"`
+
+	// namespace of the app.
+	// +required
+	Namespace string `json:"namespace,omitempty"`
+
+	// name of the app.
+	// +required
+	Name string `json:"name,omitempty"`
+
+	// reason names the annotation and its value, and what to do.
+	// +required
+	Reason string `json:"reason,omitempty"`
+}

@@ -1,0 +1,121 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package scraping
+
+import (
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/metricspipeline/operator/internal/scrape"
+)
+
+// app is what is kept of a Service or Pod: enough to judge it under any prefix, and little more than its name when it has
+// no annotation that could matter. There is one for every Service and Pod of the cluster.
+type app struct {
+	kind            string
+	namespace, name string
+	resourceVersion string
+	// details is nil for an app without annotations.
+	details *details
+}
+
+// details are kept of annotated apps alone.
+type details struct {
+	uid                    types.UID
+	annotations            []annotation
+	external, selectorless bool
+	ports                  []scrape.Port
+}
+
+type annotation struct{ key, value string }
+
+// readable are the ends of annotations that the grammar reads, whatever the prefix.
+var readable = []string{"/scrape", "/port", "/path", "/scheme"}
+
+// compactService and compactPod are transforms of informers: they run before an object is stored.
+func compactService(object any) (any, error) {
+	service, ok := object.(*corev1.Service)
+	if !ok {
+		return object, nil // Already compact.
+	}
+	a := compact(kindService, service)
+	if a.details != nil {
+		a.details.external = service.Spec.Type == corev1.ServiceTypeExternalName
+		a.details.selectorless = len(service.Spec.Selector) == 0
+		for _, port := range service.Spec.Ports {
+			a.details.ports = append(a.details.ports, scrape.Port{Name: strings.Clone(port.Name), Number: port.Port,
+				Target: port.TargetPort.IntVal, TargetName: strings.Clone(port.TargetPort.StrVal)})
+		}
+	}
+	return a, nil
+}
+
+func compactPod(object any) (any, error) {
+	pod, ok := object.(*metav1.PartialObjectMetadata)
+	if !ok {
+		return object, nil
+	}
+	return compact(kindPod, pod), nil
+}
+
+// compact copies strings, so that nothing of the object stays alive.
+func compact(kind string, object metav1.Object) *app {
+	a := &app{kind: kind, namespace: strings.Clone(object.GetNamespace()), name: strings.Clone(object.GetName()),
+		resourceVersion: strings.Clone(object.GetResourceVersion())}
+	var kept []annotation
+	for key, value := range object.GetAnnotations() {
+		for _, end := range readable {
+			if strings.HasSuffix(key, end) {
+				kept = append(kept, annotation{strings.Clone(key), strings.Clone(value)})
+			}
+		}
+	}
+	if len(kept) > 0 {
+		a.details = &details{uid: object.GetUID(), annotations: kept}
+	}
+	return a
+}
+
+// annotations returns those below a prefix.
+func (a *app) annotations(prefix string) map[string]string {
+	if a.details == nil {
+		return nil
+	}
+	found := map[string]string{}
+	for _, kept := range a.details.annotations {
+		if strings.HasPrefix(kept.key, prefix+"/") {
+			found[kept.key] = kept.value
+		}
+	}
+	return found
+}
+
+func (a *app) service(prefix string) scrape.App {
+	return scrape.App{Namespace: a.namespace, Name: a.name, Annotations: a.annotations(prefix),
+		External: a.details.external, Selectorless: a.details.selectorless, Ports: a.details.ports}
+}
+
+// reference names the app in an event.
+func (a *app) reference() *corev1.ObjectReference {
+	return &corev1.ObjectReference{APIVersion: "v1", Kind: a.kind, Namespace: a.namespace, Name: a.name, UID: a.details.uid}
+}
+
+// key is unique among the apps of a kind.
+func (a *app) key() string { return a.namespace + "/" + a.name }
+
+// GetObjectMeta makes an app fit for the stores of informers, which want its key and its resource version.
+func (a *app) GetObjectMeta() metav1.Object {
+	return &metav1.ObjectMeta{Namespace: a.namespace, Name: a.name, ResourceVersion: a.resourceVersion}
+}
+
+// GetObjectKind and DeepCopyObject make it a runtime.Object; an app is never changed, so that it is its own copy.
+func (a *app) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
+func (a *app) DeepCopyObject() runtime.Object   { return a }
+func (a *app) String() string                   { return fmt.Sprintf("%s %s/%s", a.kind, a.namespace, a.name) }

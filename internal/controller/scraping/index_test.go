@@ -1,0 +1,329 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package scraping
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/scrape"
+)
+
+// usual are the rules of a pipeline with the default spec.
+var usual = rules{prefix: "prometheus.io", services: true, pods: true}
+
+// watched is an index whose calls are written down.
+type watched struct {
+	*index
+	// affected are the namespaces whose monitors may have to change, told the apps with a new rejection.
+	affected, told []string
+	counted        int
+}
+
+func newWatched(r rules) *watched {
+	w := &watched{index: newIndex()}
+	w.index.affected = func(namespace string) { w.affected = append(w.affected, namespace) }
+	w.index.told = func(a *app, rejection *scrape.Rejection) { w.told = append(w.told, a.String()+": "+rejection.Reason) }
+	w.index.counted = func() { w.counted++ }
+	w.judgeBy(r)
+	return w
+}
+
+// status counts the apps of every namespace.
+func (w *watched) status() v1alpha1.ScrapeStatus {
+	return w.index.status(func(string) bool { return true })
+}
+
+func (w *watched) services() store { return store{w.index, kindService, compactService} }
+func (w *watched) pods() store     { return store{w.index, kindPod, compactPod} }
+
+// heard returns what was called since the last time.
+func (w *watched) heard() (affected, told []string) {
+	affected, told = w.affected, w.told
+	w.affected, w.told, w.counted = nil, nil, 0
+	slices.Sort(affected)
+	slices.Sort(told)
+	return slices.Compact(affected), told
+}
+
+func (w *watched) expect(t *testing.T, step string, affected, told []string) {
+	t.Helper()
+	gotAffected, gotTold := w.heard()
+	if diff := cmp.Diff(affected, gotAffected); diff != "" {
+		t.Errorf("%s: affected (-want +got):\n%s", step, diff)
+	}
+	if diff := cmp.Diff(told, gotTold); diff != "" {
+		t.Errorf("%s: told (-want +got):\n%s", step, diff)
+	}
+}
+
+func (w *watched) expectCounts(t *testing.T, step string, services, pods, rejected int32) {
+	t.Helper()
+	got := w.status()
+	if got.Services != services || got.Pods != pods || got.RejectedTotal != rejected {
+		t.Errorf("%s: %d Services, %d Pods, %d rejected; want %d, %d, %d",
+			step, got.Services, got.Pods, got.RejectedTotal, services, pods, rejected)
+	}
+}
+
+// annotated returns the annotations of an app that wants to be scraped, with further ones as name, value.
+func annotated(further ...string) map[string]string {
+	all := map[string]string{"prometheus.io/scrape": "true"}
+	for i := 0; i < len(further); i += 2 {
+		all["prometheus.io/"+further[i]] = further[i+1]
+	}
+	return all
+}
+
+func service(namespace, name string, annotations map[string]string) *corev1.Service {
+	return &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Annotations: annotations, UID: types.UID(name)},
+		Spec: corev1.ServiceSpec{Selector: map[string]string{"app": name},
+			Ports: []corev1.ServicePort{{Name: "http", Port: 80, TargetPort: intstr.FromInt32(8080)}}},
+	}
+}
+
+func pod(namespace, name string, annotations map[string]string) *metav1.PartialObjectMetadata {
+	return &metav1.PartialObjectMetadata{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Annotations: annotations, UID: types.UID(name)}}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestOnlyChangesOfMonitorsAreAnnounced: an event about an app in a namespace that has its monitor already costs nothing.
+func TestOnlyChangesOfMonitorsAreAnnounced(t *testing.T) {
+	w := newWatched(usual)
+	w.heard()
+	for _, step := range []struct {
+		name     string
+		do       func() error
+		affected []string
+	}{
+		{"a Service without annotations", func() error { return w.services().Add(service("shop", "plain", nil)) }, nil},
+		{"the first app", func() error { return w.services().Add(service("shop", "a", annotated())) }, []string{"shop"}},
+		{"a second app", func() error { return w.services().Add(service("shop", "b", annotated())) }, nil},
+		{"the same again", func() error { return w.services().Update(service("shop", "b", annotated())) }, nil},
+		{"another path", func() error { return w.services().Update(service("shop", "b", annotated("path", "/m"))) }, nil},
+		{"a target's port", func() error { return w.services().Update(service("shop", "b", annotated("port", "8080"))) }, nil},
+		{"an app elsewhere", func() error { return w.services().Add(service("bank", "a", annotated())) }, []string{"bank"}},
+		{"a port that nobody declares", func() error { return w.services().Update(service("shop", "b", annotated("port", "9"))) }, []string{"shop"}},
+		{"another one", func() error { return w.services().Update(service("shop", "b", annotated("port", "10"))) }, []string{"shop"}},
+		{"declared again", func() error { return w.services().Update(service("shop", "b", annotated("port", "8080"))) }, []string{"shop"}},
+		{"one app fewer", func() error { return w.services().Delete(service("shop", "b", annotated())) }, nil},
+		{"the first Pod", func() error { return w.pods().Add(pod("shop", "p1", annotated())) }, []string{"shop"}},
+		{"a second Pod", func() error { return w.pods().Add(pod("shop", "p2", annotated())) }, nil},
+		{"a Pod's port", func() error { return w.pods().Update(pod("shop", "p2", annotated("port", "9"))) }, nil},
+		{"a Pod fewer", func() error { return w.pods().Delete(pod("shop", "p1", annotated())) }, nil},
+		{"the last Pod", func() error { return w.pods().Delete(pod("shop", "p2", annotated())) }, []string{"shop"}},
+		{"the annotation goes", func() error { return w.services().Update(service("shop", "a", nil)) }, []string{"shop"}},
+		{"what was never there", func() error { return w.services().Delete(service("shop", "x", annotated())) }, nil},
+		{"the other namespace", func() error { return w.services().Delete(service("bank", "a", annotated())) }, []string{"bank"}},
+	} {
+		must(t, step.do())
+		w.expect(t, step.name, step.affected, nil)
+	}
+	if names := w.names(); len(names) != 0 {
+		t.Errorf("namespaces without apps are kept: %q", names)
+	}
+	w.expectCounts(t, "at the end", 0, 0, 0)
+}
+
+// TestCounts follows apps through every verdict.
+func TestCounts(t *testing.T) {
+	w := newWatched(usual)
+	w.heard()
+	bad := annotated("port", "many")
+	bad["prometheus.io/port"] = "70000"
+	must(t, w.services().Add(service("shop", "a", annotated())))
+	must(t, w.services().Add(service("shop", "b", annotated("port", "9"))))
+	must(t, w.pods().Add(pod("shop", "p", annotated())))
+	w.expectCounts(t, "accepted", 2, 1, 0)
+	w.heard()
+
+	must(t, w.services().Update(service("shop", "a", bad)))
+	w.expectCounts(t, "one turns bad", 1, 1, 1)
+	_, told := w.heard()
+	if len(told) != 1 || !strings.Contains(told[0], `prometheus.io/port is "70000"`) {
+		t.Errorf("told %q", told)
+	}
+	must(t, w.services().Update(service("shop", "a", bad)))
+	w.expect(t, "as bad as before", nil, nil)
+
+	must(t, w.pods().Update(pod("shop", "p", annotated("path", "/m?x=1"))))
+	w.expectCounts(t, "a Pod turns bad", 1, 0, 2)
+	w.expect(t, "a Pod turns bad", []string{"shop"}, []string{
+		`Pod shop/p: annotation prometheus.io/path is "/m?x=1": a Pod's path cannot have a query; annotate a Service in front of it instead`})
+
+	must(t, w.services().Update(service("shop", "a", annotated())))
+	must(t, w.pods().Delete(pod("shop", "p", nil)))
+	w.expectCounts(t, "mended", 2, 0, 0)
+}
+
+// TestView returns what the monitors of a namespace have to say.
+func TestView(t *testing.T) {
+	perService := usual
+	perService.perService = true
+	fill := func(r rules) *watched {
+		w := newWatched(r)
+		must(t, w.services().Add(service("shop", "z", annotated("port", "9"))))
+		must(t, w.services().Add(service("shop", "c", annotated("path", "/m?x=1"))))
+		must(t, w.services().Add(service("shop", "a", annotated())))
+		must(t, w.services().Add(service("shop", "bad", annotated("scheme", "ftp"))))
+		must(t, w.pods().Add(pod("shop", "p", annotated())))
+		return w
+	}
+	names := func(apps []scrape.App) (all []string) {
+		for _, a := range apps {
+			all = append(all, a.Name)
+		}
+		return all
+	}
+	grouped := fill(usual).of("shop")
+	if !grouped.plain || !grouped.pods || grouped.services != nil || !slices.Equal(names(grouped.special), []string{"c", "z"}) {
+		t.Errorf("grouped: %+v", grouped)
+	}
+	each := fill(perService)
+	if got := each.of("shop"); !slices.Equal(names(got.services), []string{"a", "c", "z"}) {
+		t.Errorf("each Service: %+v", got)
+	}
+	each.heard()
+	must(t, each.services().Add(service("shop", "b", annotated())))
+	each.expect(t, "a Service with a monitor of its own", []string{"shop"}, nil)
+	if got := each.of("elsewhere"); got.plain || got.pods || got.services != nil || got.special != nil {
+		t.Errorf("a namespace without apps: %+v", got)
+	}
+}
+
+// TestRejectedIsSortedAndCapped: the status lists 20 in a fixed order, whatever the order in which they came.
+func TestRejectedIsSortedAndCapped(t *testing.T) {
+	w := newWatched(usual)
+	for i := range 30 {
+		number := i * 7 % 30
+		must(t, w.services().Add(service(fmt.Sprintf("ns-%d", number%2), fmt.Sprintf("app-%02d", number), annotated("scheme", "ftp"))))
+	}
+	must(t, w.pods().Add(pod("ns-0", "app", annotated("scheme", "ftp"))))
+	got := w.status()
+	if len(got.Rejected) != mostRejected || got.RejectedTotal != 31 {
+		t.Fatalf("%d listed, total %d", len(got.Rejected), got.RejectedTotal)
+	}
+	if first := got.Rejected[0]; first.Kind != kindPod || first.Name != "app" || !strings.Contains(first.Reason, `scheme is "ftp"`) {
+		t.Errorf("the first: %+v", first)
+	}
+	var keys []string
+	for _, entry := range got.Rejected {
+		keys = append(keys, entry.Namespace+"/"+entry.Kind+"/"+entry.Name)
+	}
+	if !slices.IsSorted(keys) {
+		t.Errorf("not sorted: %q", keys)
+	}
+	got.Rejected[0].Name = "changed"
+	if w.status().Rejected[0].Name != "app" {
+		t.Error("the list is shared with the index")
+	}
+	for i := range 30 {
+		must(t, w.services().Delete(service(fmt.Sprintf("ns-%d", i%2), fmt.Sprintf("app-%02d", i), nil)))
+	}
+	must(t, w.pods().Delete(pod("ns-0", "app", nil)))
+	if got := w.status(); got.RejectedTotal != 0 || len(got.Rejected) != 0 {
+		t.Errorf("all gone: %+v", got)
+	}
+}
+
+// TestRulesChange: every app is judged again, and the namespaces of before and after are looked at.
+func TestRulesChange(t *testing.T) {
+	w := newWatched(usual)
+	other := map[string]string{"example.com/scrape": "true"}
+	bare := service("hand", "a", annotated())
+	bare.Spec.Selector = nil
+	must(t, w.services().Add(service("shop", "a", annotated())))
+	must(t, w.services().Add(service("bank", "a", other)))
+	must(t, w.services().Add(bare))
+	must(t, w.pods().Add(pod("pods", "p", annotated())))
+	w.expectCounts(t, "by default", 1, 1, 1)
+	w.heard()
+
+	w.judgeBy(usual)
+	w.expect(t, "the same rules", nil, nil)
+
+	for _, step := range []struct {
+		name                     string
+		rules                    rules
+		services, pods, rejected int32
+		affected                 []string
+	}{
+		{"another prefix", rules{prefix: "example.com", services: true, pods: true}, 1, 0, 0, []string{"bank", "hand", "pods", "shop"}},
+		{"back", usual, 1, 1, 1, []string{"bank", "pods", "shop"}},
+		{"selectorless allowed", rules{prefix: "prometheus.io", services: true, pods: true, selectorless: true}, 2, 1, 0,
+			[]string{"hand", "pods", "shop"}},
+		{"Services only", rules{prefix: "prometheus.io", services: true}, 1, 0, 1, []string{"hand", "pods", "shop"}},
+		{"Pods only", rules{prefix: "prometheus.io", pods: true}, 0, 1, 0, []string{"hand", "pods", "shop"}},
+		{"nothing", rules{prefix: "prometheus.io"}, 0, 0, 0, []string{"pods"}},
+	} {
+		w.judgeBy(step.rules)
+		w.expectCounts(t, step.name, step.services, step.pods, step.rejected)
+		affected, _ := w.heard()
+		for _, name := range step.affected {
+			// A namespace with a rejected app alone has no monitors, so it may be looked at or not.
+			if !slices.Contains(affected, name) && name != "hand" {
+				t.Errorf("%s: %s is not looked at, but %q", step.name, name, affected)
+			}
+		}
+	}
+}
+
+// TestIndexAgreesWithACount: whatever happened in whatever order, the sums are those of a fresh index with what is left.
+func TestIndexAgreesWithACount(t *testing.T) {
+	w := newWatched(usual)
+	variants := []map[string]string{nil, annotated(), annotated("port", "9"), annotated("path", "/m?x=1"), annotated("scheme", "ftp"),
+		annotated("port", "web"), {"prometheus.io/scrape": "false"}}
+	left := map[string]*corev1.Service{}
+	state := uint32(1)
+	next := func(n int) int {
+		state = state*1664525 + 1013904223
+		return int(state>>8) % n
+	}
+	for range 5000 {
+		namespace, name := fmt.Sprintf("ns-%d", next(3)), fmt.Sprintf("app-%d", next(8))
+		object := service(namespace, name, variants[next(len(variants))])
+		if next(4) == 0 {
+			must(t, w.services().Delete(object))
+			delete(left, namespace+"/"+name)
+		} else {
+			must(t, w.services().Add(object))
+			left[namespace+"/"+name] = object
+		}
+	}
+	fresh := newWatched(usual)
+	for _, key := range slices.Sorted(maps.Keys(left)) {
+		must(t, fresh.services().Add(left[key]))
+	}
+	if diff := cmp.Diff(fresh.status(), w.status()); diff != "" {
+		t.Errorf("status (-fresh +got):\n%s", diff)
+	}
+	for i := range 3 {
+		name := fmt.Sprintf("ns-%d", i)
+		if diff := cmp.Diff(fresh.of(name), w.of(name), cmp.AllowUnexported(view{})); diff != "" {
+			t.Errorf("%s (-fresh +got):\n%s", name, diff)
+		}
+	}
+	if diff := cmp.Diff(fresh.names(), w.names()); diff != "" {
+		t.Errorf("namespaces (-fresh +got):\n%s", diff)
+	}
+}

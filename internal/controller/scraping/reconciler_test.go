@@ -1,0 +1,264 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package scraping
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+)
+
+const (
+	groupedServices = "ServiceMonitor shop/metricspipeline-annotated"
+	groupedPods     = "PodMonitor shop/metricspipeline-annotated"
+	monitorOfA      = "ServiceMonitor shop/metricspipeline-annotated-a"
+	monitorOfB      = "ServiceMonitor shop/metricspipeline-annotated-b"
+)
+
+// working is a world in which everything is there, with the namespaces shop and bank and no app yet.
+func working(t *testing.T, objects ...client.Object) *world {
+	t.Helper()
+	w := newWorld(t, slices.Concat(crds(), namespaces("shop", "bank"), []client.Object{everything(), pipeline()}, objects)...)
+	w.seen(t)
+	return w
+}
+
+func expectWrites(t *testing.T, step string, got []string, want ...string) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s: writes (-want +got):\n%s", step, diff)
+	}
+}
+
+// TestLifeOfANamespace: from its first app to its last.
+func TestLifeOfANamespace(t *testing.T) {
+	w := working(t)
+	expectWrites(t, "no app", w.reconcile(t, "shop", "bank"))
+	must(t, w.services().Add(service("shop", "a", annotated())))
+	expectWrites(t, "the first app", w.reconcile(t, "shop", "bank"), "apply "+groupedServices)
+	must(t, w.services().Add(service("shop", "b", annotated())))
+	expectWrites(t, "a second app", w.reconcile(t, "shop"))
+	must(t, w.pods().Add(pod("shop", "p", annotated())))
+	expectWrites(t, "the first Pod", w.reconcile(t, "shop"), "apply "+groupedPods)
+	expectWrites(t, "nothing new", w.reconcile(t, "shop"))
+	must(t, w.services().Update(service("shop", "b", annotated("port", "9"))))
+	expectWrites(t, "a port that nobody declares", w.reconcile(t, "shop"), "apply "+groupedServices)
+
+	state, status := w.observe(t)
+	if !state.Met || status.Services != 2 || status.Pods != 1 || status.Monitors != 2 {
+		t.Errorf("observed %+v, %+v", state, status)
+	}
+	monitor := w.monitors(t)[0]
+	if owner := metav1.GetControllerOf(&monitor); owner == nil || owner.UID != "pipeline" {
+		t.Errorf("owner %+v", owner)
+	}
+	if monitor.Spec.SampleLimit == nil || *monitor.Spec.SampleLimit != 50000 {
+		t.Errorf("spec %+v", monitor.Spec)
+	}
+
+	must(t, w.services().Delete(service("shop", "b", nil)))
+	must(t, w.pods().Delete(pod("shop", "p", nil)))
+	expectWrites(t, "the last Pod", w.reconcile(t, "shop"), "apply "+groupedServices, "delete "+groupedPods)
+	must(t, w.services().Delete(service("shop", "a", nil)))
+	expectWrites(t, "the last app", w.reconcile(t, "shop"), "delete "+groupedServices)
+}
+
+// TestGranularity: a switch applies before it prunes, and leaves no orphan.
+func TestGranularity(t *testing.T) {
+	w := working(t)
+	must(t, w.services().Add(service("shop", "a", annotated())))
+	must(t, w.services().Add(service("shop", "b", annotated("port", "9"))))
+	w.reconcile(t, "shop")
+	w.change(t, func(s *v1alpha1.ScrapeSpec) { s.Granularity = v1alpha1.ScrapePerService })
+	expectWrites(t, "to Service", w.reconcile(t, "shop"), "apply "+monitorOfA, "apply "+monitorOfB, "delete "+groupedServices)
+	must(t, w.services().Delete(service("shop", "a", nil)))
+	expectWrites(t, "a Service goes", w.reconcile(t, "shop"), "delete "+monitorOfA)
+	w.change(t, func(s *v1alpha1.ScrapeSpec) { s.Granularity = v1alpha1.ScrapePerNamespace })
+	expectWrites(t, "to Namespace", w.reconcile(t, "shop"), "apply "+groupedServices, "delete "+monitorOfB)
+	if left := w.monitors(t); len(left) != 1 {
+		t.Errorf("%d monitors left", len(left))
+	}
+}
+
+// TestNothingIsDeletedEarly: a restarted operator knows no app at first.
+func TestNothingIsDeletedEarly(t *testing.T) {
+	w := working(t)
+	must(t, w.services().Add(service("shop", "a", annotated())))
+	w.reconcile(t, "shop")
+	w.apps[kindService], w.namespaces, w.synced = map[string]*app{}, map[string]*namespace{}, map[string]bool{}
+	expectWrites(t, "nothing seen", w.reconcile(t, "shop"))
+	must(t, w.services().Replace([]any{service("shop", "b", nil)}, "1"))
+	expectWrites(t, "without the Pods", w.reconcile(t, "shop"))
+	must(t, w.pods().Replace(nil, "1"))
+	expectWrites(t, "everything seen", w.reconcile(t, "shop"), "delete "+groupedServices)
+}
+
+// TestHold keeps what is there when it is not known what should be.
+func TestHold(t *testing.T) {
+	w := working(t)
+	must(t, w.services().Add(service("shop", "a", annotated())))
+	w.reconcile(t, "shop")
+	must(t, w.client.Delete(t.Context(), everything()))
+	must(t, w.services().Delete(service("shop", "a", nil)))
+	must(t, w.services().Add(service("bank", "a", annotated())))
+	expectWrites(t, "without a Prometheus", w.reconcile(t, "shop", "bank"))
+	if state, _ := w.observe(t); state.Met || state.Reason != v1alpha1.ReasonPrometheusNotFound {
+		t.Errorf("state %+v", state)
+	}
+	must(t, w.client.Create(t.Context(), everything()))
+	expectWrites(t, "with one again", w.reconcile(t, "shop", "bank"),
+		"delete "+groupedServices, "apply ServiceMonitor bank/metricspipeline-annotated")
+}
+
+// TestRemoved: what takes a namespace's monitors away.
+func TestRemoved(t *testing.T) {
+	for name, change := range map[string]func(*testing.T, *world){
+		"scraping is off": func(t *testing.T, w *world) {
+			t.Helper()
+			w.change(t, func(s *v1alpha1.ScrapeSpec) { s.Targets = nil })
+		},
+		"the namespace selector": func(t *testing.T, w *world) {
+			t.Helper()
+			w.change(t, func(s *v1alpha1.ScrapeSpec) {
+				s.NamespaceSelector = metav1.SetAsLabelSelector(map[string]string{"team": "web"})
+			})
+		},
+		"another prefix": func(t *testing.T, w *world) {
+			t.Helper()
+			w.change(t, func(s *v1alpha1.ScrapeSpec) { s.AnnotationPrefix = "example.com" })
+		},
+		"opted out": func(t *testing.T, w *world) {
+			t.Helper()
+			ns := &corev1.Namespace{}
+			must(t, w.client.Get(t.Context(), client.ObjectKey{Name: "shop"}, ns))
+			ns.Labels[v1alpha1.ScrapeOptOutLabel] = "false"
+			must(t, w.client.Update(t.Context(), ns))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := working(t)
+			must(t, w.services().Add(service("shop", "a", annotated())))
+			must(t, w.pods().Add(pod("shop", "p", annotated())))
+			expectWrites(t, "before", w.reconcile(t, "shop"), "apply "+groupedServices, "apply "+groupedPods)
+			change(t, w)
+			expectWrites(t, "after", w.reconcile(t, "shop"), "delete "+groupedServices, "delete "+groupedPods)
+			expectWrites(t, "and then", w.reconcile(t, "shop"))
+		})
+	}
+}
+
+// TestOthersMonitorsStay: the operator's own, of its components, and those of users.
+func TestOthersMonitorsStay(t *testing.T) {
+	own := &monitoringv1.ServiceMonitor{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "metrics-server",
+		Labels: map[string]string{v1alpha1.ManagedLabel: v1alpha1.SingletonName, v1alpha1.ComponentLabel: "metrics-server"}}}
+	users := &monitoringv1.ServiceMonitor{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web"}}
+	w := working(t, own, users)
+	expectWrites(t, "no app", w.reconcile(t, "shop"))
+
+	users = &monitoringv1.ServiceMonitor{ObjectMeta: metav1.ObjectMeta{Namespace: "bank", Name: monitorName}}
+	must(t, w.client.Create(t.Context(), users))
+	must(t, w.services().Add(service("bank", "a", annotated())))
+	if _, err := w.r.Reconcile(t.Context(), requestFor("bank")); err == nil || !strings.Contains(err.Error(), "is left alone") {
+		t.Errorf("a monitor of the same name: %v", err)
+	}
+	if state, _ := w.observe(t); state.Met || state.Reason != v1alpha1.ReasonMonitorsFailed || !strings.Contains(state.Message, "namespace bank") {
+		t.Errorf("state %+v", state)
+	}
+}
+
+// TestTerminatingNamespaces are left alone: nothing can be created in them, and what is there goes with them.
+func TestTerminatingNamespaces(t *testing.T) {
+	now := metav1.Now()
+	going := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "going", DeletionTimestamp: &now, Finalizers: []string{"kubernetes"}}}
+	w := working(t, going)
+	must(t, w.services().Add(service("going", "a", annotated())))
+	must(t, w.services().Add(service("gone", "a", annotated())))
+	expectWrites(t, "on its way and gone", w.reconcile(t, "going", "gone", ""))
+}
+
+// TestFailures: what the API server refuses is said, and taken back when it is mended or of no meaning any more.
+func TestFailures(t *testing.T) {
+	w := working(t)
+	must(t, w.services().Add(service("shop", "a", annotated())))
+	w.refuse = errors.New("quota")
+	for range 2 {
+		if _, err := w.r.Reconcile(t.Context(), requestFor("shop")); err == nil {
+			t.Fatal("no error")
+		}
+	}
+	state, _ := w.observe(t)
+	if state.Met || state.Reason != v1alpha1.ReasonMonitorsFailed || !strings.Contains(state.Message, "namespace shop") || w.announced != 1 {
+		t.Errorf("state %+v, announced %d times", state, w.announced)
+	}
+	w.refuse = nil
+	w.reconcile(t, "shop")
+	if state, _ := w.observe(t); !state.Met || w.announced != 2 {
+		t.Errorf("state %+v, announced %d times", state, w.announced)
+	}
+}
+
+// TestFailureOfAGoneNamespace: it would be said for ever of a namespace that nobody can mend.
+func TestFailureOfAGoneNamespace(t *testing.T) {
+	w := working(t)
+	must(t, w.services().Add(service("shop", "a", annotated())))
+	w.refuse = errors.New("quota")
+	if _, err := w.r.Reconcile(t.Context(), requestFor("shop")); err == nil {
+		t.Fatal("no error")
+	}
+	must(t, w.client.Delete(t.Context(), namespaces("shop")[0]))
+	w.reconcile(t, "shop")
+	if state, _ := w.observe(t); !state.Met {
+		t.Errorf("state %+v", state)
+	}
+}
+
+func TestExcludedNamespaces(t *testing.T) {
+	team := metav1.SetAsLabelSelector(map[string]string{"kubernetes.io/metadata.name": "bank"})
+	for name, tc := range map[string]struct {
+		spec    func(*monitoringv1.PrometheusSpec)
+		exclude []string
+		reason  string
+		says    string
+	}{
+		"all are selected":                         {spec: func(*monitoringv1.PrometheusSpec) {}, reason: "Selected"},
+		"one is not":                               {spec: func(s *monitoringv1.PrometheusSpec) { s.ServiceMonitorNamespaceSelector = team }, reason: "NotSelected", says: "namespace shop"},
+		"its own namespace only":                   {spec: func(s *monitoringv1.PrometheusSpec) { s.ServiceMonitorNamespaceSelector = nil }, reason: "NotSelected", says: "its own namespace alone"},
+		"not for PodMonitors, and there is no Pod": {spec: func(s *monitoringv1.PrometheusSpec) { s.PodMonitorNamespaceSelector = team }, reason: "Selected"},
+		"left out by us as well": {spec: func(s *monitoringv1.PrometheusSpec) { s.ServiceMonitorNamespaceSelector = team },
+			exclude: []string{"shop"}, reason: "Selected"},
+		"a selector that cannot be read": {spec: func(s *monitoringv1.PrometheusSpec) {
+			s.ServiceMonitorNamespaceSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Near"}}}
+		}, reason: "NotSelected", says: "serviceMonitorNamespaceSelector cannot be read"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := working(t)
+			p := everything()
+			must(t, w.client.Get(t.Context(), client.ObjectKeyFromObject(p), p))
+			tc.spec(&p.Spec)
+			must(t, w.client.Update(t.Context(), p))
+			for _, name := range tc.exclude {
+				w.change(t, func(s *v1alpha1.ScrapeSpec) {
+					s.NamespaceSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
+						{Key: "kubernetes.io/metadata.name", Operator: metav1.LabelSelectorOpNotIn, Values: []string{name}}}}
+				})
+			}
+			must(t, w.services().Add(service("shop", "a", annotated())))
+			must(t, w.services().Add(service("bank", "a", annotated())))
+			must(t, w.services().Add(service("gone", "a", annotated())))
+			state, _ := w.observe(t)
+			if state.Reason != tc.reason || !strings.Contains(state.Message, tc.says) {
+				t.Errorf("state %+v, want %s and %q", state, tc.reason, tc.says)
+			}
+		})
+	}
+}

@@ -1,0 +1,204 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package scraping
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/scrape"
+)
+
+func TestSettings(t *testing.T) {
+	labeled := func(set map[string]string) func(*monitoringv1.PrometheusSpec) {
+		return func(s *monitoringv1.PrometheusSpec) {
+			s.ServiceMonitorSelector = &metav1.LabelSelector{MatchLabels: set}
+			s.PodMonitorSelector = &metav1.LabelSelector{MatchLabels: set}
+		}
+	}
+	second := everything()
+	second.Name = "other"
+	for name, tc := range map[string]struct {
+		objects   []client.Object
+		spec      func(*v1alpha1.MetricsPipelineSpec)
+		met       bool
+		reason    string
+		says      string
+		hold, off bool
+	}{
+		"everything is there":   {objects: append(crds(), everything()), met: true, reason: "Selected", says: "monitoring/k8s"},
+		"no CRDs":               {reason: "CRDsMissing", says: "install prometheus-operator", hold: true},
+		"no CRD of PodMonitors": {objects: append(slices.Delete(crds(), 1, 2), everything()), reason: "CRDsMissing", hold: true},
+		"off": {objects: append(crds(), everything()), spec: func(s *v1alpha1.MetricsPipelineSpec) { s.Scrape.Targets = nil },
+			met: true, reason: "ScrapeOff", off: true},
+		"off without CRDs": {spec: func(s *v1alpha1.MetricsPipelineSpec) { s.Scrape.Targets = nil }, met: true, reason: "ScrapeOff", hold: true, off: true},
+		"no Prometheus":    {objects: crds(), reason: "PrometheusNotFound", says: "create one", hold: true},
+		"two":              {objects: append(crds(), everything(), second), reason: "PrometheusAmbiguous", says: "monitoring/other", hold: true},
+		"not the named one": {objects: append(crds(), everything()), reason: "PrometheusNotFound", hold: true,
+			spec: func(s *v1alpha1.MetricsPipelineSpec) {
+				s.Prometheus.Ref = &v1alpha1.PrometheusReference{Namespace: "x", Name: "y"}
+			}},
+		"a URL": {objects: crds(), met: true, reason: "SelectorsUnknown", says: "spec.scrape.labels",
+			spec: func(s *v1alpha1.MetricsPipelineSpec) { s.Prometheus.URL = "http://thanos:9090" }},
+		"labels that can be met": {objects: append(crds(), everything(labeled(map[string]string{"release": "stack"}))), met: true, reason: "Selected"},
+		"labels that cannot": {objects: append(crds(), everything(labeled(map[string]string{v1alpha1.ComponentLabel: "other"}))),
+			met: false, reason: "NotSelected", says: "serviceMonitorSelector"},
+		"no selector of PodMonitors": {objects: append(crds(), everything(func(s *monitoringv1.PrometheusSpec) { s.PodMonitorSelector = nil })),
+			reason: "NotSelected", says: "podMonitorSelector"},
+		"a namespace selector that cannot be read": {objects: append(crds(), everything()), reason: "NotSelected", says: "namespaceSelector", hold: true,
+			spec: func(s *v1alpha1.MetricsPipelineSpec) {
+				s.Scrape.NamespaceSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Near"}}}
+			}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			change := tc.spec
+			if change == nil {
+				change = func(*v1alpha1.MetricsPipelineSpec) {}
+			}
+			w := newWorld(t, append(tc.objects, pipeline(change))...)
+			s, err := w.r.settings(t.Context())
+			must(t, err)
+			if s.state.Met != tc.met || s.state.Reason != tc.reason || !strings.Contains(s.state.Message, tc.says) {
+				t.Errorf("state %+v, want %v %s and %q", s.state, tc.met, tc.reason, tc.says)
+			}
+			if s.hold != tc.hold || s.off != tc.off {
+				t.Errorf("hold %v, off %v, want %v, %v", s.hold, s.off, tc.hold, tc.off)
+			}
+		})
+	}
+}
+
+func TestNoSettingsWithoutPipeline(t *testing.T) {
+	w := newWorld(t, crds()...)
+	if s, err := w.r.settings(t.Context()); s != nil || err != nil {
+		t.Errorf("%+v, %v", s, err)
+	}
+	state, status := w.observe(t)
+	if state != (State{}) || status.Services != 0 {
+		t.Errorf("%+v, %+v", state, status)
+	}
+}
+
+// TestSettingsReadTheSpec: every field of spec.scrape is honored.
+func TestSettingsReadTheSpec(t *testing.T) {
+	limit := int64(7)
+	w := newWorld(t, append(crds(), everything(func(s *monitoringv1.PrometheusSpec) {
+		s.ServiceMonitorSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"release": "stack"}}
+		s.PodMonitorSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"team": "web"}}
+	}), pipeline(func(s *v1alpha1.MetricsPipelineSpec) {
+		s.Scrape = v1alpha1.ScrapeSpec{Targets: []v1alpha1.ScrapeTarget{v1alpha1.ScrapeServices}, AnnotationPrefix: "example.com",
+			Granularity: v1alpha1.ScrapePerService, Interval: "20s", ScrapeTimeout: "5s", SampleLimit: &limit,
+			TLS: v1alpha1.ScrapeTLSInsecure, SelectorlessServices: v1alpha1.SelectorlessAllow, Labels: map[string]string{"mine": "too"}}
+	}))...)
+	s, err := w.r.settings(t.Context())
+	must(t, err)
+	want := scrape.Config{Prefix: "example.com", Selectorless: true, Interval: "20s", ScrapeTimeout: "5s", SampleLimit: 7, InsecureTLS: true}
+	if diff := cmp.Diff(want, s.config); diff != "" {
+		t.Errorf("config (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(rules{prefix: "example.com", selectorless: true, services: true, perService: true}, s.rules(),
+		cmp.AllowUnexported(rules{})); diff != "" {
+		t.Errorf("rules (-want +got):\n%s", diff)
+	}
+	own := map[string]string{"mine": "too", v1alpha1.ManagedLabel: "default", v1alpha1.ComponentLabel: "scrape",
+		"app.kubernetes.io/part-of": "metricspipeline", "app.kubernetes.io/managed-by": "metricspipeline-operator"}
+	for _, kind := range []struct {
+		got        map[string]string
+		key, value string
+	}{{s.services, "release", "stack"}, {s.pods, "team", "web"}} {
+		want := map[string]string{kind.key: kind.value}
+		for key, value := range own {
+			want[key] = value
+		}
+		if diff := cmp.Diff(want, kind.got); diff != "" {
+			t.Errorf("labels (-want +got):\n%s", diff)
+		}
+	}
+}
+
+// TestOwnLabelsStand: our labels find our monitors again, so spec.scrape.labels cannot replace them.
+func TestOwnLabelsStand(t *testing.T) {
+	w := newWorld(t, append(crds(), everything(), pipeline(func(s *v1alpha1.MetricsPipelineSpec) {
+		s.Scrape.Labels = map[string]string{v1alpha1.ManagedLabel: "theirs", v1alpha1.ComponentLabel: "theirs"}
+	}))...)
+	s, err := w.r.settings(t.Context())
+	must(t, err)
+	if s.services[v1alpha1.ManagedLabel] != v1alpha1.SingletonName || s.services[v1alpha1.ComponentLabel] != ComponentName {
+		t.Errorf("labels %v", s.services)
+	}
+}
+
+func TestWants(t *testing.T) {
+	for name, tc := range map[string]struct {
+		selector *metav1.LabelSelector
+		labels   map[string]string
+		want     bool
+	}{
+		"no selector":      {want: true},
+		"opted out":        {labels: map[string]string{v1alpha1.ScrapeOptOutLabel: "false"}},
+		"opted out oddly":  {labels: map[string]string{v1alpha1.ScrapeOptOutLabel: ""}},
+		"opted in":         {labels: map[string]string{v1alpha1.ScrapeOptOutLabel: "true"}, want: true},
+		"selected":         {selector: metav1.SetAsLabelSelector(map[string]string{"team": "web"}), labels: map[string]string{"team": "web"}, want: true},
+		"not selected":     {selector: metav1.SetAsLabelSelector(map[string]string{"team": "web"}), labels: map[string]string{"team": "ops"}},
+		"opted in, though": {selector: metav1.SetAsLabelSelector(map[string]string{"team": "web"}), labels: map[string]string{v1alpha1.ScrapeOptOutLabel: "true"}},
+		"selected and out": {selector: metav1.SetAsLabelSelector(map[string]string{"team": "web"}),
+			labels: map[string]string{"team": "web", v1alpha1.ScrapeOptOutLabel: "false"}},
+	} {
+		w := newWorld(t, append(crds(), everything(), pipeline(func(s *v1alpha1.MetricsPipelineSpec) { s.Scrape.NamespaceSelector = tc.selector }))...)
+		s, err := w.r.settings(t.Context())
+		must(t, err)
+		if got := s.wants(tc.labels); got != tc.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+// TestPendingCRDs: the API server begins to serve a CRD a moment after the CRD's last event, so nothing else would call.
+func TestPendingCRDs(t *testing.T) {
+	w := newWorld(t, append(append(crds(), everything(), pipeline()), namespaces("shop")...)...)
+	w.seen(t)
+	must(t, w.services().Add(service("shop", "a", annotated())))
+	served := *w.mapper
+	*w.mapper = *meta.NewDefaultRESTMapper(nil)
+	result, err := w.r.Reconcile(t.Context(), requestFor("shop"))
+	must(t, err)
+	if result.RequeueAfter == 0 {
+		t.Error("does not look again")
+	}
+	if state, _ := w.observe(t); state.Reason != v1alpha1.ReasonCRDsMissing {
+		t.Errorf("state %+v", state)
+	}
+	*w.mapper = served
+	w.counted = 0
+	if got := w.reconcile(t, "shop"); len(got) != 1 {
+		t.Errorf("once served: %q", got)
+	}
+	if w.counted == 0 {
+		t.Error("the status is not looked at again")
+	}
+}
+
+// TestDurations: prometheus-operator takes each unit once, from the greatest to the smallest, and our schema takes more.
+func TestDurations(t *testing.T) {
+	for stated, want := range map[v1alpha1.Duration]string{
+		"": "", "30s": "30s", "90s": "1m30s", "30s1m": "1m30s", "30s30s": "1m", "1500ms": "1s500ms", "00015s": "15s", "24h": "1d", "36h": "1d12h",
+	} {
+		w := newWorld(t, append(crds(), everything(), pipeline(func(s *v1alpha1.MetricsPipelineSpec) {
+			s.Scrape.Interval, s.Scrape.ScrapeTimeout = stated, stated
+		}))...)
+		s, err := w.r.settings(t.Context())
+		must(t, err)
+		if s.config.Interval != want || s.config.ScrapeTimeout != want {
+			t.Errorf("%s: %s and %s, want %s", stated, s.config.Interval, s.config.ScrapeTimeout, want)
+		}
+	}
+}
