@@ -35,8 +35,9 @@ const (
 	soon = 30 * time.Second
 	// rollout bounds what needs new pods: metrics-server alone serves only after its second scrape.
 	rollout = 2 * time.Minute
-	// scrape bounds what has to go through Prometheus, whose new configuration the kubelet hands over once a minute.
-	scrape = 3 * time.Minute
+	// scrape bounds what has to go through Prometheus, whose reloader may look for a new configuration only once in three
+	// minutes.
+	scrape = 4 * time.Minute
 
 	often = 250 * time.Millisecond
 )

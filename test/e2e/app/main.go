@@ -8,11 +8,16 @@
 //	GET /load?rps=200                  from now on send itself this many requests for /work each second
 //	GET /cpu?cores=0.5                 from now on keep this many cores busy
 //	GET /queue?depth=40&queue=orders   set queue_depth
-//	GET /metrics, GET /healthz
+//	GET /healthz
+//	GET /metrics and any other path    the metrics
+//
+// It listens on more ports if asked to, on one of them with TLS. Each port has metrics of its own, as an application and its
+// sidecar would.
 package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
@@ -21,6 +26,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -30,21 +36,62 @@ import (
 
 func main() {
 	port := flag.Int("port", 8080, "port to listen on")
+	also := flag.String("also", "", "more ports, such as 9090,7777")
+	tlsPort := flag.Int("tls-port", 0, "port to listen on with TLS and a self-signed certificate; 0 for none")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	err := serve(ctx, *port)
+	err := run(ctx, *port, *also, *tlsPort)
 	stop()
 	if err != nil {
 		log.Fatal(err)
 	}
 }
 
-// serve answers on port until ctx ends, then lets the requests under way finish.
-func serve(ctx context.Context, port int) error {
+// run listens on every port until ctx ends or one of them fails.
+func run(ctx context.Context, port int, also string, tlsPort int) error {
+	ports := []int{port}
+	for text := range strings.FieldsFuncSeq(also, func(r rune) bool { return r == ',' }) {
+		number, err := strconv.Atoi(text)
+		if err != nil {
+			return fmt.Errorf("-also=%q: %w", also, err)
+		}
+		ports = append(ports, number)
+	}
+	servers := make([]func(context.Context) error, 0, len(ports)+1)
+	for _, number := range ports {
+		servers = append(servers, func(ctx context.Context) error { return serve(ctx, number, nil) })
+	}
+	if tlsPort != 0 {
+		certificate, err := selfSigned()
+		if err != nil {
+			return fmt.Errorf("make a certificate: %w", err)
+		}
+		config := &tls.Config{Certificates: []tls.Certificate{certificate}}
+		servers = append(servers, func(ctx context.Context) error { return serve(ctx, tlsPort, config) })
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error, len(servers))
+	for _, server := range servers {
+		go func() {
+			defer cancel() // Without one of its ports, the application is not what it was asked to be.
+			ended <- server(ctx)
+		}()
+	}
+	var all error
+	for range servers {
+		all = errors.Join(all, <-ended)
+	}
+	return all
+}
+
+// serve answers on port, with TLS if it has a configuration, until ctx ends, then lets the requests under way finish.
+func serve(ctx context.Context, port int, config *tls.Config) error {
 	server := &http.Server{
 		Addr:              fmt.Sprintf(":%d", port),
 		Handler:           handler(ctx, fmt.Sprintf("http://127.0.0.1:%d/work", port)),
+		TLSConfig:         config,
 		ReadHeaderTimeout: 5 * time.Second,
 	}
 	stopped := make(chan error, 1)
@@ -54,7 +101,11 @@ func serve(ctx context.Context, port int) error {
 		defer cancel()
 		stopped <- server.Shutdown(grace)
 	}()
-	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+	listen := server.ListenAndServe
+	if config != nil {
+		listen = func() error { return server.ListenAndServeTLS("", "") }
+	}
+	if err := listen(); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("listen on port %d: %w", port, err)
 	}
 	return <-stopped
@@ -79,7 +130,7 @@ func handler(ctx context.Context, work string) http.Handler {
 
 	load, cpu := newKnob(ctx, sendRequests(work)), newKnob(ctx, burn)
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
+	mux.Handle("GET /", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
 	mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
 	mux.Handle("GET /work", promhttp.InstrumentHandlerCounter(requests, http.HandlerFunc(
 		func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "done") })))

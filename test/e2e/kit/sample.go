@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 
-	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
@@ -24,54 +23,50 @@ const (
 	// SampleMaxReplicas is how far its HorizontalPodAutoscalers scale it.
 	SampleMaxReplicas = 3
 
-	appLabel    = "app.kubernetes.io/name"
-	partOfLabel = "app.kubernetes.io/part-of"
-	partOf      = "metricspipeline-sample"
+	appLabel = "app.kubernetes.io/name"
 )
 
 // SampleImage is the image of the sample application: SAMPLE_IMG of the environment, as `make` sets it.
 func SampleImage() string { return environment("SAMPLE_IMG", "metricspipeline.io/sample-app:e2e") }
 
-// SampleNamespaceObjects are the namespace of the sample application, under the restricted Pod Security level, and the
-// ServiceMonitor that lets Prometheus scrape every instance of it. prometheus is the label by which the test cluster's
-// Prometheus selects monitors.
-func SampleNamespaceObjects() []client.Object {
-	return []client.Object{
-		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
-			Name:   SampleNamespace,
-			Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"},
-		}},
-		&monitoringv1.ServiceMonitor{
-			ObjectMeta: metav1.ObjectMeta{
-				Namespace: SampleNamespace, Name: partOf, Labels: map[string]string{"prometheus": "k8s"},
-			},
-			Spec: monitoringv1.ServiceMonitorSpec{
-				Selector:  metav1.LabelSelector{MatchLabels: map[string]string{partOfLabel: partOf}},
-				Endpoints: []monitoringv1.Endpoint{{Port: "http", Interval: "5s"}},
-			},
-		},
-	}
+// SampleNamespaceObjects are the namespace of the sample application, under the restricted Pod Security level.
+func SampleNamespaceObjects() []client.Object { return []client.Object{Namespace(SampleNamespace)} }
+
+// Namespace is a namespace under the restricted Pod Security level.
+func Namespace(name string) *corev1.Namespace {
+	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		Name:   name,
+		Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"},
+	}}
 }
 
-// SampleApp is an instance of the sample application: a Deployment and a Service of that name.
+// Annotated are the annotations by which an application asks to be scraped on its port 8080.
+func Annotated() map[string]string {
+	return map[string]string{"prometheus.io/scrape": "true", "prometheus.io/port": "8080"}
+}
+
+// SampleApp is an instance of the sample application: a Deployment, and an annotated Service of that name. Nothing else
+// leads Prometheus to it.
 func SampleApp(name string) []client.Object {
-	labels := map[string]string{appLabel: name, partOfLabel: partOf}
+	labels := map[string]string{appLabel: name}
 	object := metav1.ObjectMeta{Namespace: SampleNamespace, Name: name, Labels: labels}
-	selector := map[string]string{appLabel: name}
+	annotated := object
+	annotated.Annotations = Annotated()
 	return []client.Object{
 		// No replicas: they belong to the HorizontalPodAutoscaler, and applying again must not take them from it.
 		&appsv1.Deployment{ObjectMeta: object, Spec: appsv1.DeploymentSpec{
-			Selector: &metav1.LabelSelector{MatchLabels: selector},
-			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: samplePod()},
+			Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: SamplePod()},
 		}},
-		&corev1.Service{ObjectMeta: object, Spec: corev1.ServiceSpec{
-			Selector: selector,
+		&corev1.Service{ObjectMeta: annotated, Spec: corev1.ServiceSpec{
+			Selector: labels,
 			Ports:    []corev1.ServicePort{{Name: "http", Port: 8080, TargetPort: intstr.FromString("http")}},
 		}},
 	}
 }
 
-func samplePod() corev1.PodSpec {
+// SamplePod is a pod of the sample application, with the one port http, 8080.
+func SamplePod() corev1.PodSpec {
 	return corev1.PodSpec{
 		AutomountServiceAccountToken:  ptr.To(false),
 		TerminationGracePeriodSeconds: ptr.To[int64](5),
@@ -182,25 +177,31 @@ func average(each int64) autoscalingv2.MetricTarget {
 // Steer sends a request such as /load?rps=200 to every pod of an instance, through the API server: nothing else has to
 // reach into the cluster's network.
 func (c *Cluster) Steer(ctx context.Context, name, request string) error {
+	_, err := c.Ask(ctx, SampleNamespace, name, request)
+	return err
+}
+
+// Ask sends a request to port 8080 of every pod that runs with this name as its application's, and returns the answers by
+// the names of the pods.
+func (c *Cluster) Ask(ctx context.Context, namespace, name, request string) (map[string][]byte, error) {
 	pods := &corev1.PodList{}
-	err := c.Client.List(ctx, pods, client.InNamespace(SampleNamespace), client.MatchingLabels{appLabel: name})
+	err := c.Client.List(ctx, pods, client.InNamespace(namespace), client.MatchingLabels{appLabel: name})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	steered := 0
+	answers := map[string][]byte{}
 	for i := range pods.Items {
 		pod := &pods.Items[i]
 		if pod.DeletionTimestamp != nil || pod.Status.Phase != corev1.PodRunning {
 			continue
 		}
 		path := fmt.Sprintf("/api/v1/namespaces/%s/pods/http:%s:8080/proxy%s", pod.Namespace, pod.Name, request)
-		if _, err := c.Get(ctx, path); err != nil {
-			return fmt.Errorf("steer pod %s with %s: %w", pod.Name, request, err)
+		if answers[pod.Name], err = c.Get(ctx, path); err != nil {
+			return nil, fmt.Errorf("ask pod %s for %s: %w", pod.Name, request, err)
 		}
-		steered++
 	}
-	if steered == 0 {
-		return fmt.Errorf("steer %s with %s: it has no running pod", name, request)
+	if len(answers) == 0 {
+		return nil, fmt.Errorf("ask %s for %s: it has no running pod", name, request)
 	}
-	return nil
+	return answers, nil
 }
