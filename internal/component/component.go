@@ -40,6 +40,20 @@ func (c Component) DNSNames() []string {
 	return []string{c.Name, c.Name + "." + c.Namespace, c.Name + "." + c.Namespace + ".svc"}
 }
 
+// Labels are on every object that the operator manages: by them it finds the object again, and a person what it is part of.
+// name is the component that the object belongs to; empty where it belongs to none.
+func Labels(name string) map[string]string {
+	labels := map[string]string{
+		v1alpha1.ManagedLabel:          v1alpha1.SingletonName,
+		"app.kubernetes.io/part-of":    "metricspipeline",
+		"app.kubernetes.io/managed-by": v1alpha1.FieldManager,
+	}
+	if name != "" {
+		labels[v1alpha1.ComponentLabel] = name
+	}
+	return labels
+}
+
 // Patch changes one rendered object.
 type Patch struct {
 	// Kind and Name of the object.

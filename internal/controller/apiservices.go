@@ -13,7 +13,6 @@ import (
 	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/apply"
 	"github.com/metricspipeline/operator/internal/component"
 	"github.com/metricspipeline/operator/internal/health"
@@ -110,18 +109,10 @@ func unverified(c component.Component, answers []probe.Answer) string {
 // apiService returns the registration of a metrics API. caBundle and insecureSkipTLSVerify are written together: the API
 // server refuses an object in which one manager's caBundle meets another's skip flag.
 func apiService(api component.API, c component.Component, caBundle []byte) *unstructured.Unstructured {
-	return &unstructured.Unstructured{Object: map[string]any{
+	object := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": apiregv1.SchemeGroupVersion.String(),
 		"kind":       "APIService",
-		"metadata": map[string]any{
-			"name": api.Name(),
-			"labels": map[string]any{
-				v1alpha1.ManagedLabel:          v1alpha1.SingletonName,
-				v1alpha1.ComponentLabel:        c.Name,
-				"app.kubernetes.io/part-of":    "metricspipeline",
-				"app.kubernetes.io/managed-by": "metricspipeline-operator",
-			},
-		},
+		"metadata":   map[string]any{"name": api.Name()},
 		"spec": map[string]any{
 			"group":                 api.Group,
 			"version":               api.Version,
@@ -136,4 +127,6 @@ func apiService(api component.API, c component.Component, caBundle []byte) *unst
 			},
 		},
 	}}
+	object.SetLabels(component.Labels(c.Name))
+	return object
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/certs"
+	"github.com/metricspipeline/operator/internal/component"
 )
 
 const (
@@ -102,19 +103,11 @@ func readPair(ctx context.Context, reader client.Reader, key client.ObjectKey) (
 
 // tlsSecret returns the Secret for a pair, with the certificates by which clients should trust it.
 func tlsSecret(namespace string, stored storedPair, bundle []byte) *unstructured.Unstructured {
-	labels := map[string]any{
-		v1alpha1.ManagedLabel:          v1alpha1.SingletonName,
-		"app.kubernetes.io/part-of":    "metricspipeline",
-		"app.kubernetes.io/managed-by": "metricspipeline-operator",
-	}
-	if stored.component != "" {
-		labels[v1alpha1.ComponentLabel] = stored.component
-	}
 	encode := base64.StdEncoding.EncodeToString
-	return &unstructured.Unstructured{Object: map[string]any{
+	secret := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "v1",
 		"kind":       "Secret",
-		"metadata":   map[string]any{"name": stored.secret, "namespace": namespace, "labels": labels},
+		"metadata":   map[string]any{"name": stored.secret, "namespace": namespace},
 		"type":       string(corev1.SecretTypeTLS),
 		"data": map[string]any{
 			corev1.TLSCertKey:       encode(stored.pair.Cert),
@@ -122,4 +115,6 @@ func tlsSecret(namespace string, stored storedPair, bundle []byte) *unstructured
 			caKey:                   encode(bundle),
 		},
 	}}
+	secret.SetLabels(component.Labels(stored.component))
+	return secret
 }

@@ -109,20 +109,13 @@ func complete(patch string, object *unstructured.Unstructured) (string, error) {
 
 // kustomization returns what is to be built for a component, without the user's patches.
 func kustomization(c component.Component) *types.Kustomization {
+	labels := component.Labels(c.Name)
+	labels["app.kubernetes.io/name"] = c.Name
 	k := &types.Kustomization{
 		TypeMeta:  types.TypeMeta{APIVersion: types.KustomizationVersion, Kind: types.KustomizationKind},
 		Resources: []string{"../base"},
 		Images:    []types.Image{image(c.Name, c.Image)},
-		Labels: []types.Label{{
-			Pairs: map[string]string{
-				v1alpha1.ManagedLabel:          v1alpha1.SingletonName,
-				v1alpha1.ComponentLabel:        c.Name,
-				"app.kubernetes.io/name":       c.Name,
-				"app.kubernetes.io/part-of":    "metricspipeline",
-				"app.kubernetes.io/managed-by": "metricspipeline-operator",
-			},
-			IncludeTemplates: true,
-		}},
+		Labels:    []types.Label{{Pairs: labels, IncludeTemplates: true}},
 		// unsetOnly: the auth-reader binding names kube-system and has to stay there, wherever the rest goes.
 		Transformers: []string{fmt.Sprintf(
 			"{apiVersion: builtin, kind: NamespaceTransformer, metadata: {name: namespace, namespace: %q}, "+

@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/component"
 	"github.com/metricspipeline/operator/internal/controller/optional"
 	"github.com/metricspipeline/operator/internal/prometheus"
 	"github.com/metricspipeline/operator/internal/scrape"
@@ -135,7 +136,7 @@ func (r *Reconciler) demands(ctx context.Context, s *settings) error {
 	case err != nil:
 		return err
 	}
-	own := map[string]string{"app.kubernetes.io/part-of": "metricspipeline", "app.kubernetes.io/managed-by": "metricspipeline-operator"}
+	own := component.Labels(ComponentName)
 	maps.Copy(own, spec.Scrape.Labels)
 	// By these we find the monitors again.
 	own[v1alpha1.ManagedLabel], own[v1alpha1.ComponentLabel] = v1alpha1.SingletonName, ComponentName
