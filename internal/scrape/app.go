@@ -51,29 +51,28 @@ const (
 // Classify decides about a Service that wants to be scraped. special is true when its monitor has to say something about
 // it, because relabelling cannot see it. selectorless says whether Services without a selector are allowed.
 func Classify(app App, prefix string, selectorless bool) (special bool, rejection *Rejection) {
-	_, picked, rejection := classify(app, prefix, selectorless)
+	picked, rejection := classify(app, prefix, selectorless)
 	return picked.wanted != "" || picked.params != nil || picked.anyAddress, rejection
 }
 
-func classify(app App, prefix string, selectorless bool) (Request, choice, *Rejection) {
+func classify(app App, prefix string, selectorless bool) (choice, *Rejection) {
 	if app.External {
-		return Request{}, choice{}, reject("a Service of type ExternalName has no endpoints; " +
+		return choice{}, reject("a Service of type ExternalName has no endpoints; " +
 			"scrape what it leads to by a monitor of its own")
 	}
 	if app.Selectorless && !selectorless {
-		return Request{}, choice{}, reject("a Service without a selector could lead Prometheus to any address by hand-made " +
+		return choice{}, reject("a Service without a selector could lead Prometheus to any address by hand-made " +
 			"endpoints; give it a selector, or allow it in spec.scrape.selectorlessServices")
 	}
 	if len(app.Ports) == 0 {
-		return Request{}, choice{}, reject("a Service without a port has no endpoints that Prometheus discovers; " +
+		return choice{}, reject("a Service without a port has no endpoints that Prometheus discovers; " +
 			"give it a port, or annotate its Pods")
 	}
 	request, rejection := Parse(prefix, app.Annotations)
 	if rejection != nil {
-		return Request{}, choice{}, rejection
+		return choice{}, rejection
 	}
-	picked := choice{params: request.Params, anyAddress: app.Selectorless, wanted: wanted(request, app.Ports)}
-	return request, picked, nil
+	return choice{params: request.Params, anyAddress: app.Selectorless, wanted: wanted(request, app.Ports)}, nil
 }
 
 // wanted returns the port in the relabelling's form, or nothing where the annotation itself will do: it is absent, or it

@@ -57,7 +57,7 @@ type entry struct {
 func ServiceMonitor(namespace, name string, apps []App, config Config) *monitoringv1.ServiceMonitor {
 	groups := map[group][]entry{}
 	for _, app := range apps {
-		_, picked, rejection := classify(app, config.Prefix, config.Selectorless)
+		picked, rejection := classify(app, config.Prefix, config.Selectorless)
 		if rejection != nil {
 			continue
 		}
@@ -84,7 +84,7 @@ func ServiceMonitor(namespace, name string, apps []App, config Config) *monitori
 
 // ServiceMonitorFor returns the monitor for one Service alone, or nil where it is refused.
 func ServiceMonitorFor(app App, name string, config Config) *monitoringv1.ServiceMonitor {
-	_, picked, rejection := classify(app, config.Prefix, config.Selectorless)
+	picked, rejection := classify(app, config.Prefix, config.Selectorless)
 	if rejection != nil {
 		return nil
 	}

@@ -136,8 +136,7 @@ func (r *Reconciler) write(ctx context.Context, namespace string, wanted []*unst
 		changed = changed || result != apply.Unchanged
 	}
 	deleted, err := r.applier.Prune(ctx, apply.Monitors, func(object client.Object) bool {
-		return object.GetNamespace() != namespace || object.GetLabels()[v1alpha1.ComponentLabel] != ComponentName ||
-			keep[apply.Identity(object)]
+		return object.GetLabels()[v1alpha1.ComponentLabel] != ComponentName || keep[apply.Identity(object)]
 	}, client.InNamespace(namespace))
 	changed = changed || len(deleted) > 0
 	return err
