@@ -42,6 +42,7 @@ type Reconciler struct {
 	index        *index
 	failures     failures
 	news         news
+	pace         pace
 }
 
 // Reconcile writes the monitors that a namespace should have, and then deletes the others.
@@ -71,6 +72,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{}, nil // Gone, or going with all that is in it.
 	}
 	r.tell(request.Name, labels.FormatLabels(ns.Labels))
+	if wait := r.pace.wait(request.Name); wait > 0 {
+		return ctrl.Result{RequeueAfter: wait}, nil
+	}
 	wanted, err := r.wanted(s, ns)
 	if err != nil {
 		return ctrl.Result{}, err
@@ -124,6 +128,7 @@ func (r *Reconciler) write(ctx context.Context, namespace string, wanted []*unst
 	keep, changed := map[string]bool{}, false
 	defer func() {
 		if changed {
+			r.pace.written(namespace)
 			r.index.counted()
 		}
 	}()

@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -72,6 +73,7 @@ func Setup(mgr ctrl.Manager, name string, prometheuses cache.Cache, announce fun
 	r := &Reconciler{
 		client: mgr.GetClient(), monitors: monitorsClient, prometheuses: prometheuses,
 		applier: apply.New(monitorsClient, mgr.GetAPIReader()), index: newIndex(), failures: failures{announce: announce},
+		pace: pace{clock: clock.RealClock{}},
 	}
 	r.index.counted = counted
 	r.index.told = func(a *app, rejection *scrape.Rejection) {

@@ -6,6 +6,7 @@ package scraping
 import (
 	"context"
 	"testing"
+	"time"
 
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -14,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	clocktesting "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -33,6 +35,7 @@ type world struct {
 	client client.WithWatch
 	r      *Reconciler
 	mapper *meta.DefaultRESTMapper
+	clock  *clocktesting.FakePassiveClock
 	// writes are "apply" or "delete" and a monitor's identity; refuse is what the API server answers to an apply.
 	writes    []string
 	refuse    error
@@ -55,7 +58,8 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 		clientgoscheme.AddToScheme, v1alpha1.AddToScheme, monitoringv1.AddToScheme, apiextv1.AddToScheme} {
 		must(t, add(scheme))
 	}
-	w := &world{watched: newWatched(usual), mapper: meta.NewDefaultRESTMapper(nil)}
+	w := &world{watched: newWatched(usual), mapper: meta.NewDefaultRESTMapper(nil),
+		clock: clocktesting.NewFakePassiveClock(time.Unix(0, 0))}
 	w.serve()
 	w.client = fake.NewClientBuilder().WithScheme(scheme).WithRESTMapper(w.mapper).WithObjects(objects...).
 		WithReturnManagedFields().WithGlobalResourceVersionCounter().Build()
@@ -84,7 +88,8 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 			GroupVersionKind: monitoringv1.SchemeGroupVersion.WithKind(monitoringv1.PrometheusesKind), Cache: noCache{}})
 	watches.Start(noController{})
 	w.r = &Reconciler{client: w.client, monitors: monitors, prometheuses: w.client, applier: apply.New(monitors, w.client),
-		optional: watches, index: w.index, failures: failures{announce: func() { w.announced++ }}}
+		optional: watches, index: w.index, failures: failures{announce: func() { w.announced++ }},
+		pace: pace{clock: w.clock}}
 	return w
 }
 
@@ -95,9 +100,10 @@ func (w *world) serve() {
 	}
 }
 
-// reconcile reconciles namespaces and returns what was written for them.
+// reconcile reconciles namespaces, long after the last time, and returns what was written for them.
 func (w *world) reconcile(t *testing.T, namespaces ...string) []string {
 	t.Helper()
+	w.clock.SetTime(w.clock.Now().Add(restPeriod))
 	for _, name := range namespaces {
 		if _, err := w.r.Reconcile(t.Context(), requestFor(name)); err != nil {
 			t.Fatalf("%s: %v", name, err)
