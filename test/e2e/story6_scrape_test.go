@@ -105,7 +105,7 @@ func givenCorpus(t *testing.T) map[string][]corev1.Pod {
 		g.Expect(list.Items).To(HaveLen(total))
 		clear(pods)
 		for _, pod := range list.Items {
-			g.Expect(isReady(&pod)).To(BeTrue(), "pod %s: %s", pod.Name, pod.Status.Phase)
+			g.Expect(kit.PodReady(&pod)).To(BeTrue(), "pod %s: %s", pod.Name, pod.Status.Phase)
 			pods[pod.Labels[caseLabel]] = append(pods[pod.Labels[caseLabel]], pod)
 		}
 	}, rollout, often).Should(Succeed())
@@ -113,12 +113,6 @@ func givenCorpus(t *testing.T) map[string][]corev1.Pod {
 		g.Expect(cluster.Apply(ctx, slice)).To(Succeed())
 	}
 	return pods
-}
-
-func isReady(pod *corev1.Pod) bool {
-	return slices.ContainsFunc(pod.Status.Conditions, func(condition corev1.PodCondition) bool {
-		return condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue
-	})
 }
 
 // handMadeSlices lead to Prometheus itself, which is none of an app's business: as the endpoints of a Service without a

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -164,4 +165,11 @@ func (c *Cluster) Labeled(ctx context.Context, label client.MatchingLabels, deri
 func isDerived(object metav1.PartialObjectMetadata) bool {
 	controller := metav1.GetControllerOf(&object)
 	return object.Kind == "Endpoints" || controller != nil && controller.Kind != "MetricsPipeline"
+}
+
+// PodReady is true of a pod that is ready.
+func PodReady(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Status.Conditions, func(condition corev1.PodCondition) bool {
+		return condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue
+	})
 }

@@ -4,15 +4,26 @@
 package kit
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/url"
 	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// prometheusAPI is the HTTP API of the cluster's Prometheus, behind the API server's proxy.
-const prometheusAPI = "/api/v1/namespaces/monitoring/services/http:prometheus-k8s:web/proxy/api/v1"
+const (
+	prometheusNamespace = "monitoring"
+	// prometheusProxy is the cluster's Prometheus behind the API server's proxy, and prometheusAPI its HTTP API.
+	prometheusProxy = "/api/v1/namespaces/" + prometheusNamespace + "/services/http:prometheus-k8s:web/proxy"
+	prometheusAPI   = prometheusProxy + "/api/v1"
+)
 
 // Target is what Prometheus scrapes.
 type Target struct {
@@ -62,6 +73,52 @@ func (c *Cluster) prometheus(ctx context.Context, path string, data any) error {
 	}{data}
 	if err := json.Unmarshal(answer, &wrapped); err != nil {
 		return fmt.Errorf("ask Prometheus for %s: %w", path, err)
+	}
+	return nil
+}
+
+// PrometheusMetric returns the value of a metric without labels that Prometheus tells about itself, as it is now.
+func (c *Cluster) PrometheusMetric(ctx context.Context, name string) (float64, error) {
+	answer, err := c.Get(ctx, prometheusProxy+"/metrics")
+	if err != nil {
+		return 0, fmt.Errorf("ask Prometheus for its metrics: %w", err)
+	}
+	for line := range strings.Lines(string(answer)) {
+		if value, found := strings.CutPrefix(line, name+" "); found {
+			return strconv.ParseFloat(strings.TrimSpace(value), 64)
+		}
+	}
+	return 0, fmt.Errorf("Prometheus does not tell %s", name)
+}
+
+// PrometheusConfig returns the configuration that prometheus-operator has written for Prometheus.
+func (c *Cluster) PrometheusConfig(ctx context.Context) ([]byte, error) {
+	const key = "prometheus.yaml.gz"
+	secret := &corev1.Secret{}
+	if err := c.Client.Get(ctx, client.ObjectKey{Namespace: prometheusNamespace, Name: "prometheus-k8s"}, secret); err != nil {
+		return nil, err
+	}
+	reader, err := gzip.NewReader(bytes.NewReader(secret.Data[key]))
+	if err != nil {
+		return nil, fmt.Errorf("unpack %s of Secret %s: %w", key, secret.Name, err)
+	}
+	return io.ReadAll(reader)
+}
+
+// RestartPrometheus replaces the pod of Prometheus and waits until the new one is ready.
+func (c *Cluster) RestartPrometheus(ctx context.Context) error {
+	key := client.ObjectKey{Namespace: prometheusNamespace, Name: "prometheus-k8s-0"}
+	old := &corev1.Pod{}
+	if err := c.Client.Get(ctx, key, old); err != nil {
+		return err
+	}
+	uid := old.UID
+	if err := c.Client.Delete(ctx, old); err != nil {
+		return err
+	}
+	err := Await(ctx, c, &corev1.PodList{}, key, func(pod *corev1.Pod) bool { return pod.UID != uid && PodReady(pod) })
+	if err != nil {
+		return fmt.Errorf("wait for the new pod of Prometheus: %w", err)
 	}
 	return nil
 }

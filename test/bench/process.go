@@ -1,0 +1,152 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/test/e2e/kit"
+)
+
+// traced has the Go runtime of the operator tell about each collection in its log, and waits for the pod that does.
+func traced(ctx context.Context, cluster *kit.Cluster) error {
+	if _, err := cluster.Kubectl(ctx, "-n", kit.OperatorNamespace, "set", "env", "deployment/"+kit.OperatorName, "GODEBUG=gctrace=1"); err != nil {
+		return err
+	}
+	key := client.ObjectKey{Namespace: kit.OperatorNamespace, Name: kit.OperatorName}
+	return kit.Await(ctx, cluster, &appsv1.DeploymentList{}, key, kit.RolledOut)
+}
+
+// restart replaces the operator's pod and returns the new one, once it is ready.
+func restart(ctx context.Context, cluster *kit.Cluster) (*corev1.Pod, error) {
+	old, err := operatorPods(ctx, cluster)
+	if err != nil {
+		return nil, err
+	}
+	for i := range old {
+		if err := cluster.Delete(ctx, &old[i]); err != nil {
+			return nil, err
+		}
+	}
+	var pod *corev1.Pod
+	err = kit.Poll(ctx, func(ctx context.Context) (bool, error) {
+		pods, err := operatorPods(ctx, cluster)
+		if err != nil || len(pods) != 1 {
+			return false, err
+		}
+		pod = &pods[0]
+		return kit.PodReady(pod), nil
+	})
+	return pod, err
+}
+
+func operatorPods(ctx context.Context, cluster *kit.Cluster) ([]corev1.Pod, error) {
+	pods := &corev1.PodList{}
+	err := cluster.Client.List(ctx, pods, client.InNamespace(kit.OperatorNamespace),
+		client.MatchingLabels{"app.kubernetes.io/name": kit.OperatorName})
+	return pods.Items, err
+}
+
+// collection is one run of Go's garbage collector.
+type collection struct {
+	// at is when it began, in seconds since the start of the process.
+	at float64
+	// peak is the heap at its end, and live what of it was still in use, in MiB.
+	peak, live float64
+}
+
+// quiet is after how long without a collection the Go runtime collects all the same, in seconds, less a little.
+const quiet = 119
+
+// idle is true when the last collection came because there was none for so long: the process has nothing to do.
+func idle(all []collection) bool {
+	last := len(all) - 1
+	return last > 0 && all[last].at-all[last-1].at > quiet
+}
+
+// A line such as: gc 7 @1.518s 2%: 0.03+5.8+0.02 ms clock, 0.06+3.9/2.1/0+0.05 ms cpu, 23->24->12 MB, 24 MB goal, ...
+var collectionLine = regexp.MustCompile(`^gc \d+ @([0-9.]+)s .* (\d+)->(\d+)->(\d+) MB, .*`)
+
+// collections reads what the Go runtime of a traced pod has told.
+func collections(ctx context.Context, cluster *kit.Cluster, pod *corev1.Pod) ([]collection, error) {
+	log, err := cluster.Kubectl(ctx, "-n", pod.Namespace, "logs", pod.Name)
+	if err != nil {
+		return nil, err
+	}
+	var all []collection
+	for line := range strings.Lines(log) {
+		fields := collectionLine.FindStringSubmatch(strings.TrimSpace(line))
+		if fields == nil {
+			continue
+		}
+		var values [4]float64
+		for i := range values {
+			if values[i], err = strconv.ParseFloat(fields[i+1], 64); err != nil {
+				return nil, fmt.Errorf("read the collection %q: %w", line, err)
+			}
+		}
+		all = append(all, collection{values[0], max(values[1], values[2]), values[3]})
+	}
+	return all, nil
+}
+
+// resident reads how much memory the operator's process in a pod holds, and the most that it ever held, in MiB.
+func resident(pod *corev1.Pod) (now, most float64, err error) {
+	status, err := processOf(pod)
+	if err != nil {
+		return 0, 0, err
+	}
+	for line := range bytes.Lines(status) {
+		fields := strings.Fields(string(line))
+		if len(fields) < 2 {
+			continue
+		}
+		kib, _ := strconv.ParseFloat(fields[1], 64)
+		switch fields[0] {
+		case "VmRSS:":
+			now = kib / 1024
+		case "VmHWM:":
+			most = kib / 1024
+		}
+	}
+	return now, most, nil
+}
+
+// processOf returns /proc/PID/status of the operator's process in a pod.
+func processOf(pod *corev1.Pod) ([]byte, error) {
+	files, err := filepath.Glob("/proc/[0-9]*/cgroup")
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range files {
+		groups, err := os.ReadFile(file)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		// The systemd driver of cgroups writes the UID with underscores.
+		if !strings.Contains(strings.ReplaceAll(string(groups), "_", "-"), string(pod.UID)) {
+			continue
+		}
+		command, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "cmdline"))
+		if bytes.Contains(command, []byte("--leader-elect")) {
+			return os.ReadFile(filepath.Join(filepath.Dir(file), "status"))
+		}
+	}
+	return nil, fmt.Errorf("no process of pod %s: memory is read from /proc, so measure on the machine of the cluster, as root", pod.Name)
+}
