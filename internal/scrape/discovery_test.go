@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
@@ -193,6 +194,10 @@ func describe(set labels.Labels, params map[string][]string) string {
 	return text
 }
 
+// compiled are regular expressions by their text: nearly all are the same for every monitor, and to compile them takes most
+// of the time of a fuzz run.
+var compiled sync.Map
+
 func prometheusRule(t *testing.T, rule monitoringv1.RelabelConfig) *relabel.Config {
 	t.Helper()
 	config := relabel.DefaultRelabelConfig
@@ -204,11 +209,15 @@ func prometheusRule(t *testing.T, rule monitoringv1.RelabelConfig) *relabel.Conf
 		config.Separator = *rule.Separator
 	}
 	if rule.Regex != "" {
-		regex, err := relabel.NewRegexp(rule.Regex)
-		if err != nil {
-			t.Fatalf("rule %+v: %v", rule, err)
+		regex, known := compiled.Load(rule.Regex)
+		if !known {
+			fresh, err := relabel.NewRegexp(rule.Regex)
+			if err != nil {
+				t.Fatalf("rule %+v: %v", rule, err)
+			}
+			regex, _ = compiled.LoadOrStore(rule.Regex, fresh)
 		}
-		config.Regex = regex
+		config.Regex = regex.(relabel.Regexp)
 	}
 	config.TargetLabel = rule.TargetLabel
 	if rule.Replacement != nil {

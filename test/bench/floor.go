@@ -40,10 +40,12 @@ const (
 type floorProcess struct {
 	command *exec.Cmd
 	stdin   io.Closer
+	ended   func() error
 }
 
-// startFloor starts it with the object to answer with, and returns when it watches.
-func startFloor(ctx context.Context, answer *unstructured.Unstructured) (*floorProcess, error) {
+// startFloor starts it with the object to answer with, with the share of the processors that the operator's pod has, and
+// returns when it watches.
+func startFloor(ctx context.Context, answer *unstructured.Unstructured, operator *corev1.Pod) (*floorProcess, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -61,8 +63,12 @@ func startFloor(ctx context.Context, answer *unstructured.Unstructured) (*floorP
 	if err := command.Start(); err != nil {
 		return nil, fmt.Errorf("start the bare watcher: %w", err)
 	}
-	floor := &floorProcess{command, stdin}
-	err = json.NewEncoder(stdin).Encode(answer.Object)
+	floor := &floorProcess{command, stdin, func() error { return nil }}
+	removeGroup, err := sameWeight(command.Process.Pid, operator)
+	if err == nil {
+		floor.ended = removeGroup
+		err = json.NewEncoder(stdin).Encode(answer.Object)
+	}
 	if err == nil {
 		var said string
 		if said, err = bufio.NewReader(stdout).ReadString('\n'); strings.TrimSpace(said) != floorReady {
@@ -80,7 +86,7 @@ func (f *floorProcess) stop() error {
 	if err := f.stdin.Close(); err != nil {
 		return err
 	}
-	return f.command.Wait()
+	return errors.Join(f.command.Wait(), f.ended())
 }
 
 // beFloor is the process itself. It ends with its standard input.

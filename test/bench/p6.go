@@ -56,7 +56,8 @@ func measureP6(ctx context.Context, cluster *kit.Cluster, step progress) (figure
 		made = append(made, kit.Namespace(p6Last(i)))
 	}
 	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p6Limit)
+		// More than fifty thousand Services have to go.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 4*p6Limit)
 		defer cancel()
 		err = errors.Join(err, cluster.DeletePipeline(ctx), cluster.UninstallOperator(ctx), cluster.Delete(ctx, made...))
 	}()
@@ -64,7 +65,11 @@ func measureP6(ctx context.Context, cluster *kit.Cluster, step progress) (figure
 	if err != nil {
 		return nil, err
 	}
-	floor, err := startFloor(ctx, monitor)
+	pods, err := operatorPods(ctx, cluster)
+	if err != nil || len(pods) == 0 {
+		return nil, errors.Join(err, errors.New("the operator has no pod"))
+	}
+	floor, err := startFloor(ctx, monitor, &pods[0])
 	if err != nil {
 		return nil, err
 	}

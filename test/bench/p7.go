@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
@@ -33,6 +34,11 @@ const (
 	p7Services  = 1_000
 	p7Namespace = "bench-scraped"
 	p7Pod       = "app"
+	// p7ByHand is the name of the monitor that one would write.
+	p7ByHand = "by-hand"
+	// p7Interval is what Prometheus and prometheus-operator scrape by where nobody says otherwise; the cluster's Prometheus
+	// scrapes more often, for quick tests.
+	p7Interval = "30s"
 	// The figures of a grouped ServiceMonitor of the plainest kind on such a cluster, which Namespace is to keep to.
 	p7MemoryGoal, p7ConfigGoal, p7PoolsGoal = 156, 3304, 1
 	// p7Limit bounds one kind of monitors; p7Look is how long Prometheus is looked at once every target is up.
@@ -63,19 +69,25 @@ func measureP7(ctx context.Context, cluster *kit.Cluster, step progress) (figure
 	}
 	costs := map[string]p7Cost{}
 	for _, side := range []struct {
-		name  string
-		begin func(context.Context) error
+		name string
+		// monitors is how many there are in the end, and named what all of their names begin with.
+		monitors int
+		named    string
+		begin    func(context.Context) error
 	}{
-		{"by hand", func(ctx context.Context) error { return cluster.Apply(ctx, naiveMonitor()) }},
-		{"Namespace", func(ctx context.Context) error {
+		{"by hand", 1, p7ByHand, func(ctx context.Context) error { return cluster.Apply(ctx, naiveMonitor()) }},
+		{"Namespace", 1, scrapeMonitor + "/", func(ctx context.Context) error {
 			return errors.Join(cluster.Delete(ctx, naiveMonitor()),
-				cluster.ApplyPipeline(ctx, scrapesEverything(v1alpha1.ScrapePerNamespace)))
+				cluster.ApplyPipeline(ctx, p7Pipeline(v1alpha1.ScrapePerNamespace)))
 		}},
-		{"Service", func(ctx context.Context) error {
-			return cluster.ApplyPipeline(ctx, scrapesEverything(v1alpha1.ScrapePerService))
+		{"Service", p7Services, scrapeMonitor + "-", func(ctx context.Context) error {
+			return cluster.ApplyPipeline(ctx, p7Pipeline(v1alpha1.ScrapePerService))
 		}},
 	} {
-		cost, err := p7Measure(ctx, cluster, side.begin)
+		cost, err := p7Measure(ctx, cluster, side.begin, func(config string) bool {
+			job := "job_name: serviceMonitor/" + p7Namespace + "/"
+			return strings.Count(config, job) == side.monitors && strings.Count(config, job+side.named) == side.monitors
+		})
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", side.name, err)
 		}
@@ -96,6 +108,12 @@ func measureP7(ctx context.Context, cluster *kit.Cluster, step progress) (figure
 		{name: "configuration, Namespace", against: "Service", ours: grouped.config, theirs: each.config, unit: "bytes", free: true},
 		{name: "configuration, Namespace", against: "by hand", ours: grouped.config, theirs: hand.config, unit: "bytes", free: true},
 	}, nil
+}
+
+func p7Pipeline(granularity v1alpha1.ScrapeGranularity) *v1alpha1.MetricsPipeline {
+	pipeline := scrapesEverything(granularity)
+	pipeline.Spec.Scrape.Interval = p7Interval
+	return pipeline
 }
 
 // p7Given installs the operator, and makes a pod and the Services that lead to it.
@@ -155,19 +173,23 @@ func sliceTo(service *corev1.Service, pod *corev1.Pod) *discoveryv1.EndpointSlic
 	return slice
 }
 
-// p7Measure begins one kind of monitors and starts Prometheus anew, so that it remembers nothing of another kind.
-func p7Measure(ctx context.Context, cluster *kit.Cluster, begin func(context.Context) error) (cost p7Cost, err error) {
+// p7Measure begins one kind of monitors, waits until the configuration has them and no others, and starts Prometheus anew, so
+// that it remembers nothing of another kind.
+func p7Measure(
+	ctx context.Context, cluster *kit.Cluster, begin func(context.Context) error, complete func(config string) bool,
+) (cost p7Cost, err error) {
 	ctx, cancel := context.WithTimeout(ctx, p7Limit)
 	defer cancel()
 	if err := begin(ctx); err != nil {
 		return cost, err
 	}
 	err = kit.Poll(ctx, func(ctx context.Context) (bool, error) {
-		targets, err := p7Targets(ctx, cluster)
-		return len(targets.services) == p7Services && targets.up == targets.all, err
+		config, err := cluster.PrometheusConfig(ctx)
+		cost.config = float64(len(config))
+		return complete(string(config)), err
 	})
 	if err != nil {
-		return cost, fmt.Errorf("wait for %d targets: %w", p7Services, err)
+		return cost, fmt.Errorf("wait for the monitors in the configuration of Prometheus: %w", err)
 	}
 	if err := cluster.RestartPrometheus(ctx); err != nil {
 		return cost, err
@@ -198,9 +220,7 @@ func p7Measure(ctx context.Context, cluster *kit.Cluster, begin func(context.Con
 		}
 	}
 	cost.memory = median(memory)
-	config, err := cluster.PrometheusConfig(ctx)
-	cost.config = float64(len(config))
-	return cost, err
+	return cost, nil
 }
 
 // p7Seen are the targets of the bench's namespace.
@@ -233,8 +253,8 @@ func p7Targets(ctx context.Context, cluster *kit.Cluster) (seen p7Seen, err erro
 func naiveMonitor() *monitoringv1.ServiceMonitor {
 	const annotation = "__meta_kubernetes_service_annotation_prometheus_io_"
 	return &monitoringv1.ServiceMonitor{
-		ObjectMeta: metav1.ObjectMeta{Namespace: p7Namespace, Name: "by-hand", Labels: map[string]string{"prometheus": "k8s"}},
-		Spec: monitoringv1.ServiceMonitorSpec{Endpoints: []monitoringv1.Endpoint{{RelabelConfigs: []monitoringv1.RelabelConfig{
+		ObjectMeta: metav1.ObjectMeta{Namespace: p7Namespace, Name: p7ByHand, Labels: map[string]string{"prometheus": "k8s"}},
+		Spec: monitoringv1.ServiceMonitorSpec{Endpoints: []monitoringv1.Endpoint{{Interval: p7Interval, RelabelConfigs: []monitoringv1.RelabelConfig{
 			{SourceLabels: []monitoringv1.LabelName{annotation + "scrape"}, Action: "keep", Regex: "true"},
 			{SourceLabels: []monitoringv1.LabelName{annotation + "path"}, Action: "replace", Regex: "(.+)", TargetLabel: "__metrics_path__"},
 			{

@@ -105,7 +105,11 @@ func collections(ctx context.Context, cluster *kit.Cluster, pod *corev1.Pod) ([]
 
 // resident reads how much memory the operator's process in a pod holds, and the most that it ever held, in MiB.
 func resident(pod *corev1.Pod) (now, most float64, err error) {
-	status, err := processOf(pod)
+	process, err := processOf(pod)
+	if err != nil {
+		return 0, 0, err
+	}
+	status, err := os.ReadFile(filepath.Join(process, "status"))
 	if err != nil {
 		return 0, 0, err
 	}
@@ -125,11 +129,11 @@ func resident(pod *corev1.Pod) (now, most float64, err error) {
 	return now, most, nil
 }
 
-// processOf returns /proc/PID/status of the operator's process in a pod.
-func processOf(pod *corev1.Pod) ([]byte, error) {
+// processOf returns the folder below /proc of the operator's process in a pod.
+func processOf(pod *corev1.Pod) (string, error) {
 	files, err := filepath.Glob("/proc/[0-9]*/cgroup")
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	for _, file := range files {
 		groups, err := os.ReadFile(file)
@@ -137,7 +141,7 @@ func processOf(pod *corev1.Pod) ([]byte, error) {
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return "", err
 		}
 		// The systemd driver of cgroups writes the UID with underscores.
 		if !strings.Contains(strings.ReplaceAll(string(groups), "_", "-"), string(pod.UID)) {
@@ -145,8 +149,8 @@ func processOf(pod *corev1.Pod) ([]byte, error) {
 		}
 		command, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "cmdline"))
 		if bytes.Contains(command, []byte("--leader-elect")) {
-			return os.ReadFile(filepath.Join(filepath.Dir(file), "status"))
+			return filepath.Dir(file), nil
 		}
 	}
-	return nil, fmt.Errorf("no process of pod %s: memory is read from /proc, so measure on the machine of the cluster, as root", pod.Name)
+	return "", fmt.Errorf("no process of pod %s: it is looked for in /proc, so measure on the machine of the cluster, as root", pod.Name)
 }
