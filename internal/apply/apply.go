@@ -96,24 +96,44 @@ func (a *Applier) Apply(ctx context.Context, wanted *unstructured.Unstructured) 
 	if current != nil && known && last.wanted == digest && last.uid == current.GetUID() && last.fields == ownedFields(current) {
 		return Unchanged, nil
 	}
-	before := current
-	if current == nil {
-		before, err = a.mayCreate(ctx, wanted)
-		if err != nil {
-			return Unchanged, err
-		}
-	}
-
-	sent := wanted.DeepCopy()
-	err = a.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(sent),
-		client.FieldOwner(v1alpha1.FieldManager), client.ForceOwnership)
+	sent, before, err := a.write(ctx, wanted, current)
 	if err != nil {
-		return Unchanged, fmt.Errorf("apply %s: %w", id, err)
+		return Unchanged, err
 	}
 	now := record{wanted: digest, uid: sent.GetUID(), generation: sent.GetGeneration(),
 		resourceVersion: sent.GetResourceVersion(), fields: ownedFields(sent)}
 	a.remember(id, now)
 	return outcome(before, last, known, now), nil
+}
+
+// write sends an object and returns it as the API server answered, and as it was before: current, or what the API server has
+// of one that the cache does not hold.
+func (a *Applier) write(
+	ctx context.Context, wanted *unstructured.Unstructured, current client.Object,
+) (sent *unstructured.Unstructured, before client.Object, err error) {
+	send := func(options ...client.ApplyOption) error {
+		sent = wanted.DeepCopy()
+		err := a.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(sent),
+			append(options, client.FieldOwner(v1alpha1.FieldManager))...)
+		if err != nil {
+			return fmt.Errorf("apply %s: %w", Identity(wanted), err)
+		}
+		return nil
+	}
+	if current != nil {
+		err = send(client.ForceOwnership)
+		return sent, current, err
+	}
+	if kind, _ := kindOf(wanted.GroupVersionKind()); kind.Guarded {
+		if err = send(); !apierrors.IsConflict(err) {
+			return sent, nil, err
+		}
+	}
+	if before, err = a.mayCreate(ctx, wanted); err != nil {
+		return nil, nil, err
+	}
+	err = send(client.ForceOwnership)
+	return sent, before, err
 }
 
 // Behind is true when an object from the cache is older than what the last write made of it.

@@ -29,15 +29,19 @@ type Kind struct {
 	typedList func() client.ObjectList
 	// Optional kinds belong to CRDs of others, which may be absent.
 	Optional bool
+	// Guarded kinds demand fields that ours have too, so that the API server itself refuses to merge ours into somebody
+	// else's object: there is no need to look for one first.
+	Guarded bool
 }
 
 // ServiceMonitor is the managed kind that may be absent.
-var ServiceMonitor = Kind{GroupVersionKind: monitoringv1.SchemeGroupVersion.WithKind(monitoringv1.ServiceMonitorsKind), Optional: true}
+var ServiceMonitor = Kind{GroupVersionKind: monitoringv1.SchemeGroupVersion.WithKind(monitoringv1.ServiceMonitorsKind),
+	Optional: true, Guarded: true}
 
 // Monitors are the kinds of monitors for annotated apps.
 var Monitors = []Kind{
 	ServiceMonitor,
-	{GroupVersionKind: monitoringv1.SchemeGroupVersion.WithKind(monitoringv1.PodMonitorsKind), Optional: true},
+	{GroupVersionKind: monitoringv1.SchemeGroupVersion.WithKind(monitoringv1.PodMonitorsKind), Optional: true, Guarded: true},
 }
 
 // Kinds are the managed kinds in the order in which unwanted objects are deleted: first what makes the API server send

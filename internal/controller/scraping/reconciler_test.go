@@ -165,7 +165,8 @@ func TestOthersMonitorsStay(t *testing.T) {
 	w := working(t, own, users)
 	expectWrites(t, "no app", w.reconcile(t, "shop"))
 
-	users = &monitoringv1.ServiceMonitor{ObjectMeta: metav1.ObjectMeta{Namespace: "bank", Name: monitorName}}
+	users = &monitoringv1.ServiceMonitor{ObjectMeta: metav1.ObjectMeta{Namespace: "bank", Name: monitorName},
+		Spec: monitoringv1.ServiceMonitorSpec{Endpoints: []monitoringv1.Endpoint{{Port: "web"}}}} // The CRD demands one.
 	must(t, w.client.Create(t.Context(), users))
 	must(t, w.services().Add(service("bank", "a", annotated())))
 	if _, err := w.r.Reconcile(t.Context(), requestFor("bank")); err == nil || !strings.Contains(err.Error(), "is left alone") {

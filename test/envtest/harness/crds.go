@@ -37,6 +37,9 @@ func PrometheusCRD() string { return monitoringCRD("prometheuses") }
 // ServiceMonitorCRD is described at PrometheusCRD.
 func ServiceMonitorCRD() string { return monitoringCRD("servicemonitors") }
 
+// PodMonitorCRD is described at PrometheusCRD.
+func PodMonitorCRD() string { return monitoringCRD("podmonitors") }
+
 func monitoringCRD(plural string) string {
 	return filepath.Join(os.Getenv(monitoringEnv), "monitoring.coreos.com_"+plural+".yaml")
 }
