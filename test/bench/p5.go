@@ -71,9 +71,18 @@ func measureP5(ctx context.Context, cluster *kit.Cluster, step progress) (figure
 	}
 	few, many := measured[p5Few], measured[p5Many]
 	return []figure{
-		{name: "heap for each Service, 10k to 50k", ours: (many.live - few.live) * 1024 / (p5Many - p5Few), unit: "KiB", goal: p5HeapGoal},
-		{name: "live heap at 50k, most while starting", against: "steady", ours: many.liveMost, theirs: many.live, unit: "MiB", goal: p5PeakGoal},
-		{name: "memory at 50k, most while starting", against: "steady", ours: many.residentMost, theirs: many.resident, unit: "MiB", goal: p5PeakGoal},
+		{
+			name: "heap for each Service, 10k to 50k", unit: "KiB", goal: p5HeapGoal,
+			ours: (many.live - few.live) * 1024 / (p5Many - p5Few),
+		},
+		{
+			name: "live heap at 50k, most while starting", against: "steady", unit: "MiB", goal: p5PeakGoal,
+			ours: many.liveMost, theirs: many.live,
+		},
+		{
+			name: "memory at 50k, most while starting", against: "steady", unit: "MiB", goal: p5PeakGoal,
+			ours: many.residentMost, theirs: many.resident,
+		},
 	}, nil
 }
 

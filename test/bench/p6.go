@@ -119,13 +119,15 @@ func p6Given(ctx context.Context, cluster *kit.Cluster, made []client.Object) (*
 	if err := cluster.Apply(ctx, append(slices.Clone(made), annotatedService(p6Busy, "first"))...); err != nil {
 		return nil, err
 	}
-	if err := kit.Await(ctx, cluster, &v1alpha1.MetricsPipelineList{}, client.ObjectKey{Name: v1alpha1.SingletonName}, kit.IsReady); err != nil {
+	pipeline := client.ObjectKey{Name: v1alpha1.SingletonName}
+	if err := kit.Await(ctx, cluster, &v1alpha1.MetricsPipelineList{}, pipeline, kit.IsReady); err != nil {
 		return nil, err
 	}
 	monitor := &unstructured.Unstructured{}
 	monitor.SetGroupVersionKind(monitoringv1.SchemeGroupVersion.WithKind(monitoringv1.ServiceMonitorsKind))
 	key := client.ObjectKey{Namespace: p6Busy, Name: scrapeMonitor}
-	err := kit.Await(ctx, cluster, &monitoringv1.ServiceMonitorList{}, key, func(*monitoringv1.ServiceMonitor) bool { return true })
+	exists := func(*monitoringv1.ServiceMonitor) bool { return true }
+	err := kit.Await(ctx, cluster, &monitoringv1.ServiceMonitorList{}, key, exists)
 	if err != nil {
 		return nil, err
 	}

@@ -168,7 +168,8 @@ func sliceTo(service *corev1.Service, pod *corev1.Pod) *discoveryv1.EndpointSlic
 		}},
 	}
 	for _, port := range service.Spec.Ports {
-		slice.Ports = append(slice.Ports, discoveryv1.EndpointPort{Name: ptr.To(port.Name), Port: ptr.To(port.Port), Protocol: ptr.To(corev1.ProtocolTCP)})
+		slice.Ports = append(slice.Ports, discoveryv1.EndpointPort{
+			Name: ptr.To(port.Name), Port: ptr.To(port.Port), Protocol: ptr.To(corev1.ProtocolTCP)})
 	}
 	return slice
 }
@@ -252,15 +253,17 @@ func p7Targets(ctx context.Context, cluster *kit.Cluster) (seen p7Seen, err erro
 // prometheus-operator.
 func naiveMonitor() *monitoringv1.ServiceMonitor {
 	const annotation = "__meta_kubernetes_service_annotation_prometheus_io_"
+	relabelings := []monitoringv1.RelabelConfig{
+		{SourceLabels: []monitoringv1.LabelName{annotation + "scrape"}, Action: "keep", Regex: "true"},
+		{SourceLabels: []monitoringv1.LabelName{annotation + "path"}, Action: "replace", Regex: "(.+)", TargetLabel: "__metrics_path__"},
+		{
+			SourceLabels: []monitoringv1.LabelName{"__address__", annotation + "port"}, Action: "replace",
+			Regex: `([^:]+)(?::\d+)?;(\d+)`, Replacement: ptr.To("$1:$2"), TargetLabel: "__address__",
+		},
+	}
 	return &monitoringv1.ServiceMonitor{
 		ObjectMeta: metav1.ObjectMeta{Namespace: p7Namespace, Name: p7ByHand, Labels: map[string]string{"prometheus": "k8s"}},
-		Spec: monitoringv1.ServiceMonitorSpec{Endpoints: []monitoringv1.Endpoint{{Interval: p7Interval, RelabelConfigs: []monitoringv1.RelabelConfig{
-			{SourceLabels: []monitoringv1.LabelName{annotation + "scrape"}, Action: "keep", Regex: "true"},
-			{SourceLabels: []monitoringv1.LabelName{annotation + "path"}, Action: "replace", Regex: "(.+)", TargetLabel: "__metrics_path__"},
-			{
-				SourceLabels: []monitoringv1.LabelName{"__address__", annotation + "port"}, Action: "replace",
-				Regex: `([^:]+)(?::\d+)?;(\d+)`, Replacement: ptr.To("$1:$2"), TargetLabel: "__address__",
-			},
-		}}}},
+		Spec: monitoringv1.ServiceMonitorSpec{
+			Endpoints: []monitoringv1.Endpoint{{Interval: p7Interval, RelabelConfigs: relabelings}}},
 	}
 }

@@ -23,7 +23,8 @@ import (
 
 // traced has the Go runtime of the operator tell about each collection in its log, and waits for the pod that does.
 func traced(ctx context.Context, cluster *kit.Cluster) error {
-	if _, err := cluster.Kubectl(ctx, "-n", kit.OperatorNamespace, "set", "env", "deployment/"+kit.OperatorName, "GODEBUG=gctrace=1"); err != nil {
+	_, err := cluster.Kubectl(ctx, "-n", kit.OperatorNamespace, "set", "env", "deployment/"+kit.OperatorName, "GODEBUG=gctrace=1")
+	if err != nil {
 		return err
 	}
 	key := client.ObjectKey{Namespace: kit.OperatorNamespace, Name: kit.OperatorName}

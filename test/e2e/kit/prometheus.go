@@ -88,7 +88,7 @@ func (c *Cluster) PrometheusMetric(ctx context.Context, name string) (float64, e
 			return strconv.ParseFloat(strings.TrimSpace(value), 64)
 		}
 	}
-	return 0, fmt.Errorf("Prometheus does not tell %s", name)
+	return 0, fmt.Errorf("the metrics of Prometheus lack %s", name)
 }
 
 // PrometheusConfig returns the configuration that prometheus-operator has written for Prometheus.
