@@ -87,6 +87,7 @@ const (
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.kubelet) || !has(self.kubelet.requestTimeout) || !has(self.metricResolution) || duration(self.kubelet.requestTimeout).getMilliseconds() * 10 <= duration(self.metricResolution).getMilliseconds() * 9",message="kubelet.requestTimeout must be at most nine tenths of metricResolution, or metrics-server exits at start: lower kubelet.requestTimeout, leave it unset, or raise metricResolution"
 type ResourceMetricsSpec struct {
+	APIOptions       `json:",inline"`
 	ComponentOptions `json:",inline"`
 
 	// metricResolution is how often metrics-server reads every kubelet, at least 10s. It bounds how fresh kubectl top
@@ -140,6 +141,7 @@ type KubeletSpec struct {
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.maxAge) || !has(self.relistInterval) || duration(self.maxAge) >= duration(self.relistInterval)",message="maxAge must be at least relistInterval, or prometheus-adapter exits at start: raise maxAge, leave it unset, or lower relistInterval"
 type CustomMetricsSpec struct {
+	APIOptions       `json:",inline"`
 	ComponentOptions `json:",inline"`
 
 	// rules say which series become custom metrics, in the form of prometheus-adapter's own rules. Without a rule the
@@ -177,6 +179,8 @@ type CustomMetricsSpec struct {
 
 // ExternalMetricsSpec configures external.metrics.k8s.io.
 type ExternalMetricsSpec struct {
+	APIOptions `json:",inline"`
+
 	// rules say which series become external metrics, in the form of prometheus-adapter's own externalRules. Without a
 	// rule the API is not registered. A rule that prometheus-adapter would not accept is left out and named in
 	// status.rejectedRules; the others work.

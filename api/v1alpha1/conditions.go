@@ -9,6 +9,9 @@ const (
 
 	// ReasonReady surfaces when every other condition is met.
 	ReasonReady = "Ready"
+	// ReasonTerminating surfaces when the operator's namespace is being deleted: it has removed its APIServices, which
+	// would block that.
+	ReasonTerminating = "Terminating"
 )
 
 // ConditionReconciling follows kstatus: True while the operator works towards the spec and expects to get there.
@@ -46,8 +49,20 @@ const (
 
 	// ReasonIssued surfaces when every serving certificate is issued and current.
 	ReasonIssued = "Issued"
+	// ReasonRotating surfaces while clients trust an earlier authority as well, because an endpoint may still present a
+	// certificate that it signed.
+	ReasonRotating = "Rotating"
+	// ReasonIssuing surfaces while cert-manager has not issued a certificate that is needed; the message has what it says.
+	ReasonIssuing = "Issuing"
 	// ReasonIssueFailed surfaces when a certificate could not be issued or stored.
 	ReasonIssueFailed = "IssueFailed"
+	// ReasonCertManagerMissing surfaces when cert-manager is asked for and its CRDs are not served.
+	ReasonCertManagerMissing = "CertManagerMissing"
+	// ReasonIssuerWithoutCA surfaces when the issuer of spec.certificates.issuerRef issues certificates without the
+	// authority that signed them, so that the API server could not verify them.
+	ReasonIssuerWithoutCA = "IssuerWithoutCA"
+	// ReasonRenewalOverdue surfaces when a certificate should have been renewed and was not.
+	ReasonRenewalOverdue = "RenewalOverdue"
 )
 
 // ConditionComponentsReady says whether the deployed workloads run as specified.
@@ -64,6 +79,9 @@ const (
 	ReasonApplyFailed = "ApplyFailed"
 	// ReasonNameTaken surfaces when an object of the same name belongs to somebody else, who keeps it.
 	ReasonNameTaken = "NameTaken"
+	// ReasonContested surfaces when somebody else keeps changing an object of ours back, so that the operator has stopped
+	// to write it. It surfaces for APIServices as well.
+	ReasonContested = "Contested"
 )
 
 // ConditionAPIServicesAvailable says whether every wanted metrics API answers.
@@ -80,6 +98,13 @@ const (
 	ReasonWaitingForBackend = "WaitingForBackend"
 	// ReasonWaitingForAggregator surfaces while kube-aggregator has not yet looked at a new APIService.
 	ReasonWaitingForAggregator = "WaitingForAggregator"
+	// ReasonDisabled surfaces for an API whose policy is Disabled.
+	ReasonDisabled = "Disabled"
+	// ReasonNotServed surfaces for an API whose policy is Observe and that nobody serves.
+	ReasonNotServed = "NotServed"
+	// ReasonDeregistered surfaces for an API that was taken away because its backend stayed unavailable and onUnavailable
+	// is Deregister.
+	ReasonDeregistered = "Deregistered"
 	// ReasonConfigurationInvalid surfaces for an API that has rules, none of which the backend would accept.
 	ReasonConfigurationInvalid = "ConfigurationInvalid"
 )

@@ -85,6 +85,11 @@ type MetricsPipelineSpec struct {
 	// +kubebuilder:default={}
 	Scrape ScrapeSpec `json:"scrape,omitzero"`
 
+	// certificates says who issues the serving certificates of the backends.
+	// +optional
+	// +kubebuilder:default={}
+	Certificates CertificatesSpec `json:"certificates,omitzero"`
+
 	// patches are applied to the objects that the operator deploys, in order, after everything else in this spec: the
 	// way out for what no field offers. At most 64. A patch that cannot be applied is reported and holds back the
 	// change; what runs keeps running.

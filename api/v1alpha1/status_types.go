@@ -36,6 +36,12 @@ type MetricsPipelineStatus struct {
 	// +listMapKey=name
 	Components []ComponentStatus `json:"components,omitempty"`
 
+	// certificates are those that the components serve with, and the authority's where it is ours.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	Certificates []CertificateStatus `json:"certificates,omitempty"`
+
 	// scrape counts what the annotations of apps came to.
 	// +optional
 	Scrape *ScrapeStatus `json:"scrape,omitempty"`
@@ -83,7 +89,8 @@ type APIServiceStatus struct {
 	Available metav1.ConditionStatus `json:"available,omitempty"`
 
 	// reason is the reason of that condition, such as Passed, MissingEndpoints or FailedDiscoveryCheck; or why there is
-	// no APIService: NoRules, ServedByOther, WaitingForBackend, WaitingForAggregator, ConfigurationInvalid.
+	// no APIService of ours: NoRules, ServedByOther, WaitingForBackend, WaitingForAggregator, ConfigurationInvalid,
+	// Disabled, NotServed, Deregistered, Contested.
 	// +required
 	Reason string `json:"reason,omitempty"`
 
@@ -98,6 +105,25 @@ type APIServiceStatus struct {
 	// servingCertificateExpiry is when the serving certificate of our backend ends. It is renewed long before.
 	// +optional
 	ServingCertificateExpiry *metav1.Time `json:"servingCertificateExpiry,omitempty"`
+}
+
+// CertificateStatus is a certificate that is in use.
+type CertificateStatus struct {
+	// name of the Secret that holds it.
+	// +required
+	Name string `json:"name,omitempty"`
+
+	// provider that issued it: CertManager or BuiltIn.
+	// +required
+	Provider CertificateProvider `json:"provider,omitempty"`
+
+	// expires is when it ends.
+	// +optional
+	Expires *metav1.Time `json:"expires,omitempty"`
+
+	// renews is when it is due for renewal.
+	// +optional
+	Renews *metav1.Time `json:"renews,omitempty"`
 }
 
 // ComponentStatus is the state of one deployed workload.

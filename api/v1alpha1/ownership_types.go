@@ -1,0 +1,52 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+// APIPolicy says who serves a metrics API.
+//
+// +kubebuilder:validation:Enum=Auto;TakeOver;Observe;Disabled
+type APIPolicy string
+
+const (
+	// PolicyAuto serves the API unless somebody else does.
+	PolicyAuto APIPolicy = "Auto"
+	// PolicyTakeOver serves the API also where somebody else does: their APIService is switched, in one apply, once the
+	// backend of the pipeline is ready.
+	PolicyTakeOver APIPolicy = "TakeOver"
+	// PolicyObserve serves nothing, and reports and demands the API that somebody else serves.
+	PolicyObserve APIPolicy = "Observe"
+	// PolicyDisabled serves nothing and demands nothing.
+	PolicyDisabled APIPolicy = "Disabled"
+)
+
+// UnavailablePolicy says what becomes of an APIService whose backend stays away.
+//
+// +kubebuilder:validation:Enum=Keep;Deregister
+type UnavailablePolicy string
+
+const (
+	// UnavailableKeep keeps it: HorizontalPodAutoscalers go on as soon as the backend is back.
+	UnavailableKeep UnavailablePolicy = "Keep"
+	// UnavailableDeregister deletes it after five minutes, and makes it again when the backend is back.
+	UnavailableDeregister UnavailablePolicy = "Deregister"
+)
+
+// APIOptions are the knobs that every metrics API has.
+type APIOptions struct {
+	// policy says who serves the API. Auto (default) serves it unless somebody else does. TakeOver serves it also then:
+	// the other's APIService is switched in one apply, once the backend is ready. Observe serves nothing and reports
+	// the API that somebody else serves. Disabled serves nothing and demands nothing; what the operator had deployed
+	// for it is removed.
+	// +optional
+	// +kubebuilder:default=Auto
+	Policy APIPolicy `json:"policy,omitempty"`
+
+	// onUnavailable says what becomes of our APIService when its backend has been unavailable for five minutes. Keep
+	// (default) leaves it. Deregister deletes it, and makes it again when the backend is back: an APIService whose
+	// backend is dead blocks the deletion of every namespace and fails discovery, but without one the metrics API does
+	// not exist for HorizontalPodAutoscalers.
+	// +optional
+	// +kubebuilder:default=Keep
+	OnUnavailable UnavailablePolicy `json:"onUnavailable,omitempty"`
+}
