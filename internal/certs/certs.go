@@ -1,8 +1,8 @@
 // Copyright The MetricsPipeline Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package certs issues the serving certificates of the components from a certificate authority of its own, and decides
-// by a list of policies whether what exists is kept.
+// Package certs issues the serving certificates of the components from a certificate authority of its own, or says what
+// cert-manager is to issue, and decides by lists of policies whether what exists is kept.
 package certs
 
 import (
@@ -16,15 +16,32 @@ import (
 	"fmt"
 	"math/big"
 	"time"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
 )
 
-// Lifetimes. A certificate is renewed when a third of its life is left, and is valid a little before now, for API
-// servers whose clock is behind.
 const (
-	authorityLifetime = 10 * 365 * 24 * time.Hour
-	servingLifetime   = 365 * 24 * time.Hour
-	clockSkew         = 5 * time.Minute
+	// authorityLifetime of an authority of ours, which is renewed when a third of it is left. No serving certificate lives
+	// longer than that third, so none outlives its authority.
+	authorityLifetime    = 10 * 365 * 24 * time.Hour
+	authorityRenewBefore = authorityLifetime / 3
+	// defaultLifetime of a serving certificate.
+	defaultLifetime = 365 * 24 * time.Hour
+	// clockSkew is how long before now a certificate is valid, for API servers whose clock is behind.
+	clockSkew = 5 * time.Minute
 )
+
+// Lifetime of serving certificates.
+type Lifetime struct {
+	// Duration from issue to end, and RenewBefore from renewal to end.
+	Duration, RenewBefore time.Duration
+}
+
+// LifetimeFor returns what the spec says: a year, renewed when a third of it is left, where it says nothing.
+func LifetimeFor(spec v1alpha1.CertificatesSpec) Lifetime {
+	duration := spec.Duration.Or(defaultLifetime)
+	return Lifetime{Duration: duration, RenewBefore: min(spec.RenewBefore.Or(duration/3), duration-time.Second)}
+}
 
 // Pair is a certificate and its private key in PEM, as a Secret of type kubernetes.io/tls holds them.
 type Pair struct {
@@ -34,7 +51,8 @@ type Pair struct {
 // EnsureAuthority returns the authority to use: the current one, or a new one with the reason for it. reason is empty
 // when the current one is kept.
 func EnsureAuthority(current Pair, now time.Time) (pair Pair, reason string, err error) {
-	if reason = violated(authorityPolicies, input{pair: current, now: now}); reason == "" {
+	in := input{pair: current, now: now, lifetime: Lifetime{authorityLifetime, authorityRenewBefore}}
+	if reason = violated(authorityPolicies, in); reason == "" {
 		return current, "", nil
 	}
 	template := &x509.Certificate{
@@ -52,8 +70,9 @@ func EnsureAuthority(current Pair, now time.Time) (pair Pair, reason string, err
 
 // EnsureServing returns the serving pair to use for the names: the current one, or a new one that the authority signs,
 // with the reason for it. reason is empty when the current one is kept.
-func EnsureServing(current, authority Pair, names []string, now time.Time) (pair Pair, reason string, err error) {
-	if reason = violated(servingPolicies, input{pair: current, authority: authority, names: names, now: now}); reason == "" {
+func EnsureServing(current, authority Pair, names []string, lifetime Lifetime, now time.Time) (pair Pair, reason string, err error) {
+	in := input{pair: current, authority: authority.Cert, names: names, lifetime: lifetime, now: now}
+	if reason = violated(servingPolicies, in); reason == "" {
 		return current, "", nil
 	}
 	signer, err := tls.X509KeyPair(authority.Cert, authority.Key)
@@ -61,10 +80,10 @@ func EnsureServing(current, authority Pair, names []string, now time.Time) (pair
 		return Pair{}, reason, fmt.Errorf("load the certificate authority: %w", err)
 	}
 	template := &x509.Certificate{
-		Subject:     pkix.Name{CommonName: names[len(names)-1]},
+		Subject:     pkix.Name{CommonName: commonName(names)},
 		DNSNames:    names,
 		NotBefore:   now.Add(-clockSkew),
-		NotAfter:    now.Add(servingLifetime),
+		NotAfter:    now.Add(lifetime.Duration),
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
@@ -81,17 +100,21 @@ func Expiry(cert []byte) (time.Time, bool) {
 	return parsed.NotAfter, true
 }
 
-// RenewAt returns when a PEM certificate is due for renewal; false where it cannot be read.
-func RenewAt(cert []byte) (time.Time, bool) {
-	parsed, err := parse(cert)
-	if err != nil {
-		return time.Time{}, false
-	}
-	return renewAt(parsed), true
+// AuthorityRenewal and Renewal return when an authority and a serving certificate, PEM, are due for renewal; false where
+// they cannot be read.
+func AuthorityRenewal(cert []byte) (time.Time, bool) {
+	return Renewal(cert, Lifetime{RenewBefore: authorityRenewBefore})
 }
 
-func renewAt(cert *x509.Certificate) time.Time {
-	return cert.NotAfter.Add(-cert.NotAfter.Sub(cert.NotBefore) / 3)
+// Renewal is described at AuthorityRenewal.
+func Renewal(cert []byte, lifetime Lifetime) (time.Time, bool) {
+	expiry, ok := Expiry(cert)
+	return expiry.Add(-lifetime.RenewBefore), ok
+}
+
+// Overdue returns when a serving certificate should long have been renewed: half way between its renewal and its end.
+func Overdue(cert []byte, lifetime Lifetime) (time.Time, bool) {
+	return Renewal(cert, Lifetime{RenewBefore: lifetime.RenewBefore / 2})
 }
 
 // issue makes a key and a certificate for it, signed by signer or, without one, by the new key itself.

@@ -14,11 +14,15 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
 )
 
 var (
 	start = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	names = []string{"metrics-server", "metrics-server.metrics", "metrics-server.metrics.svc"}
+	// year is what the spec says by default.
+	year = LifetimeFor(v1alpha1.CertificatesSpec{})
 )
 
 // newAuthority returns an authority that was issued at start.
@@ -34,7 +38,7 @@ func newAuthority(t *testing.T) Pair {
 // newServing returns a serving pair that was issued at start.
 func newServing(t *testing.T, authority Pair) Pair {
 	t.Helper()
-	pair, reason, err := EnsureServing(Pair{}, authority, names, start)
+	pair, reason, err := EnsureServing(Pair{}, authority, names, year, start)
 	if err != nil || reason == "" {
 		t.Fatalf("reason %q, error %v", reason, err)
 	}
@@ -51,9 +55,7 @@ func parsed(t *testing.T, pair Pair) *x509.Certificate {
 }
 
 // lastThird is the first moment at which a certificate that was issued at start is renewed.
-func lastThird(lifetime time.Duration) time.Time {
-	return start.Add(lifetime).Add(-(lifetime + clockSkew) / 3)
-}
+func lastThird(lifetime time.Duration) time.Time { return start.Add(lifetime).Add(-lifetime / 3) }
 
 func TestEnsureAuthority(t *testing.T) {
 	authority := newAuthority(t)
@@ -111,17 +113,17 @@ func TestEnsureServing(t *testing.T) {
 		"new":                          {serving, names, start, ""},
 		"on a server whose clock lags": {serving, names, start.Add(-clockSkew), ""},
 		"not yet valid":                {serving, names, start.Add(-clockSkew - time.Second), "not valid before"},
-		"just before its last third":   {serving, names, lastThird(servingLifetime).Add(-time.Second), ""},
-		"in its last third":            {serving, names, lastThird(servingLifetime), "ends on 2027-01-01T12:00:00Z"},
-		"ended":                        {serving, names, start.Add(2 * servingLifetime), "ends on"},
+		"just before its last third":   {serving, names, lastThird(year.Duration).Add(-time.Second), ""},
+		"in its last third":            {serving, names, lastThird(year.Duration), "ends on 2027-01-01T12:00:00Z"},
+		"ended":                        {serving, names, start.Add(2 * year.Duration), "ends on"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, reason, err := EnsureServing(tc.current, authority, tc.names, tc.now)
+			got, reason, err := EnsureServing(tc.current, authority, tc.names, year, tc.now)
 			if err != nil {
 				t.Fatal(err)
 			}
 			expect(t, tc.current, got, tc.reason, reason)
-			if kept, _, _ := EnsureServing(got, authority, tc.names, tc.now); !cmp.Equal(kept, got) {
+			if kept, _, _ := EnsureServing(got, authority, tc.names, year, tc.now); !cmp.Equal(kept, got) {
 				t.Error("what was just issued is not kept")
 			}
 		})
@@ -141,7 +143,7 @@ func expect(t *testing.T, before, after Pair, want, reason string) {
 
 func TestEnsureServingWithoutAuthority(t *testing.T) {
 	for name, authority := range map[string]Pair{"none": {}, "not PEM": {Cert: []byte("junk"), Key: []byte("junk")}} {
-		pair, _, err := EnsureServing(Pair{}, authority, names, start)
+		pair, _, err := EnsureServing(Pair{}, authority, names, year, start)
 		if err == nil || !strings.Contains(err.Error(), "load the certificate authority") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -174,11 +176,11 @@ func TestVerifiesAsTheAPIServerDoes(t *testing.T) {
 		"as it is":              {roots, service, server, start, false},
 		"by a Prometheus":       {roots, "metrics-server", server, start, false},
 		"with a lagging clock":  {roots, service, server, start.Add(-4 * time.Minute), false},
-		"on its last day":       {roots, service, server, start.Add(servingLifetime - time.Hour), false},
+		"on its last day":       {roots, service, server, start.Add(year.Duration - time.Hour), false},
 		"for another Service":   {roots, "other.metrics.svc", server, start, true},
 		"by another authority":  {foreign, service, server, start, true},
 		"as a client":           {roots, service, client, start, true},
-		"a day after its end":   {roots, service, server, start.Add(servingLifetime + 24*time.Hour), true},
+		"a day after its end":   {roots, service, server, start.Add(year.Duration + 24*time.Hour), true},
 		"long before its start": {roots, service, server, start.Add(-time.Hour), true},
 	} {
 		_, err := cert.Verify(x509.VerifyOptions{
@@ -226,7 +228,7 @@ func TestShape(t *testing.T) {
 func TestAuthorityOutlivesWhatItSigns(t *testing.T) {
 	authority := newAuthority(t)
 	last := lastThird(authorityLifetime).Add(-time.Second)
-	serving, _, err := EnsureServing(Pair{}, authority, names, last)
+	serving, _, err := EnsureServing(Pair{}, authority, names, year, last)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,29 +237,59 @@ func TestAuthorityOutlivesWhatItSigns(t *testing.T) {
 	}
 }
 
+// TestOtherLifetime is a spec that was changed after a certificate had been issued.
+func TestOtherLifetime(t *testing.T) {
+	authority := newAuthority(t)
+	serving := newServing(t, authority)
+	for name, tc := range map[string]struct {
+		spec   v1alpha1.CertificatesSpec
+		at     time.Duration
+		reason string
+	}{
+		"the default written out":     {v1alpha1.CertificatesSpec{Duration: "8760h"}, 0, ""},
+		"the same in other units":     {v1alpha1.CertificatesSpec{Duration: "8759h60m"}, 0, ""},
+		"shorter":                     {v1alpha1.CertificatesSpec{Duration: "24h"}, 0, "issued for 8760h0m0s, and 24h0m0s are wanted"},
+		"longer":                      {v1alpha1.CertificatesSpec{Duration: "9000h"}, 0, "issued for 8760h0m0s, and 9000h0m0s are wanted"},
+		"renewed late, before that":   {v1alpha1.CertificatesSpec{RenewBefore: "10h"}, 8749 * time.Hour, ""},
+		"renewed late, and it is due": {v1alpha1.CertificatesSpec{RenewBefore: "10h"}, 8750 * time.Hour, "ends on"},
+		"renewed early":               {v1alpha1.CertificatesSpec{RenewBefore: "8759h"}, time.Hour, "ends on"},
+	} {
+		got, reason, err := EnsureServing(serving, authority, names, LifetimeFor(tc.spec), start.Add(tc.at))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(name, func(t *testing.T) { expect(t, serving, got, tc.reason, reason) })
+	}
+}
+
 func TestExpiryAndRenewal(t *testing.T) {
-	serving := newServing(t, newAuthority(t))
-	if at, ok := Expiry(serving.Cert); !ok || !at.Equal(start.Add(servingLifetime)) {
+	authority := newAuthority(t)
+	serving := newServing(t, authority)
+	if at, ok := Expiry(serving.Cert); !ok || !at.Equal(start.Add(year.Duration)) {
 		t.Errorf("Expiry = %s, %v", at, ok)
 	}
-	renewal, ok := RenewAt(serving.Cert)
-	if !ok || !renewal.Equal(lastThird(servingLifetime)) {
-		t.Errorf("RenewAt = %s, %v, want %s", renewal, ok, lastThird(servingLifetime))
+	// What the renewals promise, the policies keep: else a reconcile at that moment would do nothing, and ask for none.
+	renewal, ok := Renewal(serving.Cert, year)
+	if _, reason, _ := EnsureServing(serving, authority, names, year, renewal); !ok || reason == "" {
+		t.Errorf("nothing is renewed at Renewal = %s, %v", renewal, ok)
 	}
-	// What RenewAt promises, the policies keep: else a reconcile at that moment would do nothing, and ask for none.
-	authority := newAuthority(t)
-	serving = newServing(t, authority)
-	renewal, _ = RenewAt(serving.Cert)
-	if _, reason, _ := EnsureServing(serving, authority, names, renewal); reason == "" {
-		t.Error("nothing is renewed at RenewAt")
+	if _, reason, _ := EnsureServing(serving, authority, names, year, renewal.Add(-time.Second)); reason != "" {
+		t.Errorf("renewed before Renewal: %s", reason)
+	}
+	renewal, ok = AuthorityRenewal(authority.Cert)
+	if _, reason, _ := EnsureAuthority(authority, renewal); !ok || reason == "" {
+		t.Errorf("nothing is renewed at AuthorityRenewal = %s, %v", renewal, ok)
+	}
+	if at, ok := Overdue(serving.Cert, year); !ok || !at.Equal(start.Add(year.Duration*5/6)) {
+		t.Errorf("Overdue = %s, %v", at, ok)
 	}
 	for name, content := range map[string][]byte{"nothing": nil, "not PEM": []byte("junk"), "a key": serving.Key,
 		"PEM of something else": []byte("-----BEGIN CERTIFICATE-----\nanVuaw==\n-----END CERTIFICATE-----\n")} {
 		if at, ok := Expiry(content); ok {
 			t.Errorf("%s: Expiry = %s", name, at)
 		}
-		if at, ok := RenewAt(content); ok {
-			t.Errorf("%s: RenewAt = %s", name, at)
+		if at, ok := Renewal(content, year); ok {
+			t.Errorf("%s: Renewal = %s", name, at)
 		}
 	}
 }

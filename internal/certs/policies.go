@@ -6,15 +6,18 @@ package certs
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"time"
 )
 
 // input is what the policies decide on.
 type input struct {
-	pair      Pair
-	authority Pair
+	pair Pair
+	// authority is the PEM certificate, or several, by which the pair's has to verify.
+	authority []byte
 	names     []string
+	lifetime  Lifetime
 	now       time.Time
 
 	// cert is the parsed certificate; set once the policy pairIsWhole has passed.
@@ -37,7 +40,16 @@ var (
 		pairIsWhole,
 		isSignedByAuthority,
 		holdsNames,
+		livesAsLong,
 		isCurrent,
+	}
+	// issuedPolicies judge what somebody else issued and will renew.
+	issuedPolicies = []policy{
+		exists,
+		pairIsWhole,
+		verifiesByAuthority,
+		holdsNames,
+		isNotOverdue,
 	}
 )
 
@@ -76,7 +88,7 @@ func isAuthority(in *input) string {
 }
 
 func isSignedByAuthority(in *input) string {
-	authority, err := parse(in.authority.Cert)
+	authority, err := parse(in.authority)
 	if err != nil {
 		return "the certificate authority cannot be read: " + err.Error()
 	}
@@ -95,13 +107,47 @@ func holdsNames(in *input) string {
 	return ""
 }
 
-// isCurrent holds from a certificate's start until a third of its life is left.
-func isCurrent(in *input) string {
+// livesAsLong holds when a certificate was issued for the lifetime that is wanted now; its own figures are in whole seconds.
+func livesAsLong(in *input) string {
+	lives := in.cert.NotAfter.Sub(in.cert.NotBefore) - clockSkew
+	if (lives - in.lifetime.Duration).Abs() > time.Second {
+		return fmt.Sprintf("it was issued for %s, and %s are wanted", lives, in.lifetime.Duration)
+	}
+	return ""
+}
+
+// isCurrent holds from a certificate's start until it is due for renewal.
+func isCurrent(in *input) string { return in.validUntil(in.lifetime.RenewBefore) }
+
+// isNotOverdue leaves whoever renews the certificate half of the time for it.
+func isNotOverdue(in *input) string { return in.validUntil(in.lifetime.RenewBefore / 2) }
+
+func (in *input) validUntil(beforeEnd time.Duration) string {
 	if in.now.Before(in.cert.NotBefore) {
 		return "it is not valid before " + in.cert.NotBefore.UTC().Format(time.RFC3339)
 	}
-	if !in.now.Before(renewAt(in.cert)) {
+	if !in.now.Before(in.cert.NotAfter.Add(-beforeEnd)) {
 		return "it ends on " + in.cert.NotAfter.UTC().Format(time.RFC3339)
+	}
+	return ""
+}
+
+// verifiesByAuthority holds when the API server will accept the certificate by the authority that came with it.
+func verifiesByAuthority(in *input) string {
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(in.authority) {
+		return "the authority that signed it is not known"
+	}
+	chain := x509.NewCertPool()
+	chain.AppendCertsFromPEM(in.pair.Cert)
+	_, err := in.cert.Verify(x509.VerifyOptions{Roots: roots, Intermediates: chain, CurrentTime: in.now,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+	var invalid x509.CertificateInvalidError
+	if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
+		return "" // Told by isNotOverdue, with the time.
+	}
+	if err != nil {
+		return "the API server would not accept it by the authority that came with it: " + err.Error()
 	}
 	return ""
 }
