@@ -13,7 +13,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
@@ -57,9 +59,14 @@ type Applier struct {
 	client client.Client
 	// live reads from the API server.
 	live client.Reader
+	// clock measures how long a contest lasts.
+	clock clock.PassiveClock
 
 	mu      sync.Mutex
 	applied map[string]record
+	// contests are the losses of each object by their kind, and spec is the version of the spec that they are about.
+	contests map[string]map[string]*contest
+	spec     string
 }
 
 // record is what was last written of an object.
@@ -76,64 +83,69 @@ type record struct {
 }
 
 // New returns an applier that reads through the cache of c and, to look before it creates, from live.
-func New(c client.Client, live client.Reader) *Applier {
-	return &Applier{client: c, live: live, applied: map[string]record{}}
+func New(c client.Client, live client.Reader, clock clock.PassiveClock) *Applier {
+	return &Applier{client: c, live: live, clock: clock, applied: map[string]record{}, contests: map[string]map[string]*contest{}}
 }
 
 // Apply makes sure that the object exists with the wanted fields. It sends nothing when the cache shows that the fields
-// are still those of the last write. The wanted object is not changed.
+// are still those of the last write. It returns a NameTakenError for what somebody else made, and a ContestedError, without
+// a write, when somebody keeps undoing it. The wanted object is not changed.
 func (a *Applier) Apply(ctx context.Context, wanted *unstructured.Unstructured) (Result, error) {
+	return a.apply(ctx, wanted, false)
+}
+
+// TakeOver is Apply for an object that somebody else made and that the user wants to be ours: one write changes the fields
+// and whose it is.
+func (a *Applier) TakeOver(ctx context.Context, wanted *unstructured.Unstructured) (Result, error) {
+	return a.apply(ctx, wanted, true)
+}
+
+func (a *Applier) apply(ctx context.Context, wanted *unstructured.Unstructured, takeOver bool) (Result, error) {
 	id := Identity(wanted)
 	digest, err := digestOf(wanted)
 	if err != nil {
 		return Unchanged, fmt.Errorf("%s: %w", id, err)
 	}
-	current, err := a.cached(ctx, wanted)
+	before, err := a.cached(ctx, wanted)
 	if err != nil {
 		return Unchanged, err
 	}
 	last, known := a.record(id)
-	if current != nil && known && last.wanted == digest && last.uid == current.GetUID() && last.fields == ownedFields(current) {
+	tryFirst := before == nil && !known && !takeOver && guarded(wanted)
+	if before == nil && !tryFirst {
+		if before, err = a.mayCreate(ctx, wanted, takeOver); err != nil {
+			return Unchanged, err
+		}
+	}
+	if before != nil && known && last.wanted == digest && last.uid == before.GetUID() && last.fields == ownedFields(before) {
+		a.conceded(id)
 		return Unchanged, nil
 	}
-	sent, before, err := a.write(ctx, wanted, current)
+	lost := lossOf(before, last, known)
+	if lost != nil {
+		if err := a.mayRepair(id, lost); err != nil {
+			return Unchanged, err
+		}
+	}
+
+	var sent *unstructured.Unstructured
+	if tryFirst {
+		sent, before, err = a.create(ctx, wanted)
+	} else {
+		// New content that is refused is not the fault of others.
+		sent, err = a.send(ctx, wanted, before != nil && (!known || last.wanted == digest))
+	}
 	if err != nil {
-		return Unchanged, err
+		return Unchanged, fmt.Errorf("apply %s: %w", id, err)
 	}
 	now := record{wanted: digest, uid: sent.GetUID(), generation: sent.GetGeneration(),
 		resourceVersion: sent.GetResourceVersion(), fields: ownedFields(sent)}
 	a.remember(id, now)
-	return outcome(before, last, known, now), nil
-}
-
-// write sends an object and returns it as the API server answered, and as it was before: current, or what the API server has
-// of one that the cache does not hold.
-func (a *Applier) write(
-	ctx context.Context, wanted *unstructured.Unstructured, current client.Object,
-) (sent *unstructured.Unstructured, before client.Object, err error) {
-	send := func(options ...client.ApplyOption) error {
-		sent = wanted.DeepCopy()
-		err := a.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(sent),
-			append(options, client.FieldOwner(v1alpha1.FieldManager))...)
-		if err != nil {
-			return fmt.Errorf("apply %s: %w", Identity(wanted), err)
-		}
-		return nil
+	result := outcome(before, last, known, now)
+	if lost != nil && result != Unchanged {
+		a.repaired(id, lost)
 	}
-	if current != nil {
-		err = send(client.ForceOwnership)
-		return sent, current, err
-	}
-	if kind, _ := kindOf(wanted.GroupVersionKind()); kind.Guarded {
-		if err = send(); !apierrors.IsConflict(err) {
-			return sent, nil, err
-		}
-	}
-	if before, err = a.mayCreate(ctx, wanted); err != nil {
-		return nil, nil, err
-	}
-	err = send(client.ForceOwnership)
-	return sent, before, err
+	return result, nil
 }
 
 // Behind is true when an object from the cache is older than what the last write made of it.
@@ -179,10 +191,10 @@ func (a *Applier) cached(ctx context.Context, wanted *unstructured.Unstructured)
 	return current, nil
 }
 
-// mayCreate looks whether an object that the cache does not hold is really absent, and returns it if it is ours. An apply
-// would otherwise quietly merge into what somebody else made, and our owner reference would have it deleted with the
-// pipeline.
-func (a *Applier) mayCreate(ctx context.Context, wanted *unstructured.Unstructured) (client.Object, error) {
+// mayCreate looks whether an object that the cache does not hold is really absent, and returns it if it is ours or to be
+// taken over. An apply would otherwise quietly merge into what somebody else made, and our owner reference would have it
+// deleted with the pipeline.
+func (a *Applier) mayCreate(ctx context.Context, wanted *unstructured.Unstructured, takeOver bool) (client.Object, error) {
 	found := &metav1.PartialObjectMetadata{}
 	found.SetGroupVersionKind(wanted.GroupVersionKind())
 	err := a.live.Get(ctx, client.ObjectKeyFromObject(wanted), found)
@@ -192,7 +204,7 @@ func (a *Applier) mayCreate(ctx context.Context, wanted *unstructured.Unstructur
 	if err != nil {
 		return nil, fmt.Errorf("look for %s: %w", Identity(wanted), err)
 	}
-	if ours(found) || ownedFields(found) != "" {
+	if takeOver || ours(found) || ownedFields(found) != "" {
 		return found, nil
 	}
 	taken := &NameTakenError{Object: Identity(wanted)}
@@ -243,6 +255,18 @@ func Identity(object client.Object) string {
 		return kind + " " + namespace + "/" + object.GetName()
 	}
 	return kind + " " + object.GetName()
+}
+
+// FromTyped returns a typed object in the form that Apply takes, without what only the API server writes.
+func FromTyped(object client.Object) (*unstructured.Unstructured, error) {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+	if err != nil {
+		return nil, fmt.Errorf("convert %s: %w", Identity(object), err)
+	}
+	converted := &unstructured.Unstructured{Object: content}
+	unstructured.RemoveNestedField(converted.Object, "status")
+	unstructured.RemoveNestedField(converted.Object, "metadata", "creationTimestamp")
+	return converted, nil
 }
 
 func digestOf(object *unstructured.Unstructured) ([sha256.Size]byte, error) {

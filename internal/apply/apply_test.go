@@ -8,6 +8,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
@@ -19,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -35,6 +37,7 @@ type server struct {
 	// blind makes the cache see nothing, and fail makes every request fail.
 	blind bool
 	fail  error
+	clock *clocktesting.FakePassiveClock
 }
 
 func newServer(t *testing.T, objects ...client.Object) (*server, *Applier) {
@@ -45,7 +48,7 @@ func newServer(t *testing.T, objects ...client.Object) (*server, *Applier) {
 			t.Fatal(err)
 		}
 	}
-	s := &server{}
+	s := &server{clock: clocktesting.NewFakePassiveClock(time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC))}
 	s.WithWatch = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithReturnManagedFields().
 		WithGlobalResourceVersionCounter().Build()
 	cached := interceptor.NewClient(s.WithWatch, interceptor.Funcs{
@@ -74,7 +77,7 @@ func newServer(t *testing.T, objects ...client.Object) (*server, *Applier) {
 			return c.Delete(ctx, object, opts...)
 		},
 	})
-	return s, New(cached, s.WithWatch)
+	return s, New(cached, s.WithWatch, s.clock)
 }
 
 // wanted returns a ConfigMap of ours with data.
@@ -219,7 +222,7 @@ func TestAdoptsItsOwn(t *testing.T) {
 	s, first := newServer(t)
 	object := wanted(map[string]any{"config.yaml": "one"})
 	s.expect(t, first, object, Created, 1)
-	second := New(s.WithWatch, s.WithWatch)
+	second := New(s.WithWatch, s.WithWatch, s.clock)
 	if result, err := second.Apply(t.Context(), object); err != nil || result == Repaired || result == Created {
 		t.Errorf("after a restart: result %d, error %v", result, err)
 	}

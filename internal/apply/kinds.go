@@ -8,6 +8,7 @@ package apply
 import (
 	"slices"
 
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -27,22 +28,37 @@ type Kind struct {
 	// typed and typedList return empty ones where the cache holds this kind whole; nil where it holds only the metadata.
 	typed     func() client.Object
 	typedList func() client.ObjectList
-	// Optional kinds belong to CRDs of others, which may be absent.
-	Optional bool
+	// CRD is the name of the CRD of somebody else that defines the kind, and which may be absent; empty where Kubernetes
+	// itself defines it.
+	CRD string
 	// Guarded kinds demand fields that ours have too, so that the API server itself refuses to merge ours into somebody
 	// else's object: there is no need to look for one first.
 	Guarded bool
 }
 
-// ServiceMonitor is the managed kind that may be absent.
-var ServiceMonitor = Kind{GroupVersionKind: monitoringv1.SchemeGroupVersion.WithKind(monitoringv1.ServiceMonitorsKind),
-	Optional: true, Guarded: true}
+// CRDs of others that define managed kinds.
+const (
+	ServiceMonitorCRD = "servicemonitors.monitoring.coreos.com"
+	PodMonitorCRD     = "podmonitors.monitoring.coreos.com"
+	CertificateCRD    = "certificates.cert-manager.io"
+	IssuerCRD         = "issuers.cert-manager.io"
+)
+
+// Managed kinds that may be absent.
+var (
+	ServiceMonitor = Kind{GroupVersionKind: monitoringv1.SchemeGroupVersion.WithKind(monitoringv1.ServiceMonitorsKind),
+		CRD: ServiceMonitorCRD, Guarded: true}
+	podMonitor = Kind{GroupVersionKind: monitoringv1.SchemeGroupVersion.WithKind(monitoringv1.PodMonitorsKind), CRD: PodMonitorCRD,
+		Guarded: true}
+	// Certificate is cached whole: its status says why nothing is issued.
+	Certificate = Kind{GroupVersionKind: certmanagerv1.SchemeGroupVersion.WithKind(certmanagerv1.CertificateKind), CRD: CertificateCRD,
+		typed:     func() client.Object { return &certmanagerv1.Certificate{} },
+		typedList: func() client.ObjectList { return &certmanagerv1.CertificateList{} }}
+	Issuer = Kind{GroupVersionKind: certmanagerv1.SchemeGroupVersion.WithKind(certmanagerv1.IssuerKind), CRD: IssuerCRD}
+)
 
 // Monitors are the kinds of monitors for annotated apps.
-var Monitors = []Kind{
-	ServiceMonitor,
-	{GroupVersionKind: monitoringv1.SchemeGroupVersion.WithKind(monitoringv1.PodMonitorsKind), Optional: true, Guarded: true},
-}
+var Monitors = []Kind{ServiceMonitor, podMonitor}
 
 // Kinds are the managed kinds in the order in which unwanted objects are deleted: first what makes the API server send
 // requests, then what answers them, then what that needs.
@@ -57,6 +73,8 @@ var Kinds = []Kind{
 		typedList: func() client.ObjectList { return &appsv1.DeploymentList{} }},
 	{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Service")},
 	{GroupVersionKind: networkingv1.SchemeGroupVersion.WithKind("NetworkPolicy")},
+	Certificate,
+	Issuer,
 	{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("ConfigMap"),
 		typed:     func() client.Object { return &corev1.ConfigMap{} },
 		typedList: func() client.ObjectList { return &corev1.ConfigMapList{} }},

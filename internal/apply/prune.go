@@ -31,21 +31,33 @@ func (a *Applier) Prune(ctx context.Context, kinds []Kind, keep func(client.Obje
 			if keep(object) || object.GetDeletionTimestamp() != nil {
 				continue
 			}
-			err := a.client.Delete(ctx, object,
-				client.Preconditions{UID: ptr.To(object.GetUID())},
-				client.PropagationPolicy(metav1.DeletePropagationBackground))
-			id := Identity(object)
-			a.forget(id)
-			if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-				continue // Gone, or another object by now: its own event brings us back.
-			}
+			gone, err := a.Delete(ctx, object)
 			if err != nil {
-				return deleted, fmt.Errorf("delete %s, which is no longer wanted: %w", id, err)
+				return deleted, err
 			}
-			deleted = append(deleted, id)
+			if gone {
+				deleted = append(deleted, Identity(object))
+			}
 		}
 	}
 	return deleted, nil
+}
+
+// Delete deletes an object as the one that was seen, by UID. It returns false when that was gone already, or another object
+// by now: its own event brings us back.
+func (a *Applier) Delete(ctx context.Context, object client.Object) (bool, error) {
+	id := Identity(object)
+	err := a.client.Delete(ctx, object,
+		client.Preconditions{UID: ptr.To(object.GetUID())},
+		client.PropagationPolicy(metav1.DeletePropagationBackground))
+	a.forget(id)
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("delete %s, which is no longer wanted: %w", id, err)
+	}
+	return true, nil
 }
 
 // list returns the cached objects of a kind that carry the operator's label.

@@ -24,7 +24,7 @@ import (
 
 // required are the managed kinds that every cluster has.
 func required() []Kind {
-	return slices.DeleteFunc(slices.Clone(Kinds), func(kind Kind) bool { return kind.Optional })
+	return slices.DeleteFunc(slices.Clone(Kinds), func(kind Kind) bool { return kind.CRD != "" })
 }
 
 func metaOf(name string, ours bool) metav1.ObjectMeta {

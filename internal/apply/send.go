@@ -1,0 +1,91 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package apply
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/client-go/util/csaupgrade"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+)
+
+// send applies an object. Whoever edits the key of a list's item, such as a port's number, leaves an item of their own
+// beside the one that an apply puts back, and the two may contradict each other: two ports of one name, two owners that
+// control. The API server refuses every apply then. For what was accepted before, the edits of others are made ours first,
+// and the apply removes them.
+func (a *Applier) send(ctx context.Context, wanted *unstructured.Unstructured, mayReclaim bool) (*unstructured.Unstructured, error) {
+	sent, err := a.try(ctx, wanted, client.ForceOwnership)
+	if !mayReclaim || !apierrors.IsInvalid(err) {
+		return sent, err
+	}
+	reclaimed, reclaimErr := a.reclaim(ctx, wanted)
+	if reclaimErr != nil {
+		return nil, reclaimErr
+	}
+	if !reclaimed {
+		return sent, err
+	}
+	return a.try(ctx, wanted, client.ForceOwnership)
+}
+
+// try applies a copy of an object once and returns it as the API server answered.
+func (a *Applier) try(
+	ctx context.Context, wanted *unstructured.Unstructured, options ...client.ApplyOption,
+) (*unstructured.Unstructured, error) {
+	sent := wanted.DeepCopy()
+	err := a.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(sent),
+		append(options, client.FieldOwner(v1alpha1.FieldManager))...)
+	return sent, err
+}
+
+// create applies an object that the cache does not hold and that the API server refuses to merge into somebody else's. It
+// returns it as the API server answered, and as it was before where there was one.
+func (a *Applier) create(
+	ctx context.Context, wanted *unstructured.Unstructured,
+) (sent *unstructured.Unstructured, before client.Object, err error) {
+	if sent, err = a.try(ctx, wanted); !apierrors.IsConflict(err) {
+		return sent, nil, err
+	}
+	if before, err = a.mayCreate(ctx, wanted, false); err != nil {
+		return nil, nil, err
+	}
+	sent, err = a.try(ctx, wanted, client.ForceOwnership)
+	return sent, before, err
+}
+
+func guarded(wanted *unstructured.Unstructured) bool {
+	kind, _ := kindOf(wanted.GroupVersionKind())
+	return kind.Guarded
+}
+
+// reclaim makes every field of an object ours that others wrote by an update; false where there is none.
+func (a *Applier) reclaim(ctx context.Context, wanted *unstructured.Unstructured) (bool, error) {
+	found := &metav1.PartialObjectMetadata{}
+	found.SetGroupVersionKind(wanted.GroupVersionKind())
+	if err := a.live.Get(ctx, client.ObjectKeyFromObject(wanted), found); err != nil {
+		return false, client.IgnoreNotFound(err)
+	}
+	editors := sets.New[string]()
+	for _, entry := range found.ManagedFields {
+		if entry.Operation == metav1.ManagedFieldsOperationUpdate && entry.Subresource == "" {
+			editors.Insert(entry.Manager)
+		}
+	}
+	patch, err := csaupgrade.UpgradeManagedFieldsPatch(found, editors, v1alpha1.FieldManager)
+	if err != nil || patch == nil {
+		return false, err
+	}
+	if err := a.client.Patch(ctx, found, client.RawPatch(types.JSONPatchType, patch)); err != nil {
+		return false, fmt.Errorf("reclaim the fields that others wrote: %w", err)
+	}
+	return true, nil
+}
