@@ -19,7 +19,7 @@ type Capabilities struct {
 	MonitorLabels map[string]string
 	// APIServerPorts are the ports of the API server's own endpoints.
 	APIServerPorts []int32
-	// Foreign are the API groups that somebody else serves, for which nothing is deployed.
+	// Foreign are the API groups that somebody else serves, for which nothing is deployed unless they are to be taken over.
 	Foreign map[string]bool
 	// Prometheus is where application metrics come from.
 	Prometheus Source

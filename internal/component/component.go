@@ -6,7 +6,6 @@
 package component
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
@@ -125,15 +124,7 @@ func Catalog() []Component {
 // For returns what should exist for a spec on a cluster with the given capabilities.
 func For(spec v1alpha1.MetricsPipelineSpec, caps Capabilities) Plan {
 	plan := Plan{Omitted: map[string]Omission{}}
-	for _, api := range APIs() {
-		if caps.Foreign[api.Group] {
-			plan.Omitted[api.Name()] = Omission{
-				Reason: v1alpha1.ReasonServedByOther,
-				Message: fmt.Sprintf("Somebody else serves %s, and not in this version; a group has one backend, "+
-					"so nothing is deployed for it.", api.Group),
-			}
-		}
-	}
+	plan.withhold(spec, caps)
 	for _, add := range []func(v1alpha1.MetricsPipelineSpec, Capabilities, *Plan){metricsServer, prometheusAdapter} {
 		add(spec, caps, &plan)
 	}

@@ -23,9 +23,9 @@ const (
 // metricsServerPorts are the egress ports that the asset's NetworkPolicy lists.
 var metricsServerPorts = []int32{53, 443, 6443, 10250}
 
-// metricsServer adds metrics-server, unless somebody else serves metrics.k8s.io.
+// metricsServer adds metrics-server, unless it is not to serve metrics.k8s.io.
 func metricsServer(spec v1alpha1.MetricsPipelineSpec, caps Capabilities, plan *Plan) {
-	if caps.Foreign[ResourceMetrics.Group] {
+	if plan.withholds(ResourceMetrics) {
 		return
 	}
 	resource := spec.ResourceMetrics

@@ -39,7 +39,7 @@ var prometheusAdapterPorts = []int32{53, 443, 6443}
 func prometheusAdapter(spec v1alpha1.MetricsPipelineSpec, caps Capabilities, plan *Plan) {
 	var served []API
 	serve := func(field string, stated, accepted int, apis ...API) {
-		if caps.Foreign[apis[0].Group] {
+		if plan.withholds(apis[0]) {
 			return
 		}
 		if omission, omitted := omission(field, stated, accepted, caps); omitted {

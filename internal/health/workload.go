@@ -30,8 +30,8 @@ const (
 	Failed
 )
 
-// Workload returns the state of a Deployment and, unless it is current, what is missing: kstatus' words, and those of
-// the pod that is worst off. A nil Deployment is progressing.
+// Workload returns the state of a Deployment and, unless it is current, what is missing: kstatus' words, and those of the
+// API server that refuses its pods, or of the pod that is worst off. A nil Deployment is progressing.
 func Workload(deployment *appsv1.Deployment, pods []corev1.Pod) (State, string) {
 	if deployment == nil {
 		return Progressing, "The Deployment does not exist yet."
@@ -50,7 +50,7 @@ func Workload(deployment *appsv1.Deployment, pods []corev1.Pod) (State, string) 
 		return Current, ""
 	}
 	message := strings.TrimSuffix(result.Message, ".") + "."
-	if detail := worst(pods); detail != "" {
+	if detail := cmp.Or(refused(deployment), worst(pods)); detail != "" {
 		message += " " + detail
 	}
 	if result.Status == status.FailedStatus {
@@ -63,6 +63,16 @@ func Workload(deployment *appsv1.Deployment, pods []corev1.Pod) (State, string) 
 func RolledOut(deployment *appsv1.Deployment) bool {
 	status := deployment.Status
 	return status.ObservedGeneration >= deployment.Generation && status.Replicas > 0 && status.UpdatedReplicas == status.Replicas
+}
+
+// refused returns why the API server takes no new pod; there is none then that could say what ails it.
+func refused(deployment *appsv1.Deployment) string {
+	for _, condition := range deployment.Status.Conditions {
+		if condition.Type == appsv1.DeploymentReplicaFailure && condition.Status == corev1.ConditionTrue {
+			return fmt.Sprintf("%s: %s", condition.Reason, condition.Message)
+		}
+	}
+	return ""
 }
 
 // worst describes the pod that most needs a person's attention: the newest that cannot start, else the newest that is

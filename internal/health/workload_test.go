@@ -42,6 +42,13 @@ func late(d *appsv1.Deployment) {
 	d.Status.Conditions[1].Status, d.Status.Conditions[1].Reason = corev1.ConditionFalse, "ProgressDeadlineExceeded"
 }
 
+// forbidden gets no new pods from the API server.
+func forbidden(d *appsv1.Deployment) {
+	d.Status.UpdatedReplicas = 0
+	d.Status.Conditions = append(d.Status.Conditions, appsv1.DeploymentCondition{Type: appsv1.DeploymentReplicaFailure,
+		Status: corev1.ConditionTrue, Reason: "FailedCreate", Message: "no PriorityClass with name high was found"})
+}
+
 // pod returns a pod that was created so many minutes after the first, and is ready.
 func pod(name string, minutes int, changes ...func(*corev1.Pod)) corev1.Pod {
 	p := corev1.Pod{ObjectMeta: metav1.ObjectMeta{
@@ -108,6 +115,9 @@ func TestWorkload(t *testing.T) {
 		"no node takes it": {
 			deployment(short), []corev1.Pod{pod("b", 0, unscheduled)}, Progressing,
 			[]string{"Pod b: Unschedulable: 0/3 nodes are available: 3 Insufficient cpu."}},
+		"no pod can be made": {
+			deployment(forbidden), []corev1.Pod{pod("a", 0), pod("b", 0)}, Progressing,
+			[]string{"0/2", "FailedCreate: no PriorityClass with name high was found"}},
 		"given up": {
 			deployment(late), []corev1.Pod{pod("b", 0, pull)}, Failed,
 			[]string{"Progress deadline exceeded", "Pod b: container main: ImagePullBackOff"}},

@@ -12,13 +12,8 @@ import (
 	"time"
 )
 
-const (
-	// timeout bounds one try.
-	timeout = 5 * time.Second
-	// firstRetry and lastRetry bound the wait between tries of a question that fails.
-	firstRetry = time.Second
-	lastRetry  = 30 * time.Second
-)
+// timeout bounds one try.
+const timeout = 5 * time.Second
 
 // Question is something that only the network can answer.
 type Question struct {
@@ -44,6 +39,8 @@ func (a Answer) Yes() bool { return a.Known && a.Err == nil }
 // Prober remembers answers. Its methods may be called from any goroutine.
 type Prober struct {
 	announce func()
+	// firstRetry and lastRetry bound the wait between tries of a question that fails.
+	firstRetry, lastRetry time.Duration
 
 	mu      sync.Mutex
 	entries map[string]*entry
@@ -54,9 +51,10 @@ type entry struct {
 	cancel context.CancelFunc
 }
 
-// New returns a prober that calls announce whenever an answer changes. announce must not block.
-func New(announce func()) *Prober {
-	return &Prober{announce: announce, entries: map[string]*entry{}}
+// New returns a prober that calls announce whenever an answer changes. announce must not block. A question that fails is
+// asked again after firstRetry, which doubles up to lastRetry.
+func New(announce func(), firstRetry, lastRetry time.Duration) *Prober {
+	return &Prober{announce: announce, firstRetry: firstRetry, lastRetry: lastRetry, entries: map[string]*entry{}}
 }
 
 // Answers returns what is known about the questions, in their order, starts to ask those that are new, and forgets every
@@ -92,7 +90,7 @@ func (p *Prober) Stop() { p.Answers() }
 
 // keepAsking asks until the answer is yes for good, or the question is forgotten.
 func (p *Prober) keepAsking(ctx context.Context, question Question, e *entry) {
-	retry := firstRetry
+	retry := p.firstRetry
 	for {
 		try, cancel := context.WithTimeout(ctx, timeout)
 		err := question.Ask(try)
@@ -104,8 +102,8 @@ func (p *Prober) keepAsking(ctx context.Context, question Question, e *entry) {
 
 		wait := question.Period
 		if err != nil {
-			wait, retry = retry, min(2*retry, lastRetry)
-		} else if retry = firstRetry; wait == 0 {
+			wait, retry = retry, min(2*retry, p.lastRetry)
+		} else if retry = p.firstRetry; wait == 0 {
 			return
 		}
 		select {

@@ -15,6 +15,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// firstRetry and lastRetry are the defaults of controller.Timing.
+const (
+	firstRetry = time.Second
+	lastRetry  = 30 * time.Second
+)
+
 // network answers questions as the test says, and counts.
 type network struct {
 	asked     int
@@ -26,7 +32,7 @@ type network struct {
 
 func newNetwork() (*network, *Prober) {
 	n := &network{start: time.Now()}
-	return n, New(func() { n.announced++ })
+	return n, New(func() { n.announced++ }, firstRetry, lastRetry)
 }
 
 // question asks the network.
@@ -218,7 +224,7 @@ func TestForgottenIsAskedAgain(t *testing.T) {
 
 func TestAnswersKeepTheOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := New(func() {})
+		p := New(func() {}, firstRetry, lastRetry)
 		var questions []Question
 		for _, key := range []string{"c", "a", "b"} {
 			questions = append(questions, Question{Key: key, Ask: func(context.Context) error { return errors.New(key) }})

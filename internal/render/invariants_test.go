@@ -120,25 +120,41 @@ func TestBindings(t *testing.T) {
 	})
 }
 
-// TestPodSecurity runs the API server's own checks of the level restricted, under which the operator's namespace stands.
-func TestPodSecurity(t *testing.T) {
+// restricted returns a function that runs the API server's own checks of the level restricted, under which the operator's
+// namespace stands, on the pods of rendered Deployments.
+func restricted(t *testing.T) func(of string, objects []*unstructured.Unstructured) {
+	t.Helper()
 	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	restricted := podsecurity.LevelVersion{Level: podsecurity.LevelRestricted, Version: podsecurity.LatestVersion()}
-	everyCase(t, func(t *testing.T, _ input, objects []*unstructured.Unstructured) {
+	level := podsecurity.LevelVersion{Level: podsecurity.LevelRestricted, Version: podsecurity.LatestVersion()}
+	return func(of string, objects []*unstructured.Unstructured) {
 		t.Helper()
+		evaluated := 0
 		for _, object := range objects {
 			if object.GetKind() != "Deployment" {
 				continue
 			}
 			template := decode[appsv1.Deployment](t, object).Spec.Template
-			results := evaluator.EvaluatePod(restricted, &template.ObjectMeta, &template.Spec)
+			results := evaluator.EvaluatePod(level, &template.ObjectMeta, &template.Spec)
 			if result := policy.AggregateCheckResults(results); len(results) == 0 || !result.Allowed {
-				t.Errorf("%s may not run: %s", object.GetName(), result.ForbiddenDetail())
+				t.Errorf("%s: %s may not run: %s", of, object.GetName(), result.ForbiddenDetail())
 			}
+			evaluated++
 		}
+		if evaluated == 0 {
+			t.Errorf("%s has no Deployment", of)
+		}
+	}
+}
+
+// TestPodSecurity is about what users can do to pods in each golden case, TestEveryCombinationIsRestricted about the rest.
+func TestPodSecurity(t *testing.T) {
+	evaluate := restricted(t)
+	everyCase(t, func(t *testing.T, _ input, objects []*unstructured.Unstructured) {
+		t.Helper()
+		evaluate(t.Name(), objects)
 	})
 }
 

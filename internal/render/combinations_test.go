@@ -1,0 +1,174 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package render
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/component"
+)
+
+// choice is one way to set one knob.
+type choice struct {
+	name string
+	set  func(*input)
+}
+
+// shared are the knobs of every component that pods depend on; each inner list is one knob.
+func shared(options func(*input) *v1alpha1.ComponentOptions) [][]choice {
+	return [][]choice{
+		{
+			{"one pod", func(in *input) { options(in).Replicas = ptr.To[int32](1) }},
+			{"highly available", func(in *input) { options(in).Replicas = ptr.To[int32](2) }},
+		},
+		{
+			{"no monitor", func(*input) {}},
+			{"monitor", func(in *input) {
+				in.Capabilities.ServiceMonitors, in.Capabilities.MonitorLabels = true, map[string]string{"release": "stack"}
+			}},
+		},
+		{
+			{"plain", func(*input) {}},
+			{"all options", func(in *input) { allOptions(options(in)) }},
+		},
+	}
+}
+
+// allOptions sets every option that a component has, but for the number of its pods.
+func allOptions(options *v1alpha1.ComponentOptions) {
+	*options = v1alpha1.ComponentOptions{
+		Replicas:          options.Replicas,
+		Resources:         &corev1.ResourceRequirements{},
+		NodeSelector:      map[string]string{"pool": "infra"},
+		Tolerations:       []corev1.Toleration{{Operator: corev1.TolerationOpExists}},
+		Affinity:          &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{}},
+		PriorityClassName: "important",
+		Image:             "localhost:5000/other:v1",
+	}
+}
+
+// kubelets are the knobs of metrics-server alone.
+var kubelets = [][]choice{
+	{
+		{"kubelets by default", func(*input) {}},
+		{"verified kubelets", func(in *input) { in.Spec.ResourceMetrics.Kubelet.TLS = v1alpha1.KubeletTLSVerify }},
+		{"insecure kubelets", func(in *input) { in.Spec.ResourceMetrics.Kubelet.TLS = v1alpha1.KubeletTLSInsecure }},
+	},
+	{
+		{"any address", func(*input) {}},
+		{"addresses", func(in *input) { in.Spec.ResourceMetrics.Kubelet.PreferredAddressTypes = []string{"Hostname"} }},
+	},
+}
+
+// sources are the knobs of prometheus-adapter alone. The two kinds of authority exclude each other.
+var sources = [][]choice{
+	{
+		{"URL", func(in *input) { in.Spec.Prometheus.URL = "https://prometheus.example.com:9443" }},
+		{"object", func(*input) {}},
+	},
+	{
+		{"no token", func(*input) {}},
+		{"token", func(in *input) { auth(in).BearerTokenSecret = &v1alpha1.KeyReference{Name: "prometheus", Key: "token"} }},
+	},
+	{
+		{"no CA", func(*input) {}},
+		{"CA in a Secret", func(in *input) { auth(in).CASecret = &v1alpha1.KeyReference{Name: "prometheus", Key: "ca.crt"} }},
+		{"CA in a ConfigMap", func(in *input) { auth(in).CAConfigMap = &v1alpha1.KeyReference{Name: "prometheus", Key: "ca.crt"} }},
+	},
+	{
+		{"no client certificate", func(*input) {}},
+		{"client certificate", func(in *input) { auth(in).ClientCertSecret = &v1alpha1.NameReference{Name: "prometheus"} }},
+	},
+}
+
+func auth(in *input) *v1alpha1.PrometheusAuth {
+	if in.Spec.Prometheus.Auth == nil {
+		in.Spec.Prometheus.Auth = &v1alpha1.PrometheusAuth{}
+	}
+	return in.Spec.Prometheus.Auth
+}
+
+// combinations returns each way to choose one of each knob.
+func combinations(knobs [][]choice) [][]choice {
+	all := [][]choice{nil}
+	for _, knob := range knobs {
+		var longer [][]choice
+		for _, chosen := range all {
+			for _, c := range knob {
+				longer = append(longer, append(slices.Clone(chosen), c))
+			}
+		}
+		all = longer
+	}
+	return all
+}
+
+// TestEveryCombinationIsRestricted: whatever is chosen, the pods of each component may run under the Pod Security level
+// restricted. The components do not know of each other, so each has its own combinations.
+func TestEveryCombinationIsRestricted(t *testing.T) {
+	evaluate := restricted(t)
+	for name, knobs := range map[string][][]choice{
+		component.MetricsServer: append(shared(func(in *input) *v1alpha1.ComponentOptions {
+			return &in.Spec.ResourceMetrics.ComponentOptions
+		}), kubelets...),
+		component.PrometheusAdapter: append(shared(func(in *input) *v1alpha1.ComponentOptions {
+			return &in.Spec.CustomMetrics.ComponentOptions
+		}), sources...),
+	} {
+		for _, chosen := range combinations(knobs) {
+			in := read(t, "defaults")
+			if name == component.PrometheusAdapter {
+				in.Capabilities.Prometheus.URL = "http://prometheus-operated.monitoring.svc:9090"
+				in.Capabilities.Rules = component.Rules{Custom: 1, External: 1, Config: "rules: []\n"}
+				in.Spec.CustomMetrics.Rules = []v1alpha1.CustomMetricRule{{}}
+				in.Spec.ExternalMetrics.Rules = []v1alpha1.ExternalMetricRule{{}}
+			}
+			var names []string
+			for _, c := range chosen {
+				c.set(&in)
+				names = append(names, c.name)
+			}
+			plan := component.For(in.Spec, in.Capabilities)
+			found := slices.IndexFunc(plan.Components, func(c component.Component) bool { return c.Name == name })
+			if found < 0 {
+				t.Fatalf("%s is not deployed with %s", name, strings.Join(names, ", "))
+			}
+			var renderer Renderer
+			rendered, err := renderer.Build(plan.Components[found : found+1])
+			if err != nil {
+				t.Fatalf("%s with %s: %v", name, strings.Join(names, ", "), err)
+			}
+			evaluate(fmt.Sprintf("%s with %s", name, strings.Join(names, ", ")), rendered[0].Objects)
+		}
+	}
+}
+
+// TestCombinationsKnowEveryKnob fails when a field is added that no combination sets.
+func TestCombinationsKnowEveryKnob(t *testing.T) {
+	var options v1alpha1.ComponentOptions
+	options.Replicas = ptr.To[int32](1)
+	allOptions(&options)
+	in := input{}
+	for _, knob := range sources {
+		for _, c := range knob {
+			c.set(&in)
+		}
+	}
+	for _, set := range []any{options, *in.Spec.Prometheus.Auth} {
+		value := reflect.ValueOf(set)
+		for i := range value.NumField() {
+			if value.Field(i).IsZero() {
+				t.Errorf("%s.%s is in no combination", value.Type().Name(), value.Type().Field(i).Name)
+			}
+		}
+	}
+}
