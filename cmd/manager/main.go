@@ -5,10 +5,12 @@
 package main
 
 import (
+	"crypto/tls"
 	"flag"
 	"fmt"
 	"os"
 
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -52,13 +54,24 @@ func main() {
 	}
 }
 
+// modernTLS admits what the components do as well: TLS 1.2 and newer, with suites that authenticate what they encrypt.
+func modernTLS(config *tls.Config) {
+	config.MinVersion = tls.VersionTLS12
+	config.CipherSuites = []uint16{
+		tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+		tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+		tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+	}
+}
+
 func run(f flags) error {
 	if f.namespace == "" {
 		return fmt.Errorf("--namespace is empty: set it, or the environment variable POD_NAMESPACE, to the operator's namespace")
 	}
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		clientgoscheme.AddToScheme, apiregv1.AddToScheme, monitoringv1.AddToScheme, v1alpha1.AddToScheme,
+		clientgoscheme.AddToScheme, apiregv1.AddToScheme, monitoringv1.AddToScheme,
+		certmanagerv1.AddToScheme, v1alpha1.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
 			return fmt.Errorf("build the scheme: %w", err)
@@ -71,6 +84,7 @@ func run(f flags) error {
 			BindAddress:    f.metricsAddress,
 			SecureServing:  true,
 			FilterProvider: filters.WithAuthenticationAndAuthorization,
+			TLSOpts:        []func(*tls.Config){modernTLS},
 		},
 		HealthProbeBindAddress:        f.healthAddress,
 		LeaderElection:                f.leaderElect,

@@ -13,6 +13,7 @@ import (
 	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/apply"
 	"github.com/metricspipeline/operator/internal/component"
 	"github.com/metricspipeline/operator/internal/health"
@@ -36,9 +37,12 @@ const (
 // trust lets the API server know the certificate authorities of what is registered before any backend can present a
 // certificate of a new one.
 func (r *Reconciler) trust(ctx context.Context, s *scope) error {
+	if err := r.certificatesContested(ctx, s); err != nil {
+		return err
+	}
 	for _, c := range s.plan.Components {
 		for _, api := range c.APIs {
-			if s.apiServices[api.Name()] == nil {
+			if !s.registered(api) || len(s.bundles[c.Name]) == 0 {
 				continue
 			}
 			if err := r.applyOwned(ctx, s, apiService(api, c, s.bundles[c.Name]), s.owners("")); err != nil {
@@ -50,27 +54,81 @@ func (r *Reconciler) trust(ctx context.Context, s *scope) error {
 }
 
 // applyAPIServices registers each other metrics API once its backend answers with a certificate that the caBundle verifies. An
-// APIService whose backend does not answer blocks the deletion of every namespace in the cluster, so none is made before.
+// APIService whose backend does not answer blocks the deletion of every namespace in the cluster, so none is made before. One
+// of somebody else that is to be taken over stays as it is until then, and is switched by one write.
 func (r *Reconciler) applyAPIServices(ctx context.Context, s *scope) error {
 	for _, c := range s.plan.Components {
 		waiting, err := r.waitingFor(ctx, c, s.serving[c.Name])
 		if err != nil {
 			return err
 		}
+		if s.waitsForCertificate(c.Name) {
+			waiting = "The backend waits for its certificate, see the condition CertificatesReady."
+		}
 		for _, api := range c.APIs {
-			if s.apiServices[api.Name()] != nil {
+			if s.registered(api) {
 				continue // Done by trust.
+			}
+			if away, kept := r.keptAway(s, api, waiting); kept {
+				s.observed.waitingBecause(api, v1alpha1.ReasonDeregistered, away)
+				continue
 			}
 			if waiting != "" {
 				s.observed.waiting(api, waiting)
 				continue
 			}
-			if err := r.applyOwned(ctx, s, apiService(api, c, s.bundles[c.Name]), s.owners("")); err != nil {
+			if err := r.register(ctx, s, api, c); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// register makes the APIService of a metrics API, or switches that of somebody else.
+func (r *Reconciler) register(ctx context.Context, s *scope, api component.API, c component.Component) error {
+	object := apiService(api, c, s.bundles[c.Name])
+	write, foreign := r.applier.Apply, s.apiServices[api.Name()]
+	if foreign != nil {
+		write = r.applier.TakeOver
+	}
+	result, err := r.writeOwned(ctx, s, object, s.owners(""), write)
+	if err != nil {
+		return err
+	}
+	s.observed.waiting(api, "The APIService of "+c.Name+" has just been written.")
+	if result == apply.Unchanged {
+		return nil // The cache has not seen it yet.
+	}
+	r.registrationOf(api).registered(r.clock.Now())
+	if foreign != nil {
+		s.observed.takenOver = append(s.observed.takenOver, change{api.Name(), health.Owner(foreign)})
+	}
+	return nil
+}
+
+// certificatesContested ends the phases when somebody keeps changing a Secret of ours with a certificate: with each reconcile
+// another certificate would be issued that cannot be stored, and nothing may come to trust it.
+func (r *Reconciler) certificatesContested(ctx context.Context, s *scope) error {
+	for _, c := range s.plan.Components {
+		serves, found := s.serves[c.Name]
+		if !found {
+			continue
+		}
+		secret := tlsSecret(r.Namespace, c.ServingSecret(), c.Name, serves, serves.authority)
+		if err := r.applier.Contested(ctx, secret); err != nil {
+			s.observed.issuedCertificates = nil
+			s.wanted[apply.Identity(secret)] = true
+			return err
+		}
+	}
+	return nil
+}
+
+// registered is true for a metrics API whose APIService is ours.
+func (s *scope) registered(api component.API) bool {
+	found := s.apiServices[api.Name()]
+	return found != nil && health.Ours(found)
 }
 
 // waitingFor returns what keeps a component from serving an API that it did not serve before; empty when one endpoint

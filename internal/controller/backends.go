@@ -5,6 +5,8 @@ package controller
 
 import (
 	"context"
+	"errors"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -20,7 +22,7 @@ import (
 
 // renderObjects builds the objects of the plan.
 func (r *Reconciler) renderObjects(_ context.Context, s *scope) error {
-	rendered, err := r.render.Build(s.plan.Components)
+	rendered, err := r.Renderer.Build(s.plan.Components)
 	if err != nil {
 		return &phaseError{v1alpha1.ConditionComponentsReady, v1alpha1.ReasonRenderFailed, true, err}
 	}
@@ -30,12 +32,13 @@ func (r *Reconciler) renderObjects(_ context.Context, s *scope) error {
 
 // applyBackends writes everything but the APIServices.
 func (r *Reconciler) applyBackends(ctx context.Context, s *scope) error {
-	for _, stored := range s.pairs {
-		bundle, ok := s.bundles[stored.component]
-		if !ok {
-			bundle = stored.pair.Cert
+	for _, c := range s.plan.Components {
+		serves, found := s.serves[c.Name]
+		if !found {
+			continue
 		}
-		if err := r.applyOwned(ctx, s, tlsSecret(r.Namespace, stored, bundle), s.owners(stored.component)); err != nil {
+		secret := tlsSecret(r.Namespace, c.ServingSecret(), c.Name, serves, s.bundles[c.Name])
+		if err := r.applyOwned(ctx, s, secret, s.owners(c.Name)); err != nil {
 			return err
 		}
 	}
@@ -55,16 +58,32 @@ func (r *Reconciler) applyBackends(ctx context.Context, s *scope) error {
 
 // applyOwned writes one object with its owners.
 func (r *Reconciler) applyOwned(ctx context.Context, s *scope, object *unstructured.Unstructured, owners []metav1.OwnerReference) error {
+	_, err := r.writeOwned(ctx, s, object, owners, r.applier.Apply)
+	return err
+}
+
+// writeOwned writes one object with its owners by a method of the applier. One that somebody else keeps changing is noted
+// and left alone: it does not keep the others from being written.
+func (r *Reconciler) writeOwned(
+	ctx context.Context, s *scope, object *unstructured.Unstructured, owners []metav1.OwnerReference,
+	write func(context.Context, *unstructured.Unstructured) (apply.Result, error),
+) (apply.Result, error) {
 	owned := object.DeepCopy()
 	owned.SetOwnerReferences(owners)
 	id := apply.Identity(owned)
 	s.wanted[id] = true
-	result, err := r.applier.Apply(ctx, owned)
+	result, err := write(ctx, owned)
+	var contested *apply.ContestedError
+	if errors.As(err, &contested) {
+		s.observed.contested = append(s.observed.contested, contested)
+		s.lookAgain(contested.RetryAfter)
+		return apply.Unchanged, nil
+	}
 	if err != nil {
-		return err
+		return apply.Unchanged, err
 	}
 	s.observed.wrote(id, result)
-	return nil
+	return result, nil
 }
 
 // owners returns the owners of a component's objects: the pipeline, and each APIService that leads to the component.
@@ -93,15 +112,15 @@ func pipelineOwner(pipeline *v1alpha1.MetricsPipeline) metav1.OwnerReference {
 
 // prune deletes what is no longer wanted, APIServices first: what answers for one is kept until it is gone.
 func (r *Reconciler) prune(ctx context.Context, s *scope) error {
-	keep := func(object client.Object) bool {
-		owner := object.GetLabels()[v1alpha1.ComponentLabel]
-		return s.wanted[apply.Identity(object)] || s.held[owner] || owner == scraping.ComponentName
+	unlabeled, err := r.pruneUnlabeled(ctx, s)
+	if err != nil || unlabeled {
+		return err // Their deletion brings us back for the rest.
 	}
 	for _, kind := range apply.Kinds {
-		if kind.Optional && !s.serviceMonitors {
+		if kind.CRD != "" && !s.served.Has(kind.CRD) {
 			continue
 		}
-		deleted, err := r.applier.Prune(ctx, []apply.Kind{kind}, keep)
+		deleted, err := r.applier.Prune(ctx, []apply.Kind{kind}, s.keeps)
 		s.observed.pruned = append(s.observed.pruned, deleted...)
 		if err != nil {
 			return err
@@ -111,4 +130,51 @@ func (r *Reconciler) prune(ctx context.Context, s *scope) error {
 		}
 	}
 	return nil
+}
+
+// pruneUnlabeled deletes those APIServices of ours that are no longer wanted and that somebody took the label from, by which
+// the others are found. It returns true when it deleted one.
+func (r *Reconciler) pruneUnlabeled(ctx context.Context, s *scope) (bool, error) {
+	deleted := false
+	for _, apiService := range s.apiServices {
+		apiService.SetGroupVersionKind(apiServiceKind)
+		labeled := apiService.Labels[v1alpha1.ManagedLabel] == v1alpha1.SingletonName
+		if labeled || !health.Ours(apiService) || s.keeps(apiService) {
+			continue
+		}
+		if _, err := r.unregister(ctx, apiService); err != nil {
+			return deleted, err
+		}
+		s.observed.pruned = append(s.observed.pruned, apply.Identity(apiService))
+		deleted = true
+	}
+	return deleted, nil
+}
+
+// keeps is true for what is wanted, for what belongs to a component that is kept as it is, and for what answers for an
+// APIService, whoever writes that: no APIService may lead to something that we removed.
+func (s *scope) keeps(object client.Object) bool {
+	owner := object.GetLabels()[v1alpha1.ComponentLabel]
+	if s.wanted[apply.Identity(object)] || owner == scraping.ComponentName {
+		return true
+	}
+	if isAPIService(object) {
+		return s.held[owner] && !s.plan.Omitted[object.GetName()].Withheld()
+	}
+	return s.held[owner] || !s.planned(owner) && s.ledTo(owner)
+}
+
+func (s *scope) planned(componentName string) bool {
+	return slices.ContainsFunc(s.plan.Components, func(c component.Component) bool { return c.Name == componentName })
+}
+
+// ledTo is true when an APIService leads to the Service of a component.
+func (s *scope) ledTo(componentName string) bool {
+	for _, apiService := range s.apiServices {
+		service := apiService.Spec.Service
+		if service != nil && service.Name == componentName && service.Namespace == s.namespace {
+			return true
+		}
+	}
+	return false
 }

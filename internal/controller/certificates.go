@@ -7,13 +7,17 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/apply"
 	"github.com/metricspipeline/operator/internal/certs"
 	"github.com/metricspipeline/operator/internal/component"
 )
@@ -23,51 +27,182 @@ const (
 	authoritySecret = "metricspipeline-ca"
 	// caKey is where a Secret holds the certificate of the authority, as cert-manager's do.
 	caKey = "ca.crt"
+	// providerAnnotation says in a Secret who issued the certificate.
+	providerAnnotation = "metricspipeline.io/certificate-provider"
 )
 
-// storedPair is a certificate and the Secret that holds it.
-type storedPair struct {
-	secret string
-	// component that presents the certificate; empty for the authority.
-	component string
+// certificate is a pair in use: who issued it, and the PEM authority by which it verifies.
+type certificate struct {
+	provider  v1alpha1.CertificateProvider
 	pair      certs.Pair
+	authority []byte
 }
 
-// certificates makes sure that there is an authority, and a serving certificate for each component.
+// certificates makes sure that each component has a serving certificate. Where it comes from makes no difference to what
+// follows: the API server is told of its authority first, and then the component gets it.
 func (r *Reconciler) certificates(ctx context.Context, s *scope) error {
-	failed := func(err error) error {
-		return &phaseError{v1alpha1.ConditionCertificatesReady, v1alpha1.ReasonIssueFailed, false, err}
+	asked := asks(s.pipeline.Spec.Certificates, s.served.Has(apply.Certificate.CRD) && s.served.Has(apply.Issuer.CRD))
+	if asked.certManager {
+		if err := r.askCertManager(ctx, s); err != nil {
+			return err
+		}
+	}
+	for _, c := range s.plan.Components {
+		found, err := r.certificateFor(ctx, s, asked, c)
+		if err != nil {
+			return err
+		}
+		if found == nil {
+			s.held[c.Name] = true // Its pods could not start.
+			continue
+		}
+		s.serves[c.Name] = *found
+		s.certificateInUse(c.ServingSecret(), c.Name, *found, certs.LifetimeFor(s.pipeline.Spec.Certificates), r.clock.Now())
+	}
+	s.observed.certificates.looked = true
+	return nil
+}
+
+// issueFailed is the error of a certificate that could not be read or made.
+func issueFailed(err error) error {
+	return &phaseError{v1alpha1.ConditionCertificatesReady, v1alpha1.ReasonIssueFailed, false, err}
+}
+
+// request is whom the spec has the operator ask for certificates.
+type request struct {
+	certManager, builtIn bool
+	// missing is true when cert-manager should be asked and is not there.
+	missing bool
+}
+
+// asks says whom. Where nobody demands cert-manager by name, our own authority stands in for one that does not issue: CRDs
+// often outlive their cert-manager.
+func asks(spec v1alpha1.CertificatesSpec, served bool) request {
+	switch {
+	case spec.Provider == v1alpha1.CertificatesBuiltIn:
+		return request{builtIn: true}
+	case spec.Provider == v1alpha1.CertificatesCertManager, spec.IssuerRef != nil:
+		return request{certManager: served, missing: !served}
+	default:
+		return request{certManager: served, builtIn: true}
+	}
+}
+
+// certificateFor returns the certificate that a component is to serve with; nil where there is none to be had yet.
+func (r *Reconciler) certificateFor(ctx context.Context, s *scope, asked request, c component.Component) (*certificate, error) {
+	o := &s.observed.certificates
+	if asked.missing {
+		o.certManagerMissing = true
+	}
+	if asked.certManager {
+		issued, err := r.issued(ctx, s, c)
+		if err != nil || issued != nil {
+			return issued, err
+		}
+	}
+	if asked.builtIn {
+		return r.builtIn(ctx, s, c)
+	}
+	o.waiting = true
+	// What it serves with now stays, whoever issued it, as long as it can be verified.
+	secret := &corev1.Secret{}
+	err := r.client.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: c.ServingSecret()}, secret)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, issueFailed(fmt.Errorf("read Secret %s/%s: %w", r.Namespace, c.ServingSecret(), err))
 	}
 	now := r.clock.Now()
-
-	authority, reason, err := r.ensurePair(ctx, authoritySecret, func(current certs.Pair) (certs.Pair, string, error) {
-		return certs.EnsureAuthority(current, now)
-	})
+	pair, authority, err := certs.Issued(secret, c.DNSNames(), certs.Lifetime{}, now)
 	if err != nil {
-		return failed(err)
+		return nil, nil //nolint:nilerr // it is of no use, and why there is no better one has been noted
 	}
-	s.issued(authoritySecret, reason)
-	s.authority = authority
-	s.pairs = append(s.pairs, storedPair{secret: authoritySecret, pair: authority})
+	lifetime := certs.LifetimeFor(s.pipeline.Spec.Certificates)
+	if overdue, ok := certs.Overdue(pair.Cert, lifetime); ok && !now.Before(overdue) {
+		o.overdue = append(o.overdue, c.ServingSecret())
+	}
+	provider := v1alpha1.CertificateProvider(secret.Annotations[providerAnnotation])
+	return &certificate{provider: provider, pair: pair, authority: authority}, nil
+}
 
-	for _, c := range s.plan.Components {
-		serving, reason, err := r.ensurePair(ctx, c.ServingSecret(), func(current certs.Pair) (certs.Pair, string, error) {
-			return certs.EnsureServing(current, authority, c.DNSNames(), now)
+// builtIn returns a certificate of our own authority. The authority is stored before anybody trusts it: were it lost
+// between, each new try would leave one more in the API server's trust.
+func (r *Reconciler) builtIn(ctx context.Context, s *scope, c component.Component) (*certificate, error) {
+	now := r.clock.Now()
+	if len(s.authority.Cert) == 0 {
+		authority, reason, err := r.ensurePair(ctx, authoritySecret, func(current certs.Pair) (certs.Pair, string, error) {
+			return certs.EnsureAuthority(current, now)
 		})
 		if err != nil {
-			return failed(err)
+			return nil, issueFailed(err)
 		}
-		s.issued(c.ServingSecret(), reason)
-		s.pairs = append(s.pairs, storedPair{secret: c.ServingSecret(), component: c.Name, pair: serving})
-		if expiry, ok := certs.Expiry(serving.Cert); ok {
-			s.observed.expiry(c.Name, expiry)
+		stored := certificate{provider: v1alpha1.CertificatesBuiltIn, pair: authority, authority: authority.Cert}
+		if err := r.store(ctx, s, tlsSecret(r.Namespace, authoritySecret, "", stored, authority.Cert)); err != nil {
+			return nil, err
 		}
-		if renewal, ok := certs.RenewAt(serving.Cert); ok {
-			s.lookAgain(renewal.Sub(now))
+		s.issued(authoritySecret, reason)
+		s.authority = authority
+		s.authorityInUse(authoritySecret, stored, now)
+	}
+	lifetime := certs.LifetimeFor(s.pipeline.Spec.Certificates)
+	pair, reason, err := r.ensurePair(ctx, c.ServingSecret(), func(current certs.Pair) (certs.Pair, string, error) {
+		return certs.EnsureServing(current, s.authority, c.DNSNames(), lifetime, now)
+	})
+	if err != nil {
+		return nil, issueFailed(err)
+	}
+	s.issued(c.ServingSecret(), reason)
+	return &certificate{provider: v1alpha1.CertificatesBuiltIn, pair: pair, authority: s.authority.Cert}, nil
+}
+
+// store writes the Secret of our authority, or fails: what cannot be stored must not sign.
+func (r *Reconciler) store(ctx context.Context, s *scope, secret *unstructured.Unstructured) error {
+	if err := r.applier.Contested(ctx, secret); err != nil {
+		s.wanted[apply.Identity(secret)] = true
+		return err
+	}
+	return r.applyOwned(ctx, s, secret, s.owners(""))
+}
+
+// waitsForCertificate is true of a component that should run and has no certificate to serve with.
+func (s *scope) waitsForCertificate(componentName string) bool {
+	_, certified := s.serves[componentName]
+	planned := slices.ContainsFunc(s.plan.Components, func(c component.Component) bool { return c.Name == componentName })
+	return planned && !certified
+}
+
+// certificateInUse notes a serving certificate for the status, and asks for a look when something about it is due.
+func (s *scope) certificateInUse(secret, componentName string, in certificate, lifetime certs.Lifetime, now time.Time) {
+	renewal, _ := certs.Renewal(in.pair.Cert, lifetime)
+	overdue, _ := certs.Overdue(in.pair.Cert, lifetime)
+	s.noteCertificate(secret, in, renewal)
+	for _, at := range []time.Time{renewal, overdue} {
+		if at.After(now) {
+			s.lookAgain(at.Sub(now))
 		}
 	}
-	s.observed.certificatesIssued = true
-	return nil
+	if expiry, ok := certs.Expiry(in.pair.Cert); ok {
+		s.observed.expiry(componentName, expiry)
+	}
+}
+
+// authorityInUse is certificateInUse for an authority.
+func (s *scope) authorityInUse(secret string, in certificate, now time.Time) {
+	renewal, _ := certs.AuthorityRenewal(in.pair.Cert)
+	s.noteCertificate(secret, in, renewal)
+	if renewal.After(now) {
+		s.lookAgain(renewal.Sub(now))
+	}
+}
+
+func (s *scope) noteCertificate(secret string, in certificate, renewal time.Time) {
+	status := v1alpha1.CertificateStatus{Name: secret, Provider: in.provider}
+	if expiry, ok := certs.Expiry(in.pair.Cert); ok {
+		expires, renews := metav1.NewTime(expiry), metav1.NewTime(renewal)
+		status.Expires, status.Renews = &expires, &renews
+	}
+	s.observed.certificates.inUse = append(s.observed.certificates.inUse, status)
 }
 
 // ensurePair runs a certificate's policies on what the cache holds. Before anything new is issued it looks at the API
@@ -101,20 +236,21 @@ func readPair(ctx context.Context, reader client.Reader, key client.ObjectKey) (
 	return certs.Pair{Cert: secret.Data[corev1.TLSCertKey], Key: secret.Data[corev1.TLSPrivateKeyKey]}, nil
 }
 
-// tlsSecret returns the Secret for a pair, with the certificates by which clients should trust it.
-func tlsSecret(namespace string, stored storedPair, bundle []byte) *unstructured.Unstructured {
+// tlsSecret returns the Secret for a certificate, with the certificates by which clients should trust it.
+func tlsSecret(namespace, name, componentName string, in certificate, bundle []byte) *unstructured.Unstructured {
 	encode := base64.StdEncoding.EncodeToString
 	secret := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "v1",
 		"kind":       "Secret",
-		"metadata":   map[string]any{"name": stored.secret, "namespace": namespace},
-		"type":       string(corev1.SecretTypeTLS),
+		"metadata": map[string]any{"name": name, "namespace": namespace,
+			"annotations": map[string]any{providerAnnotation: string(in.provider)}},
+		"type": string(corev1.SecretTypeTLS),
 		"data": map[string]any{
-			corev1.TLSCertKey:       encode(stored.pair.Cert),
-			corev1.TLSPrivateKeyKey: encode(stored.pair.Key),
+			corev1.TLSCertKey:       encode(in.pair.Cert),
+			corev1.TLSPrivateKeyKey: encode(in.pair.Key),
 			caKey:                   encode(bundle),
 		},
 	}}
-	secret.SetLabels(component.Labels(stored.component))
+	secret.SetLabels(component.Labels(componentName))
 	return secret
 }

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/apply"
 	"github.com/metricspipeline/operator/internal/component"
 	"github.com/metricspipeline/operator/internal/controller/optional"
 	"github.com/metricspipeline/operator/internal/health"
@@ -32,12 +33,12 @@ func (r *Reconciler) components(ctx context.Context, s *scope) error {
 	if err != nil {
 		return err
 	}
-	s.serviceMonitors = served.Has(optional.ServiceMonitorCRD)
+	s.served = served
 	if served.Pending {
-		s.lookAgain(pendingRetry)
+		s.lookAgain(r.Timing.Pending)
 	}
 
-	spec := s.pipeline.Spec
+	spec := component.InForce(s.pipeline.Spec)
 	stated := len(spec.CustomMetrics.Rules) + len(spec.ExternalMetrics.Rules)
 	s.observed.prometheus.required = stated > 0
 	if err := r.findPrometheus(ctx, s, served.Has(optional.PrometheusCRD)); err != nil {
@@ -56,7 +57,7 @@ func (r *Reconciler) components(ctx context.Context, s *scope) error {
 	s.plan = component.For(spec, component.Capabilities{
 		Namespace:       r.Namespace,
 		Images:          r.Images,
-		ServiceMonitors: s.serviceMonitors,
+		ServiceMonitors: served.Has(apply.ServiceMonitorCRD),
 		MonitorLabels:   s.prometheus.MonitorLabels,
 		APIServerPorts:  ports,
 		Foreign:         foreignGroups(s.apiServices),
@@ -83,8 +84,14 @@ func (r *Reconciler) hold(s *scope, accepted component.Rules) {
 }
 
 // readAPIServices reads the cluster's metrics APIs.
-func (r *Reconciler) readAPIServices(ctx context.Context, s *scope) error {
-	s.apiServices = map[string]*apiregv1.APIService{}
+func (r *Reconciler) readAPIServices(ctx context.Context, s *scope) (err error) {
+	s.apiServices, err = r.metricsAPIs(ctx)
+	return err
+}
+
+// metricsAPIs returns the APIServices of metrics APIs by name, whoever made them.
+func (r *Reconciler) metricsAPIs(ctx context.Context) (map[string]*apiregv1.APIService, error) {
+	apiServices := map[string]*apiregv1.APIService{}
 	for _, api := range component.APIs() {
 		found := &apiregv1.APIService{}
 		err := r.client.Get(ctx, client.ObjectKey{Name: api.Name()}, found)
@@ -92,11 +99,11 @@ func (r *Reconciler) readAPIServices(ctx context.Context, s *scope) error {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("read APIService %s: %w", api.Name(), err)
+			return nil, fmt.Errorf("read APIService %s: %w", api.Name(), err)
 		}
-		s.apiServices[api.Name()] = found
+		apiServices[api.Name()] = found
 	}
-	return nil
+	return apiServices, nil
 }
 
 // foreignGroups returns the groups of which somebody else serves a version: one group has one backend.

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/certs"
 	"github.com/metricspipeline/operator/internal/health"
 )
 
@@ -65,7 +66,7 @@ func setConditions(status *v1alpha1.MetricsPipelineStatus, o observation) {
 	for _, part := range parts {
 		f := part.find(o)
 		before := meta.FindStatusCondition(status.Conditions, part.condition)
-		if !o.planned && before != nil {
+		if !o.planned && before != nil && (o.terminating == "" || part.condition != v1alpha1.ConditionAPIServicesAvailable) {
 			f = finding{status: before.Status, reason: before.Reason, message: before.Message}
 		}
 		if failure := o.failure; failure != nil && failure.condition == part.condition {
@@ -87,10 +88,13 @@ func setConditions(status *v1alpha1.MetricsPipelineStatus, o observation) {
 	reconciling := unmet(v1alpha1.ReasonSettled, "There is nothing left to do.")
 	stalledCondition := unmet(v1alpha1.ReasonNotStalled, "Nothing waits for a person.")
 	switch {
-	case firstStalled != nil:
+	case firstStalled != nil && o.terminating == "":
 		ready = unmet(firstStalled.reason, firstStalled.message)
 		stalledCondition = met(firstStalled.reason, firstStalled.message)
 		reconciling = unmet(v1alpha1.ReasonSettled, "What is left waits for a person, see Stalled.")
+	case o.terminating != "":
+		ready = unmet(v1alpha1.ReasonTerminating, o.terminating)
+		reconciling = met(v1alpha1.ReasonProgressing, o.terminating)
 	case first != nil:
 		ready = unmet(first.reason, first.message)
 		reconciling = met(v1alpha1.ReasonProgressing, first.message)
@@ -117,7 +121,7 @@ func shortened(text string, most int) string {
 func readyMessage(o observation) string {
 	var groups []string
 	for _, observed := range o.apis {
-		if observed.apiService != nil && (len(groups) == 0 || groups[len(groups)-1] != observed.api.Group) {
+		if apiStatus(observed, o).Available == metav1.ConditionTrue && (len(groups) == 0 || groups[len(groups)-1] != observed.api.Group) {
 			groups = append(groups, observed.api.Group)
 		}
 	}
@@ -188,10 +192,30 @@ func scrapeReady(o observation) finding {
 }
 
 func certificatesReady(o observation) finding {
-	if !o.certificatesIssued {
+	c := o.certificates
+	lacking := strings.Join(c.lacking, " ")
+	switch {
+	case !c.looked:
 		return unclear(v1alpha1.ReasonProgressing, "The certificates have not been looked at, because an earlier step failed.")
+	case c.certManagerMissing:
+		return stalled(v1alpha1.ReasonCertManagerMissing, "spec.certificates asks for cert-manager and the cluster does not know its "+
+			"Certificates and Issuers; install cert-manager, or set spec.certificates.provider to BuiltIn without issuerRef.")
+	case c.withoutCA:
+		return stalled(v1alpha1.ReasonIssuerWithoutCA, certs.ErrWithoutAuthority.Error()+".")
+	case len(c.overdue) > 0:
+		return stalled(v1alpha1.ReasonRenewalOverdue, fmt.Sprintf("The certificate in %s should long have been renewed. %s",
+			strings.Join(c.overdue, ", "), lacking))
+	case c.waiting:
+		return unmet(v1alpha1.ReasonIssuing, lacking)
+	case len(c.rotating) > 0:
+		return met(v1alpha1.ReasonRotating, fmt.Sprintf("Every component has a current serving certificate. An earlier authority of %s "+
+			"is trusted as well until every pod serves it.", strings.Join(c.rotating, ", ")))
 	}
-	return met(v1alpha1.ReasonIssued, "Every component has a current serving certificate.")
+	message := "Every component has a current serving certificate."
+	if lacking != "" {
+		message += " The operator's own authority stands in for cert-manager. " + lacking
+	}
+	return met(v1alpha1.ReasonIssued, message)
 }
 
 func componentsReady(o observation) finding {
@@ -204,7 +228,10 @@ func componentsReady(o observation) finding {
 			failed = failed || state == health.Failed
 		}
 	}
+	contested := componentContests(o)
 	switch {
+	case len(contested) > 0:
+		return stalled(v1alpha1.ReasonContested, strings.Join(append(contested, lacking...), " "))
 	case len(lacking) == 0:
 		return met(v1alpha1.ReasonAllAvailable, "Every component runs with all its pods.")
 	case failed:
@@ -214,15 +241,36 @@ func componentsReady(o observation) finding {
 	}
 }
 
+// componentContests says what is contested but for APIServices, which have a condition of their own.
+func componentContests(o observation) []string {
+	var contests []string
+	for _, contested := range o.contested {
+		if !strings.HasPrefix(contested.Object, apiServiceKind.Kind+" ") {
+			contests = append(contests, contested.Error()+".")
+		}
+	}
+	return contests
+}
+
 func apiServicesAvailable(o observation) finding {
+	var first *finding
 	for _, observed := range o.apis {
 		status := apiStatus(observed, o)
-		unwanted := observed.apiService == nil &&
-			(status.Reason == v1alpha1.ReasonNoRules || status.Reason == v1alpha1.ReasonServedByOther)
-		if unwanted || status.Available == metav1.ConditionTrue {
+		waitsForPerson := status.Reason == v1alpha1.ReasonContested || status.Reason == v1alpha1.ReasonNotServed
+		works := status.Available == metav1.ConditionTrue && !observed.takingOver() && !waitsForPerson
+		if works || !observed.demanded() {
 			continue
 		}
-		return unmet(status.Reason, fmt.Sprintf("%s: %s", status.Name, status.Message))
+		f := unmet(status.Reason, fmt.Sprintf("%s: %s", status.Name, status.Message))
+		if f.stalled = waitsForPerson; f.stalled {
+			return f
+		}
+		if first == nil {
+			first = &f
+		}
+	}
+	if first != nil {
+		return *first
 	}
 	return met(v1alpha1.ReasonAllAvailable, "Every wanted metrics API answers.")
 }

@@ -52,7 +52,8 @@ var whenWorking = map[string]string{
 func conditionCases() map[string]conditionCase {
 	all := map[string]conditionCase{}
 	for _, group := range []map[string]conditionCase{
-		settledCases(), prometheusCases(), scrapeCases(), componentCases(), apiCases(), failureCases()} {
+		settledCases(), prometheusCases(), scrapeCases(), certificateCases(), componentCases(), apiCases(), ownershipCases(),
+		failureCases()} {
 		maps.Copy(all, group)
 	}
 	return all
@@ -182,10 +183,6 @@ func componentCases() map[string]conditionCase {
 			},
 			differ: map[string]string{v1alpha1.ConditionComponentsReady: "False Unavailable"},
 			ready:  "Unavailable", kstatus: status.FailedStatus, says: "prometheus-adapter: "},
-		"the certificates were not looked at": {
-			change: func(o *observation) { o.certificatesIssued = false },
-			differ: map[string]string{v1alpha1.ConditionCertificatesReady: "Unknown Progressing"},
-			ready:  "Progressing", kstatus: status.InProgressStatus},
 	}
 }
 
@@ -246,7 +243,7 @@ func failureCases() map[string]conditionCase {
 
 	const components = v1alpha1.ConditionComponentsReady
 	return map[string]conditionCase{
-		"a patch does not apply": ending((&Reconciler{}).renderObjects(context.Background(), badPatch),
+		"a patch does not apply": ending((&Reconciler{Options: Options{}.orDefaults()}).renderObjects(context.Background(), badPatch),
 			status.FailedStatus, components, "RenderFailed", "spec.patches[0].target"),
 		"a name is taken": ending(&apply.NameTakenError{Object: "Service metrics/metrics-server", Manager: "helm"},
 			status.FailedStatus, components, "NameTaken", `the field manager "helm"`),

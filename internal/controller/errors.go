@@ -5,22 +5,11 @@ package controller
 
 import (
 	"errors"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/apply"
-)
-
-const (
-	// conflictRetry follows a write that met a concurrent one.
-	conflictRetry = 100 * time.Millisecond
-	// pendingRetry looks again at a CRD that the API server is about to serve: it says no more when it does.
-	pendingRetry = time.Second
-	// stalledRetry looks again at what only a person can mend, where that brings no event: a missing permission, or an
-	// object of somebody else that is in the way.
-	stalledRetry = time.Minute
 )
 
 // phaseError is an error that knows the condition it surfaces in.
@@ -49,6 +38,10 @@ func applyFailed(err error) *phaseError {
 	var taken *apply.NameTakenError
 	if errors.As(err, &taken) {
 		return &phaseError{v1alpha1.ConditionComponentsReady, v1alpha1.ReasonNameTaken, true, err}
+	}
+	var contested *apply.ContestedError
+	if errors.As(err, &contested) {
+		return &phaseError{v1alpha1.ConditionComponentsReady, v1alpha1.ReasonContested, true, err}
 	}
 	refused := apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsBadRequest(err)
 	return &phaseError{v1alpha1.ConditionComponentsReady, v1alpha1.ReasonApplyFailed, refused, err}

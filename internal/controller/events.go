@@ -49,6 +49,14 @@ func changed(o observation) []notice {
 		events = append(events, notice{corev1.EventTypeWarning, "DriftRepaired", "Repair",
 			"Repaired what somebody else had changed or deleted: " + enumerate(o.repaired) + "."})
 	}
+	for _, c := range o.takenOver {
+		events = append(events, notice{corev1.EventTypeNormal, "APITakenOver", c.what,
+			fmt.Sprintf("Took APIService %s over from %s.", c.what, c.why)})
+	}
+	for _, c := range o.deregistered {
+		events = append(events, notice{corev1.EventTypeWarning, "APIDeregistered", c.what,
+			fmt.Sprintf("Deleted APIService %s, which has been unavailable for 5 minutes (%s).", c.what, c.why)})
+	}
 	if len(o.pruned) > 0 {
 		events = append(events, notice{corev1.EventTypeNormal, "ObjectsPruned", "Prune",
 			"Deleted what is no longer wanted: " + enumerate(o.pruned) + "."})

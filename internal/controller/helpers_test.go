@@ -26,7 +26,7 @@ var moment = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 func working() observation {
 	o := observation{
 		generation: 3, version: "v1.2.3",
-		planned: true, requestHeaderCA: true, certificatesIssued: true,
+		planned: true, requestHeaderCA: true, certificates: certificatesObservation{looked: true},
 		expiries: map[string]time.Time{component.MetricsServer: moment, component.PrometheusAdapter: moment},
 		rules:    rulesObservation{stated: 2},
 		prometheus: prometheusObservation{
@@ -101,7 +101,8 @@ func registered(api component.API, backend string, available apiregv1.ConditionS
 func foreign(api component.API, available apiregv1.ConditionStatus, reason string) *apiregv1.APIService {
 	apiService := registered(api, "", available, reason)
 	apiService.Labels = nil
-	apiService.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "helm", Operation: metav1.ManagedFieldsOperationApply}}
+	apiService.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "helm", Operation: metav1.ManagedFieldsOperationApply,
+		APIVersion: "apiregistration.k8s.io/v1", FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:service":{}}}`)}}
 	apiService.Spec.Service = &apiregv1.ServiceReference{Namespace: "keda", Name: "keda-operator-metrics-apiserver"}
 	return apiService
 }
@@ -120,6 +121,7 @@ func replace(o *observation, apiService *apiregv1.APIService) {
 	for i := range o.apis {
 		if o.apis[i].api.Name() == apiService.Name {
 			o.apis[i].apiService = apiService
+			o.apis[i].backend = apiService.Labels[v1alpha1.ComponentLabel]
 		}
 	}
 }

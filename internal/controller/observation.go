@@ -4,6 +4,7 @@
 package controller
 
 import (
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -27,13 +28,15 @@ type observation struct {
 	// failure is why the phases ended early; nil where they did not.
 	failure *phaseError
 
+	// terminating says that the operator's namespace is being deleted; empty where it is not.
+	terminating string
 	// planned is true when it is known what should exist. Where it is not, the status keeps what it said.
 	planned bool
 	// requestHeaderCA is true when the API server publishes the CA by which backends trust its requests.
 	requestHeaderCA bool
-	// certificatesIssued is true when every component has its certificate; expiries are their ends by component.
-	certificatesIssued bool
-	expiries           map[string]time.Time
+	certificates    certificatesObservation
+	// expiries are the ends of the serving certificates by component.
+	expiries map[string]time.Time
 	// insecureKubelets is true when metrics-server was told to accept any kubelet.
 	insecureKubelets bool
 
@@ -45,16 +48,45 @@ type observation struct {
 	apis       []apiObservation
 
 	// waitingFor is what each unregistered API waits for, by the APIService's name.
-	waitingFor map[string]string
+	waitingFor map[string]wait
+	// contested are the objects that somebody else keeps changing.
+	contested []*apply.ContestedError
 
 	// What was done, for the events.
 	issuedCertificates []change
 	created, repaired  []string
 	pruned             []string
+	// takenOver are APIServices and from whom; deregistered are APIServices and what kube-aggregator said of them.
+	takenOver, deregistered []change
 }
+
+// wait is why an API is not registered, as a reason and a message.
+type wait struct{ reason, message string }
 
 // change is a thing and why it changed.
 type change struct{ what, why string }
+
+// certificatesObservation is what became of the certificates.
+type certificatesObservation struct {
+	// looked is true once all of them were looked at.
+	looked bool
+	// inUse are the certificates that there are.
+	inUse []v1alpha1.CertificateStatus
+	// certManagerMissing is true when it should be asked and is not there, and withoutCA when its issuer gave no authority.
+	certManagerMissing, withoutCA bool
+	// waiting is true when a component has to wait for cert-manager, since nothing stands in for it; lacking says what it has
+	// not issued, and why.
+	waiting bool
+	lacking []string
+	// overdue are the Secrets whose certificates should have been renewed.
+	overdue []string
+	// rotating are the components of which an earlier authority is still trusted.
+	rotating []string
+}
+
+func (o *certificatesObservation) lacks(message string) {
+	o.lacking = append(o.lacking, strings.TrimSuffix(message, ".")+".")
+}
 
 // rulesObservation is what became of the rules.
 type rulesObservation struct {
@@ -103,10 +135,24 @@ func (o *observation) expiry(componentName string, at time.Time) {
 }
 
 func (o *observation) waiting(api component.API, message string) {
+	o.waitingBecause(api, v1alpha1.ReasonWaitingForBackend, message)
+}
+
+func (o *observation) waitingBecause(api component.API, reason, message string) {
 	if o.waitingFor == nil {
-		o.waitingFor = map[string]string{}
+		o.waitingFor = map[string]wait{}
 	}
-	o.waitingFor[api.Name()] = message
+	o.waitingFor[api.Name()] = wait{reason, message}
+}
+
+// contest returns the contest about an APIService; nil where there is none.
+func (o *observation) contest(api component.API) *apply.ContestedError {
+	for _, contested := range o.contested {
+		if contested.Object == apiServiceKind.Kind+" "+api.Name() {
+			return contested
+		}
+	}
+	return nil
 }
 
 // wrote notes the result of an apply.

@@ -28,7 +28,8 @@ const (
 func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 	o := &s.observed
 	o.generation, o.version = s.pipeline.Generation, r.Version
-	o.insecureKubelets = s.pipeline.Spec.ResourceMetrics.Kubelet.TLS == v1alpha1.KubeletTLSInsecure
+	_, deployed := s.plan.Backend(component.ResourceMetrics)
+	o.insecureKubelets = deployed && s.pipeline.Spec.ResourceMetrics.Kubelet.TLS == v1alpha1.KubeletTLSInsecure
 	o.prometheus.maxAge = s.pipeline.Spec.CustomMetrics.MaxAge.Or(0)
 
 	authentication := &corev1.ConfigMap{}
@@ -48,12 +49,9 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 		return err
 	}
 	for _, api := range component.APIs() {
-		observed := apiObservation{api: api, apiService: s.apiServices[api.Name()]}
+		observed := apiObservation{api: api, apiService: s.apiServices[api.Name()], omission: s.omission(api)}
 		if backend, ok := s.plan.Backend(api); ok {
 			observed.backend = backend.Name
-		}
-		if omission, ok := s.plan.Omitted[api.Name()]; ok {
-			observed.omission = &omission
 		}
 		o.apis = append(o.apis, observed)
 	}
@@ -76,7 +74,7 @@ func (r *Reconciler) observeComponents(ctx context.Context, s *scope) error {
 		if err != nil {
 			return err
 		}
-		if observed.deployment != nil || !s.held[name] {
+		if observed.deployment != nil || !s.held[name] || s.waitsForCertificate(name) {
 			s.observed.components = append(s.observed.components, observed)
 		}
 	}

@@ -41,7 +41,7 @@ func (r *Reconciler) probe(ctx context.Context, s *scope) error {
 			return err
 		}
 		for _, address := range addresses {
-			ask(servingQuestion(c, address, s.authority.Cert), func(answer probe.Answer) {
+			ask(servingQuestion(c, address, s.serves[c.Name].authority), func(answer probe.Answer) {
 				s.serving[c.Name] = append(s.serving[c.Name], answer)
 			})
 		}
@@ -55,9 +55,24 @@ func (r *Reconciler) probe(ctx context.Context, s *scope) error {
 		takers[i](answer)
 	}
 	for _, c := range s.plan.Components {
-		s.bundles[c.Name] = certs.Bundle(s.authority.Cert, s.knownBundle(c), allYes(s.serving[c.Name]), r.clock.Now())
+		s.bundles[c.Name] = r.bundle(s, c)
 	}
 	return nil
+}
+
+// bundle returns the certificates by which the API server should trust a component: of the certificate that it is to serve
+// with and, until every endpoint serves that, of those before.
+func (r *Reconciler) bundle(s *scope, c component.Component) []byte {
+	known, now := s.knownBundle(c), r.clock.Now()
+	serves, found := s.serves[c.Name]
+	if !found {
+		return known
+	}
+	settled := allYes(s.serving[c.Name])
+	if !settled && certs.Predecessors(serves.authority, known, now) > 0 {
+		s.observed.certificates.rotating = append(s.observed.certificates.rotating, c.Name)
+	}
+	return certs.Bundle(serves.authority, known, settled, now)
 }
 
 // knownBundle returns the certificates by which the API server trusts a component now.

@@ -8,6 +8,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -22,7 +23,6 @@ import (
 	"github.com/metricspipeline/operator/internal/controller/optional"
 	"github.com/metricspipeline/operator/internal/controller/scraping"
 	"github.com/metricspipeline/operator/internal/probe"
-	"github.com/metricspipeline/operator/internal/render"
 )
 
 // Reconciler makes a cluster's metrics stack what the MetricsPipeline says.
@@ -34,7 +34,6 @@ type Reconciler struct {
 	// live reads from the API server, for the few decisions that a stale cache would get wrong.
 	live    client.Reader
 	applier *apply.Applier
-	render  render.Renderer
 	prober  *probe.Prober
 	events  events.EventRecorder
 	clock   clock.PassiveClock
@@ -44,6 +43,13 @@ type Reconciler struct {
 	scraping *scraping.Reconciler
 	// optional starts and stops the watches on kinds of others.
 	optional *optional.Watches
+
+	// registrations is what is remembered of the APIServices, by name.
+	registrations map[string]*registration
+	// exported are the metrics about the pipeline.
+	exported *exporter
+	// reported is the status as it was last written.
+	reported reported
 
 	mu sync.Mutex
 	// checked are the rules as last checked.
@@ -57,12 +63,13 @@ type phase struct {
 	run  func(context.Context, *scope) error
 }
 
-// phases in their order: what should exist, its certificates, what answers on the network, the objects, whom the API
-// server trusts, the backends, then new APIServices, which come last, and what is no longer wanted, of which APIServices go
-// first.
+// phases in their order: what should exist, which APIServices have been dead for too long, certificates, what answers on the
+// network, the objects, whom the API server trusts, the backends, then new APIServices, which come last, and what is no
+// longer wanted, of which APIServices go first.
 func (r *Reconciler) phases() []phase {
 	return []phase{
 		{"components", r.components},
+		{"deregister", r.deregister},
 		{"certificates", r.certificates},
 		{"probe", r.probe},
 		{"render", r.renderObjects},
@@ -75,24 +82,36 @@ func (r *Reconciler) phases() []phase {
 
 // Reconcile runs the phases until the first error, and reports in any case.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (result ctrl.Result, err error) {
+	terminating, err := r.terminating(ctx)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
 	pipeline := &v1alpha1.MetricsPipeline{}
 	if err := r.client.Get(ctx, request.NamespacedName, pipeline); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.prober.Stop() //nolint:contextcheck // it only cancels what other reconciles asked
+			r.exported.clear()
+			r.registrations = nil
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if !pipeline.DeletionTimestamp.IsZero() {
 		// Garbage collection is at work, in the order of the owner references; whatever we wrote now would hold it up.
+		r.exported.clear()
 		return ctrl.Result{}, nil
 	}
 
-	s := newScope(pipeline)
+	s := newScope(pipeline, r.Namespace)
 	defer func() {
 		if reportErr := r.report(ctx, s); reportErr != nil {
 			err = errors.Join(err, reportErr)
 		}
 	}()
+	if terminating {
+		s.observed.terminate(r.Namespace)
+		return ctrl.Result{}, nil
+	}
+	r.applier.NewSpec(fmt.Sprintf("%s %d", pipeline.UID, pipeline.Generation))
 	for _, p := range r.phases() {
 		if err := p.run(ctx, s); err != nil {
 			return r.failed(ctx, s, p, err)
@@ -109,10 +128,10 @@ func (r *Reconciler) failed(ctx context.Context, s *scope, p phase, err error) (
 	switch {
 	case apierrors.IsConflict(err):
 		log.V(1).Info("Conflict, trying again", "error", err.Error())
-		return ctrl.Result{RequeueAfter: conflictRetry}, nil
+		return ctrl.Result{RequeueAfter: r.Timing.Conflict}, nil
 	case s.observed.failure.stalled:
 		log.Info("Stalled until a person mends it", "error", err.Error())
-		return ctrl.Result{RequeueAfter: stalledRetry}, nil
+		return ctrl.Result{RequeueAfter: r.Timing.Stalled}, nil
 	default:
 		return ctrl.Result{}, err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/certs"
 	"github.com/metricspipeline/operator/internal/component"
+	"github.com/metricspipeline/operator/internal/controller/optional"
 	"github.com/metricspipeline/operator/internal/probe"
 	"github.com/metricspipeline/operator/internal/prometheus"
 	"github.com/metricspipeline/operator/internal/render"
@@ -20,11 +21,13 @@ import (
 type scope struct {
 	// pipeline as the cache holds it. Never changed; the report patches a copy.
 	pipeline *v1alpha1.MetricsPipeline
+	// namespace of the operator.
+	namespace string
 
 	// apiServices are the cluster's metrics APIs by name, ours or not. Set by components.
 	apiServices map[string]*apiregv1.APIService
-	// serviceMonitors is true when the CRD is served. Set by components.
-	serviceMonitors bool
+	// served is which kinds of others the cluster serves. Set by components.
+	served optional.Served
 	// prometheus is where application metrics come from, and credentials what it asks for. Set by components.
 	prometheus  prometheus.Target
 	credentials prometheus.Credentials
@@ -33,10 +36,10 @@ type scope struct {
 	// held are the components that are kept as they are, because what would replace them is not known. Set by components.
 	held map[string]bool
 
-	// authority signs the serving certificates, and pairs are all certificates by the Secret that holds them. Set by
-	// certificates.
+	// authority is our own; empty where it is not needed. serves are the certificates that the components are to serve with.
+	// Set by certificates.
 	authority certs.Pair
-	pairs     []storedPair
+	serves    map[string]certificate
 
 	// serving is what is known of the certificates of each component's ready endpoints, and bundles are the certificates
 	// by which clients should trust them. Set by probe.
@@ -56,9 +59,9 @@ type scope struct {
 	observed observation
 }
 
-func newScope(pipeline *v1alpha1.MetricsPipeline) *scope {
-	return &scope{pipeline: pipeline, held: map[string]bool{}, serving: map[string][]probe.Answer{},
-		bundles: map[string][]byte{}, wanted: map[string]bool{}}
+func newScope(pipeline *v1alpha1.MetricsPipeline, namespace string) *scope {
+	return &scope{pipeline: pipeline, namespace: namespace, held: map[string]bool{}, serves: map[string]certificate{},
+		serving: map[string][]probe.Answer{}, bundles: map[string][]byte{}, wanted: map[string]bool{}}
 }
 
 // lookAgain asks for a reconcile after a while; the shortest while wins.

@@ -7,8 +7,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
@@ -32,6 +33,7 @@ import (
 	"github.com/metricspipeline/operator/internal/controller/optional"
 	"github.com/metricspipeline/operator/internal/controller/scraping"
 	"github.com/metricspipeline/operator/internal/probe"
+	"github.com/metricspipeline/operator/internal/render"
 )
 
 // Options of the reconciler.
@@ -44,27 +46,41 @@ type Options struct {
 	Images map[string]string
 	// Name of the controller; empty for metricspipeline. Two of one name cannot live in one process.
 	Name string
-	// Clock for certificates; nil for the real one.
+	// Clock for certificates, contests and unavailable backends; nil for the real one.
 	Clock clock.PassiveClock
+	// Timing is how long it waits for what brings no event.
+	Timing Timing
+	// Renderer builds the objects; nil for one of its own. What it remembers depends on nothing but what it is asked, so
+	// operators of one process may share it.
+	Renderer *render.Renderer
+	// NewClient makes the clients beside the manager's, which has been made by the same function; nil for client.New.
+	NewClient client.NewClientFunc
 }
 
-const (
-	// firstFailureDelay and lastFailureDelay bound the wait after a failed reconcile.
-	firstFailureDelay = 50 * time.Millisecond
-	lastFailureDelay  = 30 * time.Second
-)
+// orDefaults returns the options with the default of each that is not set.
+func (o Options) orDefaults() Options {
+	if o.Images == nil {
+		o.Images = component.Images(func(string) string { return "" })
+	}
+	if o.Name == "" {
+		o.Name = "metricspipeline"
+	}
+	if o.Clock == nil {
+		o.Clock = clock.RealClock{}
+	}
+	if o.Renderer == nil {
+		o.Renderer = &render.Renderer{}
+	}
+	if o.NewClient == nil {
+		o.NewClient = client.New
+	}
+	o.Timing = o.Timing.orDefaults()
+	return o
+}
 
 // Setup adds the reconciler to a manager, whose cache must have been made with CacheOptions.
 func Setup(mgr ctrl.Manager, options Options) error {
-	if options.Images == nil {
-		options.Images = component.Images(func(string) string { return "" })
-	}
-	if options.Name == "" {
-		options.Name = "metricspipeline"
-	}
-	if options.Clock == nil {
-		options.Clock = clock.RealClock{}
-	}
+	options = options.orDefaults()
 	// Prometheus objects belong to others and carry no label of ours, so the manager's cache would not show them.
 	all, err := cache.New(mgr.GetConfig(), cache.Options{
 		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()})
@@ -80,14 +96,21 @@ func Setup(mgr ctrl.Manager, options Options) error {
 		Options:      options,
 		client:       mgr.GetClient(),
 		live:         mgr.GetAPIReader(),
-		applier:      apply.New(mgr.GetClient(), mgr.GetAPIReader()),
-		prober:       probe.New(func() { announceAnswer(answers) }),
+		applier:      apply.New(mgr.GetClient(), mgr.GetAPIReader(), options.Clock),
+		prober:       probe.New(func() { announceAnswer(answers) }, options.Timing.FirstProbe, options.Timing.LastProbe),
 		events:       mgr.GetEventRecorder("metricspipeline-operator"),
 		clock:        options.Clock,
+		exported:     &exported,
 		prometheuses: all,
 		optional:     optionalWatches(mgr, all),
 	}
-	if r.scraping, err = scraping.Setup(mgr, options.Name+"-scraping", all, func() { announceAnswer(answers) }); err != nil {
+	r.scraping, err = scraping.Setup(mgr, scraping.Options{
+		Name: options.Name + "-scraping", Prometheuses: all, Announce: func() { announceAnswer(answers) },
+		NewClient: options.NewClient,
+		Pending:   options.Timing.Pending, Counts: options.Timing.Counts, Rest: options.Timing.Rest,
+		FirstFailure: options.Timing.FirstFailure, LastFailure: options.Timing.LastFailure,
+	})
+	if err != nil {
 		return err
 	}
 	c, err := ctrl.NewControllerManagedBy(mgr).
@@ -95,24 +118,46 @@ func Setup(mgr ctrl.Manager, options Options) error {
 		For(&v1alpha1.MetricsPipeline{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(source.Channel(answers, toPipeline)).
 		WithOptions(controller.Options{
-			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstFailureDelay, lastFailureDelay),
+			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](
+				options.Timing.FirstFailure, options.Timing.LastFailure),
 		}).
 		Build(r)
 	if err != nil {
 		return fmt.Errorf("build the controller: %w", err)
 	}
 	r.optional.Start(c)
-	return watch(c, mgr.GetCache())
+	if err := mgr.Add(manager.RunnableFunc(r.stopAsking)); err != nil {
+		return fmt.Errorf("add the end of the prober: %w", err)
+	}
+	return watch(c, mgr.GetCache(), options.Namespace)
 }
 
-// optionalWatches are those on ServiceMonitors that carry our label, and on every Prometheus object.
+// stopAsking ends what the prober does beside the worker when the manager ends.
+func (r *Reconciler) stopAsking(ctx context.Context) error {
+	<-ctx.Done()
+	r.prober.Stop() //nolint:contextcheck // it only cancels what other reconciles asked
+	return nil
+}
+
+// optionalWatches are those on what the operator makes when the CRDs are there, on what cert-manager makes of it, and on
+// every Prometheus object.
 func optionalWatches(mgr ctrl.Manager, all cache.Cache) *optional.Watches {
-	return optional.New(mgr.GetClient(),
-		optional.Kind{CRD: optional.ServiceMonitorCRD, GroupVersionKind: apply.ServiceMonitor.GroupVersionKind,
-			Object: apply.ServiceMonitor.New(), Cache: mgr.GetCache(), Handler: toPipeline},
-		optional.Kind{CRD: optional.PrometheusCRD,
+	kinds := []optional.Kind{
+		{CRD: optional.PrometheusCRD,
 			GroupVersionKind: monitoringv1.SchemeGroupVersion.WithKind(monitoringv1.PrometheusesKind),
-			Object:           &monitoringv1.Prometheus{}, Cache: all, Handler: toPipeline})
+			Object:           &monitoringv1.Prometheus{}, Cache: all, Handler: toPipeline},
+		// They carry the labels of the Certificates that they are for.
+		{CRD: optional.CertificateRequestCRD,
+			GroupVersionKind: certmanagerv1.SchemeGroupVersion.WithKind(certmanagerv1.CertificateRequestKind),
+			Object:           &certmanagerv1.CertificateRequest{}, Cache: mgr.GetCache(), Handler: toPipeline},
+	}
+	for _, kind := range apply.Kinds {
+		if kind.CRD != "" {
+			kinds = append(kinds, optional.Kind{CRD: kind.CRD, GroupVersionKind: kind.GroupVersionKind, Object: kind.New(),
+				Cache: mgr.GetCache(), Handler: toPipeline})
+		}
+	}
+	return optional.New(mgr.GetClient(), kinds...)
 }
 
 // announceAnswer wakes the reconciler; when it has not yet seen the last call, that one serves for both.
@@ -125,14 +170,14 @@ func announceAnswer(answers chan<- event.GenericEvent) {
 }
 
 // watch adds the watches on everything that a reconcile depends on and that is always there.
-func watch(c controller.Controller, objects cache.Cache) error {
+func watch(c controller.Controller, objects cache.Cache, namespace string) error {
 	watched := []client.Object{
 		&discoveryv1.EndpointSlice{},
 		&corev1.Pod{},
 		optional.CRDMetadata(),
 	}
 	for _, kind := range apply.Kinds {
-		if !kind.Optional {
+		if kind.CRD == "" {
 			watched = append(watched, kind.New())
 		}
 	}
@@ -140,6 +185,9 @@ func watch(c controller.Controller, objects cache.Cache) error {
 		if err := c.Watch(source.Kind(objects, object, toPipeline, relevant)); err != nil {
 			return fmt.Errorf("watch %T: %w", object, err)
 		}
+	}
+	if err := c.Watch(source.Kind(objects, scraping.NamespaceMetadata(), toPipeline, dying(namespace))); err != nil {
+		return fmt.Errorf("watch the operator's namespace: %w", err)
 	}
 	return nil
 }

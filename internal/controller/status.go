@@ -4,6 +4,7 @@
 package controller
 
 import (
+	"fmt"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -25,22 +26,32 @@ func computeStatus(o observation, previous v1alpha1.MetricsPipelineStatus) v1alp
 		Prometheus:         o.prometheus.target.URL,
 		RejectedRules:      o.rules.rejected[:min(len(o.rules.rejected), mostRejectedRules)],
 		RejectedRulesTotal: int32(len(o.rules.rejected)),
+		Certificates:       o.certificates.inUse,
 		Scrape:             &o.scraped,
 	}
 	if !o.planned {
 		kept := previous.DeepCopy()
 		kept.ObservedGeneration, kept.Version = o.generation, o.version
+		if o.terminating != "" {
+			kept.APIServices = apiStatuses(o)
+		}
 		setConditions(kept, o)
 		return *kept
 	}
 	for _, c := range o.components {
 		status.Components = append(status.Components, componentStatus(c))
 	}
-	for _, api := range o.apis {
-		status.APIServices = append(status.APIServices, apiStatus(api, o))
-	}
+	status.APIServices = apiStatuses(o)
 	setConditions(&status, o)
 	return status
+}
+
+func apiStatuses(o observation) []v1alpha1.APIServiceStatus {
+	var statuses []v1alpha1.APIServiceStatus
+	for _, api := range o.apis {
+		statuses = append(statuses, apiStatus(api, o))
+	}
+	return statuses
 }
 
 // componentStatus describes one workload.
@@ -71,7 +82,7 @@ func imageVersion(reference string) string {
 	return "latest"
 }
 
-// apiStatus describes one metrics API: as kube-aggregator gives it, or why there is none.
+// apiStatus describes one metrics API: as kube-aggregator gives it, or why there is none, or none of ours yet.
 func apiStatus(observed apiObservation, o observation) v1alpha1.APIServiceStatus {
 	status := v1alpha1.APIServiceStatus{
 		Name:      observed.api.Name(),
@@ -80,13 +91,7 @@ func apiStatus(observed apiObservation, o observation) v1alpha1.APIServiceStatus
 		Available: metav1.ConditionUnknown,
 	}
 	if observed.apiService == nil {
-		status.Reason, status.Message = v1alpha1.ReasonWaitingForBackend, o.waitingFor[status.Name]
-		if status.Message == "" {
-			status.Message = "The API is registered once its backend serves; an earlier step has failed, see the conditions."
-		}
-		if observed.omission != nil {
-			status.Reason, status.Message = observed.omission.Reason, observed.omission.Message
-		}
+		status.Reason, status.Message = absence(observed, o)
 		return status
 	}
 	status.Owner = health.Owner(observed.apiService)
@@ -97,15 +102,57 @@ func apiStatus(observed apiObservation, o observation) v1alpha1.APIServiceStatus
 			status.ServingCertificateExpiry = &at
 		}
 	}
-	condition, looked := health.Availability(observed.apiService)
-	if !looked {
+	if condition, looked := health.Availability(observed.apiService); looked {
+		status.Available = metav1.ConditionStatus(condition.Status)
+		status.Reason, status.Message = condition.Reason, condition.Message
+		transition := condition.LastTransitionTime
+		status.LastTransitionTime = &transition
+	} else {
 		status.Reason = v1alpha1.ReasonWaitingForAggregator
 		status.Message = "kube-aggregator has not looked at the APIService yet."
-		return status
 	}
-	status.Available = metav1.ConditionStatus(condition.Status)
-	status.Reason, status.Message = condition.Reason, condition.Message
-	transition := condition.LastTransitionTime
-	status.LastTransitionTime = &transition
+	switch contested := o.contest(observed.api); {
+	case contested != nil:
+		status.Reason, status.Message = v1alpha1.ReasonContested, contested.Error()+"."
+	case observed.takingOver():
+		_, waiting := absence(observed, o)
+		status.Reason = v1alpha1.ReasonWaitingForBackend
+		status.Message = fmt.Sprintf("%s serves it until it is taken over. %s", status.Owner, waiting)
+	}
 	return status
+}
+
+// absence is why there is no APIService of ours, as a reason and a message.
+func absence(observed apiObservation, o observation) (reason, message string) {
+	if contested := o.contest(observed.api); contested != nil {
+		return v1alpha1.ReasonContested, contested.Error() + "."
+	}
+	if observed.omission != nil {
+		return observed.omission.Reason, observed.omission.Message
+	}
+	if waiting, known := o.waitingFor[observed.api.Name()]; known {
+		return waiting.reason, waiting.message
+	}
+	return v1alpha1.ReasonWaitingForBackend,
+		"The API is registered once its backend serves; an earlier step has failed, see the conditions."
+}
+
+// takingOver is true while somebody else's APIService is to become ours.
+func (observed apiObservation) takingOver() bool {
+	return observed.apiService != nil && observed.backend != "" && !health.Ours(observed.apiService)
+}
+
+// demanded is false for an API that the spec does without.
+func (observed apiObservation) demanded() bool {
+	if observed.omission == nil {
+		return true
+	}
+	switch observed.omission.Reason {
+	case v1alpha1.ReasonDisabled:
+		return false
+	case v1alpha1.ReasonNoRules, v1alpha1.ReasonServedByOther:
+		return observed.apiService != nil
+	default:
+		return true
+	}
 }

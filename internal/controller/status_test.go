@@ -205,7 +205,7 @@ func TestImageVersion(t *testing.T) {
 }
 
 func TestLookAgain(t *testing.T) {
-	s := newScope(&v1alpha1.MetricsPipeline{})
+	s := newScope(&v1alpha1.MetricsPipeline{}, "metrics")
 	for _, after := range []time.Duration{time.Hour, time.Minute, 2 * time.Hour} {
 		s.lookAgain(after)
 	}

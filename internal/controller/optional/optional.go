@@ -22,11 +22,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 )
 
-// CRDs of others that the operator works with when they are there.
+// CRDs of others whose objects the operator reads when they are there.
 const (
-	ServiceMonitorCRD = "servicemonitors.monitoring.coreos.com"
-	PodMonitorCRD     = "podmonitors.monitoring.coreos.com"
-	PrometheusCRD     = "prometheuses.monitoring.coreos.com"
+	PrometheusCRD         = "prometheuses.monitoring.coreos.com"
+	CertificateRequestCRD = "certificaterequests.cert-manager.io"
 )
 
 var crdKind = schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}

@@ -15,7 +15,6 @@ import (
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/apply"
-	"github.com/metricspipeline/operator/internal/controller/optional"
 	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
@@ -97,7 +96,7 @@ func (r *Reconciler) Observe(ctx context.Context) (State, v1alpha1.ScrapeStatus,
 	status := r.index.status(r.wantedBy(ctx, s))
 	if served, err := r.optional.Ensure(ctx); err != nil {
 		return State{}, status, err
-	} else if served.Has(optional.ServiceMonitorCRD) && served.Has(optional.PodMonitorCRD) {
+	} else if served.Has(apply.ServiceMonitorCRD) && served.Has(apply.PodMonitorCRD) {
 		for _, kind := range apply.Monitors {
 			monitors := &metav1.PartialObjectMetadataList{}
 			monitors.SetGroupVersionKind(kind.GroupVersionKind)

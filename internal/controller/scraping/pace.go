@@ -10,14 +10,13 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// restPeriod is the least time between two rounds of writes in one namespace. Each round has prometheus-operator write Prometheus'
-// configuration and Prometheus load it, so apps that come one right after the other share a round. The first has none to
-// wait for.
-const restPeriod = 2 * time.Second
-
 // pace keeps the rounds of writes apart.
 type pace struct {
 	clock clock.PassiveClock
+	// rest is the least time between two rounds of writes in one namespace. Each round has prometheus-operator write
+	// Prometheus' configuration and Prometheus load it, so apps that come one right after the other share a round. The
+	// first has none to wait for.
+	rest time.Duration
 
 	mu    sync.Mutex
 	wrote map[string]time.Time
@@ -31,7 +30,7 @@ func (p *pace) wait(namespace string) time.Duration {
 	if !found {
 		return 0
 	}
-	left := restPeriod - p.clock.Since(last)
+	left := p.rest - p.clock.Since(last)
 	if left <= 0 {
 		delete(p.wrote, namespace)
 		return 0

@@ -5,6 +5,7 @@ package scraping
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,7 +14,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -26,9 +26,6 @@ import (
 
 // monitorName is the name of a namespace's grouped monitors; those of single Services have the Service's behind it.
 const monitorName = "metricspipeline-annotated"
-
-// pendingRetry looks again at a CRD that the API server is about to serve: it says no more when it does.
-const pendingRetry = time.Second
 
 // Reconciler keeps the monitors of one namespace, which is the request's name.
 type Reconciler struct {
@@ -43,6 +40,8 @@ type Reconciler struct {
 	failures     failures
 	news         news
 	pace         pace
+	// pendingRetry looks again at a CRD that the API server is about to serve: it says no more when it does.
+	pendingRetry time.Duration
 }
 
 // Reconcile writes the monitors that a namespace should have, and then deletes the others.
@@ -51,10 +50,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if err != nil || s == nil {
 		return ctrl.Result{}, err
 	}
+	r.applier.NewSpec(fmt.Sprintf("%s %d", s.pipeline.UID, s.pipeline.Generation))
 	r.index.judgeBy(s.rules())
 	r.tell("", s.state.Reason+s.state.Message)
 	if s.pending {
-		return ctrl.Result{RequeueAfter: pendingRetry}, nil
+		return ctrl.Result{RequeueAfter: r.pendingRetry}, nil
 	}
 	if s.hold || !r.index.ready() {
 		return ctrl.Result{}, nil
@@ -84,6 +84,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{}, nil // The CRD or the namespace went meanwhile, and its event brings us back.
 	}
 	r.failures.note(request.Name, err)
+	var contested *apply.ContestedError
+	if errors.As(err, &contested) {
+		return ctrl.Result{RequeueAfter: contested.RetryAfter}, nil
+	}
 	return ctrl.Result{}, err
 }
 
@@ -108,13 +112,10 @@ func (r *Reconciler) wanted(s *settings, ns *metav1.PartialObjectMetadata) ([]*u
 	}
 	var wanted []*unstructured.Unstructured
 	for _, object := range typed {
-		content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+		u, err := apply.FromTyped(object)
 		if err != nil {
-			return nil, fmt.Errorf("convert %s: %w", apply.Identity(object), err)
+			return nil, err
 		}
-		u := &unstructured.Unstructured{Object: content}
-		unstructured.RemoveNestedField(u.Object, "status")
-		unstructured.RemoveNestedField(u.Object, "metadata", "creationTimestamp")
 		u.SetOwnerReferences([]metav1.OwnerReference{{
 			APIVersion: v1alpha1.GroupVersion.String(), Kind: "MetricsPipeline",
 			Name: s.pipeline.Name, UID: s.pipeline.UID, Controller: ptr.To(true)}})
@@ -123,9 +124,11 @@ func (r *Reconciler) wanted(s *settings, ns *metav1.PartialObjectMetadata) ([]*u
 	return wanted, nil
 }
 
-// write applies the monitors first and deletes the others after, so that a change of granularity leaves no gap.
+// write applies the monitors first and deletes the others after, so that a change of granularity leaves no gap. A monitor that
+// somebody else keeps changing is left alone and reported at the end.
 func (r *Reconciler) write(ctx context.Context, namespace string, wanted []*unstructured.Unstructured) error {
 	keep, changed := map[string]bool{}, false
+	var contested *apply.ContestedError
 	defer func() {
 		if changed {
 			r.pace.written(namespace)
@@ -135,7 +138,7 @@ func (r *Reconciler) write(ctx context.Context, namespace string, wanted []*unst
 	for _, monitor := range wanted {
 		keep[apply.Identity(monitor)] = true
 		result, err := r.applier.Apply(ctx, monitor)
-		if err != nil {
+		if err != nil && !errors.As(err, &contested) {
 			return err
 		}
 		changed = changed || result != apply.Unchanged
@@ -144,5 +147,8 @@ func (r *Reconciler) write(ctx context.Context, namespace string, wanted []*unst
 		return object.GetLabels()[v1alpha1.ComponentLabel] != ComponentName || keep[apply.Identity(object)]
 	}, client.InNamespace(namespace))
 	changed = changed || len(deleted) > 0
+	if err == nil && contested != nil {
+		return contested
+	}
 	return err
 }

@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/apply"
 	"github.com/metricspipeline/operator/internal/component"
 	"github.com/metricspipeline/operator/internal/controller/optional"
 	"github.com/metricspipeline/operator/internal/prometheus"
@@ -109,7 +110,7 @@ func (r *Reconciler) demands(ctx context.Context, s *settings) error {
 		return err
 	}
 	s.pending = served.Pending
-	if !served.Has(optional.ServiceMonitorCRD) || !served.Has(optional.PodMonitorCRD) {
+	if !served.Has(apply.ServiceMonitorCRD) || !served.Has(apply.PodMonitorCRD) {
 		if s.off {
 			s.hold = true // Nothing is missed.
 			return nil

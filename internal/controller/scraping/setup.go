@@ -48,12 +48,28 @@ func metadataOf(kind schema.GroupVersionKind) client.Object {
 	return object
 }
 
-// countDelay gathers changes of the counts for one report: a status is not written for every app that comes.
-const countDelay = 10 * time.Second
+// Options of the reconciler of monitors; all of them are needed.
+type Options struct {
+	// Name of the controller.
+	Name string
+	// Prometheuses holds every Prometheus object.
+	Prometheuses cache.Cache
+	// Announce is called when Observe has something new to say. It must not block.
+	Announce func()
+	// NewClient makes the client of monitors.
+	NewClient client.NewClientFunc
+	// FirstFailure and LastFailure bound the wait after a failed reconcile.
+	FirstFailure, LastFailure time.Duration
+	// Pending is when to look again at a CRD that the API server is about to serve.
+	Pending time.Duration
+	// Counts gathers changes of the counts for one report: a status is not written for every app that comes.
+	Counts time.Duration
+	// Rest is the least time between two rounds of writes in one namespace.
+	Rest time.Duration
+}
 
-// Setup adds the reconciler of monitors to a manager, as a controller of the given name. prometheuses holds every Prometheus
-// object; announce is called when Observe has something new to say, and must not block.
-func Setup(mgr ctrl.Manager, name string, prometheuses cache.Cache, announce func()) (*Reconciler, error) {
+// Setup adds the reconciler of monitors to a manager.
+func Setup(mgr ctrl.Manager, options Options) (*Reconciler, error) {
 	ours := labels.SelectorFromSet(labels.Set{v1alpha1.ManagedLabel: v1alpha1.SingletonName, v1alpha1.ComponentLabel: ComponentName})
 	monitors, err := cache.New(mgr.GetConfig(), cache.Options{HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(),
 		Mapper: mgr.GetRESTMapper(), DefaultLabelSelector: ours})
@@ -63,33 +79,35 @@ func Setup(mgr ctrl.Manager, name string, prometheuses cache.Cache, announce fun
 	if err := mgr.Add(monitors); err != nil {
 		return nil, fmt.Errorf("add the cache of monitors: %w", err)
 	}
-	monitorsClient, err := client.New(mgr.GetConfig(), client.Options{HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(),
+	monitorsClient, err := options.NewClient(mgr.GetConfig(), client.Options{HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(),
 		Mapper: mgr.GetRESTMapper(), Cache: &client.CacheOptions{Reader: monitors}})
 	if err != nil {
 		return nil, fmt.Errorf("make the client of monitors: %w", err)
 	}
-	counted := debounce(countDelay, announce)
+	counted := debounce(options.Counts, options.Announce)
 	recorder := mgr.GetEventRecorder("metricspipeline-operator")
 	r := &Reconciler{
-		client: mgr.GetClient(), monitors: monitorsClient, prometheuses: prometheuses,
-		applier: apply.New(monitorsClient, mgr.GetAPIReader()), index: newIndex(), failures: failures{announce: announce},
-		pace: pace{clock: clock.RealClock{}},
+		client: mgr.GetClient(), monitors: monitorsClient, prometheuses: options.Prometheuses,
+		applier: apply.New(monitorsClient, mgr.GetAPIReader(), clock.RealClock{}),
+		index:   newIndex(), failures: failures{announce: options.Announce},
+		pace: pace{clock: clock.RealClock{}, rest: options.Rest}, pendingRetry: options.Pending,
 	}
 	r.index.counted = counted
 	r.index.told = func(a *app, rejection *scrape.Rejection) {
 		recorder.Eventf(a.reference(), nil, corev1.EventTypeWarning, "ScrapeRejected", "Judge", "%s", rejection.Reason)
 	}
 	r.optional = optional.New(mgr.GetClient(),
-		optional.Kind{CRD: optional.ServiceMonitorCRD, GroupVersionKind: apply.Monitors[0].GroupVersionKind,
+		optional.Kind{CRD: apply.ServiceMonitorCRD, GroupVersionKind: apply.Monitors[0].GroupVersionKind,
 			Object: apply.Monitors[0].New(), Cache: monitors, Handler: handler.EnqueueRequestsFromMapFunc(r.ownNamespace)},
-		optional.Kind{CRD: optional.PodMonitorCRD, GroupVersionKind: apply.Monitors[1].GroupVersionKind,
+		optional.Kind{CRD: apply.PodMonitorCRD, GroupVersionKind: apply.Monitors[1].GroupVersionKind,
 			Object: apply.Monitors[1].New(), Cache: monitors, Handler: handler.EnqueueRequestsFromMapFunc(r.ownNamespace)},
 		optional.Kind{CRD: optional.PrometheusCRD,
 			GroupVersionKind: monitoringv1.SchemeGroupVersion.WithKind(monitoringv1.PrometheusesKind),
-			Object:           &monitoringv1.Prometheus{}, Cache: prometheuses,
+			Object:           &monitoringv1.Prometheus{}, Cache: options.Prometheuses,
 			Handler: handler.EnqueueRequestsFromMapFunc(r.everyNamespace)})
 
-	c, err := controller.New(name, mgr, controller.Options{Reconciler: r})
+	c, err := controller.New(options.Name, mgr, controller.Options{Reconciler: r,
+		RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](options.FirstFailure, options.LastFailure)})
 	if err != nil {
 		return nil, fmt.Errorf("make the controller of monitors: %w", err)
 	}
@@ -121,6 +139,7 @@ func (r *Reconciler) itself(_ context.Context, object client.Object) []reconcile
 }
 
 func (r *Reconciler) ownNamespace(_ context.Context, object client.Object) []reconcile.Request {
+	r.index.counted() // The cache may show a monitor only after it was counted.
 	return []reconcile.Request{requestFor(object.GetNamespace())}
 }
 
@@ -134,7 +153,7 @@ func (r *Reconciler) requests(ctx context.Context) []reconcile.Request {
 	for _, name := range r.index.names() {
 		seen[name] = true
 	}
-	for i, crd := range []string{optional.ServiceMonitorCRD, optional.PodMonitorCRD} {
+	for i, crd := range []string{apply.ServiceMonitorCRD, apply.PodMonitorCRD} {
 		if !r.optional.Watching(crd) {
 			continue // A read would begin a watch on a kind that is not served, and wait for it.
 		}

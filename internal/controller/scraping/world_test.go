@@ -29,6 +29,9 @@ import (
 	"github.com/metricspipeline/operator/internal/controller/optional"
 )
 
+// restPeriod is the default of controller.Timing.
+const restPeriod = 2 * time.Second
+
 // world is a reconciler on an API server in memory, of which the writes of monitors are written down.
 type world struct {
 	*watched
@@ -82,14 +85,14 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 		},
 	})
 	watches := optional.New(w.client,
-		optional.Kind{CRD: optional.ServiceMonitorCRD, GroupVersionKind: apply.Monitors[0].GroupVersionKind, Cache: noCache{}},
-		optional.Kind{CRD: optional.PodMonitorCRD, GroupVersionKind: apply.Monitors[1].GroupVersionKind, Cache: noCache{}},
+		optional.Kind{CRD: apply.ServiceMonitorCRD, GroupVersionKind: apply.Monitors[0].GroupVersionKind, Cache: noCache{}},
+		optional.Kind{CRD: apply.PodMonitorCRD, GroupVersionKind: apply.Monitors[1].GroupVersionKind, Cache: noCache{}},
 		optional.Kind{CRD: optional.PrometheusCRD,
 			GroupVersionKind: monitoringv1.SchemeGroupVersion.WithKind(monitoringv1.PrometheusesKind), Cache: noCache{}})
 	watches.Start(noController{})
-	w.r = &Reconciler{client: w.client, monitors: monitors, prometheuses: w.client, applier: apply.New(monitors, w.client),
+	w.r = &Reconciler{client: w.client, monitors: monitors, prometheuses: w.client, applier: apply.New(monitors, w.client, clocktesting.NewFakePassiveClock(time.Now())),
 		optional: watches, index: w.index, failures: failures{announce: func() { w.announced++ }},
-		pace: pace{clock: w.clock}}
+		pace: pace{clock: w.clock, rest: restPeriod}, pendingRetry: time.Second}
 	return w
 }
 
@@ -159,7 +162,7 @@ func pipeline(changes ...func(*v1alpha1.MetricsPipelineSpec)) *v1alpha1.MetricsP
 
 func crds() []client.Object {
 	var all []client.Object
-	for _, name := range []string{optional.ServiceMonitorCRD, optional.PodMonitorCRD, optional.PrometheusCRD} {
+	for _, name := range []string{apply.ServiceMonitorCRD, apply.PodMonitorCRD, optional.PrometheusCRD} {
 		all = append(all, &apiextv1.CustomResourceDefinition{ObjectMeta: metav1.ObjectMeta{Name: name}})
 	}
 	return all

@@ -1,0 +1,45 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"cmp"
+	"time"
+)
+
+// Timing is how long the operator waits for what brings no event. A field that is 0 has its default.
+type Timing struct {
+	// FirstFailure is the wait after a failed reconcile, 50ms. It doubles with each further failure up to LastFailure, 30s:
+	// an outage must not be followed by a wait that is as long.
+	FirstFailure, LastFailure time.Duration
+	// Conflict is the wait after a write that met a concurrent one, 100ms.
+	Conflict time.Duration
+	// Pending is when to look again at a CRD that the API server is about to serve, 1s: it says no more when it does.
+	Pending time.Duration
+	// Stalled is when to look again at what only a person can mend, where that brings no event, 1m: a missing permission,
+	// or an object of somebody else that is in the way.
+	Stalled time.Duration
+	// FirstProbe is the wait after an endpoint or a Prometheus did not answer as it should, 1s. It doubles up to
+	// LastProbe, 30s.
+	FirstProbe, LastProbe time.Duration
+	// Counts is how long changes of the counts of annotated apps are gathered for one report, 10s.
+	Counts time.Duration
+	// Rest is the least time between two rounds of writes of monitors in one namespace, 2s.
+	Rest time.Duration
+}
+
+// orDefaults returns the timing with the default of each field that is 0.
+func (t Timing) orDefaults() Timing {
+	return Timing{
+		FirstFailure: cmp.Or(t.FirstFailure, 50*time.Millisecond),
+		LastFailure:  cmp.Or(t.LastFailure, 30*time.Second),
+		Conflict:     cmp.Or(t.Conflict, 100*time.Millisecond),
+		Pending:      cmp.Or(t.Pending, time.Second),
+		Stalled:      cmp.Or(t.Stalled, time.Minute),
+		FirstProbe:   cmp.Or(t.FirstProbe, time.Second),
+		LastProbe:    cmp.Or(t.LastProbe, 30*time.Second),
+		Counts:       cmp.Or(t.Counts, 10*time.Second),
+		Rest:         cmp.Or(t.Rest, 2*time.Second),
+	}
+}
