@@ -2,7 +2,7 @@
 # Runs a command against a cluster: the one that KUBECONFIG names, else the test cluster that is up, else one that it
 # starts and takes down again whatever happens. A test cluster gets the operator's image from bin/manager under IMG, and
 # the sample application's from bin/sample-app under SAMPLE_IMG. The command finds KUBECONFIG, both names and kubectl in
-# its environment. Arguments: the command.
+# its environment, and in TEST_CLUSTER the program of a test cluster, for what no API does. Arguments: the command.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -40,5 +40,6 @@ run bin/cluster load "$SAMPLE_IMG" --binary bin/sample-app
 
 KUBECONFIG=$(bin/cluster kubeconfig)
 PATH=$(bin/cluster binaries kubectl):$PATH
-export KUBECONFIG PATH
+TEST_CLUSTER=$PWD/bin/cluster
+export KUBECONFIG PATH TEST_CLUSTER
 run "$@"

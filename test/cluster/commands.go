@@ -40,7 +40,8 @@ prometheus-adapter are loaded. NetworkPolicies are accepted and not enforced.`,
 	flags := root.PersistentFlags()
 	flags.StringVar(&p.stateDir, "state-dir", cluster.DefaultStateDir, "folder that holds everything of the cluster")
 	flags.StringVar(&p.source, "components", "", "the folder test/cluster/components (default: found from the working directory)")
-	root.AddCommand(p.up(), p.down(), p.load(), p.kubeconfig(), p.status(), p.binaries(), p.execInNode(), p.forward())
+	root.AddCommand(p.up(), p.down(), p.load(), p.kubeconfig(), p.status(), p.binaries(), p.execInNode(), p.addon(), p.fault(),
+		p.forward())
 	return root
 }
 

@@ -8,9 +8,13 @@
 //	cluster load FILE.tar                     put the images of a docker archive into the cluster
 //	cluster binaries [NAME...]                build, and print one folder that holds the named binaries
 //	cluster exec-in-node COMMAND...           run a command in the node's network namespace
+//	cluster addon install|remove NAME         put into the cluster what it starts without, cert-manager, or take it away
+//	cluster fault pause-etcd [--for 30s]      stop etcd for a while
+//	cluster fault restart-apiserver           kill the API server and start it again
+//	cluster fault rotate-front-proxy          replace the authority by which aggregated servers know the API server
 //	cluster down                              stop and remove everything but the logs, after any failure
 //
-// up, down, load and exec-in-node need root and these Debian packages: containerd runc containernetworking-plugins
+// up, down, load, exec-in-node, addon and fault need root and these Debian packages: containerd runc containernetworking-plugins
 // nftables iptables conntrack iproute2. binaries needs Go alone.
 //
 // The state folder holds everything of a cluster: certificates, data, sockets, mounts and logs. What lies outside of it,

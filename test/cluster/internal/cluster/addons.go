@@ -62,17 +62,21 @@ func (s *starter) loadImages(ctx context.Context) error {
 		if i.monitoring && !s.state.WithPrometheus {
 			continue
 		}
-		version, err := s.builder.Version(i.binary)
-		if err != nil {
-			return err
-		}
-		name := i.repository + ":" + version
-		err = s.store().LoadImage(ctx, images.Image{Name: name, Binary: s.binaries[i.binary], Path: i.path})
-		if err != nil {
+		if err := s.loadImage(ctx, i); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// loadImage packs a built binary as the image of its version.
+func (s *starter) loadImage(ctx context.Context, i image) error {
+	version, err := s.builder.Version(i.binary)
+	if err != nil {
+		return err
+	}
+	name := i.repository + ":" + version
+	return s.store().LoadImage(ctx, images.Image{Name: name, Binary: s.binaries[i.binary], Path: i.path})
 }
 
 // applyAddons creates the cluster's DNS and, if asked for, the custom resources and workloads of the monitoring stack.

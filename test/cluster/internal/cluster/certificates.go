@@ -17,6 +17,14 @@ var daemonUsers = map[string]pki.Request{
 	"admin-in-node":           {CommonName: "admin", Organizations: []string{"system:masters"}},
 }
 
+// The certificates of the aggregation layer: the authority's name and file, and the user and file of the API server as
+// the client of aggregated servers.
+const (
+	frontProxyCAName = "metricspipeline-cluster-front-proxy"
+	frontProxyCAFile = "front-proxy-ca"
+	frontProxyClient = "front-proxy-client"
+)
+
 // makeCertificates fills pki/ and kubeconfig/. The administrator's kubeconfig points at the forwarder on the host.
 func (c *Cluster) makeCertificates(hostPort int) error {
 	for _, dir := range []string{"pki", "kubeconfig"} {
@@ -31,7 +39,7 @@ func (c *Cluster) makeCertificates(hostPort int) error {
 		return err
 	}
 	// The aggregation layer's authority must be another one: whom it signs may speak for any user.
-	frontProxyCA, err := pki.NewCA("metricspipeline-cluster-front-proxy")
+	frontProxyCA, err := pki.NewCA(frontProxyCAName)
 	if err != nil {
 		return err
 	}
@@ -39,8 +47,8 @@ func (c *Cluster) makeCertificates(hostPort int) error {
 	if err != nil {
 		return err
 	}
-	pairs := map[string]pki.Pair{"ca": ca.Pair(), "front-proxy-ca": frontProxyCA.Pair(), "service-account": serviceAccounts}
-	if pairs["front-proxy-client"], err = frontProxyCA.Issue(pki.Request{CommonName: "front-proxy-client"}); err != nil {
+	pairs := map[string]pki.Pair{"ca": ca.Pair(), frontProxyCAFile: frontProxyCA.Pair(), "service-account": serviceAccounts}
+	if pairs[frontProxyClient], err = frontProxyCA.Issue(pki.Request{CommonName: frontProxyClient}); err != nil {
 		return err
 	}
 	for name, request := range servingRequests() {

@@ -19,10 +19,16 @@ func testCluster(t *testing.T) *Cluster {
 }
 
 // A manifest with an image that is not loaded would leave a pod pulling from a registry that is not there.
-func TestManifestsUseThePreloadedImages(t *testing.T) {
+func TestManifestsUseTheLoadedImages(t *testing.T) {
 	builder := &components.Builder{Source: "../../components"}
+	manifests := coreDNSManifest + prometheusOperatorManifest + prometheusManifest
+	images := preloaded
+	for _, addon := range optionals {
+		manifests += addon.manifest
+		images = append(images, addon.image)
+	}
 	var loaded []string
-	for _, i := range preloaded {
+	for _, i := range images {
 		version, err := builder.Version(i.binary)
 		if err != nil {
 			t.Fatal(err)
@@ -30,10 +36,9 @@ func TestManifestsUseThePreloadedImages(t *testing.T) {
 		loaded = append(loaded, i.repository+":"+version)
 	}
 	references := regexp.MustCompile(`(?m)(?:image: |reloader=)(\S+)$`)
-	manifests := coreDNSManifest + prometheusOperatorManifest + prometheusManifest
 	found := references.FindAllStringSubmatch(manifests, -1)
-	if len(found) != 4 {
-		t.Fatalf("found %d image references in the manifests, want 4: %v", len(found), found)
+	if len(found) != 5 {
+		t.Fatalf("found %d image references in the manifests, want 5: %v", len(found), found)
 	}
 	for _, match := range found {
 		if !slices.Contains(loaded, match[1]) {
@@ -53,6 +58,19 @@ func TestWithoutPrometheusNothingOfItIsBuilt(t *testing.T) {
 	for _, name := range []string{components.PrometheusAdapter, components.Kubelet} {
 		if !slices.Contains(less, name) {
 			t.Errorf("%s is needed without Prometheus too", name)
+		}
+	}
+}
+
+func TestAddonsAreNotBuiltByUp(t *testing.T) {
+	all := neededBinaries(Options{})
+	for _, name := range Addons() {
+		addon, ok := optionals[name]
+		if !ok {
+			t.Errorf("%s is an optional component and no addon", name)
+		}
+		if slices.Contains(all, addon.image.binary) {
+			t.Errorf("up builds %s, which it does not start", addon.image.binary)
 		}
 	}
 }
@@ -150,6 +168,16 @@ func TestRequireCommandsSayHowToGetACluster(t *testing.T) {
 	}
 	if err := c.Status(t.Context(), io.Discard); err == nil || !strings.Contains(err.Error(), "the cluster is not up") {
 		t.Errorf("status: %v", err)
+	}
+	if _, err := c.completeState(); err == nil || !strings.Contains(err.Error(), "run up first") {
+		t.Errorf("a command on a cluster that is up: %v", err)
+	}
+}
+
+func TestUnknownAddonNamesWhatThereIs(t *testing.T) {
+	err := testCluster(t).InstallAddon(t.Context(), "istio")
+	if err == nil || !strings.Contains(err.Error(), `no addon "istio": there are cert-manager`) {
+		t.Errorf("error is %v", err)
 	}
 }
 

@@ -100,14 +100,16 @@ func (s *starter) apiServerArgs() []string {
 
 		// The aggregation layer. Routing to endpoints instead of Service addresses is what spreads requests over the
 		// replicas of an aggregated server.
-		"--requestheader-client-ca-file=" + s.pki("front-proxy-ca.crt"),
-		"--requestheader-allowed-names=front-proxy-client",
+		"--requestheader-client-ca-file=" + s.pki(frontProxyCAFile+".crt"),
+		"--requestheader-allowed-names=" + frontProxyClient,
 		"--requestheader-extra-headers-prefix=X-Remote-Extra-",
 		"--requestheader-group-headers=X-Remote-Group",
 		"--requestheader-username-headers=X-Remote-User",
-		"--proxy-client-cert-file=" + s.pki("front-proxy-client.crt"),
-		"--proxy-client-key-file=" + s.pki("front-proxy-client.key"),
+		"--proxy-client-cert-file=" + s.pki(frontProxyClient+".crt"),
+		"--proxy-client-key-file=" + s.pki(frontProxyClient+".key"),
 		"--enable-aggregator-routing=true",
+		// When it has taken a new certificate to show to aggregated servers shows in its log alone.
+		"--vmodule=dynamic_serving_content=2",
 	}
 }
 
@@ -143,7 +145,7 @@ func (s *starter) delegatingArgs(name string) []string {
 		"--kubeconfig=" + kubeconfig,
 		"--authentication-kubeconfig=" + kubeconfig,
 		"--authorization-kubeconfig=" + kubeconfig,
-		"--requestheader-client-ca-file=" + s.pki("front-proxy-ca.crt"),
+		"--requestheader-client-ca-file=" + s.pki(frontProxyCAFile+".crt"),
 		"--client-ca-file=" + s.pki("ca.crt"),
 		"--cert-dir=" + s.path("run", name),
 		"--bind-address=127.0.0.1",

@@ -19,7 +19,7 @@ import (
 // pollPeriod is how often a start looks again at what it waits for.
 const pollPeriod = 100 * time.Millisecond
 
-// starter is one start of a cluster.
+// starter is one start of a cluster, or of a part of one that is up.
 type starter struct {
 	*Cluster
 	state    *state

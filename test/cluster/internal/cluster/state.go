@@ -75,6 +75,16 @@ func (s *state) processes() []machine.Process {
 	return append([]machine.Process(nil), s.Processes...)
 }
 
+// process returns the daemon of that name.
+func (s *state) process(name string) (machine.Process, error) {
+	for _, process := range s.processes() {
+		if process.Name == name {
+			return process, nil
+		}
+	}
+	return machine.Process{}, fmt.Errorf("the cluster has no process %s: run down and up again", name)
+}
+
 // dead returns an error that names the first daemon that no longer runs and shows the end of its log.
 func (s *state) dead() error {
 	for _, process := range s.processes() {

@@ -77,7 +77,7 @@ func (c *Cluster) summary(ctx context.Context, out io.Writer, s *state) error {
 
 // LoadArchive puts the images of an archive file into the cluster and returns what containerd says about them.
 func (c *Cluster) LoadArchive(ctx context.Context, path string) (string, error) {
-	if err := c.requireUp("load"); err != nil {
+	if _, err := c.running("load"); err != nil {
 		return "", err
 	}
 	return c.store().LoadArchive(ctx, path)
@@ -86,7 +86,7 @@ func (c *Cluster) LoadArchive(ctx context.Context, path string) (string, error) 
 // LoadBinary packs a static executable as an image and puts it into the cluster. The executable keeps its file name, at
 // the root of the image.
 func (c *Cluster) LoadBinary(ctx context.Context, name, binary string, entrypoint []string) error {
-	if err := c.requireUp("load"); err != nil {
+	if _, err := c.running("load"); err != nil {
 		return err
 	}
 	return c.store().LoadImage(ctx, images.Image{
@@ -96,7 +96,7 @@ func (c *Cluster) LoadBinary(ctx context.Context, name, binary string, entrypoin
 
 // ExecInNode runs a command in the node's network namespace, with this program's input and output.
 func (c *Cluster) ExecInNode(ctx context.Context, command []string) error {
-	if err := c.requireUp("exec-in-node"); err != nil {
+	if _, err := c.running("exec-in-node"); err != nil {
 		return err
 	}
 	return machine.InNetNS(c.netNS(), func() error {
@@ -117,17 +117,23 @@ type ExitError struct {
 
 func (e ExitError) Error() string { return fmt.Sprintf("the command ended with exit code %d", e.Code) }
 
-// requireUp says what is missing for a command that works on a running cluster.
-func (c *Cluster) requireUp(command string) error {
+// running gives a command the cluster that is up, or says what is missing for it.
+func (c *Cluster) running(command string) (*starter, error) {
 	if err := requireRoot(command); err != nil {
-		return err
+		return nil, err
 	}
-	s, err := c.loadState()
+	s, err := c.completeState()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if s == nil || !s.Complete {
-		return fmt.Errorf("%w in %s, run up first", errNotUp, c.stateDir)
+	return &starter{Cluster: c, state: s}, machine.CheckPackages()
+}
+
+// completeState returns the state of a cluster whose start succeeded.
+func (c *Cluster) completeState() (*state, error) {
+	s, err := c.loadState()
+	if err == nil && (s == nil || !s.Complete) {
+		err = fmt.Errorf("%w in %s, run up first", errNotUp, c.stateDir)
 	}
-	return machine.CheckPackages()
+	return s, err
 }

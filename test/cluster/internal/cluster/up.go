@@ -74,11 +74,12 @@ func (c *Cluster) alreadyUp(ctx context.Context, options Options) (bool, error) 
 	return true, nil
 }
 
-// neededBinaries are all binaries, less those of the monitoring stack if it is not wanted.
+// neededBinaries are all binaries but the optional ones, less those of the monitoring stack if it is not wanted.
 func neededBinaries(options Options) []string {
 	var names []string
 	for _, component := range components.All {
-		if options.WithoutPrometheus && slices.Contains(components.Monitoring, component.Name) {
+		unwanted := options.WithoutPrometheus && slices.Contains(components.Monitoring, component.Name)
+		if unwanted || slices.Contains(components.Optional, component.Name) {
 			continue
 		}
 		for _, binary := range component.Binaries {

@@ -22,7 +22,8 @@ type Binary struct {
 type Component struct {
 	// Name is the folder's name.
 	Name string
-	// Module is the path of the module whose required version is the component's version; empty for our own programs.
+	// Module is the path of the module whose required version is the component's version; empty for a program that is
+	// ours alone.
 	Module string
 	// Binaries are built together, so that shared packages compile once.
 	Binaries []Binary
@@ -46,6 +47,7 @@ const (
 	PrometheusOperator       = "prometheus-operator"
 	PrometheusConfigReloader = "prometheus-config-reloader"
 	Pause                    = "pause"
+	CertManager              = "cert-manager"
 )
 
 // All lists every component, in the order of building: what others wait for comes first.
@@ -91,7 +93,16 @@ var All = []Component{
 		},
 		versionVariables: []string{"github.com/prometheus/common/version.Version"},
 	},
+	{
+		Name:             "cert-manager",
+		Module:           "github.com/cert-manager/cert-manager",
+		Binaries:         []Binary{{CertManager, "github.com/metricspipeline/operator/test/cluster/components/cert-manager"}},
+		versionVariables: []string{"github.com/cert-manager/cert-manager/pkg/util.AppVersion"},
+	},
 }
+
+// Optional are the names of the components that a cluster starts without, and that can be put into it later.
+var Optional = []string{"cert-manager"}
 
 // Monitoring are the names of the components that only the Prometheus of the cluster needs.
 var Monitoring = []string{"prometheus", "prometheus-operator"}

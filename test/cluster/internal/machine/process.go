@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -36,6 +37,9 @@ type Process struct {
 	// StartTicks is when the kernel started it, in clock ticks since boot: with it, a reused id is told apart.
 	StartTicks uint64 `json:"startTicks"`
 	Log        string `json:"log"`
+	// Path and Args are what it was started with, to start it again.
+	Path string   `json:"path"`
+	Args []string `json:"args"`
 }
 
 // Start runs a daemon in a session of its own, where it outlives this program.
@@ -56,7 +60,7 @@ func Start(spec Spec) (Process, error) {
 	}
 	// Reaped while this program lives: a child that crashed would otherwise stay in sight as a zombie.
 	go func() { _ = cmd.Wait() }()
-	process := Process{Name: spec.Name, PID: cmd.Process.Pid, Log: spec.Log}
+	process := Process{Name: spec.Name, PID: cmd.Process.Pid, Log: spec.Log, Path: spec.Path, Args: spec.Args}
 	// A process that is gone already has no start time; it is then reported as not running.
 	process.StartTicks, _, _ = processStat(process.PID)
 	return process, nil
@@ -73,6 +77,27 @@ func (p Process) Kill() {
 	if p.Alive() {
 		_ = unix.Kill(p.PID, unix.SIGKILL)
 	}
+}
+
+// WaitGone waits until the process, which was killed, is gone and with it what it had open, ports among that.
+func (p Process) WaitGone(limit time.Duration) error {
+	for deadline := time.Now().Add(limit); p.Alive() || p.ending(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s (process %d) is still there %s after it was killed", p.Name, p.PID, limit)
+		}
+	}
+	return nil
+}
+
+// ending is true while threads of a killed process are left: its first one is a zombie before the others have ended, and
+// what they share is open until the last of them has.
+func (p Process) ending() bool {
+	ticks, _, err := processStat(p.PID)
+	if err != nil || ticks != p.StartTicks {
+		return false
+	}
+	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", p.PID))
+	return err == nil && len(threads) > 1
 }
 
 // startInCgroup must run on a thread that is discarded after: in version 1 the thread itself joins, and the child is born

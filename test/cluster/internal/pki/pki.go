@@ -110,12 +110,32 @@ func NewSigningKeys() (Pair, error) {
 	}, nil
 }
 
-// Write stores the pair as dir/name.crt and dir/name.key, the key readable by its owner alone.
+// Write stores the pair as dir/name.crt and dir/name.key, the key readable by its owner alone. A daemon that reads the
+// files meanwhile finds each whole.
 func (p Pair) Write(dir, name string) error {
-	if err := os.WriteFile(filepath.Join(dir, name+".crt"), p.Certificate, 0o644); err != nil {
+	if err := replace(filepath.Join(dir, name+".crt"), p.Certificate, 0o644); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, name+".key"), p.Key, 0o600)
+	return replace(filepath.Join(dir, name+".key"), p.Key, 0o600)
+}
+
+// Read returns the pair that [Pair.Write] has stored.
+func Read(dir, name string) (Pair, error) {
+	certificate, err := os.ReadFile(filepath.Join(dir, name+".crt"))
+	if err != nil {
+		return Pair{}, err
+	}
+	key, err := os.ReadFile(filepath.Join(dir, name+".key"))
+	return Pair{Certificate: certificate, Key: key}, err
+}
+
+// replace writes a file aside and moves it in place.
+func replace(path string, content []byte, mode os.FileMode) error {
+	aside := path + ".new"
+	if err := os.WriteFile(aside, content, mode); err != nil {
+		return err
+	}
+	return os.Rename(aside, path)
 }
 
 // newTemplate is what every certificate has. It is valid from a little earlier than now, for clocks that are corrected

@@ -69,6 +69,22 @@ func TestAuthoritiesDoNotTrustEachOther(t *testing.T) {
 	}
 }
 
+func TestPairComesBackAsWritten(t *testing.T) {
+	dir := t.TempDir()
+	for _, pair := range []Pair{{[]byte("a certificate"), []byte("a key")}, {[]byte("another"), []byte("of it")}} {
+		if err := pair.Write(dir, "name"); err != nil {
+			t.Fatal(err)
+		}
+		read, err := Read(dir, "name")
+		if err != nil || string(read.Certificate) != string(pair.Certificate) || string(read.Key) != string(pair.Key) {
+			t.Errorf("read %s and %s, %v; want %s and %s", read.Certificate, read.Key, err, pair.Certificate, pair.Key)
+		}
+	}
+	if info, err := os.Stat(filepath.Join(dir, "name.key")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the key is readable by others: %v, %v", info.Mode(), err)
+	}
+}
+
 func TestKubeconfigHoldsEverything(t *testing.T) {
 	ca, err := NewCA("test")
 	if err != nil {

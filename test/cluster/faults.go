@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/metricspipeline/operator/test/cluster/internal/cluster"
+)
+
+func (p *program) fault() *cobra.Command {
+	command := &cobra.Command{
+		Use:   "fault",
+		Short: "Do to the cluster that is up what a real one has to live with (root)",
+		Args:  cobra.NoArgs,
+	}
+	run := func(do func(*cluster.Cluster, context.Context) error) func(*cobra.Command, []string) error {
+		return func(command *cobra.Command, _ []string) error {
+			c, err := p.cluster()
+			if err != nil {
+				return err
+			}
+			return do(c, command.Context())
+		}
+	}
+	var pause time.Duration
+	pauseEtcd := &cobra.Command{
+		Use:   "pause-etcd",
+		Short: "Stop etcd for a while, as a disk does that hangs, and wait until the API server is ready again (root)",
+		Long: `Stop etcd for a while, as a disk does that hangs, and wait until the API server is ready again. Needs root.
+
+etcd goes on when the time is over, and also when this command is interrupted or killed.`,
+		Args: cobra.NoArgs,
+		RunE: run(func(c *cluster.Cluster, ctx context.Context) error { return c.PauseEtcd(ctx, pause) }),
+	}
+	pauseEtcd.Flags().DurationVar(&pause, "for", 30*time.Second, "how long etcd is stopped")
+	command.AddCommand(pauseEtcd, &cobra.Command{
+		Use:   "restart-apiserver",
+		Short: "Kill the API server, start it again and wait until it is ready (root)",
+		Args:  cobra.NoArgs,
+		RunE:  run((*cluster.Cluster).RestartAPIServer),
+	}, &cobra.Command{
+		Use:   "rotate-front-proxy",
+		Short: "Replace the authority and certificate by which aggregated servers know the API server (root)",
+		Long: `Replace the authority and the client certificate by which aggregated servers know the API server. Needs root.
+
+This is done as an administrator would, without a restart: the new authority is trusted beside the old one, then the API
+server shows its new certificate, then the old authority is trusted no more. Each step waits until the API server and
+every endpoint of an aggregated server have followed; the error names the one that has not.`,
+		Args: cobra.NoArgs,
+		RunE: run((*cluster.Cluster).RotateFrontProxy),
+	})
+	return command
+}
