@@ -62,7 +62,8 @@ func siblings() []sibling {
 		componentSiblings("spec.resourceMetrics"), resourceMetricsSiblings(),
 		componentSiblings("spec.customMetrics"), customMetricsSiblings(),
 		ruleSiblings("spec.customMetrics"), ruleSiblings("spec.externalMetrics"), mappingSiblings(),
-		scrapeSiblings(), patchSiblings(),
+		scrapeSiblings(), certificatesSiblings(), patchSiblings(),
+		ownershipSiblings("spec.resourceMetrics"), ownershipSiblings("spec.customMetrics"), ownershipSiblings("spec.externalMetrics"),
 	)
 }
 
@@ -120,6 +121,18 @@ func prometheusSiblings() []sibling {
 		cases = append(cases, sibling{bound: "pattern", set: auth + "." + field + ".key", ok: "-._aZ9", bad: "a/b", with: with})
 	}
 	return append(cases, nameSiblings(auth+".clientCertSecret.name", 253, nil)...)
+}
+
+// ownershipSiblings covers who serves a metrics API.
+func ownershipSiblings(api string) []sibling {
+	return []sibling{
+		{bound: "enum", set: api + ".policy", ok: "Auto", bad: "Always"},
+		{bound: "enum", set: api + ".policy", ok: "TakeOver", bad: "takeover"},
+		{bound: "enum", set: api + ".policy", ok: "Observe", bad: ""},
+		{bound: "enum", set: api + ".policy", ok: "Disabled", bad: "Never"},
+		{bound: "enum", set: api + ".onUnavailable", ok: "Keep", bad: "Delete"},
+		{bound: "enum", set: api + ".onUnavailable", ok: "Deregister", bad: ""},
+	}
 }
 
 func componentSiblings(component string) []sibling {

@@ -37,6 +37,8 @@ func TestSchemaDefaults(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(string(spec)).To(MatchYAML(`
 resourceMetrics:
+  policy: Auto
+  onUnavailable: Keep
   replicas: 2
   priorityClassName: system-cluster-critical
   metricResolution: 15s
@@ -44,10 +46,13 @@ resourceMetrics:
     tls: Verify
     preferredAddressTypes: [InternalIP, ExternalIP, Hostname]
 customMetrics:
+  policy: Auto
+  onUnavailable: Keep
   replicas: 2
   priorityClassName: system-cluster-critical
   relistInterval: 1m
-externalMetrics: {}
+externalMetrics: {policy: Auto, onUnavailable: Keep}
+certificates: {provider: Auto, duration: 8760h}
 prometheus: {}
 scrape:
   targets: [Services, Pods]

@@ -5,13 +5,11 @@ package envtest
 
 import (
 	"fmt"
-	"os"
 	"regexp"
 	"strings"
 	"testing"
 
 	apiextv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	"sigs.k8s.io/yaml"
 
 	"github.com/metricspipeline/operator/test/envtest/harness"
 )
@@ -24,47 +22,16 @@ type bound struct {
 	name string
 }
 
-// readBounds returns every bound of the CRD's schema with what the API server says when it is not kept. Types that come
-// from Kubernetes (resources, affinity, tolerations, label selectors) are left out: their bounds are not ours. So is the status, which
-// only the operator writes.
+// readBounds returns every bound of the CRD's schema with what the API server says when it is not kept. The bounds of types
+// that come from Kubernetes are not ours.
 func readBounds(t *testing.T) map[bound]string {
 	t.Helper()
-	content, err := os.ReadFile(harness.PipelineCRD)
+	bounds := map[bound]string{}
+	err := harness.WalkSchema(func(path string, schema *apiextv1.JSONSchemaProps) { addBounds(schema, path, bounds) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	var crd apiextv1.CustomResourceDefinition
-	if err := yaml.UnmarshalStrict(content, &crd); err != nil {
-		t.Fatalf("reading %s: %v", harness.PipelineCRD, err)
-	}
-	bounds := map[bound]string{}
-	for _, version := range crd.Spec.Versions {
-		walk(version.Schema.OpenAPIV3Schema, "", bounds)
-	}
 	return bounds
-}
-
-func walk(schema *apiextv1.JSONSchemaProps, path string, bounds map[bound]string) {
-	addBounds(schema, path, bounds)
-	for name, property := range schema.Properties {
-		field := strings.TrimPrefix(path+"."+name, ".")
-		_, isResources := property.Properties["limits"]
-		switch {
-		case field == "status" || field == "metadata":
-		case name == "affinity" || isResources:
-			addBounds(&property, field, bounds)
-		case name == "tolerations" || name == "namespaceSelector":
-			addBounds(&property, field, bounds)
-		default:
-			walk(&property, field, bounds)
-		}
-	}
-	if schema.Items != nil {
-		walk(schema.Items.Schema, path+"[]", bounds)
-	}
-	if schema.AdditionalProperties != nil {
-		walk(schema.AdditionalProperties.Schema, path+"{}", bounds)
-	}
 }
 
 func addBounds(schema *apiextv1.JSONSchemaProps, path string, bounds map[bound]string) {

@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/controller"
 	"github.com/metricspipeline/operator/test/envtest/harness"
 )
 
@@ -66,9 +67,9 @@ func begin(t *testing.T) *world {
 	return beginOn(t, cluster)
 }
 
-func beginOn(t *testing.T, on *harness.Cluster) *world {
+func beginOn(t *testing.T, on *harness.Cluster, options ...func(*controller.Options)) *world {
 	t.Helper()
-	operator, err := on.StartOperator(t.Context(), logTo(t))
+	operator, err := on.StartOperator(t.Context(), logTo(t), options...)
 	if err != nil {
 		t.Fatalf("starting the operator: %v", err)
 	}

@@ -141,9 +141,12 @@ func (b *Backend) Reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.pair.Store(&pair)
+	b.Present(pair)
 	return nil
 }
+
+// Present serves with a pair of the caller from now on.
+func (b *Backend) Present(pair tls.Certificate) { b.pair.Store(&pair) }
 
 // Fail makes the backend answer requests for a group version with an error, or answer again.
 func (b *Backend) Fail(api schema.GroupVersion, fails bool) {
@@ -174,7 +177,8 @@ func (b *Backend) apply(ctx context.Context, endpoints []discoveryv1.Endpoint) e
 	slice := &discoveryv1.EndpointSlice{ObjectMeta: b.sliceMeta()}
 	_, err := controllerutil.CreateOrUpdate(ctx, b.cluster.Client, slice, func() error {
 		// The controller copies the Service's labels, and says when something changed.
-		slice.Labels = maps.Clone(service.Labels)
+		slice.Labels = map[string]string{}
+		maps.Copy(slice.Labels, service.Labels)
 		slice.Labels[discoveryv1.LabelServiceName] = b.service
 		slice.Annotations = map[string]string{corev1.EndpointsLastChangeTriggerTime: time.Now().Format(time.RFC3339Nano)}
 		slice.AddressType = discoveryv1.AddressTypeIPv4

@@ -14,8 +14,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"time"
 
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	apiextv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -47,7 +49,8 @@ var Scheme = newScheme()
 func newScheme() *runtime.Scheme {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		clientgoscheme.AddToScheme, apiextv1.AddToScheme, apiregv1.AddToScheme, monitoringv1.AddToScheme, v1alpha1.AddToScheme,
+		clientgoscheme.AddToScheme, apiextv1.AddToScheme, apiregv1.AddToScheme, monitoringv1.AddToScheme,
+		certmanagerv1.AddToScheme, v1alpha1.AddToScheme,
 	} {
 		utilruntime.Must(add(scheme))
 	}
@@ -63,6 +66,10 @@ type Cluster struct {
 
 	environment *envtest.Environment
 	dir         string
+
+	mutex sync.Mutex
+	// operator is the configuration of the operator's clients, once it has been made.
+	operator *rest.Config
 }
 
 // CheckAssets fails if the binaries of the control plane are missing, before anything is started.

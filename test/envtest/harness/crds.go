@@ -23,13 +23,31 @@ import (
 
 const (
 	monitoringModule = "github.com/prometheus-operator/prometheus-operator"
+	monitoringEnv    = "METRICSPIPELINE_ENVTEST_MONITORING_CRDS"
+)
+
+var (
 	// monitoringPin is the folder whose go.mod pins monitoringModule.
-	monitoringPin = "../cluster/components/prometheus-operator"
-	monitoringEnv = "METRICSPIPELINE_ENVTEST_MONITORING_CRDS"
+	monitoringPin = inProject("test/cluster/components/prometheus-operator")
 
 	// PipelineCRD is the file of our own CRD.
-	PipelineCRD = "../../config/crd/bases/metricspipeline.io_metricspipelines.yaml"
+	PipelineCRD = inProject("config/crd/bases/metricspipeline.io_metricspipelines.yaml")
 )
+
+// inProject returns the path of a file of the project: packages in several folders use the harness. The project's root is
+// the first folder on the way up that has a go.mod.
+func inProject(path string) string {
+	dir, err := os.Getwd()
+	if err != nil {
+		return path
+	}
+	for root := dir; root != filepath.Dir(root); root = filepath.Dir(root) {
+		if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
+			return filepath.Join(root, path)
+		}
+	}
+	return path
+}
 
 // PrometheusCRD and ServiceMonitorCRD are the files of prometheus-operator's CRDs, known after FindMonitoringCRDs.
 func PrometheusCRD() string { return monitoringCRD("prometheuses") }
@@ -47,17 +65,26 @@ func monitoringCRD(plural string) string {
 // FindMonitoringCRDs looks up the CRDs of prometheus-operator in the module cache, and fetches the module that the test
 // cluster pins if it is not there. The folder is handed to the isolated process, which has no network, by its environment.
 func FindMonitoringCRDs() error {
+	dir, err := moduleDir(monitoringPin, monitoringModule)
+	if err != nil {
+		return err
+	}
+	return os.Setenv(monitoringEnv, filepath.Join(dir, "example", "prometheus-operator-crd"))
+}
+
+// moduleDir returns the folder of a module in the version that the go.mod in the folder pin demands.
+func moduleDir(pin, path string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", monitoringModule)
-	cmd.Dir = monitoringPin
+	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", path)
+	cmd.Dir = pin
 	out, err := cmd.Output()
 	var module struct{ Dir, Error string }
 	if parseErr := json.Unmarshal(out, &module); err != nil || parseErr != nil || module.Error != "" {
-		return fmt.Errorf("finding %s, which brings the CRDs of Prometheus and ServiceMonitor: `go mod download` in %s: %w %s",
-			monitoringModule, monitoringPin, errors.Join(err, parseErr), module.Error)
+		return "", fmt.Errorf("finding %s, which brings CRDs: `go mod download` in %s: %w %s",
+			path, pin, errors.Join(err, parseErr), module.Error)
 	}
-	return os.Setenv(monitoringEnv, filepath.Join(module.Dir, "example", "prometheus-operator-crd"))
+	return module.Dir, nil
 }
 
 // InstallCRD creates the CRD of a file and waits until it is served.

@@ -21,9 +21,11 @@ const (
 	// OperatorNamespace and operatorAccount are those of config/.
 	OperatorNamespace = "metricspipeline-system"
 	operatorAccount   = "metricspipeline-operator"
-
-	installFolder = "../../config/default"
+	// OperatorUser is that account as the API server knows it.
+	OperatorUser = "system:serviceaccount:" + OperatorNamespace + ":" + operatorAccount
 )
+
+var installFolder = inProject("config/default")
 
 // Install applies config/default as `make deploy` does: the CRD, the operator's namespace, account, roles and Deployment.
 // The Deployment stays without pods, its work is done by StartOperator. It returns the warnings of the API server.
@@ -61,17 +63,35 @@ func (c *Cluster) Install(ctx context.Context) ([]string, error) {
 	return warnings.all(), c.waitEstablished(ctx, crd)
 }
 
-// operatorConfig returns the configuration of a client that is the operator's ServiceAccount, with the rights that
-// Install gave it and no others.
-func (c *Cluster) operatorConfig() (*rest.Config, error) {
-	user, err := c.environment.AddUser(envtest.User{
-		Name:   "system:serviceaccount:" + OperatorNamespace + ":" + operatorAccount,
-		Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + OperatorNamespace},
-	}, nil)
+// operatorIdentity is the operator's ServiceAccount, with the rights that Install gave it and no others.
+var operatorIdentity = envtest.User{
+	Name:   OperatorUser,
+	Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + OperatorNamespace},
+}
+
+// OperatorConfig returns the configuration of a client that is the operator.
+func (c *Cluster) OperatorConfig() (*rest.Config, error) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	if c.operator != nil {
+		return rest.CopyConfig(c.operator), nil
+	}
+	user, err := c.environment.AddUser(operatorIdentity, nil)
 	if err != nil {
 		return nil, fmt.Errorf("making the operator's credentials: %w", err)
 	}
-	return user.Config(), nil
+	c.operator = user.Config()
+	c.operator.QPS = -1 // As ctrl.GetConfig does.
+	return rest.CopyConfig(c.operator), nil
+}
+
+// OperatorKubeconfig is OperatorConfig for a program.
+func (c *Cluster) OperatorKubeconfig() ([]byte, error) {
+	user, err := c.environment.AddUser(operatorIdentity, nil)
+	if err != nil {
+		return nil, fmt.Errorf("making the operator's credentials: %w", err)
+	}
+	return user.KubeConfig()
 }
 
 // warningRecorder keeps the warnings in the answers of the API server.

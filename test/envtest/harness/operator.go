@@ -4,9 +4,11 @@
 package harness
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -33,19 +35,39 @@ type Operator struct {
 // started counts operators: the metrics of each are told apart by its controller's name.
 var started atomic.Int32
 
+// Conditions are what an operator lives under. The zero value is an ordinary life.
+type Conditions struct {
+	// Options of the controller; its namespace and name are the harness's.
+	controller.Options
+	// Wrap stands between the operator and the network; nil for nothing.
+	Wrap func(http.RoundTripper) http.RoundTripper
+}
+
 // StartOperator starts an operator as cmd/manager does, and waits until its caches are filled. It outlives ctx and ends
-// with Stop.
-func (c *Cluster) StartOperator(ctx context.Context, log logr.Logger) (*Operator, error) {
+// with Stop. Each option changes what it is set up with.
+func (c *Cluster) StartOperator(ctx context.Context, log logr.Logger, options ...func(*controller.Options)) (*Operator, error) {
+	var conditions Conditions
+	for _, option := range options {
+		option(&conditions.Options)
+	}
+	return c.StartOperatorUnder(ctx, log, conditions)
+}
+
+// StartOperatorUnder is StartOperator under conditions.
+func (c *Cluster) StartOperatorUnder(ctx context.Context, log logr.Logger, conditions Conditions) (*Operator, error) {
 	o := &Operator{Requests: &Requests{}, name: fmt.Sprintf("metricspipeline-%d", started.Add(1)), ended: make(chan error, 1)}
-	config, err := c.operatorConfig()
+	config, err := c.OperatorConfig()
 	if err != nil {
 		return nil, err
 	}
-	config.QPS = -1 // As ctrl.GetConfig does.
 	config.Wrap(o.Requests.Wrap)
+	if conditions.Wrap != nil {
+		config.Wrap(conditions.Wrap)
+	}
 	manager, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                  Scheme,
 		Cache:                   controller.CacheOptions(OperatorNamespace),
+		NewClient:               conditions.NewClient,
 		Metrics:                 metricsserver.Options{BindAddress: "0"},
 		Logger:                  log,
 		GracefulShutdownTimeout: ptr.To(10 * time.Second),
@@ -53,7 +75,9 @@ func (c *Cluster) StartOperator(ctx context.Context, log logr.Logger) (*Operator
 	if err != nil {
 		return nil, fmt.Errorf("making the manager: %w", err)
 	}
-	if err := controller.Setup(manager, controller.Options{Namespace: OperatorNamespace, Version: "envtest", Name: o.name}); err != nil {
+	options := conditions.Options
+	options.Namespace, options.Name, options.Version = OperatorNamespace, o.name, cmp.Or(options.Version, "envtest")
+	if err := controller.Setup(manager, options); err != nil {
 		return nil, fmt.Errorf("setting up the controller: %w", err)
 	}
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -67,6 +91,9 @@ func (c *Cluster) StartOperator(ctx context.Context, log logr.Logger) (*Operator
 	}
 	return o, nil
 }
+
+// Cancel tells the operator to end, and does not wait for it.
+func (o *Operator) Cancel() { o.cancel() }
 
 // Stop ends the operator and returns the error that it ended with.
 func (o *Operator) Stop() error {
