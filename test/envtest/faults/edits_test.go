@@ -1,0 +1,227 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package faults
+
+import (
+	"fmt"
+	"reflect"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	"github.com/metricspipeline/operator/internal/apply"
+)
+
+// everything is a pipeline with everything in it.
+var everything = scenario{name: "everything", spec: largeSpec, given: apps}
+
+// meddle brings everything up and calls run for each of its objects; then everything has to stand as before.
+func meddle(t *testing.T, kind string, run func(*world, *unstructured.Unstructured)) {
+	t.Helper()
+	w := begin(t)
+	end := w.prepare(everything, nil)
+	w.history.tampering(true)
+	objects, err := managed(w.ctx, w.cluster.Client)
+	w.must(err)
+	for _, object := range objects {
+		inject(t, kind, 1, func() {
+			run(w, object)
+			w.reaches(end, apply.Identity(object)+", "+kind)
+		})
+	}
+}
+
+// TestDeleted: whatever is deleted comes back.
+func TestDeleted(t *testing.T) {
+	meddle(t, "object deleted", func(w *world, object *unstructured.Unstructured) {
+		w.must(w.cluster.Client.Delete(w.ctx, object))
+	})
+}
+
+// TestLabelsRemoved: what has lost its labels, by which the operator finds it, is found.
+func TestLabelsRemoved(t *testing.T) {
+	meddle(t, "labels removed", func(w *world, object *unstructured.Unstructured) {
+		w.change(object, func(object *unstructured.Unstructured) { object.SetLabels(nil) })
+	})
+}
+
+// TestOwnersRemoved and TestOwnersChanged: what nobody owns, or what others own, is owned as before.
+func TestOwnersRemoved(t *testing.T) {
+	meddle(t, "owner references removed", func(w *world, object *unstructured.Unstructured) {
+		w.change(object, func(object *unstructured.Unstructured) { object.SetOwnerReferences(nil) })
+	})
+}
+
+// TestOwnersChanged is described at TestOwnersRemoved.
+func TestOwnersChanged(t *testing.T) {
+	meddle(t, "owner references changed", func(w *world, object *unstructured.Unstructured) {
+		w.change(object, func(object *unstructured.Unstructured) {
+			owners := object.GetOwnerReferences()
+			for i := range owners {
+				owners[i].UID = types.UID("00000000-0000-0000-0000-00000000000" + fmt.Sprint(i))
+			}
+			object.SetOwnerReferences(owners)
+		})
+	})
+}
+
+// TestStolen: another manager makes all our fields its own, with other values as far as there are such.
+func TestStolen(t *testing.T) {
+	meddle(t, "stolen by another manager", func(w *world, object *unstructured.Unstructured) {
+		current := w.read(object)
+		stolen := &unstructured.Unstructured{Object: map[string]any{}}
+		stolen.SetGroupVersionKind(current.GroupVersionKind())
+		stolen.SetName(current.GetName())
+		stolen.SetNamespace(current.GetNamespace())
+		stolen.SetLabels(current.GetLabels())
+		for key, value := range current.Object {
+			if key != "metadata" && key != "status" {
+				stolen.Object[key] = value
+			}
+		}
+		labels := stolen.GetLabels()
+		for key := range labels {
+			labels[key] = "thief"
+		}
+		other := stolen.DeepCopy()
+		other.SetLabels(labels)
+		steal := func(object *unstructured.Unstructured) error {
+			return w.cluster.Client.Apply(w.ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner("thief"), client.ForceOwnership)
+		}
+		for _, path := range ownedPaths(current) {
+			if err := edit(other.DeepCopy(), path, func(edited *unstructured.Unstructured) error { return steal(edited) }); err == nil {
+				return
+			}
+		}
+		w.must(steal(other))
+	})
+}
+
+// immutable are the fields that nobody can change alone, and why.
+var immutable = map[string]string{
+	"APIService .spec.group":                                               "the API server: it is a part of the name",
+	"APIService .spec.version":                                             "the API server: it is a part of the name",
+	"APIService .spec.insecureSkipTLSVerify":                               "the API server: it may not be true while there is a caBundle",
+	"Deployment .spec.strategy.type":                                       "the API server: Recreate is refused beside the parameters of RollingUpdate",
+	"Deployment .spec.template.metadata.labels.app.kubernetes.io/instance": "the API server: the selector would not match",
+	"Deployment .spec.template.metadata.labels.app.kubernetes.io/name":     "the API server: the selector would not match",
+	"Secret .type":                "the API server: field is immutable",
+	"RoleBinding .roleRef":        "the API server: cannot change roleRef",
+	"ClusterRoleBinding .roleRef": "the API server: cannot change roleRef",
+	"Deployment .spec.selector":   "the API server: field is immutable",
+}
+
+// TestEdited: each field that the operator owns is changed, and put right.
+func TestEdited(t *testing.T) {
+	w := begin(t)
+	end := w.prepare(everything, nil)
+	w.history.tampering(true)
+	objects, err := managed(w.ctx, w.cluster.Client)
+	w.must(err)
+	edits := 0
+	for round := 0; ; round++ {
+		var edited []string
+		var renamed []func()
+		for _, object := range objects {
+			paths := ownedPaths(w.read(object))
+			if round >= len(paths) {
+				continue
+			}
+			edits++
+			about := apply.Identity(object) + " " + paths[round].String()
+			err := w.editField(object, paths[round], fmt.Sprintf("editor-%d", edits))
+			switch {
+			case err == nil:
+				edited = append(edited, about)
+				if list := keyOf(paths[round]); list != nil {
+					renamed = append(renamed, func() { w.tidy(object, paths[round], list) })
+				}
+			case immutable[object.GetKind()+" "+paths[round].String()] == "":
+				t.Errorf("%s: no other value is taken: %v", about, err)
+			}
+		}
+		if len(edited) == 0 {
+			break
+		}
+		inject(t, "owned field edited", len(edited), func() {
+			for _, tidy := range renamed {
+				tidy()
+			}
+			w.reaches(end, fmt.Sprint(edited))
+		})
+	}
+}
+
+// tidy removes an item of a list that came to be when somebody changed the key of ours, once ours is back: what others add
+// under a key of their own, the operator leaves to them unless it contradicts.
+func (w *world) tidy(object *unstructured.Unstructured, path, list fieldpath.Path) {
+	w.Helper()
+	before, _ := valueAt(object.Object, list)
+	w.eventually(func() string {
+		current := w.read(object)
+		if _, back := valueAt(current.Object, path); !back {
+			return apply.Identity(object) + " " + path.String() + " has not come back"
+		}
+		if after, _ := valueAt(current.Object, list); len(after.([]any)) == len(before.([]any)) {
+			return ""
+		}
+		setAt(current.Object, list, before)
+		if err := w.cluster.Client.Update(w.ctx, current, client.FieldOwner("somebody-else")); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
+}
+
+// editField gives a field another value.
+func (w *world) editField(object *unstructured.Unstructured, path fieldpath.Path, manager string) error {
+	for {
+		current := w.read(object)
+		err := edit(current, path, func(edited *unstructured.Unstructured) error {
+			answer := edited.DeepCopy()
+			if err := w.cluster.Client.Update(w.ctx, answer, client.FieldOwner(manager)); err != nil {
+				return err
+			}
+			before, _ := valueAt(current.Object, path)
+			after, found := valueAt(answer.Object, path)
+			if found && reflect.DeepEqual(before, after) {
+				return fmt.Errorf("the API server keeps %v", before)
+			}
+			return nil
+		})
+		if !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
+			return err
+		}
+	}
+}
+
+// change changes an object as it stands.
+func (w *world) change(object *unstructured.Unstructured, how func(*unstructured.Unstructured)) {
+	w.Helper()
+	w.eventually(func() string {
+		current := w.read(object)
+		how(current)
+		if err := w.cluster.Client.Update(w.ctx, current, client.FieldOwner("somebody-else")); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
+}
+
+func (w *world) read(object *unstructured.Unstructured) *unstructured.Unstructured {
+	w.Helper()
+	found := &unstructured.Unstructured{}
+	found.SetGroupVersionKind(object.GroupVersionKind())
+	w.eventually(func() string {
+		if err := w.cluster.Client.Get(w.ctx, client.ObjectKeyFromObject(object), found); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
+	return found
+}

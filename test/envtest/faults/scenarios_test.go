@@ -1,0 +1,244 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package faults
+
+import (
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/certs"
+	"github.com/metricspipeline/operator/internal/component"
+	"github.com/metricspipeline/operator/internal/controller"
+	"github.com/metricspipeline/operator/test/envtest/harness"
+)
+
+// Specs. $PROMETHEUS is the address of a Prometheus that answers.
+const (
+	smallSpec = "prometheus: {url: $PROMETHEUS}\n"
+	largeSpec = smallSpec + `
+customMetrics:
+  rules:
+  - seriesQuery: http_requests_total{namespace!="",pod!=""}
+    resources: {overrides: {namespace: {resource: namespace}, pod: {resource: pod}}}
+    name: {matches: ^(.*)_total$, as: '${1}_per_second'}
+    metricsQuery: sum(rate(<<.Series>>{<<.LabelMatchers>>}[2m])) by (<<.GroupBy>>)
+externalMetrics:
+  rules:
+  - seriesQuery: queue_length{namespace!=""}
+    resources: {overrides: {namespace: {resource: namespace}}}
+    metricsQuery: max(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)
+`
+	otherSpec = smallSpec + `
+resourceMetrics: {replicas: 1, metricResolution: 30s, kubelet: {tls: Insecure}, extraArgs: [--v=3]}
+customMetrics:
+  replicas: 3
+  relistInterval: 2m
+  rules:
+  - seriesQuery: http_errors_total{namespace!="",pod!=""}
+    resources: {overrides: {namespace: {resource: namespace}, pod: {resource: pod}}}
+    metricsQuery: sum(rate(<<.Series>>{<<.LabelMatchers>>}[2m])) by (<<.GroupBy>>)
+scrape: {interval: 30s, labels: {team: observability}}
+patches:
+- target: {kind: Deployment, name: metrics-server}
+  patch: '[{"op": "add", "path": "/metadata/annotations", "value": {"example.com/patched": "true"}}]'
+`
+)
+
+// scenario is something that a user does to a pipeline.
+type scenario struct {
+	name string
+	// spec that the pipeline has, and has come to, before; empty where there is none.
+	spec string
+	// given is what there is besides.
+	given func(*world)
+	// act does it.
+	act func(*world)
+	// before and after are the conditions of the operator; where restart is true, that they change is what is done.
+	before, after harness.Conditions
+	restart       bool
+}
+
+// scenarios are all of them; what each comes to is what an operator without faults makes of it.
+func scenarios() []scenario {
+	return []scenario{
+		{name: "install", act: func(w *world) { w.apply(smallSpec) }},
+		{name: "install everything", given: apps, act: func(w *world) { w.apply(largeSpec) }},
+		{name: "reconfigure", spec: largeSpec, given: apps, act: func(w *world) { w.apply(otherSpec) }},
+		{name: "upgrade", spec: smallSpec, given: leftovers, restart: true, before: earlierRelease()},
+		{name: "rotate: no serving certificate", spec: smallSpec, act: func(w *world) { w.deleteSecret(metricsServer + "-tls") }},
+		{name: "rotate: no authority", spec: smallSpec, act: func(w *world) { w.deleteSecret(authoritySecret) }},
+		{name: "rotate: both near their end", spec: smallSpec, given: oldCertificates, act: func(w *world) {
+			w.clock.SetTime(time.Now())
+			w.poke()
+		}},
+		{name: "discover", spec: smallSpec, act: apps},
+		{name: "discover each Service", spec: smallSpec, given: apps, act: func(w *world) {
+			w.apply(smallSpec + "scrape: {granularity: Service}\n")
+		}},
+		{name: "remove rules", spec: largeSpec, act: func(w *world) { w.apply(smallSpec) }},
+		{name: "remove the pipeline", spec: largeSpec, given: apps, act: func(w *world) {
+			w.must(w.cluster.Client.Delete(w.ctx, &v1alpha1.MetricsPipeline{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.SingletonName}}))
+			w.must(w.cluster.CollectGarbage(w.ctx))
+		}},
+	}
+}
+
+// prepare brings the cluster to the beginning of a scenario, with an operator that has nothing to do.
+func (w *world) prepare(s scenario, known snapshot) snapshot {
+	w.Helper()
+	w.fault.Store(nil)
+	w.crashAfter = 0
+	if w.life == nil || s.restart {
+		w.kill()
+		w.conditions = s.before
+		w.start()
+	}
+	w.life.crash(0) // It may have come to an end before it had to crash.
+	if s.spec == "" {
+		w.clear()
+	} else {
+		w.apply(s.spec)
+	}
+	w.noApps()
+	w.clock.SetTime(time.Now())
+	if s.given != nil {
+		s.given(w)
+	}
+	w.life.stir()
+	if known == nil {
+		known = w.settle()
+	} else {
+		w.reaches(known, s.name+", before it begins")
+	}
+	w.life.take()
+	return known
+}
+
+// do does what a scenario is about, in this life or as the next one. crash ends that after so many writes; 0 for not at all.
+func (w *world) do(s scenario, crash int) {
+	w.Helper()
+	if s.restart {
+		w.kill()
+		w.conditions, w.crashAfter = s.after, crash
+		w.start()
+		w.crashAfter = 0
+		return
+	}
+	w.life.crash(crash)
+	s.act(w)
+	w.life.stir()
+}
+
+// undisturbed runs a scenario without faults, and returns how it begins and ends and what the operator writes.
+func (w *world) undisturbed(s scenario) (begin, end snapshot, writes []write) {
+	w.Helper()
+	begin = w.prepare(s, nil)
+	w.do(s, 0)
+	end = w.settle()
+	w.judge(100 * time.Millisecond)
+	return begin, end, w.life.take()
+}
+
+// appNamespaces hold annotated apps; namespaces stay, as nobody could delete them.
+var appNamespaces = []string{"bank", "forum", "shop"}
+
+// apps makes annotated Services in several namespaces, and a Pod in one.
+func apps(w *world) {
+	w.Helper()
+	for _, namespace := range appNamespaces {
+		object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
+		w.must(client.IgnoreAlreadyExists(w.cluster.Client.Create(w.ctx, object)))
+		annotations := map[string]string{"prometheus.io/scrape": "true", "prometheus.io/port": "8080"}
+		service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "app", Annotations: annotations}}
+		service.Spec.Selector = map[string]string{"app": "app"}
+		service.Spec.Ports = []corev1.ServicePort{{Name: "http", Port: 8080}}
+		w.must(w.cluster.Client.Create(w.ctx, service))
+	}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "job",
+		Annotations: map[string]string{"prometheus.io/scrape": "true", "prometheus.io/port": "9090"}}}
+	pod.Spec.Containers = []corev1.Container{{Name: "job", Image: "example.com/job:1", Ports: []corev1.ContainerPort{{ContainerPort: 9090}}}}
+	w.must(w.cluster.Client.Create(w.ctx, pod))
+}
+
+// noApps removes them.
+func (w *world) noApps() {
+	w.Helper()
+	for _, namespace := range appNamespaces {
+		service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "app"}}
+		w.must(client.IgnoreNotFound(w.cluster.Client.Delete(w.ctx, service)))
+	}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "job"}}
+	w.must(client.IgnoreNotFound(w.cluster.Client.Delete(w.ctx, pod, client.GracePeriodSeconds(0))))
+}
+
+// earlierRelease is an operator with other images.
+func earlierRelease() harness.Conditions {
+	images := component.Images(func(string) string { return "" })
+	for name, image := range images {
+		images[name] = image[:strings.LastIndex(image, ":")] + ":v0.0.1"
+	}
+	return harness.Conditions{Options: controller.Options{Version: "earlier", Images: images}}
+}
+
+// leftovers are objects that an earlier release deployed and this one does not.
+func leftovers(w *world) {
+	w.Helper()
+	pipeline, _ := w.pipeline()
+	for _, name := range []string{"metrics-server-old-config", "metrics-server-older-config"} {
+		object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: harness.OperatorNamespace, Name: name,
+			Labels: component.Labels(metricsServer), OwnerReferences: []metav1.OwnerReference{{
+				APIVersion: v1alpha1.GroupVersion.String(), Kind: "MetricsPipeline", Name: pipeline.Name, UID: pipeline.UID}}}}
+		// The earlier release knows it; this operator does not, so it may be gone before the begin is reached.
+		w.must(client.IgnoreAlreadyExists(w.cluster.Client.Create(w.ctx, object)))
+	}
+}
+
+// oldCertificates makes the authority and the serving certificate old enough to be renewed when the clock goes on, and young
+// enough to be good until then.
+func oldCertificates(w *world) {
+	w.Helper()
+	const day = 24 * time.Hour
+	issued := time.Now().Add(-6*365*day - 250*day)
+	authority, _, err := certs.EnsureAuthority(certs.Pair{}, issued)
+	w.must(err)
+	w.clock.SetTime(time.Now().Add(-250 * day))
+	w.eventually(func() string {
+		secret := &corev1.Secret{}
+		if err := w.cluster.Client.Get(w.ctx, inOperatorNamespace(authoritySecret), secret); err != nil {
+			return err.Error()
+		}
+		secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey] = authority.Cert, authority.Key
+		if err := w.cluster.Client.Update(w.ctx, secret); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
+}
+
+func (w *world) deleteSecret(name string) {
+	w.Helper()
+	w.must(w.cluster.Client.Delete(w.ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: harness.OperatorNamespace, Name: name}}))
+}
+
+// poke makes the operator look, as it would when the time comes: its clock is not that of its timers.
+func (w *world) poke() {
+	w.Helper()
+	secret := &corev1.Secret{}
+	w.must(w.cluster.Client.Get(w.ctx, inOperatorNamespace(authoritySecret), secret))
+	patched := secret.DeepCopy()
+	patched.Annotations = map[string]string{"example.com/poked": time.Now().Format(time.RFC3339Nano)}
+	w.must(w.cluster.Client.Patch(w.ctx, patched, client.MergeFrom(secret)))
+	patched.Annotations = nil
+	w.must(w.cluster.Client.Patch(w.ctx, patched, client.MergeFrom(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{
+		Namespace: secret.Namespace, Name: secret.Name, Annotations: map[string]string{"example.com/poked": ""}}})))
+}
+
+func inOperatorNamespace(name string) client.ObjectKey {
+	return client.ObjectKey{Namespace: harness.OperatorNamespace, Name: name}
+}

@@ -1,0 +1,158 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package faults
+
+import "slices"
+
+func specCases() []specCase {
+	return slices.Concat(
+		prometheusCases(), componentCases("resourceMetrics"), resourceMetricsCases(), componentCases("customMetrics"), customMetricsCases(),
+		apiCases("resourceMetrics"), apiCases("customMetrics"), apiCases("externalMetrics"),
+		ruleCases("customMetrics"), ruleCases("externalMetrics"), scrapeCases(), certificateCases(), patchCases(),
+	)
+}
+
+// field is a case about the field that is set.
+func field(name, value, other string) specCase {
+	return specCase{fields: []string{name}, set: name, value: value, other: other}
+}
+
+// under is the case with another rest of the spec.
+func (c specCase) under(with string) specCase {
+	c.with = with
+	return c
+}
+
+func prometheusCases() []specCase {
+	const auth = "prometheus.auth."
+	// Monitors and the adapter would be kept as they are while no Prometheus can be chosen, which is what they should be.
+	const unchosen = "scrape: {targets: []}\n"
+	cases := []specCase{
+		field("prometheus.url", "$PROMETHEUS", "$PROMETHEUS/prefix").under(unchosen),
+		{fields: []string{"prometheus.ref.namespace", "prometheus.ref.name"}, set: "prometheus.ref",
+			value: "{namespace: bank, name: one}", other: "{namespace: shop, name: one}", with: unchosen},
+	}
+	for _, name := range []string{"bearerTokenSecret", "caSecret", "caConfigMap"} {
+		cases = append(cases, specCase{fields: []string{auth + name + ".name", auth + name + ".key"}, set: auth + name,
+			value: "{name: source, key: a}", other: "{name: other-source, key: missing}", with: largeSpec})
+	}
+	return append(cases, specCase{fields: []string{auth + "clientCertSecret.name"}, set: "prometheus.auth.clientCertSecret",
+		value: "{name: source}", other: "{name: other-source}",
+		with: "prometheus: {url: $PROMETHEUS, auth: {caSecret: {name: source, key: ca.crt}}}\n"})
+}
+
+// componentCases are about the knobs of every component.
+func componentCases(of string) []specCase {
+	cases := []specCase{
+		field(of+".replicas", "1", "3"),
+		field(of+".resources", "{requests: {cpu: 10m}}", "{limits: {memory: 1Gi}}"),
+		field(of+".nodeSelector", "{pool: a}", "{pool: b, zone: c}"),
+		field(of+".tolerations", "[{key: a, operator: Exists}]", "[{key: b, operator: Exists}]"),
+		field(of+".affinity", "{nodeAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 1, preference: {matchExpressions: [{key: a, operator: Exists}]}}]}}",
+			"{nodeAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 2, preference: {matchExpressions: [{key: a, operator: Exists}]}}]}}"),
+		field(of+".priorityClassName", "high", "low"),
+		field(of+".image", "example.com/a:1", "example.com/b:2"),
+		field(of+".extraArgs", "[--v=2]", "[--v=3, --vmodule=a=1]"),
+	}
+	if of == "customMetrics" {
+		for i := range cases {
+			cases[i].with = largeSpec
+		}
+	}
+	return cases
+}
+
+func resourceMetricsCases() []specCase {
+	return []specCase{
+		field("resourceMetrics.metricResolution", "30s", "1m"),
+		field("resourceMetrics.kubelet.tls", "Insecure", "Verify"),
+		field("resourceMetrics.kubelet.preferredAddressTypes", "[Hostname]", "[InternalDNS, InternalIP]"),
+		field("resourceMetrics.kubelet.requestTimeout", "5s", "6s"),
+	}
+}
+
+func customMetricsCases() []specCase {
+	return []specCase{
+		field("customMetrics.relistInterval", "30s", "2m").under(largeSpec),
+		field("customMetrics.maxAge", "5m", "10m").under(largeSpec),
+	}
+}
+
+// apiCases are about the knobs of every metrics API.
+func apiCases(of string) []specCase {
+	return []specCase{
+		field(of+".policy", "Disabled", "Observe").under(largeSpec),
+		field(of+".onUnavailable", "Deregister", "Keep").under(largeSpec),
+	}
+}
+
+// ruleCases are about the rules of an API: with the rule that a field is in, all of it is set.
+func ruleCases(of string) []specCase {
+	rules := of + ".rules"
+	fields := []string{
+		"seriesQuery", "seriesFilters[].is", "seriesFilters[].isNot", "name.matches", "name.as", "metricsQuery",
+		"resources.template", "resources.overrides{}.group", "resources.overrides{}.resource",
+	}
+	if of == "externalMetrics" {
+		fields = append(fields, "resources.namespaced")
+	}
+	for i := range fields {
+		fields[i] = rules + "[]." + fields[i]
+	}
+	namespaced := ""
+	if of == "externalMetrics" {
+		namespaced = ", namespaced: true"
+	}
+	return []specCase{{
+		fields: fields, set: rules,
+		value: `
+- seriesQuery: a_total{namespace!=""}
+  seriesFilters: [{is: ^a}, {isNot: b$}]
+  name: {matches: ^(.*)_total$, as: $1}
+  metricsQuery: sum(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)
+  resources: {overrides: {namespace: {resource: namespace}, deployment: {group: apps, resource: deployment}}` + namespaced + `}`,
+		other: `
+- seriesQuery: b_total{namespace!=""}
+  seriesFilters: [{is: ^b}, {isNot: a$}]
+  name: {matches: ^(.*)_tot(al)$, as: $2}
+  metricsQuery: max(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)
+  resources: {template: kube_<<.Resource>>}
+- seriesQuery: broken{
+  metricsQuery: sum(
+  resources: {template: <<.Nothing>>}`,
+	}}
+}
+
+func scrapeCases() []specCase {
+	return []specCase{
+		field("scrape.targets", "[]", "[Pods]"),
+		field("scrape.namespaceSelector", "{matchLabels: {kubernetes.io/metadata.name: shop}}", "{matchLabels: {kubernetes.io/metadata.name: bank}}"),
+		field("scrape.granularity", "Service", "Namespace"),
+		field("scrape.annotationPrefix", "example.com", "prometheus.example.com"),
+		field("scrape.interval", "30s", "1m"),
+		field("scrape.scrapeTimeout", "5s", "6s"),
+		field("scrape.sampleLimit", "0", "100"),
+		field("scrape.tls", "Insecure", "Verify"),
+		field("scrape.selectorlessServices", "Allow", "Refuse"),
+		field("scrape.labels", "{team: a}", "{team: b, tier: c}"),
+	}
+}
+
+func certificateCases() []specCase {
+	return []specCase{
+		field("certificates.provider", "BuiltIn", "CertManager"),
+		{fields: []string{"certificates.issuerRef.group", "certificates.issuerRef.kind", "certificates.issuerRef.name"}, set: "certificates.issuerRef",
+			value: "{group: cert-manager.io, kind: ClusterIssuer, name: a}", other: "{group: example.com, kind: Issuer, name: b}"},
+		field("certificates.duration", "24h", "48h"),
+		field("certificates.renewBefore", "1h", "2h"),
+	}
+}
+
+func patchCases() []specCase {
+	return []specCase{{
+		fields: []string{"patches[].target.group", "patches[].target.kind", "patches[].target.name", "patches[].patch"}, set: "patches",
+		value: `[{target: {group: apps, kind: Deployment, name: metrics-server}, patch: '[{"op": "replace", "path": "/spec/replicas", "value": 3}]'}]`,
+		other: `[{target: {kind: Service}, patch: '{"metadata": {"annotations": {"a": "b"}}}'}, {target: {kind: Secret, name: nothing}, patch: '[]'}]`,
+	}}
+}

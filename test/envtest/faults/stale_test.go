@@ -1,0 +1,96 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package faults
+
+import (
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/apply"
+)
+
+var codecs = clientgoscheme.Codecs.LegacyCodec(metav1.SchemeGroupVersion)
+
+// TestStaleReads: the operator reads what was true a while ago, of each kind another while, as after each of its own writes.
+func TestStaleReads(t *testing.T) {
+	w := begin(t)
+	for _, s := range scenarios() {
+		t.Run(s.name, func(t *testing.T) {
+			w.within(t)
+			begin, end, writes := w.undisturbed(s)
+			w.kill()
+			w.wrap = (&lag{longest: 120 * time.Millisecond}).wrap
+			inject(t, "stale reads after a write", len(writes), func() {
+				w.prepare(s, begin)
+				w.do(s, 0)
+				w.reaches(end, s.name+", with late watches")
+			})
+		})
+	}
+}
+
+// TestMissedEvents: objects become others of the same name, and nobody tells the operator.
+func TestMissedEvents(t *testing.T) {
+	w := begin(t)
+	end := w.prepare(everything, nil)
+	objects, err := managed(w.ctx, w.cluster.Client)
+	w.must(err)
+
+	for _, object := range objects {
+		inject(t, "recreated while the operator was down", 1, func() {
+			w.kill()
+			w.recreate(object)
+			w.start()
+			w.reaches(end, apply.Identity(object)+", recreated while the operator was down")
+		})
+	}
+
+	inject(t, "pipeline recreated while the operator was down", 1, func() {
+		w.kill()
+		w.must(w.cluster.Client.Delete(w.ctx, &v1alpha1.MetricsPipeline{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.SingletonName}}))
+		w.apply(largeSpec)
+		w.start()
+		w.reaches(end, "another pipeline of the same name")
+		w.must(w.cluster.CollectGarbage(w.ctx))
+		w.reaches(end, "another pipeline of the same name, after garbage collection")
+	})
+
+	w.kill()
+	late := &lag{}
+	w.wrap = late.wrap
+	w.start()
+	w.reaches(end, "with a watch that can be held")
+	inject(t, "recreated between two reads", len(objects), func() {
+		release := late.hold()
+		for _, object := range objects {
+			w.recreate(object)
+		}
+		release()
+		w.reaches(end, "everything recreated while the watches stood still")
+	})
+	w.wrap = nil
+	w.kill()
+}
+
+// recreate replaces an object by one of the same content, as whoever restores a backup does.
+func (w *world) recreate(object *unstructured.Unstructured) {
+	w.Helper()
+	w.history.tampering(true)
+	defer w.history.tampering(false)
+	current := &unstructured.Unstructured{}
+	current.SetGroupVersionKind(object.GroupVersionKind())
+	w.must(w.cluster.Client.Get(w.ctx, client.ObjectKeyFromObject(object), current))
+	w.must(w.cluster.Client.Delete(w.ctx, current))
+	again := current.DeepCopy()
+	again.SetUID("")
+	again.SetResourceVersion("")
+	again.SetManagedFields(nil)
+	w.must(w.cluster.Client.Create(w.ctx, again, client.FieldOwner("backup")))
+}

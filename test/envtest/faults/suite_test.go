@@ -1,0 +1,74 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package faults runs the operator against a real kube-apiserver and etcd while everything goes wrong that can: it crashes
+// after each of its writes, the API server refuses them, what it reads is old, and somebody meddles with each object and
+// each field. Whatever happens, it ends where it would have ended without, and on the way no rule of history_test.go is
+// broken. A new feature adds its entries to the tables: scenarios(), specCases() and immutable.
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/go-logr/logr"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/metricspipeline/operator/test/envtest/harness"
+)
+
+// cluster is the control plane that all tests share, one after another.
+var cluster *harness.Cluster
+
+func TestMain(m *testing.M) {
+	// A streaming list waits for etcd to say how far it is, a third of a second in each of hundreds of lives. What a plain
+	// list gets from the API server's cache may even be old, as after any restart with several API servers.
+	if err := os.Setenv("KUBE_FEATURE_WatchListClient", "false"); err != nil {
+		fmt.Fprintln(os.Stderr, "faults:", err)
+		os.Exit(1)
+	}
+	os.Exit(harness.Isolated(prepare, func() int {
+		if err := start(); err != nil {
+			fmt.Fprintln(os.Stderr, "faults:", err)
+			return 1
+		}
+		code := m.Run()
+		survived := tally.print(os.Stdout)
+		if err := cluster.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "faults: stopping the control plane:", err)
+			return 1
+		}
+		if code == 0 && !survived {
+			return 1
+		}
+		return code
+	}))
+}
+
+func prepare() error {
+	return errors.Join(harness.CheckAssets(), harness.FindMonitoringCRDs())
+}
+
+func start() error {
+	// Whatever goes wrong here is meant to, and would fill pages.
+	ctrl.SetLogger(logr.Discard())
+	klog.SetLogger(logr.Discard())
+	ctx := context.Background()
+	var err error
+	if cluster, err = harness.StartCluster(true); err != nil {
+		return err
+	}
+	if _, err = cluster.Install(ctx); err != nil {
+		return errors.Join(err, cluster.Stop())
+	}
+	for _, file := range []string{harness.PrometheusCRD(), harness.ServiceMonitorCRD(), harness.PodMonitorCRD()} {
+		if err := cluster.InstallCRD(ctx, file); err != nil {
+			return errors.Join(err, cluster.Stop())
+		}
+	}
+	return nil
+}
