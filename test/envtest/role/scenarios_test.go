@@ -1,0 +1,248 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package role
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/apply"
+	"github.com/metricspipeline/operator/test/envtest/harness"
+)
+
+const (
+	metricsServer = "metrics-server"
+	adapter       = "prometheus-adapter"
+	appsNamespace = "apps"
+
+	builtIn = "certificates: {provider: BuiltIn}"
+	rules   = `
+customMetrics:
+  rules:
+  - seriesQuery: http_requests_total{namespace!="",pod!=""}
+    resources: {overrides: {namespace: {resource: namespace}, pod: {resource: pod}}}
+    metricsQuery: sum(rate(<<.Series>>{<<.LabelMatchers>>}[2m])) by (<<.GroupBy>>)
+externalMetrics:
+  rules:
+  - seriesQuery: queue_length{namespace!=""}
+    resources: {overrides: {namespace: {resource: namespace}}}
+    metricsQuery: max(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)
+`
+)
+
+// scenario is something that a user relies on; run returns an error when its outcome is not reached.
+type scenario struct {
+	name string
+	run  func(*world) error
+	// adjust changes how the operator is started.
+	adjust func(*ctrl.Options)
+}
+
+// atRest is the scenario that a missing watch breaks: what is not watched is listed again and again, and works.
+const atRest = "at rest"
+
+// scenarios in the order in which they are tried.
+var scenarios = []scenario{
+	{name: "install", run: install},
+	{name: "events", run: events},
+	{name: "rules", run: serveRules},
+	{name: "prune", run: prune},
+	{name: "scrape", run: scrapeApps},
+	{name: "certificates", run: certificates},
+	{name: "leader election", run: lead, adjust: electing},
+	{name: "metrics", run: metrics, adjust: measured},
+	{name: atRest, run: rest},
+}
+
+// install brings the resource metrics up.
+func install(w *world) error {
+	if err := w.apply(builtIn); err != nil {
+		return err
+	}
+	if err := w.serve(metricsServer, "198.18.0.10", schema.GroupVersion{Group: "metrics.k8s.io", Version: "v1beta1"}); err != nil {
+		return err
+	}
+	return w.ready()
+}
+
+func (w *world) ready() error {
+	return w.until("Ready", func() error {
+		pipeline, err := w.pipeline()
+		if err != nil {
+			return err
+		}
+		ready := apimeta.FindStatusCondition(pipeline.Status.Conditions, v1alpha1.ConditionReady)
+		if ready == nil || ready.Status != metav1.ConditionTrue {
+			return fmt.Errorf("the condition is %+v", ready)
+		}
+		return nil
+	})
+}
+
+// serveRules brings the custom and external metrics up.
+func serveRules(w *world) error {
+	prometheus := harness.StartPrometheus()
+	defer prometheus.Stop()
+	if err := w.apply(builtIn, "prometheus: {url: '"+prometheus.URL+"'}", rules); err != nil {
+		return err
+	}
+	err := w.serve(adapter, "198.18.0.11", schema.GroupVersion{Group: "custom.metrics.k8s.io", Version: "v1beta1"},
+		schema.GroupVersion{Group: "custom.metrics.k8s.io", Version: "v1beta2"},
+		schema.GroupVersion{Group: "external.metrics.k8s.io", Version: "v1beta1"})
+	if err != nil {
+		return err
+	}
+	return w.until("custom and external metrics are available", func() error {
+		pipeline, err := w.pipeline()
+		if err != nil {
+			return err
+		}
+		available := 0
+		for _, api := range pipeline.Status.APIServices {
+			if api.Backend == adapter && api.Available == metav1.ConditionTrue {
+				available++
+			}
+		}
+		if available < 3 {
+			return fmt.Errorf("%d of 3 are available: %+v", available, pipeline.Status.APIServices)
+		}
+		return nil
+	})
+}
+
+// prune takes the rules away, and what served them goes.
+func prune(w *world) error {
+	if err := serveRules(w); err != nil {
+		return err
+	}
+	if err := w.apply(builtIn); err != nil {
+		return err
+	}
+	return w.until("nothing is left of the adapter", func() error { return w.nothingLeft(adapter) })
+}
+
+func (w *world) nothingLeft(component string) error {
+	names, err := left(w.ctx, component)
+	if err == nil && len(names) > 0 {
+		err = fmt.Errorf("there are still %s", strings.Join(names, ", "))
+	}
+	return err
+}
+
+// scrapeApps has an annotated Service and a Pod scraped by the Prometheus that there is, until they go.
+func scrapeApps(w *world) error {
+	annotated := metav1.ObjectMeta{Namespace: appsNamespace, Name: "app", Annotations: map[string]string{
+		"prometheus.io/scrape": "true", "prometheus.io/port": "8080"}, Labels: map[string]string{"app": "app"}}
+	service := &corev1.Service{ObjectMeta: annotated, Spec: corev1.ServiceSpec{
+		Selector: map[string]string{"app": "app"}, Ports: []corev1.ServicePort{{Name: "http", Port: 8080}}}}
+	pod := &corev1.Pod{ObjectMeta: annotated, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "app"}}}}
+	pod.Name = "lone"
+	apps := []client.Object{service, pod}
+	defer func() {
+		for _, app := range apps {
+			_ = cluster.Client.Delete(w.ctx, app, client.GracePeriodSeconds(0))
+		}
+	}()
+	for _, app := range apps {
+		if err := cluster.Client.Create(w.ctx, app); err != nil {
+			return err
+		}
+	}
+	if err := w.apply(builtIn); err != nil {
+		return err
+	}
+	err := w.until("the apps have monitors with the labels that Prometheus selects", func() error { return w.monitored("stack") })
+	if err != nil {
+		return err
+	}
+	for _, app := range apps {
+		if err := cluster.Client.Delete(w.ctx, app, client.GracePeriodSeconds(0)); err != nil {
+			return err
+		}
+	}
+	return w.until("the monitors of apps are gone", func() error { return w.nothingLeft("scrape") })
+}
+
+// monitored returns an error until both kinds of monitor are there.
+func (w *world) monitored(release string) error {
+	for _, kind := range apply.Monitors {
+		monitors, err := list(w.ctx, kind.GroupVersionKind)
+		if err != nil {
+			return err
+		}
+		wanted := func(m metav1.PartialObjectMetadata) bool {
+			return m.Namespace == appsNamespace && m.Labels["release"] == release
+		}
+		if !slices.ContainsFunc(monitors, wanted) {
+			return fmt.Errorf("no %s in %s", kind.Kind, appsNamespace)
+		}
+	}
+	return nil
+}
+
+// events tell what happened, and count what happens again.
+func events(w *world) error {
+	if err := w.apply(builtIn); err != nil {
+		return err
+	}
+	if err := w.until("an Event about what was made", func() error { return w.announced("ObjectsCreated", 0) }); err != nil {
+		return err
+	}
+	// Repairs are counted as long as the pipeline stays the same, so one may not be enough.
+	policy := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: harness.OperatorNamespace, Name: metricsServer}}
+	return w.until("an Event that counts repairs", func() error {
+		if err := client.IgnoreNotFound(cluster.Client.Delete(w.ctx, policy)); err != nil {
+			return err
+		}
+		return w.announced("DriftRepaired", 2)
+	})
+}
+
+// announced returns an error until there is an Event about the pipeline, which was repeated so many times.
+func (w *world) announced(reason string, repeated int32) error {
+	pipeline := &v1alpha1.MetricsPipeline{}
+	if err := cluster.Client.Get(w.ctx, client.ObjectKey{Name: v1alpha1.SingletonName}, pipeline); err != nil {
+		return err
+	}
+	found := &eventsv1.EventList{}
+	if err := cluster.Client.List(w.ctx, found); err != nil {
+		return err
+	}
+	for _, event := range found.Items {
+		counted := repeated == 0 || event.Series != nil && event.Series.Count >= repeated
+		if event.Regarding.UID == pipeline.UID && event.Reason == reason && counted {
+			return nil
+		}
+	}
+	return fmt.Errorf("no Event %s", reason)
+}
+
+// rest: an operator that has nothing to do is told what happens, and asks for nothing twice.
+func rest(w *world) error {
+	if err := install(w); err != nil {
+		return err
+	}
+	const longest = 2 * time.Second // A watch that fails is followed by a list within this time.
+	return w.until("nothing is sent any more", func() error {
+		if again := w.wire.relisted(); len(again) > 0 {
+			return lostError{fmt.Errorf("listed again: %s", strings.Join(again, ", "))}
+		}
+		if quiet := w.wire.quiet(); quiet < longest {
+			return fmt.Errorf("something was sent %s ago", quiet)
+		}
+		return nil
+	})
+}
