@@ -4,13 +4,16 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -33,21 +36,24 @@ const (
 )
 
 func measureP2(ctx context.Context, cluster *kit.Cluster, step progress) (figures []figure, err error) {
-	theirs, err := newUpstream(ctx, cluster)
+	theirs, err := cluster.Upstream(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if err := sameResolution(theirs.Objects); err != nil {
+		return nil, errors.Join(err, theirs.Close())
 	}
 	pipeline := filepath.Join(cluster.Root, kit.SamplePlain)
 	clean := func(ctx context.Context) error {
 		if err := cluster.DeletePipeline(ctx); err != nil {
 			return err
 		}
-		return theirs.remove(ctx)
+		return theirs.Remove(ctx)
 	}
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p2Limit)
 		defer cancel()
-		err = errors.Join(err, clean(ctx), cluster.UninstallOperator(ctx), theirs.close())
+		err = errors.Join(err, clean(ctx), cluster.UninstallOperator(ctx), theirs.Close())
 	}()
 
 	if err := cluster.InstallOperator(ctx); err != nil {
@@ -59,7 +65,7 @@ func measureP2(ctx context.Context, cluster *kit.Cluster, step progress) (figure
 		for _, side := range []struct {
 			name, file string
 			times      *[]float64
-		}{{"upstream", theirs.file, &theirTimes}, {"ours", pipeline, &ourTimes}} {
+		}{{"upstream", theirs.File, &theirTimes}, {"ours", pipeline, &ourTimes}} {
 			if err := clean(ctx); err != nil {
 				return nil, err
 			}
@@ -112,4 +118,20 @@ func timeToAvailable(ctx context.Context, cluster *kit.Cluster, file string) (ti
 		}
 	}
 	return 0, fmt.Errorf("%s is not Available after %s: %s", kit.ResourceMetricsAPI, time.Since(start).Round(time.Second), last)
+}
+
+// sameResolution fails when upstream reads the kubelets at another interval than `spec: {}` does: then the comparison
+// would be of intervals.
+func sameResolution(objects []*unstructured.Unstructured) error {
+	const want = "--metric-resolution=15s"
+	for _, object := range objects {
+		content, err := json.Marshal(object)
+		if err != nil {
+			return err
+		}
+		if object.GetKind() == "Deployment" && bytes.Contains(content, []byte(want)) {
+			return nil
+		}
+	}
+	return fmt.Errorf("upstream's Deployment does not run with %s, as `spec: {}` does", want)
 }

@@ -105,6 +105,14 @@ func story(t *testing.T) *WithT {
 	return NewWithT(t)
 }
 
+// needTestCluster leaves out what only the test cluster can do: no API of a cluster stops its etcd.
+func needTestCluster(t *testing.T) {
+	t.Helper()
+	if !kit.HasTestCluster() {
+		t.Skip(kit.ErrNoTestCluster)
+	}
+}
+
 // within returns a context for requests that ends with the test or after a time.
 func within(t *testing.T, limit time.Duration) context.Context {
 	t.Helper()

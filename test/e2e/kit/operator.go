@@ -12,6 +12,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apiextv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -126,6 +127,17 @@ func (c *Cluster) UninstallOperator(ctx context.Context) error {
 	}
 	slices.Reverse(objects)
 	return c.Delete(ctx, objects...)
+}
+
+// DeleteOperatorRoles takes the operator's rights away and leaves it running.
+func (c *Cluster) DeleteOperatorRoles(ctx context.Context) error {
+	objects, err := c.operatorObjects()
+	if err != nil {
+		return err
+	}
+	return c.Delete(ctx, slices.DeleteFunc(objects, func(object client.Object) bool {
+		return object.GetObjectKind().GroupVersionKind().Group != rbacv1.GroupName
+	})...)
 }
 
 func isEstablished(crd *apiextv1.CustomResourceDefinition) bool {

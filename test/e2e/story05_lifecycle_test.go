@@ -83,6 +83,18 @@ func TestDeletionLeavesNothing(t *testing.T) {
 	g.Expect(cluster.DeletePipeline(within(t, rollout))).To(Succeed())
 	t.Logf("nothing is left %.1f s after the deletion, pods included", time.Since(start).Seconds())
 
+	thenNoAPIServiceLeft(t)
+	// It stays gone: the operator has seen the deletion and did not put anything back.
+	g.Consistently(func() ([]string, error) {
+		left, err := cluster.Managed(t.Context(), true)
+		return kit.Names(left), err
+	}, 5*time.Second, time.Second).Should(BeEmpty())
+}
+
+// thenNoAPIServiceLeft holds that no APIService leads to the operator's namespace.
+func thenNoAPIServiceLeft(t *testing.T) {
+	t.Helper()
+	g := NewWithT(t)
 	list := &apiregv1.APIServiceList{}
 	g.Expect(cluster.Client.List(t.Context(), list)).To(Succeed())
 	for _, api := range list.Items {
@@ -90,11 +102,6 @@ func TestDeletionLeavesNothing(t *testing.T) {
 			g.Expect(api.Spec.Service.Namespace).NotTo(Equal(kit.OperatorNamespace), api.Name)
 		}
 	}
-	// It stays gone: the operator has seen the deletion and did not put anything back.
-	g.Consistently(func() ([]string, error) {
-		left, err := cluster.Managed(t.Context(), true)
-		return kit.Names(left), err
-	}, 5*time.Second, time.Second).Should(BeEmpty())
 }
 
 // TestDeletionNeedsNoOperator deletes the pipeline while the operator is gone, as in a cluster that is taken apart in any

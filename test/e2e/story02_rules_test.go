@@ -9,7 +9,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"sync"
 	"testing"
 	"time"
 
@@ -124,53 +123,7 @@ func TestRuleChangesWithoutAGap(t *testing.T) {
 	}, rollout, often).Should(Succeed())
 	thenReady(t, rollout)
 
-	asked, failed := poller.stop()
-	t.Logf("%d requests during the change, %d failed", asked, len(failed))
-	g.Expect(asked).To(BeNumerically(">", 20))
-	g.Expect(failed).To(BeEmpty())
-}
-
-// polling asks a metrics API for the same metric again and again.
-type polling struct {
-	cancel context.CancelFunc
-	done   sync.WaitGroup
-	asked  int
-	failed []string
-}
-
-// startPolling asks ten times a second until stop or the end of the test.
-func startPolling(t *testing.T, path string) *polling {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	p := &polling{cancel: cancel}
-	p.done.Go(func() {
-		ticks := time.NewTicker(100 * time.Millisecond)
-		defer ticks.Stop()
-		for start := time.Now(); ; {
-			select {
-			case <-ctx.Done():
-				return
-			case <-ticks.C:
-			}
-			items, err := metricItems(ctx, path)
-			if ctx.Err() != nil {
-				return
-			}
-			p.asked++
-			if err != nil || items == 0 {
-				p.failed = append(p.failed, fmt.Sprintf("after %.1f s: %d values, %v", time.Since(start).Seconds(), items, err))
-			}
-		}
-	})
-	t.Cleanup(func() { p.stop() })
-	return p
-}
-
-// stop ends the polling and returns how often it asked, and what went wrong.
-func (p *polling) stop() (asked int, failed []string) {
-	p.cancel()
-	p.done.Wait()
-	return p.asked, p.failed
+	poller.thenNoneFailed(t)
 }
 
 // TestBrokenRuleIsNamed puts rules that prometheus-adapter would exit at before one that works.

@@ -1,0 +1,66 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/test/e2e/kit"
+)
+
+// TestSecondReplicaTakesOver kills the leader of two operators: the other repairs what is broken next, once, and writes
+// nothing else.
+func TestSecondReplicaTakesOver(t *testing.T) {
+	g := story(t)
+	givenPlain(t)
+	t.Cleanup(func() { scaleOperator(t, 1) })
+	scaleOperator(t, 2)
+	leader := thenLed(t, time.Now())
+	before, err := cluster.Snapshot(t.Context())
+	g.Expect(err).NotTo(HaveOccurred())
+
+	killed := time.Now()
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: kit.OperatorNamespace, Name: leader}}
+	g.Expect(cluster.Client.Delete(t.Context(), pod, client.GracePeriodSeconds(0))).To(Succeed())
+	g.Eventually(func() string { return thenLed(t, killed) }, rollout, often).ShouldNot(Equal(leader))
+	t.Logf("another operator leads %.1f s after the end of the first", time.Since(killed).Seconds())
+	thenUnchanged(t, before)
+
+	role := &rbacv1.ClusterRole{}
+	key := client.ObjectKey{Name: "metricspipeline:metrics-server"}
+	g.Expect(cluster.Client.Get(t.Context(), key, role)).To(Succeed())
+	rules := role.Rules
+	events, err := cluster.Watch(t.Context(), &rbacv1.ClusterRoleList{}, key)
+	g.Expect(err).NotTo(HaveOccurred())
+	defer events.Stop()
+	role.Rules = nil
+	g.Expect(cluster.Client.Update(t.Context(), role)).To(Succeed())
+	g.Eventually(func(g Gomega) {
+		g.Expect(cluster.Client.Get(t.Context(), key, role)).To(Succeed())
+		g.Expect(role.Rules).To(Equal(rules))
+	}, soon, often).Should(Succeed())
+	thenWrites(t, events, 2)
+	thenReady(t, soon)
+}
+
+// thenWrites holds that a watch, which begins with the object as it is, tells of that many writes and no more.
+func thenWrites(t *testing.T, events watch.Interface, want int) {
+	t.Helper()
+	g := NewWithT(t)
+	g.Eventually(events.ResultChan(), soon).Should(Receive(HaveField("Type", watch.Added)))
+	for range want {
+		g.Eventually(events.ResultChan(), soon).Should(Receive(HaveField("Type", watch.Modified)))
+	}
+	g.Consistently(events.ResultChan(), 5*time.Second, time.Second).ShouldNot(Receive())
+}
