@@ -6,7 +6,6 @@ package faults
 import (
 	"fmt"
 	"testing"
-	"time"
 )
 
 // TestCrash: the operator may die after any of its writes. The next one, which remembers nothing, finishes the work.
@@ -18,19 +17,15 @@ func TestCrash(t *testing.T) {
 			begin, end, writes := w.undisturbed(s)
 			t.Logf("%d writes", len(writes))
 			for k := 1; k <= len(writes); k++ {
-				t0 := time.Now()
 				w.prepare(s, begin)
-				t1 := time.Now()
 				w.do(s, k)
 				if !w.crashed(end) {
 					continue // It has come to the end with fewer writes this time.
 				}
 				about := fmt.Sprintf("%s, crash after write %d of %d, %s", s.name, k, len(writes), writes[k-1])
 				inject(t, "crash after a write", 1, func() {
-					t2 := time.Now()
 					w.start()
 					w.reaches(end, about)
-					t.Log("LAPS", k, t1.Sub(t0), t2.Sub(t1), time.Since(t2))
 				})
 			}
 		})

@@ -102,7 +102,8 @@ func TestStolen(t *testing.T) {
 	})
 }
 
-// immutable are the fields that nobody can change alone, and why.
+// immutable are the fields that nobody can change alone, and why. An empty struct has nothing of ours in it: what others put
+// there is theirs.
 var immutable = map[string]string{
 	"APIService .spec.group":                                               "the API server: it is a part of the name",
 	"APIService .spec.version":                                             "the API server: it is a part of the name",
@@ -110,10 +111,14 @@ var immutable = map[string]string{
 	"Deployment .spec.strategy.type":                                       "the API server: Recreate is refused beside the parameters of RollingUpdate",
 	"Deployment .spec.template.metadata.labels.app.kubernetes.io/instance": "the API server: the selector would not match",
 	"Deployment .spec.template.metadata.labels.app.kubernetes.io/name":     "the API server: the selector would not match",
-	"Secret .type":                "the API server: field is immutable",
-	"RoleBinding .roleRef":        "the API server: cannot change roleRef",
-	"ClusterRoleBinding .roleRef": "the API server: cannot change roleRef",
-	"Deployment .spec.selector":   "the API server: field is immutable",
+	"ServiceMonitor .spec.selector":                                        "an empty struct",
+	"ServiceMonitor .spec.namespaceSelector":                               "an empty struct",
+	"PodMonitor .spec.selector":                                            "an empty struct",
+	"PodMonitor .spec.namespaceSelector":                                   "an empty struct",
+	"Secret .type":                                                         "the API server: field is immutable",
+	"RoleBinding .roleRef":                                                 "the API server: cannot change roleRef",
+	"ClusterRoleBinding .roleRef":                                          "the API server: cannot change roleRef",
+	"Deployment .spec.selector":                                            "the API server: field is immutable",
 }
 
 // TestEdited: each field that the operator owns is changed, and put right.

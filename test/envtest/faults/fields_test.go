@@ -79,8 +79,7 @@ func others(of any) []any {
 				all = append(all, changed)
 			}
 		}
-		return append(all, map[string]any{"other": "other"}, // and for selectors of monitors
-			map[string]any{"any": true}, map[string]any{"matchLabels": map[string]any{"other": "other"}})
+		return append(all, map[string]any{"other": "other"})
 	default:
 		return nil
 	}

@@ -10,11 +10,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
@@ -150,9 +150,6 @@ func (w *wire) count(about write) bool {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	w.writes = append(w.writes, about)
-	if os.Getenv("FAULTS_TRACE") != "" {
-		fmt.Println(time.Now().Format("05.000"), about)
-	}
 	w.dead = w.crashAfter > 0 && len(w.writes) == w.crashAfter
 	return w.dead
 }
@@ -208,6 +205,11 @@ func about(verb string, what any) write {
 	known := object.DeepCopyObject().(client.Object)
 	if kind, err := apiutil.GVKForObject(object, harness.Scheme); err == nil {
 		known.GetObjectKind().SetGroupVersionKind(kind)
+	}
+	if u, ok := known.(*unstructured.Unstructured); ok {
+		// Whoever issues a certificate once more issues another, which is the same write.
+		delete(u.Object, "data")
+		unstructured.RemoveNestedField(u.Object, "spec", "caBundle")
 	}
 	content, err := json.Marshal(known)
 	if err != nil {
