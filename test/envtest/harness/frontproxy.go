@@ -76,20 +76,25 @@ func (p *frontProxy) flags() map[string]string {
 
 // clientPair makes a client certificate and its key, both PEM.
 func clientPair(name string, ca *x509.Certificate, caKey crypto.Signer) (certPEM, keyPEM []byte, err error) {
+	return signedPair(&x509.Certificate{
+		Subject:     pkix.Name{CommonName: name},
+		NotBefore:   ca.NotBefore,
+		NotAfter:    time.Now().Add(24 * time.Hour),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}, ca, caKey)
+}
+
+// signedPair makes the key of a certificate and signs it, both PEM.
+func signedPair(template, ca *x509.Certificate, caKey crypto.Signer) (certPEM, keyPEM []byte, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, err
 	}
-	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()),
-		Subject:      pkix.Name{CommonName: name},
-		NotBefore:    ca.NotBefore,
-		NotAfter:     time.Now().Add(24 * time.Hour),
-		KeyUsage:     x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}, ca, key.Public(), caKey)
+	template.SerialNumber = big.NewInt(time.Now().UnixNano())
+	template.KeyUsage = x509.KeyUsageDigitalSignature
+	der, err := x509.CreateCertificate(rand.Reader, template, ca, key.Public(), caKey)
 	if err != nil {
-		return nil, nil, fmt.Errorf("signing the certificate of %s: %w", name, err)
+		return nil, nil, fmt.Errorf("signing the certificate of %s: %w", template.Subject.CommonName, err)
 	}
 	keyPEM, err = keyutil.MarshalPrivateKeyToPEM(key)
 	if err != nil {
