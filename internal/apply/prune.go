@@ -43,15 +43,16 @@ func (a *Applier) Prune(ctx context.Context, kinds []Kind, keep func(client.Obje
 	return deleted, nil
 }
 
-// Delete deletes an object as the one that was seen, by UID. It returns false when that was gone already, or another object
-// by now: its own event brings us back.
+// Delete deletes an object as the one that was seen, by UID. It returns false when that was gone already: its own event
+// brings us back. It returns a conflict when it is another object by now, and for any other that an admission webhook may
+// answer with, after which nothing would bring us back.
 func (a *Applier) Delete(ctx context.Context, object client.Object) (bool, error) {
 	id := Identity(object)
 	err := a.client.Delete(ctx, object,
 		client.Preconditions{UID: ptr.To(object.GetUID())},
 		client.PropagationPolicy(metav1.DeletePropagationBackground))
 	a.forget(id)
-	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+	if apierrors.IsNotFound(err) {
 		return false, nil
 	}
 	if err != nil {

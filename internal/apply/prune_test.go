@@ -80,7 +80,7 @@ func TestPruneOfWhatIsGone(t *testing.T) {
 		fails  bool
 	}{
 		"gone already":        {apierrors.NewNotFound(deployments, "gone"), false},
-		"recreated meanwhile": {apierrors.NewConflict(deployments, "gone", errors.New("the UID in the precondition differs")), false},
+		"recreated meanwhile": {apierrors.NewConflict(deployments, "gone", errors.New("the UID in the precondition differs")), true},
 		"not allowed":         {apierrors.NewForbidden(deployments, "gone", errors.New("no")), true},
 	} {
 		t.Run(name, func(t *testing.T) {

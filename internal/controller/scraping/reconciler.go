@@ -83,6 +83,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if meta.IsNoMatchError(err) || apierrors.IsNotFound(err) {
 		return ctrl.Result{}, nil // The CRD or the namespace went meanwhile, and its event brings us back.
 	}
+	if apierrors.IsConflict(err) {
+		return ctrl.Result{}, err // Somebody else was quicker, which is no failure to tell of.
+	}
 	r.failures.note(request.Name, err)
 	var contested *apply.ContestedError
 	if errors.As(err, &contested) {
