@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 )
@@ -58,5 +59,40 @@ func TestReclaimsWhatContradicts(t *testing.T) {
 	}
 	if got := s.configMap(t).Data["other"]; got != "edited" {
 		t.Errorf("new content: the other's field is %q", got)
+	}
+}
+
+// TestAnotherObjectIsAConflict: an object that is demanded by its UID is another one by now. That is no reason to touch what
+// others wrote in it.
+func TestAnotherObjectIsAConflict(t *testing.T) {
+	s, a := newServer(t)
+	demanded := wanted(map[string]any{"rules": "a"})
+	if _, err := a.Apply(t.Context(), demanded); err != nil {
+		t.Fatal(err)
+	}
+	s.fail = apierrors.NewInvalid(schema.GroupKind{Kind: "ConfigMap"}, demanded.GetName(),
+		field.ErrorList{field.Invalid(field.NewPath("metadata", "uid"), "demanded", "field is immutable")})
+	edited := s.configMap(t)
+	edited.Data["rules"] = "edited"
+	if err := s.Update(t.Context(), edited, client.FieldOwner("editor")); err != nil {
+		t.Fatal(err)
+	}
+	demanded.SetUID("demanded")
+	before := s.applied
+	if _, err := a.Apply(t.Context(), demanded); !apierrors.IsConflict(err) || s.applied != before+1 {
+		t.Errorf("error %v after %d tries, want one conflict", err, s.applied-before)
+	}
+}
+
+// TestTheUIDIsNoContent: an object that is demanded by its UID once it exists is not written again for that.
+func TestTheUIDIsNoContent(t *testing.T) {
+	s, a := newServer(t)
+	demanded := wanted(map[string]any{"rules": "a"})
+	if _, err := a.Apply(t.Context(), demanded); err != nil {
+		t.Fatal(err)
+	}
+	demanded.SetUID("that of the one that exists")
+	if result, err := a.Apply(t.Context(), demanded); err != nil || result != Unchanged || s.applied != 1 {
+		t.Errorf("result %d, error %v after %d writes, want the first one alone", result, err, s.applied)
 	}
 }

@@ -5,11 +5,14 @@ package apply
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/util/csaupgrade"
@@ -37,14 +40,27 @@ func (a *Applier) send(ctx context.Context, wanted *unstructured.Unstructured, m
 	return a.try(ctx, wanted, client.ForceOwnership)
 }
 
-// try applies a copy of an object once and returns it as the API server answered.
+// try applies a copy of an object once and returns it as the API server answered. That another object has the name by now is a
+// conflict, as it is where there is none any more; the API server calls it an edit of the UID.
 func (a *Applier) try(
 	ctx context.Context, wanted *unstructured.Unstructured, options ...client.ApplyOption,
 ) (*unstructured.Unstructured, error) {
 	sent := wanted.DeepCopy()
 	err := a.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(sent),
 		append(options, client.FieldOwner(v1alpha1.FieldManager))...)
+	if editsUID(err) {
+		err = apierrors.NewConflict(schema.GroupResource{Group: wanted.GroupVersionKind().Group, Resource: wanted.GetKind()}, wanted.GetName(), err)
+	}
 	return sent, err
+}
+
+// editsUID is true for the refusal of an object whose UID is not that of the one that exists.
+func editsUID(err error) bool {
+	status := apierrors.APIStatus(nil)
+	if !errors.As(err, &status) || !apierrors.IsInvalid(err) || status.Status().Details == nil {
+		return false
+	}
+	return slices.ContainsFunc(status.Status().Details.Causes, func(cause metav1.StatusCause) bool { return cause.Field == "metadata.uid" })
 }
 
 // create applies an object that the cache does not hold and that the API server refuses to merge into somebody else's. It

@@ -14,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
@@ -36,6 +37,8 @@ type certificate struct {
 	provider  v1alpha1.CertificateProvider
 	pair      certs.Pair
 	authority []byte
+	// heldBy is the UID of the Secret of ours that the pair was read from; empty for one that is new to that Secret.
+	heldBy types.UID
 }
 
 // certificates makes sure that each component has a serving certificate. Where it comes from makes no difference to what
@@ -123,7 +126,7 @@ func (r *Reconciler) certificateFor(ctx context.Context, s *scope, asked request
 		o.overdue = append(o.overdue, c.ServingSecret())
 	}
 	provider := v1alpha1.CertificateProvider(secret.Annotations[providerAnnotation])
-	return &certificate{provider: provider, pair: pair, authority: authority}, nil
+	return &certificate{provider: provider, pair: pair, authority: authority, heldBy: secret.UID}, nil
 }
 
 // builtIn returns a certificate of our own authority. The authority is stored before anybody trusts it: were it lost
@@ -131,13 +134,13 @@ func (r *Reconciler) certificateFor(ctx context.Context, s *scope, asked request
 func (r *Reconciler) builtIn(ctx context.Context, s *scope, c component.Component) (*certificate, error) {
 	now := r.clock.Now()
 	if len(s.authority.Cert) == 0 {
-		authority, reason, err := r.ensurePair(ctx, authoritySecret, func(current certs.Pair) (certs.Pair, string, error) {
+		authority, heldBy, reason, err := r.ensurePair(ctx, authoritySecret, func(current certs.Pair) (certs.Pair, string, error) {
 			return certs.EnsureAuthority(current, now)
 		})
 		if err != nil {
 			return nil, issueFailed(err)
 		}
-		stored := certificate{provider: v1alpha1.CertificatesBuiltIn, pair: authority, authority: authority.Cert}
+		stored := certificate{provider: v1alpha1.CertificatesBuiltIn, pair: authority, authority: authority.Cert, heldBy: heldBy}
 		if err := r.store(ctx, s, tlsSecret(r.Namespace, authoritySecret, "", stored, authority.Cert)); err != nil {
 			return nil, err
 		}
@@ -146,14 +149,14 @@ func (r *Reconciler) builtIn(ctx context.Context, s *scope, c component.Componen
 		s.authorityInUse(authoritySecret, stored, now)
 	}
 	lifetime := certs.LifetimeFor(s.pipeline.Spec.Certificates)
-	pair, reason, err := r.ensurePair(ctx, c.ServingSecret(), func(current certs.Pair) (certs.Pair, string, error) {
+	pair, heldBy, reason, err := r.ensurePair(ctx, c.ServingSecret(), func(current certs.Pair) (certs.Pair, string, error) {
 		return certs.EnsureServing(current, s.authority, c.DNSNames(), lifetime, now)
 	})
 	if err != nil {
 		return nil, issueFailed(err)
 	}
 	s.issued(c.ServingSecret(), reason)
-	return &certificate{provider: v1alpha1.CertificatesBuiltIn, pair: pair, authority: s.authority.Cert}, nil
+	return &certificate{provider: v1alpha1.CertificatesBuiltIn, pair: pair, authority: s.authority.Cert, heldBy: heldBy}, nil
 }
 
 // store writes the Secret of our authority, or fails: what cannot be stored must not sign.
@@ -206,37 +209,32 @@ func (s *scope) noteCertificate(secret string, in certificate, renewal time.Time
 }
 
 // ensurePair runs a certificate's policies on what the cache holds. Before anything new is issued it looks at the API
-// server: two authorities in a row, because the cache had not yet seen the first, would break what the first signed.
+// server: two authorities in a row, because the cache had not yet seen the first, would break what the first signed. It
+// returns the pair and the Secret that holds it, or the reason why it is new and held by none.
 func (r *Reconciler) ensurePair(
 	ctx context.Context, name string, ensure func(certs.Pair) (certs.Pair, string, error),
-) (certs.Pair, string, error) {
+) (pair certs.Pair, heldBy types.UID, reason string, err error) {
+	key := client.ObjectKey{Namespace: r.Namespace, Name: name}
 	for _, reader := range []client.Reader{r.client, r.live} {
-		current, err := readPair(ctx, reader, client.ObjectKey{Namespace: r.Namespace, Name: name})
-		if err != nil {
-			return certs.Pair{}, "", err
+		secret := &corev1.Secret{}
+		if err := reader.Get(ctx, key, secret); client.IgnoreNotFound(err) != nil {
+			return certs.Pair{}, "", "", fmt.Errorf("read Secret %s: %w", key, err)
 		}
-		pair, reason, err := ensure(current)
+		current := certs.Pair{Cert: secret.Data[corev1.TLSCertKey], Key: secret.Data[corev1.TLSPrivateKeyKey]}
+		pair, reason, err = ensure(current)
 		if err != nil {
-			return certs.Pair{}, "", fmt.Errorf("certificate in Secret %s/%s: %w", r.Namespace, name, err)
+			return certs.Pair{}, "", "", fmt.Errorf("certificate in Secret %s: %w", key, err)
 		}
-		if reason == "" || reader == r.live {
-			return pair, reason, nil
+		if reason == "" {
+			return pair, secret.UID, "", nil
 		}
 	}
-	return certs.Pair{}, "", fmt.Errorf("certificate in Secret %s/%s: nobody to ask", r.Namespace, name)
+	return pair, "", reason, nil
 }
 
-// readPair returns the pair in a Secret, empty where there is none.
-func readPair(ctx context.Context, reader client.Reader, key client.ObjectKey) (certs.Pair, error) {
-	secret := &corev1.Secret{}
-	err := reader.Get(ctx, key, secret)
-	if err != nil && !apierrors.IsNotFound(err) {
-		return certs.Pair{}, fmt.Errorf("read Secret %s: %w", key, err)
-	}
-	return certs.Pair{Cert: secret.Data[corev1.TLSCertKey], Key: secret.Data[corev1.TLSPrivateKeyKey]}, nil
-}
-
-// tlsSecret returns the Secret for a certificate, with the certificates by which clients should trust it.
+// tlsSecret returns the Secret for a certificate, with the certificates by which clients should trust it. A pair that a
+// Secret of that name holds already is for that one alone: when somebody deletes it, most often to get a new key, while
+// this is on its way, the API server refuses to make another one with the old key.
 func tlsSecret(namespace, name, componentName string, in certificate, bundle []byte) *unstructured.Unstructured {
 	encode := base64.StdEncoding.EncodeToString
 	secret := &unstructured.Unstructured{Object: map[string]any{
@@ -252,5 +250,6 @@ func tlsSecret(namespace, name, componentName string, in certificate, bundle []b
 		},
 	}}
 	secret.SetLabels(component.Labels(componentName))
+	secret.SetUID(in.heldBy)
 	return secret
 }
