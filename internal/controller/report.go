@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/controller/scraping"
 )
 
 // reported is the status as it was last written. The cache shows it only a moment later: whoever compared with the cache
@@ -30,6 +31,9 @@ type reported struct {
 func (r *Reconciler) report(ctx context.Context, s *scope) error {
 	if err := r.observe(ctx, s); err != nil {
 		return fmt.Errorf("observe: %w", err)
+	}
+	if s.observed.scrape == (scraping.State{}) {
+		return nil // The pipeline went during the reconcile, so there is nobody to report to.
 	}
 	before, err := r.writtenStatus(ctx, s.pipeline)
 	if err != nil {

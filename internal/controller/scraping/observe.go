@@ -87,7 +87,8 @@ func (r *Reconciler) tell(name, text string) {
 	}
 }
 
-// Observe returns what is to be said of the condition ScrapeReady, and counts the apps and monitors.
+// Observe returns what is to be said of the condition ScrapeReady, and counts the apps and monitors. The state is empty when
+// the pipeline is gone or going.
 func (r *Reconciler) Observe(ctx context.Context) (State, v1alpha1.ScrapeStatus, error) {
 	s, err := r.settings(ctx)
 	if err != nil || s == nil {
