@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
+	"strconv"
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
@@ -64,6 +66,9 @@ func checkRule(rule adapter.DiscoveryRule, external bool, mapper meta.RESTMapper
 	if err != nil {
 		return err
 	}
+	if err := checkName(rule.Name); err != nil {
+		return err
+	}
 	if external {
 		query, err := namers[0].QueryForExternalSeries(series, sampleNamespace, kubelabels.Everything())
 		if err != nil {
@@ -83,6 +88,28 @@ func checkRule(rule adapter.DiscoveryRule, external bool, mapper meta.RESTMapper
 		}
 		if err := checkQuery(rule.MetricsQuery, string(query), parser.ValueTypeVector); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// groupReference is how a replacement of package regexp refers to a group; $$ is a dollar.
+var groupReference = regexp.MustCompile(`\$(?:\$|([\pL\pN_]+)|\{([\pL\pN_]+)\})`)
+
+// checkName returns why a name comes out empty or too short: a group that does not exist is replaced by nothing. The adapter
+// has accepted the expression by then.
+func checkName(name adapter.NameMapping) error {
+	matches, err := regexp.Compile(name.Matches)
+	if err != nil {
+		return fmt.Errorf("name.matches %q: %w", name.Matches, err)
+	}
+	for _, reference := range groupReference.FindAllStringSubmatch(name.As, -1) {
+		group := reference[1] + reference[2]
+		number, err := strconv.Atoi(group)
+		exists := err == nil && number <= matches.NumSubexp() || matches.SubexpIndex(group) >= 0
+		if group != "" && !exists {
+			return fmt.Errorf("name.as %q: name.matches %q has no group %q; where letters, digits or _ follow a group, write it in "+
+				"braces, such as ${1}_per_second", name.As, name.Matches, group)
 		}
 	}
 	return nil
