@@ -92,7 +92,7 @@ clean: ## Remove what was built here; the cluster's binaries stay in their cache
 
 ##@ Test
 .PHONY: test
-test: test-unit test-envtest test-e2e ## Run every test.
+test: test-unit test-envtest test-faults test-e2e ## Run every test.
 
 .PHONY: test-unit
 test-unit: ## Test the packages; needs nothing but Go.
@@ -104,9 +104,9 @@ test-envtest: bin/cluster ## Test user stories against a real kube-apiserver and
 		KUBEBUILDER_ASSETS="$$assets" go test -C test/envtest -count=1 -timeout 15m $(GOTESTFLAGS)
 
 .PHONY: test-faults
-test-faults: bin/cluster ## Break everything on the way, and count what is survived. Not part of test yet: see CONTRIBUTING.md.
+test-faults: bin/cluster ## Break everything on the way, and print how much of it is survived; 9 minutes.
 	@assets=$$(bin/cluster binaries kube-apiserver etcd kubectl) && \
-		KUBEBUILDER_ASSETS="$$assets" go test -C test/envtest/faults -count=1 -timeout 15m $(GOTESTFLAGS)
+		KUBEBUILDER_ASSETS="$$assets" go test -C test/envtest/faults -count=1 -timeout 30m $(GOTESTFLAGS)
 
 .PHONY: test-role
 test-role: bin/cluster ## Prove that the operator misses each of its permissions, after a change of its role; 8 minutes.

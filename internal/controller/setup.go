@@ -55,6 +55,8 @@ type Options struct {
 	Renderer *render.Renderer
 	// NewClient makes the clients beside the manager's, which has been made by the same function; nil for client.New.
 	NewClient client.NewClientFunc
+	// NewCache makes the caches beside the manager's, in the same way; nil for cache.New.
+	NewCache cache.NewCacheFunc
 }
 
 // orDefaults returns the options with the default of each that is not set.
@@ -74,6 +76,9 @@ func (o Options) orDefaults() Options {
 	if o.NewClient == nil {
 		o.NewClient = client.New
 	}
+	if o.NewCache == nil {
+		o.NewCache = cache.New
+	}
 	o.Timing = o.Timing.orDefaults()
 	return o
 }
@@ -82,7 +87,7 @@ func (o Options) orDefaults() Options {
 func Setup(mgr ctrl.Manager, options Options) error {
 	options = options.orDefaults()
 	// Prometheus objects belong to others and carry no label of ours, so the manager's cache would not show them.
-	all, err := cache.New(mgr.GetConfig(), cache.Options{
+	all, err := options.NewCache(mgr.GetConfig(), cache.Options{
 		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()})
 	if err != nil {
 		return fmt.Errorf("make the cache of Prometheus objects: %w", err)
@@ -106,8 +111,8 @@ func Setup(mgr ctrl.Manager, options Options) error {
 	}
 	r.scraping, err = scraping.Setup(mgr, scraping.Options{
 		Name: options.Name + "-scraping", Prometheuses: all, Announce: func() { announceAnswer(answers) },
-		NewClient: options.NewClient,
-		Pending:   options.Timing.Pending, Counts: options.Timing.Counts, Rest: options.Timing.Rest,
+		NewClient: options.NewClient, NewCache: options.NewCache,
+		Pending: options.Timing.Pending, Counts: options.Timing.Counts, Rest: options.Timing.Rest,
 		FirstFailure: options.Timing.FirstFailure, LastFailure: options.Timing.LastFailure,
 	})
 	if err != nil {

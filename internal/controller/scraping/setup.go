@@ -56,8 +56,9 @@ type Options struct {
 	Prometheuses cache.Cache
 	// Announce is called when Observe has something new to say. It must not block.
 	Announce func()
-	// NewClient makes the client of monitors.
+	// NewClient and NewCache make the client and the cache of monitors.
 	NewClient client.NewClientFunc
+	NewCache  cache.NewCacheFunc
 	// FirstFailure and LastFailure bound the wait after a failed reconcile.
 	FirstFailure, LastFailure time.Duration
 	// Pending is when to look again at a CRD that the API server is about to serve.
@@ -71,7 +72,7 @@ type Options struct {
 // Setup adds the reconciler of monitors to a manager.
 func Setup(mgr ctrl.Manager, options Options) (*Reconciler, error) {
 	ours := labels.SelectorFromSet(labels.Set{v1alpha1.ManagedLabel: v1alpha1.SingletonName, v1alpha1.ComponentLabel: ComponentName})
-	monitors, err := cache.New(mgr.GetConfig(), cache.Options{HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(),
+	monitors, err := options.NewCache(mgr.GetConfig(), cache.Options{HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(),
 		Mapper: mgr.GetRESTMapper(), DefaultLabelSelector: ours})
 	if err != nil {
 		return nil, fmt.Errorf("make the cache of monitors: %w", err)

@@ -6,6 +6,7 @@ package faults
 import (
 	"fmt"
 	"reflect"
+	"sync"
 	"testing"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -42,6 +43,45 @@ func TestDeleted(t *testing.T) {
 		w.must(w.cluster.Client.Delete(w.ctx, object))
 	})
 }
+
+// TestDeletedOnTheWay: an object is deleted, or becomes another one of the same content, while a write of it is on its way. A
+// key that somebody deletes does not come back.
+func TestDeletedOnTheWay(t *testing.T) {
+	replace := func(kind string, how func(*world, *unstructured.Unstructured)) {
+		t.Run(kind, func(t *testing.T) {
+			meddle(t, kind, func(w *world, object *unstructured.Unstructured) {
+				before := w.read(object)
+				var onTheWay sync.Once
+				w.fault.Store(&fault{refuse: func(write write) error {
+					if write.object == apply.Identity(object) {
+						onTheWay.Do(func() { how(w, object) })
+					}
+					return nil
+				}})
+				w.change(object, func(object *unstructured.Unstructured) {
+					labels := object.GetLabels()
+					labels["app.kubernetes.io/part-of"] = "other" // Which is put right.
+					object.SetLabels(labels)
+				})
+				w.eventually(func() string {
+					after := w.read(object)
+					isSecret, isDeleted := object.GetKind() == "Secret", kind == deletedOnTheWay
+					switch {
+					case after.GetUID() == before.GetUID():
+						return apply.Identity(object) + " is not another one yet"
+					case isSecret && isDeleted && pairIn(after) != nil && pairIn(after).Equal(pairIn(before)):
+						t.Errorf("%s has the key again that was deleted", apply.Identity(object))
+					}
+					return ""
+				})
+			})
+		})
+	}
+	replace(deletedOnTheWay, func(w *world, object *unstructured.Unstructured) { w.must(w.cluster.Client.Delete(w.ctx, object)) })
+	replace("recreated while a write is on its way", (*world).recreate)
+}
+
+const deletedOnTheWay = "deleted while a write is on its way"
 
 // TestLabelsRemoved: what has lost its labels, by which the operator finds it, is found.
 func TestLabelsRemoved(t *testing.T) {
@@ -111,14 +151,20 @@ var immutable = map[string]string{
 	"Deployment .spec.strategy.type":                                       "the API server: Recreate is refused beside the parameters of RollingUpdate",
 	"Deployment .spec.template.metadata.labels.app.kubernetes.io/instance": "the API server: the selector would not match",
 	"Deployment .spec.template.metadata.labels.app.kubernetes.io/name":     "the API server: the selector would not match",
-	"ServiceMonitor .spec.selector":                                        "an empty struct",
-	"ServiceMonitor .spec.namespaceSelector":                               "an empty struct",
-	"PodMonitor .spec.selector":                                            "an empty struct",
-	"PodMonitor .spec.namespaceSelector":                                   "an empty struct",
-	"Secret .type":                                                         "the API server: field is immutable",
-	"RoleBinding .roleRef":                                                 "the API server: cannot change roleRef",
-	"ClusterRoleBinding .roleRef":                                          "the API server: cannot change roleRef",
-	"Deployment .spec.selector":                                            "the API server: field is immutable",
+	"Deployment .spec.template.spec.volumes[name=\"config\"].name":         "the API server: the mount would lead nowhere",
+	"Deployment .spec.template.spec.volumes[name=\"serving-cert\"].name":   "the API server: the mount would lead nowhere",
+	"Deployment .spec.template.spec.volumes[name=\"tmp\"].name":            "the API server: the mount would lead nowhere",
+	"Deployment .spec.template.spec.containers[name=\"metrics-server\"].volumeMounts[mountPath=\"/etc/serving-cert\"].name":     "the API server: it would lead nowhere",
+	"Deployment .spec.template.spec.containers[name=\"prometheus-adapter\"].volumeMounts[mountPath=\"/etc/serving-cert\"].name": "the API server: it would lead nowhere",
+	"Deployment .spec.template.spec.containers[name=\"prometheus-adapter\"].volumeMounts[mountPath=\"/etc/adapter\"].name":      "the API server: it would lead nowhere",
+	"ServiceMonitor .spec.selector":          "an empty struct",
+	"ServiceMonitor .spec.namespaceSelector": "an empty struct",
+	"PodMonitor .spec.selector":              "an empty struct",
+	"PodMonitor .spec.namespaceSelector":     "an empty struct",
+	"Secret .type":                           "the API server: field is immutable",
+	"RoleBinding .roleRef":                   "the API server: cannot change roleRef",
+	"ClusterRoleBinding .roleRef":            "the API server: cannot change roleRef",
+	"Deployment .spec.selector":              "the API server: field is immutable",
 }
 
 // TestEdited: each field that the operator owns is changed, and put right.

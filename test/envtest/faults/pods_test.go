@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -147,7 +148,12 @@ func (p *pods) step(ctx context.Context, name string) error {
 		r.service = ""
 		return p.withdraw(ctx, name)
 	}
-	if deployment.Status.ObservedGeneration != deployment.Generation || deployment.Status.AvailableReplicas != *deployment.Spec.Replicas {
+	switch starts := starts(deployment); {
+	case !starts && deployment.Status.ObservedGeneration != deployment.Generation:
+		if err := p.cluster.MarkRolloutStuck(ctx, harness.OperatorNamespace, name); err != nil {
+			return err
+		}
+	case starts && (deployment.Status.ObservedGeneration != deployment.Generation || deployment.Status.AvailableReplicas != *deployment.Spec.Replicas):
 		if err := p.cluster.MarkDeploymentAvailable(ctx, harness.OperatorNamespace, name); err != nil {
 			return err
 		}
@@ -163,6 +169,14 @@ func (p *pods) step(ctx context.Context, name string) error {
 		r.service = version
 	}
 	return nil
+}
+
+// neverStarts is in each value of a field with which new pods do not start: an image that nobody has, a flag that the program
+// does not know, a node that there is none of.
+const neverStarts = "never.example.com"
+
+func starts(deployment *appsv1.Deployment) bool {
+	return !strings.Contains(deployment.Spec.Template.String(), neverStarts)
 }
 
 func (p *pods) get(ctx context.Context, key client.ObjectKey, object client.Object) (bool, error) {

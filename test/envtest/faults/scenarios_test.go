@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
@@ -55,25 +56,28 @@ type scenario struct {
 	name string
 	// spec that the pipeline has, and has come to, before; empty where there is none.
 	spec string
-	// given is what there is besides.
-	given func(*world)
+	// setup makes what there is besides for as long as the test of the scenario lasts, and given what there is at each begin.
+	setup, given func(*world)
 	// act does it.
 	act func(*world)
 	// before and after are the conditions of the operator; where restart is true, that they change is what is done.
 	before, after harness.Conditions
 	restart       bool
+	// repaired is true for what the operator makes undone, which one life does a few times only.
+	repaired bool
+	// unready is true for what leaves a pipeline that cannot become ready.
+	unready bool
 }
 
 // scenarios are all of them; what each comes to is what an operator without faults makes of it.
 func scenarios() []scenario {
-	return []scenario{
-		{name: "install", act: func(w *world) { w.apply(smallSpec) }},
-		{name: "install everything", given: apps, act: func(w *world) { w.apply(largeSpec) }},
+	return append(ownershipScenarios(), []scenario{
+		{name: "install", given: apps, act: func(w *world) { w.apply(largeSpec) }},
 		{name: "reconfigure", spec: largeSpec, given: apps, act: func(w *world) { w.apply(otherSpec) }},
 		{name: "upgrade", spec: smallSpec, given: leftovers, restart: true, before: earlierRelease()},
-		{name: "rotate: no serving certificate", spec: smallSpec, act: func(w *world) { w.deleteSecret(metricsServer + "-tls") }},
-		{name: "rotate: no authority", spec: smallSpec, act: func(w *world) { w.deleteSecret(authoritySecret) }},
-		{name: "rotate: both near their end", spec: smallSpec, given: oldCertificates, act: func(w *world) {
+		{name: "rotate: no serving certificate", spec: smallSpec, repaired: true, act: func(w *world) { w.deleteSecret(metricsServer + "-tls") }},
+		{name: "rotate: no authority", spec: smallSpec, repaired: true, act: func(w *world) { w.deleteSecret(authoritySecret) }},
+		{name: "rotate: both near their end", spec: smallSpec, repaired: true, given: oldCertificates, act: func(w *world) {
 			w.clock.SetTime(time.Now())
 			w.poke()
 		}},
@@ -86,7 +90,7 @@ func scenarios() []scenario {
 			w.must(w.cluster.Client.Delete(w.ctx, &v1alpha1.MetricsPipeline{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.SingletonName}}))
 			w.must(w.cluster.CollectGarbage(w.ctx))
 		}},
-	}
+	}...)
 }
 
 // prepare brings the cluster to the beginning of a scenario, with an operator that has nothing to do.
@@ -94,7 +98,8 @@ func (w *world) prepare(s scenario, known snapshot) snapshot {
 	w.Helper()
 	w.fault.Store(nil)
 	w.crashAfter = 0
-	if w.life == nil || s.restart {
+	w.restoreNamespace()
+	if w.life == nil || s.restart || s.repaired {
 		w.kill()
 		w.conditions = s.before
 		w.start()
@@ -138,9 +143,16 @@ func (w *world) do(s scenario, crash int) {
 // undisturbed runs a scenario without faults, and returns how it begins and ends and what the operator writes.
 func (w *world) undisturbed(s scenario) (begin, end snapshot, writes []write) {
 	w.Helper()
+	if s.setup != nil {
+		s.setup(w)
+	}
 	begin = w.prepare(s, nil)
 	w.do(s, 0)
-	end = w.settle()
+	if s.unready {
+		end = w.comesToRest()
+	} else {
+		end = w.settle()
+	}
 	w.judge(100 * time.Millisecond)
 	return begin, end, w.life.take()
 }
@@ -229,14 +241,11 @@ func (w *world) deleteSecret(name string) {
 // poke makes the operator look, as it would when the time comes: its clock is not that of its timers.
 func (w *world) poke() {
 	w.Helper()
-	secret := &corev1.Secret{}
-	w.must(w.cluster.Client.Get(w.ctx, inOperatorNamespace(authoritySecret), secret))
-	patched := secret.DeepCopy()
-	patched.Annotations = map[string]string{"example.com/poked": time.Now().Format(time.RFC3339Nano)}
-	w.must(w.cluster.Client.Patch(w.ctx, patched, client.MergeFrom(secret)))
-	patched.Annotations = nil
-	w.must(w.cluster.Client.Patch(w.ctx, patched, client.MergeFrom(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{
-		Namespace: secret.Namespace, Name: secret.Name, Annotations: map[string]string{"example.com/poked": ""}}})))
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: harness.OperatorNamespace, Name: authoritySecret}}
+	for _, value := range []string{`"now"`, "null"} {
+		w.must(w.cluster.Client.Patch(w.ctx, secret, client.RawPatch(types.MergePatchType,
+			[]byte(`{"metadata": {"annotations": {"example.com/poked": `+value+`}}}`))))
+	}
 }
 
 func inOperatorNamespace(name string) client.ObjectKey {

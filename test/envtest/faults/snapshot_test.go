@@ -13,14 +13,18 @@ import (
 	"encoding/pem"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
@@ -85,23 +89,35 @@ func takeSnapshot(ctx context.Context, c client.Reader) (snapshot, error) {
 
 // managed returns the objects with the operator's label that it writes itself, whole.
 func managed(ctx context.Context, c client.Reader) ([]*unstructured.Unstructured, error) {
-	var objects []*unstructured.Unstructured
-	seen := map[string]bool{}
+	kinds := map[schema.GroupVersionKind]*unstructured.UnstructuredList{}
+	var all errgroup.Group
 	for _, kind := range slices.Concat(apply.Kinds, apply.Monitors) {
-		if seen[kind.Kind] {
+		if kinds[kind.GroupVersionKind] != nil {
 			continue
 		}
-		seen[kind.Kind] = true
 		list := &unstructured.UnstructuredList{}
 		list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
-		err := c.List(ctx, list, client.MatchingLabels{v1alpha1.ManagedLabel: v1alpha1.SingletonName})
-		if err != nil && (kind.CRD == "" || !apimeta.IsNoMatchError(err)) {
-			return nil, fmt.Errorf("listing %s: %w", kind.Kind, err)
-		}
+		kinds[kind.GroupVersionKind] = list
+		all.Go(func() error {
+			err := c.List(ctx, list, client.MatchingLabels{v1alpha1.ManagedLabel: v1alpha1.SingletonName})
+			if err != nil && (kind.CRD == "" || !apimeta.IsNoMatchError(err) && !apierrors.IsNotFound(err)) {
+				return fmt.Errorf("listing %s: %w", kind.Kind, err)
+			}
+			return nil
+		})
+	}
+	if err := all.Wait(); err != nil {
+		return nil, err
+	}
+	var objects []*unstructured.Unstructured
+	for _, list := range kinds {
 		for i := range list.Items {
 			objects = append(objects, &list.Items[i])
 		}
 	}
+	slices.SortFunc(objects, func(a, b *unstructured.Unstructured) int {
+		return strings.Compare(apply.Identity(a), apply.Identity(b))
+	})
 	return objects, nil
 }
 
@@ -141,11 +157,14 @@ func ownedFields(object client.Object, owners map[types.UID]string) []any {
 		for uid, name := range owners {
 			field = strings.ReplaceAll(field, string(uid), name)
 		}
-		fields = append(fields, field)
+		fields = append(fields, uidOfNobody.ReplaceAllString(field, "who is gone"))
 	}
 	slices.SortFunc(fields, func(a, b any) int { return strings.Compare(a.(string), b.(string)) })
 	return fields
 }
+
+// uidOfNobody is what is left of owners that are gone: garbage collection drops such references when it likes.
+var uidOfNobody = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
 
 // ownedPaths are the leaves of what the operator's apply owns.
 func ownedPaths(object client.Object) []fieldpath.Path {

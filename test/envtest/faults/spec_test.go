@@ -38,7 +38,6 @@ func TestSpecFields(t *testing.T) {
 	w := begin(t)
 	w.start()
 	apps(w)
-	t.Cleanup(func() { w.noApps() })
 	w.sources()
 	fresh := map[string]snapshot{}
 	for _, c := range specCases() {

@@ -50,7 +50,7 @@ func TestMain(m *testing.M) {
 }
 
 func prepare() error {
-	return errors.Join(harness.CheckAssets(), harness.FindMonitoringCRDs())
+	return errors.Join(harness.CheckAssets(), harness.FindMonitoringCRDs(), harness.FindCertManagerCRDs())
 }
 
 func start() error {

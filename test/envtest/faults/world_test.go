@@ -15,6 +15,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -130,7 +131,7 @@ func (w *world) start() {
 	l.wire = &wire{fault: &w.fault, wrote: w.history.wrote, died: func() { close(dying) }, crashAfter: w.crashAfter, lastWrite: time.Now()}
 	conditions := w.conditions
 	conditions.Clock, conditions.Timing, conditions.Renderer = w.clock, impatience, &renderer
-	conditions.NewClient = l.newClient
+	conditions.NewClient, conditions.NewCache = l.newClient, newBriskCache
 	conditions.Wrap = func(next http.RoundTripper) http.RoundTripper {
 		if w.wrap != nil {
 			next = w.wrap(next)
@@ -192,15 +193,18 @@ func (w *world) applySpec(content map[string]any) {
 // clear deletes the pipeline and everything that it owned, as garbage collection would.
 func (w *world) clear() {
 	w.Helper()
+	w.restoreNamespace()
 	pipeline := &v1alpha1.MetricsPipeline{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.SingletonName}}
 	w.must(client.IgnoreNotFound(w.cluster.Client.Delete(w.ctx, pipeline)))
 	w.eventually(func() string {
 		// A reconcile that had begun may still write.
 		left, err := managed(w.ctx, w.cluster.Client)
 		w.must(err)
+		var all errgroup.Group
 		for _, object := range left {
-			w.must(client.IgnoreNotFound(w.cluster.Client.Delete(w.ctx, object)))
+			all.Go(func() error { return client.IgnoreNotFound(w.cluster.Client.Delete(w.ctx, object)) })
 		}
+		w.must(all.Wait())
 		if len(left) > 0 || w.life != nil && !w.life.quiet(calm) {
 			return fmt.Sprintf("%d objects are left", len(left))
 		}

@@ -40,6 +40,21 @@ func (c *Cluster) markAvailable(ctx context.Context, namespace, name string) err
 	return c.Client.Status().Update(ctx, deployment)
 }
 
+// MarkRolloutStuck says that the first pod of a Deployment's new specification does not become ready, while those of the one
+// before, if there were any, still run.
+func (c *Cluster) MarkRolloutStuck(ctx context.Context, namespace, name string) error {
+	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		deployment := &appsv1.Deployment{}
+		if err := c.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, deployment); err != nil {
+			return fmt.Errorf("marking the rollout of Deployment %s stuck: %w", name, err)
+		}
+		status := &deployment.Status
+		status.ObservedGeneration = deployment.Generation
+		status.Replicas, status.UpdatedReplicas, status.UnavailableReplicas = status.AvailableReplicas+1, 1, 1
+		return c.Client.Status().Update(ctx, deployment)
+	})
+}
+
 func condition(kind appsv1.DeploymentConditionType, reason string) appsv1.DeploymentCondition {
 	return appsv1.DeploymentCondition{
 		Type: kind, Status: corev1.ConditionTrue, Reason: reason,

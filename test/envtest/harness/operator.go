@@ -67,6 +67,7 @@ func (c *Cluster) StartOperatorUnder(ctx context.Context, log logr.Logger, condi
 	manager, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                  Scheme,
 		Cache:                   controller.CacheOptions(OperatorNamespace),
+		NewCache:                conditions.NewCache,
 		NewClient:               conditions.NewClient,
 		Metrics:                 metricsserver.Options{BindAddress: "0"},
 		Logger:                  log,

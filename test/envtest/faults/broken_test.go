@@ -1,0 +1,172 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package faults
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+)
+
+// brokenCase sets a field to what breaks an operand.
+type brokenCase struct {
+	// fields of the schema that the case is about, and set and wrong what is set to what, as YAML.
+	fields     []string
+	set, wrong string
+	// tells is the condition that is False meanwhile.
+	tells string
+}
+
+// goodSpec is the spec that a field is set wrong in, and right again.
+const goodSpec = "certificates: {provider: BuiltIn}\n" + largeSpec
+
+// TestBrokenFields: a field that is set wrong is told of in the condition that it is about, and once it is right everything
+// is as before, without help.
+func TestBrokenFields(t *testing.T) {
+	w := begin(t)
+	w.start()
+	apps(w)
+	w.sources()
+	w.apply(goodSpec)
+	w.life.stir()
+	end := w.settle()
+	for _, c := range brokenCases() {
+		t.Run(c.fields[0], func(t *testing.T) {
+			w.within(t)
+			inject(t, "spec field set wrong, then right", len(c.fields), func() { w.breaks(c, end) })
+		})
+	}
+}
+
+// breaks sets a field wrong and right again.
+func (w *world) breaks(c brokenCase, end snapshot) {
+	w.Helper()
+	if w.life == nil {
+		w.start()
+	}
+	spec := specCase{set: c.set, with: goodSpec}.spec(w, c.wrong)
+	w.applySpec(spec)
+	w.eventually(func() string {
+		pipeline, _ := w.pipeline()
+		condition := apimeta.FindStatusCondition(pipeline.Status.Conditions, c.tells)
+		if current(pipeline) && condition != nil && condition.Status == metav1.ConditionFalse {
+			return ""
+		}
+		return fmt.Sprintf("%s: %s is not told of in %s: %+v", c.set, c.wrong, c.tells, condition)
+	})
+	w.apply(goodSpec)
+	w.reaches(end, fmt.Sprintf("%s was wrong and is right", c.set))
+}
+
+// brokenCases are all of them.
+func brokenCases() []brokenCase {
+	const pods, prometheus, auth = v1alpha1.ConditionComponentsReady, v1alpha1.ConditionPrometheusReady, "prometheus.auth."
+	var cases []brokenCase
+	for _, of := range []string{"resourceMetrics", "customMetrics"} {
+		for _, knob := range [][2]string{
+			{"image", neverStarts + "/image:1"},
+			{"extraArgs", "[--unknown=" + neverStarts + "]"},
+			{"nodeSelector", "{" + neverStarts + "/pool: none}"},
+			{"priorityClassName", neverStarts},
+			{"resources", "{limits: {" + neverStarts + "/device: 1}}"},
+			{"affinity", "{nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [" +
+				"{matchExpressions: [{key: " + neverStarts + "/pool, operator: Exists}]}]}}}"},
+		} {
+			field := of + "." + knob[0]
+			cases = append(cases, brokenCase{[]string{field}, field, knob[1], pods})
+		}
+	}
+	for _, api := range []string{"resourceMetrics", "customMetrics", "externalMetrics"} {
+		cases = append(cases, brokenCase{[]string{api + ".policy"}, api + ".policy", "Observe", v1alpha1.ConditionAPIServicesAvailable})
+	}
+	for _, name := range []string{"bearerTokenSecret", "caSecret", "caConfigMap"} {
+		cases = append(cases,
+			brokenCase{[]string{auth + name + ".name"}, auth + name, "{name: nobody, key: a}", prometheus},
+			brokenCase{[]string{auth + name + ".key"}, auth + name, "{name: source, key: missing}", prometheus})
+	}
+	for _, api := range []string{"customMetrics", "externalMetrics"} {
+		for field, rule := range map[string]string{
+			"seriesQuery":                    `{seriesQuery: 'broken{', metricsQuery: sum(a), resources: {template: <<.Resource>>}}`,
+			"metricsQuery":                   `{seriesQuery: a, metricsQuery: sum(, resources: {template: <<.Resource>>}}`,
+			"seriesFilters[].is":             `{seriesQuery: a, seriesFilters: [{is: '('}], metricsQuery: sum(a), resources: {template: <<.Resource>>}}`,
+			"seriesFilters[].isNot":          `{seriesQuery: a, seriesFilters: [{isNot: '('}], metricsQuery: sum(a), resources: {template: <<.Resource>>}}`,
+			"name.matches":                   `{seriesQuery: a, name: {matches: '('}, metricsQuery: sum(a), resources: {template: <<.Resource>>}}`,
+			"name.as":                        `{seriesQuery: a, name: {matches: a, as: '$9'}, metricsQuery: sum(a), resources: {template: <<.Resource>>}}`,
+			"resources.template":             `{seriesQuery: a, metricsQuery: sum(a), resources: {template: <<.Nothing>>}}`,
+			"resources.overrides{}.resource": `{seriesQuery: a, metricsQuery: sum(a), resources: {overrides: {namespace: {resource: namespace}, a: {resource: nothings}}}}`,
+			"resources.overrides{}.group":    `{seriesQuery: a, metricsQuery: sum(a), resources: {overrides: {namespace: {resource: namespace}, a: {group: nobody.example.com, resource: pods}}}}`,
+		} {
+			cases = append(cases, brokenCase{[]string{api + ".rules[]." + field}, api + ".rules", "[" + rule + "]", v1alpha1.ConditionRulesAccepted})
+		}
+	}
+	return append(cases,
+		brokenCase{[]string{"prometheus.url"}, "prometheus.url", "http://127.0.0.1:1", prometheus},
+		brokenCase{[]string{"prometheus.ref.namespace", "prometheus.ref.name"}, "prometheus", "{ref: {namespace: bank, name: nobody}}", prometheus},
+		brokenCase{[]string{auth + "clientCertSecret.name"}, "prometheus",
+			"{url: $PROMETHEUS, auth: {caSecret: {name: source, key: ca.crt}, clientCertSecret: {name: nobody}}}", prometheus},
+		brokenCase{[]string{"certificates.provider"}, "certificates.provider", "CertManager", v1alpha1.ConditionCertificatesReady},
+		brokenCase{[]string{"certificates.issuerRef.group", "certificates.issuerRef.kind", "certificates.issuerRef.name"}, "certificates",
+			"{issuerRef: {group: example.com, kind: Issuer, name: nobody}}", v1alpha1.ConditionCertificatesReady},
+		brokenCase{[]string{"patches[].patch"}, "patches",
+			`[{target: {kind: Deployment, name: metrics-server}, patch: '[{"op": "replace", "path": "/spec/replicas", "value": -1}]'}]`, pods},
+		brokenCase{[]string{"patches[].target.kind", "patches[].target.name", "patches[].target.group"}, "patches",
+			`[{target: {group: apps, kind: Deployment, name: nothing}, patch: '[]'}]`, pods},
+	)
+}
+
+// breaksNothing are the fields without a case, by what they begin with, and why they have none.
+var breaksNothing = map[string]string{
+	"certificates.duration":                        "any that is accepted works",
+	"certificates.renewBefore":                     "any that is accepted works",
+	"scrape.":                                      "no operand reads it",
+	"resourceMetrics.kubelet.":                     "only a kubelet could tell: test/e2e",
+	"resourceMetrics.metricResolution":             "any that is accepted works",
+	"resourceMetrics.replicas":                     "any that is accepted works",
+	"resourceMetrics.tolerations":                  "it only allows more",
+	"resourceMetrics.onUnavailable":                "it takes a dead backend to matter",
+	"customMetrics.replicas":                       "any that is accepted works",
+	"customMetrics.tolerations":                    "it only allows more",
+	"customMetrics.relistInterval":                 "any that is accepted works",
+	"customMetrics.maxAge":                         "any that is accepted works",
+	"customMetrics.onUnavailable":                  "it takes a dead backend to matter",
+	"externalMetrics.onUnavailable":                "it takes a dead backend to matter",
+	"externalMetrics.rules[].resources.namespaced": "either works",
+}
+
+// TestBrokenFieldsAreAllTested fails for a field that has neither a case nor a reason to have none.
+func TestBrokenFieldsAreAllTested(t *testing.T) {
+	fields := specFields(t)
+	broken := map[string]bool{}
+	for _, c := range brokenCases() {
+		for _, field := range c.fields {
+			broken[field] = true
+			if !slices.Contains(fields, field) {
+				t.Errorf("the spec has no field %s: drop its case from brokenCases()", field)
+			}
+		}
+	}
+	used := map[string]bool{}
+	for _, field := range fields {
+		excused := false
+		for prefix := range breaksNothing {
+			if strings.HasPrefix(field, prefix) {
+				excused, used[prefix] = true, true
+			}
+		}
+		if broken[field] == excused {
+			t.Errorf("the field %s has a case: %t, a reason to have none: %t; it needs one of the two", field, broken[field], excused)
+		}
+	}
+	for prefix := range breaksNothing {
+		if !used[prefix] {
+			t.Errorf("no field begins with %s: drop it from breaksNothing", prefix)
+		}
+	}
+}

@@ -1,0 +1,160 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package faults
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"sync"
+	"time"
+
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/util/cert"
+	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/internal/health"
+	"github.com/metricspipeline/operator/test/envtest/harness"
+)
+
+// ownershipScenarios are about who serves an API, who issues certificates, and the end of it all.
+func ownershipScenarios() []scenario {
+	const (
+		observed    = smallSpec + "resourceMetrics: {policy: Observe}\n"
+		builtIn     = smallSpec + "certificates: {provider: BuiltIn}\n"
+		certManager = smallSpec + "certificates: {provider: CertManager}\n"
+	)
+	return []scenario{
+		{name: "take over", spec: observed, setup: bundled, given: registerTheirs, act: func(w *world) {
+			w.apply(smallSpec + "resourceMetrics: {policy: TakeOver}\n")
+		}},
+		{name: "give back", spec: smallSpec, act: func(w *world) { w.apply(smallSpec + "resourceMetrics: {policy: Disabled}\n") }},
+		{name: "cert-manager is to issue", spec: builtIn, setup: issuing, act: func(w *world) { w.apply(certManager) }},
+		{name: "cert-manager is no more to issue", spec: certManager, setup: issuing, act: func(w *world) { w.apply(builtIn) }},
+		{name: "uninstall: the operator's namespace goes", spec: largeSpec, given: apps, unready: true, act: func(w *world) {
+			w.must(w.cluster.Client.Delete(w.ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: harness.OperatorNamespace}}))
+		}},
+	}
+}
+
+// bundledName is the name of a metrics-server that came with the cluster.
+const bundledName = "bundled-metrics"
+
+// bundled lets one run.
+func bundled(w *world) {
+	w.Helper()
+	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, Name: bundledName}}
+	service.Spec.Ports = []corev1.ServicePort{{Name: "https", Port: 443}}
+	w.must(w.cluster.Client.Create(w.ctx, service))
+	certPEM, keyPEM, err := cert.GenerateSelfSignedCertKey(bundledName, nil, nil)
+	w.must(err)
+	pair, err := tls.X509KeyPair(certPEM, keyPEM)
+	w.must(err)
+	backend, err := w.cluster.ServeBackend(w.ctx, service.Namespace, bundledName, "198.18.0.12", pair,
+		schema.GroupVersion{Group: "metrics.k8s.io", Version: "v1beta1"})
+	w.must(err)
+	w.must(backend.Publish(w.ctx, true))
+	w.Cleanup(func() {
+		w.must(backend.Stop(w.ctx))
+		w.must(client.IgnoreNotFound(w.cluster.Client.Delete(w.ctx, theirAPIService())))
+		w.must(w.cluster.Client.Delete(w.ctx, service))
+	})
+}
+
+func theirAPIService() *apiregv1.APIService {
+	return &apiregv1.APIService{
+		ObjectMeta: metav1.ObjectMeta{Name: "v1beta1.metrics.k8s.io"},
+		Spec: apiregv1.APIServiceSpec{
+			Group: "metrics.k8s.io", Version: "v1beta1", GroupPriorityMinimum: 100, VersionPriority: 100, InsecureSkipTLSVerify: true,
+			Service: &apiregv1.ServiceReference{Namespace: metav1.NamespaceSystem, Name: bundledName, Port: ptr.To[int32](443)},
+		},
+	}
+}
+
+// registerTheirs registers the bundled one as soon as the operator has given the API up.
+func registerTheirs(w *world) {
+	w.Helper()
+	w.eventually(func() string {
+		found := &apiregv1.APIService{}
+		err := w.cluster.Client.Get(w.ctx, client.ObjectKeyFromObject(theirAPIService()), found)
+		if apierrors.IsNotFound(err) {
+			err = w.cluster.Client.Create(w.ctx, theirAPIService(), client.FieldOwner("distribution"))
+		}
+		if err != nil {
+			return err.Error()
+		}
+		if health.Ours(found) {
+			return "the operator has not given the API up"
+		}
+		return ""
+	})
+}
+
+// issuing installs cert-manager's CRDs, and issues what its controllers would be asked for, once each.
+func issuing(w *world) {
+	w.Helper()
+	for _, file := range harness.CertManagerCRDs() {
+		w.must(w.cluster.InstallCRD(w.ctx, file))
+	}
+	manager, err := w.cluster.NewCertManager()
+	w.must(err)
+	ctx, end := context.WithCancel(w.ctx)
+	var failure error
+	var issues sync.WaitGroup
+	issues.Go(func() { failure = issueAll(ctx, w.cluster, manager) })
+	w.Cleanup(func() {
+		end()
+		issues.Wait()
+		w.must(failure, "issuing: ")
+		for _, file := range harness.CertManagerCRDs() {
+			w.must(w.cluster.RemoveCRD(w.ctx, file))
+		}
+	})
+}
+
+// issueAll issues each serving certificate whose Secret does not exist, until ctx ends.
+func issueAll(ctx context.Context, c *harness.Cluster, manager *harness.CertManager) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(poll):
+		}
+		asked := &certmanagerv1.CertificateList{}
+		if err := c.Client.List(ctx, asked, client.InNamespace(harness.OperatorNamespace)); err != nil && ctx.Err() == nil {
+			return err
+		}
+		for i := range asked.Items {
+			key := client.ObjectKey{Namespace: harness.OperatorNamespace, Name: asked.Items[i].Spec.SecretName}
+			if asked.Items[i].Spec.IsCA || !apierrors.IsNotFound(c.Client.Get(ctx, key, &corev1.Secret{})) {
+				continue
+			}
+			err := manager.Issue(ctx, client.ObjectKeyFromObject(&asked.Items[i]))
+			if err != nil && !apierrors.IsNotFound(err) && !errors.Is(err, context.Canceled) {
+				return err
+			}
+		}
+	}
+}
+
+// restoreNamespace makes the operator's namespace one that stays, if it is going: nobody is there to remove what is in it, so
+// that is still there.
+func (w *world) restoreNamespace() {
+	w.Helper()
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: harness.OperatorNamespace}}
+	w.must(w.cluster.Client.Get(w.ctx, client.ObjectKeyFromObject(namespace), namespace))
+	if namespace.DeletionTimestamp.IsZero() {
+		return
+	}
+	again := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace.Name, Labels: namespace.Labels}}
+	namespace.Spec.Finalizers = nil
+	w.must(w.cluster.Client.SubResource("finalize").Update(w.ctx, namespace))
+	w.must(w.cluster.Client.Create(w.ctx, again))
+}
