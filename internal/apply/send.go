@@ -49,7 +49,8 @@ func (a *Applier) try(
 	err := a.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(sent),
 		append(options, client.FieldOwner(v1alpha1.FieldManager))...)
 	if editsUID(err) {
-		err = apierrors.NewConflict(schema.GroupResource{Group: wanted.GroupVersionKind().Group, Resource: wanted.GetKind()}, wanted.GetName(), err)
+		kind := wanted.GroupVersionKind()
+		err = apierrors.NewConflict(schema.GroupResource{Group: kind.Group, Resource: kind.Kind}, wanted.GetName(), err)
 	}
 	return sent, err
 }
