@@ -33,7 +33,7 @@ type Source struct {
 	URL string
 	// ScrapeInterval of that Prometheus; 0 where it cannot be known.
 	ScrapeInterval time.Duration
-	// CredentialsDigest changes with the content of whatever spec.prometheus.auth names.
+	// CredentialsDigest changes with the content of whatever spec.prometheus.auth names; empty where it names nothing.
 	CredentialsDigest string
 }
 

@@ -30,6 +30,8 @@ const (
 	// to replace the pods.
 	configDigestAnnotation      = "metricspipeline.io/config-digest"
 	credentialsDigestAnnotation = "metricspipeline.io/credentials-digest"
+	// sourceFlag is that of the adapter for the URL of Prometheus.
+	sourceFlag = "--prometheus-url="
 )
 
 // prometheusAdapterPorts are the egress ports that the asset's NetworkPolicy lists.
@@ -100,7 +102,7 @@ func adapterDeployment(spec v1alpha1.MetricsPipelineSpec, caps Capabilities) []o
 	custom := spec.CustomMetrics
 	var d deployment
 	d.options(custom.ComponentOptions)
-	d.arg("--prometheus-url=%s", caps.Prometheus.URL)
+	d.arg(sourceFlag+"%s", caps.Prometheus.URL)
 	d.arg("--metrics-relist-interval=%s", custom.RelistInterval.Or(defaultRelistInterval))
 	d.arg("--metrics-max-age=%s", maxAge(custom, caps))
 
@@ -115,6 +117,12 @@ func adapterDeployment(spec v1alpha1.MetricsPipelineSpec, caps Capabilities) []o
 		d.arg("%s", extra)
 	}
 	return d.operations
+}
+
+// Asks is true for the pods of an adapter that ask this source, with these credentials.
+func (s Source) Asks(adapter corev1.PodTemplateSpec) bool {
+	asks := slices.ContainsFunc(adapter.Spec.Containers, func(c corev1.Container) bool { return slices.Contains(c.Args, sourceFlag+s.URL) })
+	return asks && adapter.Annotations[credentialsDigestAnnotation] == s.CredentialsDigest
 }
 
 // credentials mounts what the adapter presents to Prometheus and verifies it by.

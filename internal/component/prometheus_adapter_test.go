@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 )
@@ -58,6 +59,35 @@ func TestAdapterAsksPrometheus(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string]string{"config.yaml": caps.Rules.Config}, c.Files); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
+	}
+}
+
+func TestSourceAsks(t *testing.T) {
+	source := Source{URL: "https://a", CredentialsDigest: "one"}
+	adapter := func(url, digest string) corev1.PodTemplateSpec {
+		pods := corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Args: []string{"--v=2", "--prometheus-url=" + url}}}}}
+		if digest != "" {
+			pods.Annotations = map[string]string{credentialsDigestAnnotation: digest}
+		}
+		return pods
+	}
+	for name, tc := range map[string]struct {
+		pods corev1.PodTemplateSpec
+		want bool
+	}{
+		"the same":          {adapter("https://a", "one"), true},
+		"another":           {adapter("https://b", "one"), false},
+		"a longer address":  {adapter("https://a/prefix", "one"), false},
+		"other credentials": {adapter("https://a", "two"), false},
+		"no credentials":    {adapter("https://a", ""), false},
+		"no adapter":        {corev1.PodTemplateSpec{}, false},
+	} {
+		if got := source.Asks(tc.pods); got != tc.want {
+			t.Errorf("%s: %t, want %t", name, got, tc.want)
+		}
+	}
+	if !(Source{URL: "https://a"}).Asks(adapter("https://a", "")) {
+		t.Error("without credentials: false, want true")
 	}
 }
 

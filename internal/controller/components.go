@@ -11,6 +11,7 @@ import (
 	"fmt"
 
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -61,15 +62,38 @@ func (r *Reconciler) components(ctx context.Context, s *scope) error {
 		MonitorLabels:   s.prometheus.MonitorLabels,
 		APIServerPorts:  ports,
 		Foreign:         foreignGroups(s.apiServices),
-		Prometheus: component.Source{
-			URL:               s.prometheus.URL,
-			ScrapeInterval:    s.prometheus.ScrapeInterval,
-			CredentialsDigest: s.credentials.Digest(),
-		},
-		Rules: checked.Accepted,
+		Prometheus:      s.source(),
+		Rules:           checked.Accepted,
 	})
 	s.observed.planned = true
 	r.hold(s, checked.Accepted)
+	return nil
+}
+
+// source is what the adapter is to ask.
+func (s *scope) source() component.Source {
+	source := component.Source{URL: s.prometheus.URL, ScrapeInterval: s.prometheus.ScrapeInterval}
+	if s.pipeline.Spec.Prometheus.Auth != nil {
+		source.CredentialsDigest = s.credentials.Digest()
+	}
+	return source
+}
+
+// holdSource keeps an adapter that asks another Prometheus, or the same with other credentials, until the new one answers: a
+// mistake in the address or a token that is not valid yet must not take a working metrics API away.
+func (r *Reconciler) holdSource(ctx context.Context, s *scope) error {
+	o := &s.observed.prometheus
+	if !o.required || s.prometheus.URL == "" || o.authMissing != "" || o.answer.Yes() {
+		return nil
+	}
+	adapter := &appsv1.Deployment{}
+	key := client.ObjectKey{Namespace: r.Namespace, Name: component.PrometheusAdapter}
+	if err := r.client.Get(ctx, key, adapter); err != nil {
+		return client.IgnoreNotFound(fmt.Errorf("read Deployment %s: %w", key, err))
+	}
+	if !s.source().Asks(adapter.Spec.Template) {
+		s.held[component.PrometheusAdapter], o.kept = true, true
+	}
 	return nil
 }
 

@@ -168,7 +168,11 @@ func prometheusReady(o observation) finding {
 	case p.authMissing != "":
 		return stalled(v1alpha1.ReasonAuthMissing, p.authMissing+".")
 	case p.answer.Err != nil:
-		return unmet(v1alpha1.ReasonUnreachable, fmt.Sprintf("%s does not answer: %v.", p.target.Origin, p.answer.Err))
+		message := fmt.Sprintf("%s does not answer: %v.", p.target.Origin, p.answer.Err)
+		if p.kept {
+			message += " The adapter stays as it is until then, and asks what it asked before."
+		}
+		return unmet(v1alpha1.ReasonUnreachable, message)
 	case !p.answer.Known:
 		return unclear(v1alpha1.ReasonProbing, fmt.Sprintf("%s is being asked at %s.", p.target.Origin, p.target.URL))
 	case p.maxAge > 0 && p.maxAge < p.target.ScrapeInterval:

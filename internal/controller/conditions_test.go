@@ -121,6 +121,8 @@ func prometheusCases() map[string]conditionCase {
 		}),
 		"Prometheus does not answer": failing("Unreachable", status.InProgressStatus, "Prometheus monitoring/k8s does not answer: refused.",
 			func(p *prometheusObservation) { p.answer.Err = errors.New("refused") }),
+		"another Prometheus does not answer": failing("Unreachable", status.InProgressStatus, "refused. The adapter stays as it is until then",
+			func(p *prometheusObservation) { p.answer.Err, p.kept = errors.New("refused"), true }),
 		"a credential is missing": failing("AuthMissing", status.FailedStatus, "there is no Secret x.",
 			func(p *prometheusObservation) { p.authMissing = "there is no Secret x" }),
 		"maxAge is below the scrape interval": failing("MaxAgeTooShort", status.FailedStatus,

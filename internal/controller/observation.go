@@ -105,6 +105,8 @@ type prometheusObservation struct {
 	authMissing string
 	// answer to the last query.
 	answer probe.Answer
+	// kept is true when the adapter goes on asking another one meanwhile.
+	kept bool
 	// maxAge as the spec states it; 0 where it states none.
 	maxAge time.Duration
 }

@@ -57,7 +57,7 @@ func (r *Reconciler) probe(ctx context.Context, s *scope) error {
 	for _, c := range s.plan.Components {
 		s.bundles[c.Name] = r.bundle(s, c)
 	}
-	return nil
+	return r.holdSource(ctx, s)
 }
 
 // bundle returns the certificates by which the API server should trust a component: of the certificate that it is to serve

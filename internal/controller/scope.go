@@ -33,7 +33,8 @@ type scope struct {
 	credentials prometheus.Credentials
 	// plan is what should exist. Set by components.
 	plan component.Plan
-	// held are the components that are kept as they are, because what would replace them is not known. Set by components.
+	// held are the components that are kept as they are, because what would replace them is not known, or not known to work. Set
+	// by components, certificates and probe.
 	held map[string]bool
 
 	// authority is our own; empty where it is not needed. serves are the certificates that the components are to serve with.

@@ -19,7 +19,7 @@ import (
 	"github.com/metricspipeline/operator/test/e2e/kit"
 )
 
-// TestUnreachablePrometheusIsTold names a Service as Prometheus that nothing is behind.
+// TestUnreachablePrometheusIsTold names a Service as Prometheus that nothing is behind. The metrics that work stay.
 func TestUnreachablePrometheusIsTold(t *testing.T) {
 	g := story(t)
 	pipeline := givenRules(t)
@@ -31,20 +31,26 @@ func TestUnreachablePrometheusIsTold(t *testing.T) {
 		},
 	}
 	g.Expect(cluster.Apply(t.Context(), silent)).To(Succeed())
+	thenServed(t, podMetric("v1beta2", requestRate), rollout)
+	polled := startPolling(t, podMetric("v1beta2", requestRate))
+	before := podNames(t, g, "prometheus-adapter")
 
 	pipeline.Spec.Prometheus.URL = fmt.Sprintf("http://%s.%s.svc:9090", silent.Name, silent.Namespace)
 	whenApplied(t, pipeline)
 	condition := thenCondition(t, soon, v1alpha1.ConditionPrometheusReady, metav1.ConditionFalse, v1alpha1.ReasonUnreachable)
 	g.Expect(condition.Message).To(ContainSubstring(pipeline.Spec.Prometheus.URL))
 	thenCondition(t, soon, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonUnreachable)
-	// kubectl top does not need Prometheus.
+	// kubectl top does not need Prometheus, and the adapter goes on asking the one that it knows.
 	thenServed(t, "/apis/metrics.k8s.io/v1beta1/nodes", soon)
+	polled.goOn(t, 50)
+	g.Expect(podNames(t, g, "prometheus-adapter")).To(ConsistOf(before))
 
 	pipeline.Spec.Prometheus.URL = ""
 	whenApplied(t, pipeline)
 	thenCondition(t, soon, v1alpha1.ConditionPrometheusReady, metav1.ConditionTrue, v1alpha1.ReasonReachable)
 	thenReady(t, rollout)
-	thenServed(t, podMetric("v1beta2", requestRate), rollout)
+	polled.goOn(t, 20)
+	polled.thenNoneFailed(t)
 }
 
 // TestKilledBackendIsTold gives metrics-server an image that does not exist, first beside the pods that run, then with those
