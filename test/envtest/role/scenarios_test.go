@@ -61,6 +61,7 @@ var scenarios = []scenario{
 	{name: "rules", run: serveRules},
 	{name: "prune", run: prune},
 	{name: "scrape", run: scrapeApps},
+	{name: "strangers", run: meetStrangers},
 	{name: "certificates", run: certificates},
 	{name: "leader election", run: lead, adjust: electing},
 	{name: "metrics", run: metrics, adjust: measured},

@@ -1,0 +1,68 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package role
+
+import (
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/apply"
+)
+
+// monitorName is what the operator calls the monitors of annotated apps.
+const monitorName = "metricspipeline-annotated"
+
+// meetStrangers has monitors of somebody else in the place of ours, which are left alone and named with whoever made them.
+func meetStrangers(w *world) error {
+	if err := w.apply(builtIn); err != nil {
+		return err
+	}
+	about := metav1.ObjectMeta{Namespace: appsNamespace, Name: "app", Annotations: map[string]string{
+		"prometheus.io/scrape": "true", "prometheus.io/port": "8080"}}
+	service := &corev1.Service{ObjectMeta: about, Spec: corev1.ServiceSpec{
+		Selector: map[string]string{"app": "app"}, Ports: []corev1.ServicePort{{Name: "http", Port: 8080}}}}
+	pod := &corev1.Pod{ObjectMeta: about, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "app"}}}}
+	apps := map[string]client.Object{"ServiceMonitor": service, "PodMonitor": pod}
+	endpoints := map[string]string{"ServiceMonitor": "endpoints", "PodMonitor": "podMetricsEndpoints"}
+	for _, kind := range apply.Monitors {
+		theirs := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{
+			"selector": map[string]any{}, endpoints[kind.Kind]: []any{}}}}
+		theirs.SetGroupVersionKind(kind.GroupVersionKind)
+		theirs.SetNamespace(appsNamespace)
+		theirs.SetName(monitorName)
+		if err := w.meet(theirs, apps[kind.Kind]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// meet lets an app ask for the monitor that there is already.
+func (w *world) meet(theirs *unstructured.Unstructured, app client.Object) error {
+	for _, object := range []client.Object{theirs, app} {
+		if err := cluster.Client.Create(w.ctx, object, client.FieldOwner("stranger")); err != nil {
+			return err
+		}
+		defer func() { _ = cluster.Client.Delete(w.ctx, object, client.GracePeriodSeconds(0)) }()
+	}
+	return w.until("the status names who made the "+theirs.GetKind()+" in our place", func() error {
+		pipeline, err := w.pipeline()
+		if err != nil {
+			return err
+		}
+		condition := apimeta.FindStatusCondition(pipeline.Status.Conditions, v1alpha1.ConditionScrapeReady)
+		words := fmt.Sprintf("%s was made by the field manager %q", apply.Identity(theirs), "stranger")
+		if condition == nil || !strings.Contains(condition.Message, words) {
+			return fmt.Errorf("the condition is %+v, not %s", condition, words)
+		}
+		return nil
+	})
+}
