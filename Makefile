@@ -104,12 +104,12 @@ test-envtest: bin/cluster ## Test user stories against a real kube-apiserver and
 		KUBEBUILDER_ASSETS="$$assets" go test -C test/envtest -count=1 -timeout 15m $(GOTESTFLAGS)
 
 .PHONY: test-faults
-test-faults: bin/cluster ## Break everything on the way, and print how much of it is survived; 9 minutes.
+test-faults: bin/cluster ## Break everything on the way, and print how much of it is survived; 10 minutes.
 	@assets=$$(bin/cluster binaries kube-apiserver etcd kubectl) && \
 		KUBEBUILDER_ASSETS="$$assets" go test -C test/envtest/faults -count=1 -timeout 30m $(GOTESTFLAGS)
 
 .PHONY: test-role
-test-role: bin/cluster ## Prove that the operator misses each of its permissions, after a change of its role; 8 minutes.
+test-role: bin/cluster ## Prove that the operator misses each of its permissions, after a change of its role; 10 minutes.
 	@assets=$$(bin/cluster binaries kube-apiserver etcd kubectl) && \
 		KUBEBUILDER_ASSETS="$$assets" go test -C test/envtest/role -count=1 -timeout 30m $(GOTESTFLAGS)
 
