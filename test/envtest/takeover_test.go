@@ -4,16 +4,12 @@
 package envtest
 
 import (
-	"crypto/tls"
 	"strings"
 	"testing"
 
 	. "github.com/onsi/gomega"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/util/cert"
 	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
@@ -87,32 +83,11 @@ func TestObservedByNobody(t *testing.T) {
 // bundled installs a metrics-server as a distribution brings it, and lets it run.
 func (w *world) bundled() *apiregv1.APIService {
 	w.t.Helper()
-	const name = "bundled-metrics"
-	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, Name: name, Labels: map[string]string{"app": name}}}
-	service.Spec.Ports = []corev1.ServicePort{{Name: "https", Port: 443}}
-	theirs := &apiregv1.APIService{
-		ObjectMeta: metav1.ObjectMeta{Name: resourceAPI},
-		Spec: apiregv1.APIServiceSpec{
-			Group: "metrics.k8s.io", Version: "v1beta1", GroupPriorityMinimum: 100, VersionPriority: 100, InsecureSkipTLSVerify: true,
-			Service: &apiregv1.ServiceReference{Namespace: service.Namespace, Name: name, Port: ptr.To[int32](443)},
-		},
-	}
-	certPEM, keyPEM, err := cert.GenerateSelfSignedCertKey(name, nil, nil)
+	remove, err := w.cluster.StartBundled(w.t.Context(), adapterAddress)
 	w.Expect(err).NotTo(HaveOccurred())
-	pair, err := tls.X509KeyPair(certPEM, keyPEM)
-	w.Expect(err).NotTo(HaveOccurred())
-	backend, err := w.cluster.ServeBackend(w.t.Context(), service.Namespace, name, adapterAddress, pair, resourceMetrics)
-	w.Expect(err).NotTo(HaveOccurred())
-	for _, object := range []client.Object{service, theirs} {
-		w.Expect(w.cluster.Client.Create(w.t.Context(), object, client.FieldOwner("distribution"))).To(Succeed())
-	}
-	w.t.Cleanup(func() {
-		w.Expect(backend.Stop(cleanupContext(w.t))).To(Succeed())
-		for _, object := range []client.Object{service, &apiregv1.APIService{ObjectMeta: metav1.ObjectMeta{Name: resourceAPI}}} {
-			w.Expect(client.IgnoreNotFound(w.cluster.Client.Delete(cleanupContext(w.t), object))).To(Succeed())
-		}
-	})
-	w.Expect(backend.Publish(w.t.Context(), true)).To(Succeed())
+	w.t.Cleanup(func() { w.Expect(remove(cleanupContext(w.t))).To(Succeed()) })
+	theirs := harness.BundledAPIService()
+	w.Expect(w.cluster.Client.Create(w.t.Context(), theirs, client.FieldOwner("distribution"))).To(Succeed())
 	return theirs
 }
 

@@ -5,7 +5,6 @@ package faults
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"sync"
 	"time"
@@ -14,10 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/util/cert"
 	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/internal/health"
@@ -44,38 +40,12 @@ func ownershipScenarios() []scenario {
 	}
 }
 
-// bundledName is the name of a metrics-server that came with the cluster.
-const bundledName = "bundled-metrics"
-
-// bundled lets one run.
+// bundled lets a metrics-server run that came with the cluster.
 func bundled(w *world) {
 	w.Helper()
-	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, Name: bundledName}}
-	service.Spec.Ports = []corev1.ServicePort{{Name: "https", Port: 443}}
-	w.must(w.cluster.Client.Create(w.ctx, service))
-	certPEM, keyPEM, err := cert.GenerateSelfSignedCertKey(bundledName, nil, nil)
+	remove, err := w.cluster.StartBundled(w.ctx, "198.18.0.12")
 	w.must(err)
-	pair, err := tls.X509KeyPair(certPEM, keyPEM)
-	w.must(err)
-	backend, err := w.cluster.ServeBackend(w.ctx, service.Namespace, bundledName, "198.18.0.12", pair,
-		schema.GroupVersion{Group: "metrics.k8s.io", Version: "v1beta1"})
-	w.must(err)
-	w.must(backend.Publish(w.ctx, true))
-	w.Cleanup(func() {
-		w.must(backend.Stop(w.ctx))
-		w.must(client.IgnoreNotFound(w.cluster.Client.Delete(w.ctx, theirAPIService())))
-		w.must(w.cluster.Client.Delete(w.ctx, service))
-	})
-}
-
-func theirAPIService() *apiregv1.APIService {
-	return &apiregv1.APIService{
-		ObjectMeta: metav1.ObjectMeta{Name: "v1beta1.metrics.k8s.io"},
-		Spec: apiregv1.APIServiceSpec{
-			Group: "metrics.k8s.io", Version: "v1beta1", GroupPriorityMinimum: 100, VersionPriority: 100, InsecureSkipTLSVerify: true,
-			Service: &apiregv1.ServiceReference{Namespace: metav1.NamespaceSystem, Name: bundledName, Port: ptr.To[int32](443)},
-		},
-	}
+	w.Cleanup(func() { w.must(remove(w.ctx)) })
 }
 
 // registerTheirs registers the bundled one as soon as the operator has given the API up.
@@ -83,9 +53,9 @@ func registerTheirs(w *world) {
 	w.Helper()
 	w.eventually(func() string {
 		found := &apiregv1.APIService{}
-		err := w.cluster.Client.Get(w.ctx, client.ObjectKeyFromObject(theirAPIService()), found)
+		err := w.cluster.Client.Get(w.ctx, client.ObjectKeyFromObject(harness.BundledAPIService()), found)
 		if apierrors.IsNotFound(err) {
-			err = w.cluster.Client.Create(w.ctx, theirAPIService(), client.FieldOwner("distribution"))
+			err = w.cluster.Client.Create(w.ctx, harness.BundledAPIService(), client.FieldOwner("distribution"))
 		}
 		if err != nil {
 			return err.Error()
