@@ -7,8 +7,6 @@ package envtest
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
 	"testing"
 	"time"
 
@@ -26,35 +24,19 @@ var cluster *harness.Cluster
 var installWarnings []string
 
 func TestMain(m *testing.M) {
-	os.Exit(harness.Isolated(prepare, func() int {
-		if err := start(); err != nil {
-			fmt.Fprintln(os.Stderr, "envtest:", err)
-			return 1
-		}
-		code := m.Run()
-		if err := cluster.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, "envtest: stopping the control plane:", err)
-			return 1
-		}
-		return code
-	}))
+	harness.Suite{Prepare: prepare, Furnish: furnish}.Main(m)
 }
 
 func prepare() error {
 	return errors.Join(harness.CheckAssets(), harness.FindMonitoringCRDs(), harness.FindCertManagerCRDs())
 }
 
-func start() error {
+func furnish(ctx context.Context, started *harness.Cluster) (err error) {
 	// Each operator logs to the test that it belongs to; what is left over has nowhere to go.
 	ctrl.SetLogger(logr.Discard())
-	var err error
-	if cluster, err = harness.StartCluster(true); err != nil {
-		return err
-	}
-	if installWarnings, err = cluster.Install(context.Background()); err != nil {
-		return errors.Join(err, cluster.Stop())
-	}
-	return nil
+	cluster = started
+	installWarnings, err = cluster.Install(ctx)
+	return err
 }
 
 // cleanupContext is for what happens after a test, when its own context has ended.

@@ -10,7 +10,6 @@ package faults
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"testing"
 
@@ -25,49 +24,29 @@ import (
 var cluster *harness.Cluster
 
 func TestMain(m *testing.M) {
-	// A streaming list waits for etcd to say how far it is, a third of a second in each of hundreds of lives. What a plain
-	// list gets from the API server's cache may even be old, as after any restart with several API servers.
-	if err := os.Setenv("KUBE_FEATURE_WatchListClient", "false"); err != nil {
-		fmt.Fprintln(os.Stderr, "faults:", err)
-		os.Exit(1)
-	}
-	os.Exit(harness.Isolated(prepare, func() int {
-		if err := start(); err != nil {
-			fmt.Fprintln(os.Stderr, "faults:", err)
-			return 1
-		}
-		code := m.Run()
-		survived := tally.print(os.Stdout)
-		if err := cluster.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, "faults: stopping the control plane:", err)
-			return 1
-		}
-		if code == 0 && !survived {
-			return 1
-		}
-		return code
-	}))
+	harness.Suite{Prepare: prepare, Furnish: furnish, After: func() bool { return tally.print(os.Stdout) }}.Main(m)
 }
 
 func prepare() error {
+	// A streaming list waits for etcd to say how far it is, a third of a second in each of hundreds of lives. What a plain
+	// list gets from the API server's cache may even be old, as after any restart with several API servers.
+	if err := os.Setenv("KUBE_FEATURE_WatchListClient", "false"); err != nil {
+		return err
+	}
 	return errors.Join(harness.CheckAssets(), harness.FindMonitoringCRDs(), harness.FindCertManagerCRDs())
 }
 
-func start() error {
+func furnish(ctx context.Context, started *harness.Cluster) error {
 	// Whatever goes wrong here is meant to, and would fill pages.
 	ctrl.SetLogger(logr.Discard())
 	klog.SetLogger(logr.Discard())
-	ctx := context.Background()
-	var err error
-	if cluster, err = harness.StartCluster(true); err != nil {
+	cluster = started
+	if _, err := cluster.Install(ctx); err != nil {
 		return err
-	}
-	if _, err = cluster.Install(ctx); err != nil {
-		return errors.Join(err, cluster.Stop())
 	}
 	for _, file := range []string{harness.PrometheusCRD(), harness.ServiceMonitorCRD(), harness.PodMonitorCRD()} {
 		if err := cluster.InstallCRD(ctx, file); err != nil {
-			return errors.Join(err, cluster.Stop())
+			return err
 		}
 	}
 	return nil

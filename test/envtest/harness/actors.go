@@ -17,40 +17,39 @@ import (
 
 // MarkDeploymentAvailable says that all pods of a Deployment run, as the Deployment controller would.
 func (c *Cluster) MarkDeploymentAvailable(ctx context.Context, namespace, name string) error {
-	return retry.RetryOnConflict(retry.DefaultBackoff, func() error { return c.markAvailable(ctx, namespace, name) })
-}
-
-func (c *Cluster) markAvailable(ctx context.Context, namespace, name string) error {
-	deployment := &appsv1.Deployment{}
-	if err := c.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, deployment); err != nil {
-		return fmt.Errorf("marking Deployment %s available: %w", name, err)
-	}
-	replicas := ptr.Deref(deployment.Spec.Replicas, 1)
-	deployment.Status = appsv1.DeploymentStatus{
-		ObservedGeneration: deployment.Generation,
-		Replicas:           replicas,
-		UpdatedReplicas:    replicas,
-		ReadyReplicas:      replicas,
-		AvailableReplicas:  replicas,
-		Conditions: []appsv1.DeploymentCondition{
-			condition(appsv1.DeploymentAvailable, "MinimumReplicasAvailable"),
-			condition(appsv1.DeploymentProgressing, "NewReplicaSetAvailable"),
-		},
-	}
-	return c.Client.Status().Update(ctx, deployment)
+	return c.updateDeploymentStatus(ctx, namespace, name, func(deployment *appsv1.Deployment) {
+		replicas := ptr.Deref(deployment.Spec.Replicas, 1)
+		deployment.Status = appsv1.DeploymentStatus{
+			ObservedGeneration: deployment.Generation,
+			Replicas:           replicas,
+			UpdatedReplicas:    replicas,
+			ReadyReplicas:      replicas,
+			AvailableReplicas:  replicas,
+			Conditions: []appsv1.DeploymentCondition{
+				condition(appsv1.DeploymentAvailable, "MinimumReplicasAvailable"),
+				condition(appsv1.DeploymentProgressing, "NewReplicaSetAvailable"),
+			},
+		}
+	})
 }
 
 // MarkRolloutStuck says that the first pod of a Deployment's new specification does not become ready, while those of the one
 // before, if there were any, still run.
 func (c *Cluster) MarkRolloutStuck(ctx context.Context, namespace, name string) error {
-	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
-		deployment := &appsv1.Deployment{}
-		if err := c.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, deployment); err != nil {
-			return fmt.Errorf("marking the rollout of Deployment %s stuck: %w", name, err)
-		}
+	return c.updateDeploymentStatus(ctx, namespace, name, func(deployment *appsv1.Deployment) {
 		status := &deployment.Status
 		status.ObservedGeneration = deployment.Generation
 		status.Replicas, status.UpdatedReplicas, status.UnavailableReplicas = status.AvailableReplicas+1, 1, 1
+	})
+}
+
+func (c *Cluster) updateDeploymentStatus(ctx context.Context, namespace, name string, change func(*appsv1.Deployment)) error {
+	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		deployment := &appsv1.Deployment{}
+		if err := c.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, deployment); err != nil {
+			return fmt.Errorf("reading Deployment %s for its status: %w", name, err)
+		}
+		change(deployment)
 		return c.Client.Status().Update(ctx, deployment)
 	})
 }

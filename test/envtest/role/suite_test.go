@@ -9,7 +9,6 @@ package role
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"testing"
 
@@ -30,18 +29,7 @@ import (
 var cluster *harness.Cluster
 
 func TestMain(m *testing.M) {
-	os.Exit(harness.Isolated(prepare, func() int {
-		if err := start(); err != nil {
-			fmt.Fprintln(os.Stderr, "role:", err)
-			return 1
-		}
-		code := m.Run()
-		if err := cluster.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, "role: stopping the control plane:", err)
-			return 1
-		}
-		return code
-	}))
+	harness.Suite{Prepare: prepare, Furnish: furnish}.Main(m)
 }
 
 func prepare() error {
@@ -56,23 +44,12 @@ func prepare() error {
 	return errors.Join(harness.CheckAssets(), harness.FindMonitoringCRDs(), harness.FindCertManagerCRDs())
 }
 
-func start() error {
+// furnish installs the operator, the CRDs of others, and a Prometheus that selects monitors by a label.
+func furnish(ctx context.Context, started *harness.Cluster) error {
 	// What is refused here would fill the log, and is part of the findings.
 	ctrl.SetLogger(logr.Discard())
 	klog.SetLogger(logr.Discard())
-	ctx := context.Background()
-	var err error
-	if cluster, err = harness.StartCluster(true); err != nil {
-		return err
-	}
-	if err := furnish(ctx); err != nil {
-		return errors.Join(err, cluster.Stop())
-	}
-	return nil
-}
-
-// furnish installs the operator, the CRDs of others, and a Prometheus that selects monitors by a label.
-func furnish(ctx context.Context) error {
+	cluster = started
 	if _, err := cluster.Install(ctx); err != nil {
 		return err
 	}
