@@ -4,10 +4,12 @@
 package controller
 
 import (
+	"testing"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	"k8s.io/utils/ptr"
@@ -122,6 +124,17 @@ func replace(o *observation, apiService *apiregv1.APIService) {
 		if o.apis[i].api.Name() == apiService.Name {
 			o.apis[i].apiService = apiService
 			o.apis[i].backend = apiService.Labels[v1alpha1.ComponentLabel]
+		}
+	}
+}
+
+// wantConditions holds that conditions of a status have a status and a reason, written with a space between.
+func wantConditions(t *testing.T, in v1alpha1.MetricsPipelineStatus, wanted map[string]string) {
+	t.Helper()
+	for condition, want := range wanted {
+		found := meta.FindStatusCondition(in.Conditions, condition)
+		if got := string(found.Status) + " " + found.Reason; got != want {
+			t.Errorf("%s: %s, want %s", condition, got, want)
 		}
 	}
 }

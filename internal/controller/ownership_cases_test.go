@@ -109,19 +109,14 @@ func TestTerminatingKeepsTheRest(t *testing.T) {
 		s.observed.apis = append(s.observed.apis, apiObservation{api: api, omission: s.omission(api)})
 	}
 	after := computeStatus(s.observed, before)
-	for condition, want := range map[string]string{
+	wantConditions(t, after, map[string]string{
 		v1alpha1.ConditionReady:                "False Terminating",
 		v1alpha1.ConditionStalled:              "False NotStalled",
 		v1alpha1.ConditionReconciling:          "True Progressing",
 		v1alpha1.ConditionComponentsReady:      "False Unavailable",
 		v1alpha1.ConditionCertificatesReady:    "True Issued",
 		v1alpha1.ConditionAPIServicesAvailable: "False Terminating",
-	} {
-		found := meta.FindStatusCondition(after.Conditions, condition)
-		if got := string(found.Status) + " " + found.Reason; got != want {
-			t.Errorf("%s: %s, want %s", condition, got, want)
-		}
-	}
+	})
 	for _, api := range after.APIServices {
 		if api.Available != metav1.ConditionUnknown || api.Reason != v1alpha1.ReasonTerminating {
 			t.Errorf("%s: %s %s", api.Name, api.Available, api.Reason)

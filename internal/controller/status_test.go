@@ -143,17 +143,12 @@ func TestUnplannedKeepsWhatWasKnown(t *testing.T) {
 	if after.ObservedGeneration != 4 || after.Version != "v2" {
 		t.Errorf("generation %d, version %s", after.ObservedGeneration, after.Version)
 	}
-	for condition, want := range map[string]string{
+	wantConditions(t, after, map[string]string{
 		v1alpha1.ConditionRulesAccepted:        "False RulesRejected",
 		v1alpha1.ConditionPrometheusReady:      "True Reachable",
 		v1alpha1.ConditionComponentsReady:      "False ApplyFailed",
 		v1alpha1.ConditionAPIServicesAvailable: "True AllAvailable",
-	} {
-		found := meta.FindStatusCondition(after.Conditions, condition)
-		if got := string(found.Status) + " " + found.Reason; got != want {
-			t.Errorf("%s: %s, want %s", condition, got, want)
-		}
-	}
+	})
 }
 
 func TestRejectedRulesAreCapped(t *testing.T) {

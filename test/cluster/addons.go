@@ -24,11 +24,7 @@ func (p *program) addon() *cobra.Command {
 			Long:  fmt.Sprintf("%s. Needs root.\n\nNAME is one of %s.", short, names),
 			Args:  cobra.ExactArgs(1),
 			RunE: func(command *cobra.Command, args []string) error {
-				builder, err := p.builder()
-				if err != nil {
-					return err
-				}
-				c, err := cluster.New(p.stateDir, builder, p.log)
+				c, err := p.buildingCluster()
 				if err != nil {
 					return err
 				}

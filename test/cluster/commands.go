@@ -56,6 +56,15 @@ func (p *program) builder() (*components.Builder, error) {
 // cluster is the cluster of the state folder, for all that needs no building.
 func (p *program) cluster() (*cluster.Cluster, error) { return cluster.New(p.stateDir, nil, p.log) }
 
+// buildingCluster is the cluster of the state folder, for what builds parts that are missing.
+func (p *program) buildingCluster() (*cluster.Cluster, error) {
+	builder, err := p.builder()
+	if err != nil {
+		return nil, err
+	}
+	return cluster.New(p.stateDir, builder, p.log)
+}
+
 func (p *program) up() *cobra.Command {
 	var options cluster.Options
 	command := &cobra.Command{
@@ -67,11 +76,7 @@ The daemons stay in the background. A second up on a healthy cluster returns at 
 started is taken down again and the logs are kept in the state folder.`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			builder, err := p.builder()
-			if err != nil {
-				return err
-			}
-			c, err := cluster.New(p.stateDir, builder, p.log)
+			c, err := p.buildingCluster()
 			if err != nil {
 				return err
 			}
