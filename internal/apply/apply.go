@@ -89,8 +89,8 @@ func New(c client.Client, live client.Reader, clock clock.PassiveClock) *Applier
 
 // Apply makes sure that the object exists with the wanted fields. It sends nothing when the cache shows that the fields
 // are still those of the last write. It returns a NameTakenError for what somebody else made, and a ContestedError, without
-// a write, when somebody keeps undoing it. A wanted object with a UID is that one or none: the API server answers a conflict
-// where it is gone or another one. The wanted object is not changed.
+// a write, when somebody keeps undoing it. A wanted object with a UID, or a resourceVersion, is that one or none: the API
+// server answers a conflict where it is gone or another one. The wanted object is not changed.
 func (a *Applier) Apply(ctx context.Context, wanted *unstructured.Unstructured) (Result, error) {
 	return a.apply(ctx, wanted, false)
 }
@@ -270,11 +270,12 @@ func FromTyped(object client.Object) (*unstructured.Unstructured, error) {
 	return converted, nil
 }
 
-// digestOf tells what is wanted apart; a UID is no content, but says to which object the content may go.
+// digestOf tells what is wanted apart; UID and resourceVersion are no content, but say to which object the content may go.
 func digestOf(object *unstructured.Unstructured) ([sha256.Size]byte, error) {
-	if object.GetUID() != "" {
+	if object.GetUID() != "" || object.GetResourceVersion() != "" {
 		object = object.DeepCopy()
 		object.SetUID("")
+		object.SetResourceVersion("")
 	}
 	content, err := json.Marshal(object.Object)
 	if err != nil {

@@ -84,14 +84,15 @@ func TestAnotherObjectIsAConflict(t *testing.T) {
 	}
 }
 
-// TestTheUIDIsNoContent: an object that is demanded by its UID once it exists is not written again for that.
-func TestTheUIDIsNoContent(t *testing.T) {
+// TestAPreconditionIsNoContent: an object that is demanded as it was read is not written again for that.
+func TestAPreconditionIsNoContent(t *testing.T) {
 	s, a := newServer(t)
 	demanded := wanted(map[string]any{"rules": "a"})
 	if _, err := a.Apply(t.Context(), demanded); err != nil {
 		t.Fatal(err)
 	}
 	demanded.SetUID("that of the one that exists")
+	demanded.SetResourceVersion("1")
 	if result, err := a.Apply(t.Context(), demanded); err != nil || result != Unchanged || s.applied != 1 {
 		t.Errorf("result %d, error %v after %d writes, want the first one alone", result, err, s.applied)
 	}

@@ -35,7 +35,8 @@ const (
 )
 
 // trust lets the API server know the certificate authorities of what is registered before any backend can present a
-// certificate of a new one.
+// certificate of a new one. What is trusted follows from what was trusted before, so one that has changed since it was read is
+// read again.
 func (r *Reconciler) trust(ctx context.Context, s *scope) error {
 	if err := r.certificatesContested(ctx, s); err != nil {
 		return err
@@ -45,7 +46,10 @@ func (r *Reconciler) trust(ctx context.Context, s *scope) error {
 			if !s.registered(api) || len(s.bundles[c.Name]) == 0 {
 				continue
 			}
-			if err := r.applyOwned(ctx, s, apiService(api, c, s.bundles[c.Name]), s.owners("")); err != nil {
+			object := apiService(api, c, s.bundles[c.Name])
+			object.SetUID(s.apiServices[api.Name()].UID)
+			object.SetResourceVersion(s.apiServices[api.Name()].ResourceVersion)
+			if err := r.applyOwned(ctx, s, object, s.owners("")); err != nil {
 				return err
 			}
 		}

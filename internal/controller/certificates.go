@@ -4,6 +4,7 @@
 package controller
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -14,7 +15,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
@@ -37,8 +37,8 @@ type certificate struct {
 	provider  v1alpha1.CertificateProvider
 	pair      certs.Pair
 	authority []byte
-	// heldBy is the UID of the Secret of ours that the pair was read from; empty for one that is new to that Secret.
-	heldBy types.UID
+	// heldBy is the Secret of ours that the pair was read from; nil for one that is new to that Secret.
+	heldBy *corev1.Secret
 }
 
 // certificates makes sure that each component has a serving certificate. Where it comes from makes no difference to what
@@ -126,7 +126,7 @@ func (r *Reconciler) certificateFor(ctx context.Context, s *scope, asked request
 		o.overdue = append(o.overdue, c.ServingSecret())
 	}
 	provider := v1alpha1.CertificateProvider(secret.Annotations[providerAnnotation])
-	return &certificate{provider: provider, pair: pair, authority: authority, heldBy: secret.UID}, nil
+	return &certificate{provider: provider, pair: pair, authority: authority, heldBy: secret}, nil
 }
 
 // builtIn returns a certificate of our own authority. The authority is stored before anybody trusts it: were it lost
@@ -213,28 +213,38 @@ func (s *scope) noteCertificate(secret string, in certificate, renewal time.Time
 // returns the pair and the Secret that holds it, or the reason why it is new and held by none.
 func (r *Reconciler) ensurePair(
 	ctx context.Context, name string, ensure func(certs.Pair) (certs.Pair, string, error),
-) (pair certs.Pair, heldBy types.UID, reason string, err error) {
+) (pair certs.Pair, heldBy *corev1.Secret, reason string, err error) {
 	key := client.ObjectKey{Namespace: r.Namespace, Name: name}
 	for _, reader := range []client.Reader{r.client, r.live} {
 		secret := &corev1.Secret{}
 		if err := reader.Get(ctx, key, secret); client.IgnoreNotFound(err) != nil {
-			return certs.Pair{}, "", "", fmt.Errorf("read Secret %s: %w", key, err)
+			return certs.Pair{}, nil, "", fmt.Errorf("read Secret %s: %w", key, err)
 		}
 		current := certs.Pair{Cert: secret.Data[corev1.TLSCertKey], Key: secret.Data[corev1.TLSPrivateKeyKey]}
 		pair, reason, err = ensure(current)
 		if err != nil {
-			return certs.Pair{}, "", "", fmt.Errorf("certificate in Secret %s: %w", key, err)
+			return certs.Pair{}, nil, "", fmt.Errorf("certificate in Secret %s: %w", key, err)
 		}
 		if reason == "" {
-			return pair, secret.UID, "", nil
+			return pair, secret, "", nil
 		}
 	}
-	return pair, "", reason, nil
+	return pair, nil, reason, nil
+}
+
+// stored is true when the Secret of a component holds, at this moment and whatever the cache says, the certificate that it is
+// to serve with. Only then has the last pod that can present another one been seen.
+func (r *Reconciler) stored(ctx context.Context, c component.Component, serves certificate) (bool, error) {
+	secret, key := &corev1.Secret{}, client.ObjectKey{Namespace: r.Namespace, Name: c.ServingSecret()}
+	if err := r.live.Get(ctx, key, secret); client.IgnoreNotFound(err) != nil {
+		return false, issueFailed(fmt.Errorf("read Secret %s: %w", key, err))
+	}
+	return bytes.Equal(secret.Data[corev1.TLSCertKey], serves.pair.Cert), nil
 }
 
 // tlsSecret returns the Secret for a certificate, with the certificates by which clients should trust it. A pair that a
-// Secret of that name holds already is for that one alone: when somebody deletes it, most often to get a new key, while
-// this is on its way, the API server refuses to make another one with the old key.
+// Secret of that name holds already is for that one as it was read: when somebody deletes it, most often to get a new key, or
+// it has got another pair that the cache does not show yet, the API server refuses to let the old one come back.
 func tlsSecret(namespace, name, componentName string, in certificate, bundle []byte) *unstructured.Unstructured {
 	encode := base64.StdEncoding.EncodeToString
 	secret := &unstructured.Unstructured{Object: map[string]any{
@@ -250,6 +260,9 @@ func tlsSecret(namespace, name, componentName string, in certificate, bundle []b
 		},
 	}}
 	secret.SetLabels(component.Labels(componentName))
-	secret.SetUID(in.heldBy)
+	if in.heldBy != nil {
+		secret.SetUID(in.heldBy.UID)
+		secret.SetResourceVersion(in.heldBy.ResourceVersion)
+	}
 	return secret
 }

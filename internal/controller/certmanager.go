@@ -82,6 +82,7 @@ func (r *Reconciler) issued(ctx context.Context, s *scope, c component.Component
 // adopt returns a Secret that cert-manager writes, nil where there is none yet, and gives it owners: cert-manager leaves
 // its Secrets behind, with the pipeline gone as well.
 func (r *Reconciler) adopt(ctx context.Context, s *scope, name string, owners []metav1.OwnerReference) (*corev1.Secret, error) {
+	s.wanted["Secret "+r.Namespace+"/"+name] = true // Even if it is issued later in this reconcile.
 	secret := &corev1.Secret{}
 	err := r.client.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: name}, secret)
 	if apierrors.IsNotFound(err) {
@@ -90,7 +91,6 @@ func (r *Reconciler) adopt(ctx context.Context, s *scope, name string, owners []
 	if err != nil {
 		return nil, fmt.Errorf("read Secret %s/%s: %w", r.Namespace, name, err)
 	}
-	s.wanted["Secret "+r.Namespace+"/"+name] = true
 	missing := slices.ContainsFunc(owners, func(owner metav1.OwnerReference) bool {
 		return !slices.ContainsFunc(secret.OwnerReferences, func(has metav1.OwnerReference) bool { return has.UID == owner.UID })
 	})

@@ -55,24 +55,35 @@ func (r *Reconciler) probe(ctx context.Context, s *scope) error {
 		takers[i](answer)
 	}
 	for _, c := range s.plan.Components {
-		s.bundles[c.Name] = r.bundle(s, c)
+		var err error
+		if s.bundles[c.Name], err = r.bundle(ctx, s, c); err != nil {
+			return err
+		}
 	}
 	return r.holdSource(ctx, s)
 }
 
 // bundle returns the certificates by which the API server should trust a component: of the certificate that it is to serve
-// with and, until every endpoint serves that, of those before.
-func (r *Reconciler) bundle(s *scope, c component.Component) []byte {
+// with and, until every endpoint serves that and no other is stored, of those before.
+func (r *Reconciler) bundle(ctx context.Context, s *scope, c component.Component) ([]byte, error) {
 	known, now := s.knownBundle(c), r.clock.Now()
 	serves, found := s.serves[c.Name]
 	if !found {
-		return known
+		return known, nil
 	}
 	settled := allYes(s.serving[c.Name])
-	if !settled && certs.Predecessors(serves.authority, known, now) > 0 {
-		s.observed.certificates.rotating = append(s.observed.certificates.rotating, c.Name)
+	if certs.Predecessors(serves.authority, known, now) > 0 {
+		if settled {
+			var err error
+			if settled, err = r.stored(ctx, c, serves); err != nil {
+				return nil, err
+			}
+		}
+		if !settled {
+			s.observed.certificates.rotating = append(s.observed.certificates.rotating, c.Name)
+		}
 	}
-	return certs.Bundle(serves.authority, known, settled, now)
+	return certs.Bundle(serves.authority, known, settled, now), nil
 }
 
 // knownBundle returns the certificates by which the API server trusts a component now.
