@@ -88,9 +88,7 @@ func (w *world) end(ctx context.Context) {
 	w.Eventually(w.collect).WithContext(ctx).WithTimeout(soon).Should(BeEmpty(), "what is left after the pipeline was deleted")
 	w.Expect(w.operator.Stop()).To(Succeed())
 	w.Expect(w.collect(ctx)).To(BeEmpty(), "what is left after the operator has ended")
-	panics, err := w.operator.Panics()
-	w.Expect(err).NotTo(HaveOccurred())
-	w.Expect(panics).To(BeZero(), "the reconciler panicked; the log above has the stack")
+	w.Expect(w.operator.Panics()).To(BeZero(), "the reconciler panicked; the log above has the stack")
 }
 
 // collect runs the garbage collector and returns what stays.

@@ -107,6 +107,7 @@ func (w *world) prepare(s scenario, known snapshot) snapshot {
 	w.life.crash(0) // It may have come to an end before it had to crash.
 	if s.spec == "" {
 		w.clear()
+		known = snapshot{}
 	} else {
 		w.apply(s.spec)
 	}

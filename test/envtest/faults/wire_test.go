@@ -85,7 +85,7 @@ func (w *wire) take() []write {
 	return taken
 }
 
-// quiet is true when the operator has begun to work, and has not tried to write anything for a while.
+// quiet is true when the clients have been used, and nothing was written for a while.
 func (w *wire) quiet(since time.Duration) bool {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
@@ -122,6 +122,7 @@ func (w *wire) send(about write, do func() error) error {
 		}
 	}
 	err := do()
+	w.writing() // It may have taken long.
 	if err == nil && w.wrote != nil {
 		w.wrote(about)
 	}
@@ -138,7 +139,7 @@ func (w *wire) send(about write, do func() error) error {
 	return err
 }
 
-// writing notes that a write is tried.
+// writing notes that a write begins or ends.
 func (w *wire) writing() {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()

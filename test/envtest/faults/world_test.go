@@ -14,10 +14,8 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
-	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -74,8 +72,10 @@ type world struct {
 type life struct {
 	*wire
 	operator *harness.Operator
-	started  time.Time
 }
+
+// quiet is true when the operator has begun to work, reconciles nothing, and has not tried to write anything for a while.
+func (l *life) quiet(since time.Duration) bool { return l.wire.quiet(since) && l.operator.Busy() == 0 }
 
 func begin(t *testing.T) *world {
 	t.Helper()
@@ -126,7 +126,7 @@ func (w *world) must(err error, about ...any) {
 // start begins a life.
 func (w *world) start() {
 	w.Helper()
-	l := &life{started: time.Now()}
+	l := &life{}
 	dying := make(chan struct{})
 	l.wire = &wire{fault: &w.fault, wrote: w.history.wrote, died: func() { close(dying) }, crashAfter: w.crashAfter, lastWrite: time.Now()}
 	conditions := w.conditions
@@ -165,9 +165,7 @@ func (w *world) bury() {
 	w.Helper()
 	// How it ended does not matter: all its requests fail by now.
 	_ = w.life.operator.Stop()
-	panics, err := w.life.operator.Panics()
-	w.must(err)
-	if panics > 0 {
+	if panics := w.life.operator.Panics(); panics > 0 {
 		w.Errorf("the operator panicked %d times", panics)
 	}
 	w.life = nil
@@ -190,7 +188,7 @@ func (w *world) applySpec(content map[string]any) {
 	w.must(w.cluster.Client.Apply(w.ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner("user"), client.ForceOwnership))
 }
 
-// clear deletes the pipeline and everything that it owned, as garbage collection would.
+// clear deletes the pipeline and everything that was managed, whoever owns it now.
 func (w *world) clear() {
 	w.Helper()
 	w.restoreNamespace()
@@ -198,18 +196,37 @@ func (w *world) clear() {
 	w.must(client.IgnoreNotFound(w.cluster.Client.Delete(w.ctx, pipeline)))
 	w.eventually(func() string {
 		// A reconcile that had begun may still write.
-		left, err := managed(w.ctx, w.cluster.Client)
-		w.must(err)
-		var all errgroup.Group
-		for _, object := range left {
-			all.Go(func() error { return client.IgnoreNotFound(w.cluster.Client.Delete(w.ctx, object)) })
-		}
-		w.must(all.Wait())
-		if len(left) > 0 || w.life != nil && !w.life.quiet(calm) {
-			return fmt.Sprintf("%d objects are left", len(left))
+		deleted := w.delete(func(*unstructured.Unstructured) bool { return true })
+		if deleted > 0 || w.life != nil && !w.life.quiet(calm) {
+			return fmt.Sprintf("%d objects were left", deleted)
 		}
 		return ""
 	})
+}
+
+// collect deletes what belonged to a pipeline where there is none, as garbage collection would, and returns how much that was:
+// a reconcile that had begun before the pipeline went writes on.
+func (w *world) collect() int {
+	w.Helper()
+	return w.delete(func(object *unstructured.Unstructured) bool { return len(object.GetOwnerReferences()) > 0 })
+}
+
+// delete deletes some of the managed objects and returns their number.
+func (w *world) delete(which func(*unstructured.Unstructured) bool) int {
+	w.Helper()
+	objects, err := managed(w.ctx, w.cluster.Client)
+	w.must(err)
+	var all errgroup.Group
+	deleted := 0
+	for _, object := range objects {
+		if !which(object) {
+			continue
+		}
+		deleted++
+		all.Go(func() error { return client.IgnoreNotFound(w.cluster.Client.Delete(w.ctx, object)) })
+	}
+	w.must(all.Wait())
+	return deleted
 }
 
 func (w *world) snapshot() snapshot {
@@ -229,103 +246,6 @@ func (w *world) pipeline() (*v1alpha1.MetricsPipeline, bool) {
 	}
 	w.must(err)
 	return pipeline, true
-}
-
-// settle waits until everything works and the operator has nothing more to do, and returns how it stands then.
-func (w *world) settle() snapshot {
-	w.Helper()
-	w.eventually(func() string {
-		if !w.life.quiet(longCalm) {
-			return "the operator is busy"
-		}
-		pipeline, exists := w.pipeline()
-		if !exists {
-			return ""
-		}
-		if !current(pipeline) {
-			return "the status is about an earlier spec"
-		}
-		if ready := apimeta.FindStatusCondition(pipeline.Status.Conditions, v1alpha1.ConditionReady); ready == nil || ready.Status != metav1.ConditionTrue {
-			return fmt.Sprintf("not ready: %+v", pipeline.Status.Conditions)
-		}
-		certificates := apimeta.FindStatusCondition(pipeline.Status.Conditions, v1alpha1.ConditionCertificatesReady)
-		if certificates != nil && certificates.Reason == v1alpha1.ReasonRotating {
-			return "the pods do not serve their new certificates yet"
-		}
-		return ""
-	})
-	return w.snapshot()
-}
-
-// comesToRest waits until the operator has seen the spec and has nothing more to do, whether everything works or not.
-func (w *world) comesToRest() snapshot {
-	w.Helper()
-	w.eventually(func() string {
-		if pipeline, exists := w.pipeline(); exists && !current(pipeline) {
-			return "the status is about an earlier spec"
-		}
-		if !w.life.quiet(longCalm) {
-			return "the operator is busy"
-		}
-		return ""
-	})
-	return w.snapshot()
-}
-
-func current(pipeline *v1alpha1.MetricsPipeline) bool {
-	return pipeline.Status.ObservedGeneration == pipeline.Generation
-}
-
-// reaches waits until everything stands as wanted and the operator has nothing more to do.
-func (w *world) reaches(want snapshot, about string) {
-	w.Helper()
-	w.eventually(func() string {
-		if !w.life.quiet(calm) {
-			return about + ": the operator is busy"
-		}
-		// Most often the status comes last, and it is quick to read.
-		if pipeline, exists := w.pipeline(); exists {
-			if status, err := normalStatus(*pipeline); err != nil || status != want[statusID] {
-				return fmt.Sprintf("%s: the status is not that without the fault: %v %s", about, err, cmp.Diff(want[statusID], status))
-			}
-		}
-		if differs := want.differs(w.snapshot()); differs != "" {
-			return about + ": it does not stand as without the fault: " + differs
-		}
-		if !w.life.quiet(calm) {
-			return about + ": the operator is busy again"
-		}
-		return ""
-	})
-	w.judge(100 * time.Millisecond)
-}
-
-// eventually waits until nothing is missing any more.
-func (w *world) eventually(missing func() string) {
-	w.Helper()
-	deadline := time.Now().Add(patience)
-	for {
-		what := missing()
-		if what == "" {
-			return
-		}
-		if time.Now().After(deadline) {
-			w.Fatalf("after %s: %s", patience, what)
-		}
-		time.Sleep(poll)
-	}
-}
-
-// judge fails for each rule that was broken.
-func (w *world) judge(settle time.Duration) {
-	w.Helper()
-	broken := w.history.judge(settle)
-	if len(broken) > 10 {
-		broken = append(broken[:10], fmt.Sprintf("and %d more", len(broken)-10))
-	}
-	for _, rule := range broken {
-		w.Error("RULE BROKEN: " + rule)
-	}
 }
 
 // logger shows errors of the operator with the test; there are many, as most of these lives go wrong.

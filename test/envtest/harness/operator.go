@@ -13,10 +13,8 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	dto "github.com/prometheus/client_model/go"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/metricspipeline/operator/internal/controller"
@@ -105,54 +103,4 @@ func (o *Operator) Stop() error {
 	case <-time.After(30 * time.Second):
 		return errors.New("the operator did not stop within 30s")
 	}
-}
-
-// Reconciles is how often the operator has reconciled.
-func (o *Operator) Reconciles() (int, error) {
-	return sum("controller_runtime_reconcile_total", "controller", o.name)
-}
-
-// Busy is the number of reconciles that run or wait in the queue.
-func (o *Operator) Busy() (int, error) {
-	active, err := sum("controller_runtime_active_workers", "controller", o.name)
-	if err != nil {
-		return 0, err
-	}
-	waiting, err := sum("workqueue_depth", "controller", o.name)
-	return active + waiting, err
-}
-
-// Panics is how often the operator's reconciler panicked.
-func (o *Operator) Panics() (int, error) {
-	return sum("controller_runtime_reconcile_panics_total", "controller", o.name)
-}
-
-// sum adds up the values of a metric of this process, over the series with a label.
-func sum(name, label, value string) (int, error) {
-	families, err := metrics.Registry.Gather()
-	if err != nil {
-		return 0, err
-	}
-	for _, family := range families {
-		if family.GetName() != name {
-			continue
-		}
-		total := 0.0
-		for _, metric := range family.GetMetric() {
-			if labelOf(metric, label) == value {
-				total += metric.GetCounter().GetValue() + metric.GetGauge().GetValue()
-			}
-		}
-		return int(total), nil
-	}
-	return 0, fmt.Errorf("this process has no metric %s", name)
-}
-
-func labelOf(metric *dto.Metric, name string) string {
-	for _, pair := range metric.GetLabel() {
-		if pair.GetName() == name {
-			return pair.GetValue()
-		}
-	}
-	return ""
 }
