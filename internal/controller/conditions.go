@@ -153,6 +153,10 @@ func rulesAccepted(o observation) finding {
 			len(rejected), o.rules.stated, rejected[0].Field, rejected[0].Reason))
 	case o.rules.stated == 0:
 		return met(v1alpha1.ReasonAllAccepted, "There is no rule.")
+	case o.prometheus.notFound != nil, o.prometheus.authMissing != "", o.prometheus.kept:
+		// The adapter stays as it is, and has the rules that it had.
+		return met(v1alpha1.ReasonAllAccepted, fmt.Sprintf(
+			"All %d rules are accepted. Those that changed are in use as soon as PrometheusReady is True.", o.rules.stated))
 	default:
 		return met(v1alpha1.ReasonAllAccepted, fmt.Sprintf("All %d rules are in use.", o.rules.stated))
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/component"
 	"github.com/metricspipeline/operator/internal/controller/scraping"
+	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
 func TestStatus(t *testing.T) {
@@ -96,6 +97,23 @@ func TestTransitionTimes(t *testing.T) {
 	accepted := meta.FindStatusCondition(second.Conditions, v1alpha1.ConditionRulesAccepted)
 	if accepted.Message != "All 5 rules are in use." {
 		t.Errorf("RulesAccepted: %s", accepted.Message)
+	}
+}
+
+// TestRulesWait: while the adapter is kept as it is, no rule is said to be in use that may not be.
+func TestRulesWait(t *testing.T) {
+	for name, change := range map[string]func(*prometheusObservation){
+		"no Prometheus is known":      func(p *prometheusObservation) { p.notFound = &prometheus.NotFoundError{} },
+		"a credential is missing":     func(p *prometheusObservation) { p.authMissing = "there is no Secret x" },
+		"another one does not answer": func(p *prometheusObservation) { p.kept = true },
+	} {
+		o := working()
+		change(&o.prometheus)
+		status := computeStatus(o, v1alpha1.MetricsPipelineStatus{})
+		accepted := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionRulesAccepted)
+		if accepted.Status != metav1.ConditionTrue || !strings.HasSuffix(accepted.Message, "in use as soon as PrometheusReady is True.") {
+			t.Errorf("%s: %s %s", name, accepted.Status, accepted.Message)
+		}
 	}
 }
 
