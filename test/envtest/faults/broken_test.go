@@ -92,18 +92,18 @@ func brokenCases() []brokenCase {
 			brokenCase{[]string{auth + name + ".key"}, auth + name, "{name: source, key: missing}", prometheus})
 	}
 	for _, api := range []string{"customMetrics", "externalMetrics"} {
-		for field, rule := range map[string]string{
-			"seriesQuery":                    `{seriesQuery: 'broken{', metricsQuery: sum(a), resources: {template: <<.Resource>>}}`,
-			"metricsQuery":                   `{seriesQuery: a, metricsQuery: sum(, resources: {template: <<.Resource>>}}`,
-			"seriesFilters[].is":             `{seriesQuery: a, seriesFilters: [{is: '('}], metricsQuery: sum(a), resources: {template: <<.Resource>>}}`,
-			"seriesFilters[].isNot":          `{seriesQuery: a, seriesFilters: [{isNot: '('}], metricsQuery: sum(a), resources: {template: <<.Resource>>}}`,
-			"name.matches":                   `{seriesQuery: a, name: {matches: '('}, metricsQuery: sum(a), resources: {template: <<.Resource>>}}`,
-			"name.as":                        `{seriesQuery: a, name: {matches: a, as: '$9'}, metricsQuery: sum(a), resources: {template: <<.Resource>>}}`,
-			"resources.template":             `{seriesQuery: a, metricsQuery: sum(a), resources: {template: <<.Nothing>>}}`,
-			"resources.overrides{}.resource": `{seriesQuery: a, metricsQuery: sum(a), resources: {overrides: {namespace: {resource: namespace}, a: {resource: nothings}}}}`,
-			"resources.overrides{}.group":    `{seriesQuery: a, metricsQuery: sum(a), resources: {overrides: {namespace: {resource: namespace}, a: {group: nobody.example.com, resource: pods}}}}`,
+		for _, rule := range [][2]string{
+			{"seriesQuery", `{seriesQuery: 'broken{', metricsQuery: sum(a), resources: {template: <<.Resource>>}}`},
+			{"metricsQuery", `{seriesQuery: a, metricsQuery: sum(, resources: {template: <<.Resource>>}}`},
+			{"seriesFilters[].is", `{seriesQuery: a, seriesFilters: [{is: '('}], metricsQuery: sum(a), resources: {template: <<.Resource>>}}`},
+			{"seriesFilters[].isNot", `{seriesQuery: a, seriesFilters: [{isNot: '('}], metricsQuery: sum(a), resources: {template: <<.Resource>>}}`},
+			{"name.matches", `{seriesQuery: a, name: {matches: '('}, metricsQuery: sum(a), resources: {template: <<.Resource>>}}`},
+			{"name.as", `{seriesQuery: a, name: {matches: a, as: '$9'}, metricsQuery: sum(a), resources: {template: <<.Resource>>}}`},
+			{"resources.template", `{seriesQuery: a, metricsQuery: sum(a), resources: {template: <<.Nothing>>}}`},
+			{"resources.overrides{}.resource", `{seriesQuery: a, metricsQuery: sum(a), resources: {overrides: {namespace: {resource: namespace}, a: {resource: nothings}}}}`},
+			{"resources.overrides{}.group", `{seriesQuery: a, metricsQuery: sum(a), resources: {overrides: {namespace: {resource: namespace}, a: {group: nobody.example.com, resource: pods}}}}`},
 		} {
-			cases = append(cases, brokenCase{[]string{api + ".rules[]." + field}, api + ".rules", "[" + rule + "]", v1alpha1.ConditionRulesAccepted})
+			cases = append(cases, brokenCase{[]string{api + ".rules[]." + rule[0]}, api + ".rules", "[" + rule[1] + "]", v1alpha1.ConditionRulesAccepted})
 		}
 	}
 	return append(cases,

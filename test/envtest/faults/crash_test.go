@@ -10,26 +10,22 @@ import (
 
 // TestCrash: the operator may die after any of its writes. The next one, which remembers nothing, finishes the work.
 func TestCrash(t *testing.T) {
-	w := begin(t)
-	for _, s := range scenarios() {
-		t.Run(s.name, func(t *testing.T) {
-			w.within(t)
-			begin, end, writes := w.undisturbed(s)
-			t.Logf("%d writes", len(writes))
-			for k := 1; k <= len(writes); k++ {
-				w.prepare(s, begin)
-				w.do(s, k)
-				if !w.crashed(end) {
-					continue // It has come to the end with fewer writes this time.
-				}
-				about := fmt.Sprintf("%s, crash after write %d of %d, %s", s.name, k, len(writes), writes[k-1])
-				inject(t, "crash after a write", 1, func() {
-					w.start()
-					w.reaches(end, about)
-				})
+	eachScenario(t, func(w *world, s scenario) {
+		begin, end, writes := w.undisturbed(s)
+		w.Logf("%d writes", len(writes))
+		for k := 1; k <= len(writes); k++ {
+			w.prepare(s, begin)
+			w.do(s, k)
+			if !w.crashed(end) {
+				continue // It has come to the end with fewer writes this time.
 			}
-		})
-	}
+			about := fmt.Sprintf("%s, crash after write %d of %d, %s", s.name, k, len(writes), writes[k-1])
+			inject(w.T, "crash after a write", 1, func() {
+				w.start()
+				w.reaches(end, about)
+			})
+		}
+	})
 }
 
 // crashed waits until the operator has crashed; false when it has come to the end and did not.

@@ -27,13 +27,13 @@ const (
 	adapter       = "prometheus-adapter"
 )
 
-// components are what runs in pods, with the address and the APIs of each.
+// components are what runs in pods, with the last part of the address and the APIs of each.
 var components = map[string]struct {
-	address string
-	apis    []schema.GroupVersion
+	host byte
+	apis []schema.GroupVersion
 }{
-	metricsServer: {"198.18.0.10", []schema.GroupVersion{{Group: "metrics.k8s.io", Version: "v1beta1"}}},
-	adapter: {"198.18.0.11", []schema.GroupVersion{
+	metricsServer: {10, []schema.GroupVersion{{Group: "metrics.k8s.io", Version: "v1beta1"}}},
+	adapter: {11, []schema.GroupVersion{
 		{Group: "custom.metrics.k8s.io", Version: "v1beta1"},
 		{Group: "custom.metrics.k8s.io", Version: "v1beta2"},
 		{Group: "external.metrics.k8s.io", Version: "v1beta1"},
@@ -193,7 +193,7 @@ func (p *pods) serve(ctx context.Context, name string, r *running, secret *corev
 	}
 	if r.backend == nil {
 		about := components[name]
-		r.backend, err = p.cluster.ServeBackend(ctx, harness.OperatorNamespace, name, about.address, pair, about.apis...)
+		r.backend, err = p.cluster.ServeBackend(ctx, harness.OperatorNamespace, name, p.cluster.PodAddress(about.host), pair, about.apis...)
 		if err != nil {
 			return fmt.Errorf("starting the pods of %s: %w", name, err)
 		}

@@ -34,29 +34,25 @@ var refusals = []struct {
 
 // TestRefusedWrites: every write fails the first time that it is tried.
 func TestRefusedWrites(t *testing.T) {
-	w := begin(t)
-	for _, s := range scenarios() {
-		t.Run(s.name, func(t *testing.T) {
-			w.within(t)
-			begin, end, _ := w.undisturbed(s)
-			for _, refusal := range refusals {
-				w.prepare(s, begin)
-				tried := &once{answer: refusal.answer}
-				if refusal.taken {
-					w.fault.Store(&fault{lose: tried.fail})
-				} else {
-					w.fault.Store(&fault{refuse: tried.fail})
-				}
-				survived := false
-				func() {
-					defer func() { tally.add(refusal.name, len(tried.seen), map[bool]int{true: len(tried.seen)}[survived]) }()
-					w.do(s, 0)
-					w.reaches(end, s.name+", every write fails once with "+refusal.name)
-					survived = !t.Failed()
-				}()
+	eachScenario(t, func(w *world, s scenario) {
+		begin, end, _ := w.undisturbed(s)
+		for _, refusal := range refusals {
+			w.prepare(s, begin)
+			tried := &once{answer: refusal.answer}
+			if refusal.taken {
+				w.fault.Store(&fault{lose: tried.fail})
+			} else {
+				w.fault.Store(&fault{refuse: tried.fail})
 			}
-		})
-	}
+			survived := false
+			func() {
+				defer func() { tally.add(refusal.name, len(tried.seen), map[bool]int{true: len(tried.seen)}[survived]) }()
+				w.do(s, 0)
+				w.reaches(end, s.name+", every write fails once with "+refusal.name)
+				survived = !w.Failed()
+			}()
+		}
+	})
 }
 
 // once lets each write fail that it has not seen.

@@ -43,7 +43,7 @@ func ownershipScenarios() []scenario {
 // bundled lets a metrics-server run that came with the cluster.
 func bundled(w *world) {
 	w.Helper()
-	remove, err := w.cluster.StartBundled(w.ctx, "198.18.0.12")
+	remove, err := w.cluster.StartBundled(w.ctx, w.cluster.PodAddress(12))
 	w.must(err)
 	w.Cleanup(func() { w.must(remove(w.ctx)) })
 }

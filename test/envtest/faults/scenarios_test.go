@@ -5,6 +5,7 @@ package faults
 
 import (
 	"strings"
+	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -56,7 +57,7 @@ type scenario struct {
 	name string
 	// spec that the pipeline has, and has come to, before; empty where there is none.
 	spec string
-	// setup makes what there is besides for as long as the test of the scenario lasts, and given what there is at each begin.
+	// setup makes what there is besides for as long as the scenario is tested, and given what there is at each begin.
 	setup, given func(*world)
 	// act does it.
 	act func(*world)
@@ -93,18 +94,28 @@ func scenarios() []scenario {
 	}...)
 }
 
+// eachScenario runs a test of every scenario, each in a world of its own.
+func eachScenario(t *testing.T, run func(*world, scenario)) {
+	t.Helper()
+	for _, s := range scenarios() {
+		t.Run(s.name, func(t *testing.T) { run(begin(t), s) })
+	}
+}
+
 // prepare brings the cluster to the beginning of a scenario, with an operator that has nothing to do.
 func (w *world) prepare(s scenario, known snapshot) snapshot {
 	w.Helper()
 	w.fault.Store(nil)
 	w.crashAfter = 0
 	w.restoreNamespace()
-	if w.life == nil || s.restart || s.repaired {
+	if w.life != nil {
+		w.life.crash(0) // It may have come to an end before it had to crash.
+	}
+	if w.life == nil || w.life.isDead() || s.restart || s.repaired {
 		w.kill()
 		w.conditions = s.before
 		w.start()
 	}
-	w.life.crash(0) // It may have come to an end before it had to crash.
 	if s.spec == "" {
 		w.clear()
 		known = snapshot{}

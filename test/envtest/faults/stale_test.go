@@ -20,20 +20,16 @@ var codecs = clientgoscheme.Codecs.LegacyCodec(metav1.SchemeGroupVersion)
 
 // TestStaleReads: the operator reads what was true a while ago, of each kind another while, as after each of its own writes.
 func TestStaleReads(t *testing.T) {
-	w := begin(t)
-	for _, s := range scenarios() {
-		t.Run(s.name, func(t *testing.T) {
-			w.within(t)
-			begin, end, writes := w.undisturbed(s)
-			w.kill()
-			w.wrap = (&lag{longest: 120 * time.Millisecond}).wrap
-			inject(t, "stale reads after a write", len(writes), func() {
-				w.prepare(s, begin)
-				w.do(s, 0)
-				w.reaches(end, s.name+", with late watches")
-			})
+	eachScenario(t, func(w *world, s scenario) {
+		begin, end, writes := w.undisturbed(s)
+		w.kill()
+		w.wrap = (&lag{longest: 120 * time.Millisecond}).wrap
+		inject(w.T, "stale reads after a write", len(writes), func() {
+			w.prepare(s, begin)
+			w.do(s, 0)
+			w.reaches(end, s.name+", with late watches")
 		})
-	}
+	})
 }
 
 // TestMissedEvents: objects become others of the same name, and nobody tells the operator.
@@ -75,8 +71,6 @@ func TestMissedEvents(t *testing.T) {
 		release()
 		w.reaches(end, "everything recreated while the watches stood still")
 	})
-	w.wrap = nil
-	w.kill()
 }
 
 // recreate replaces an object by one of the same content, as whoever restores a backup does.

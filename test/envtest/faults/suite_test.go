@@ -20,11 +20,14 @@ import (
 	"github.com/metricspipeline/operator/test/envtest/harness"
 )
 
-// cluster is the control plane that all tests share, one after another.
-var cluster *harness.Cluster
+// planes are the control planes: the operator's writes are one after another, so one alone leaves most processors idle.
+const planes = 2
+
+// free are the control planes that no test uses.
+var free = make(chan *harness.Cluster, planes)
 
 func TestMain(m *testing.M) {
-	harness.Suite{Prepare: prepare, Furnish: furnish, After: func() bool { return tally.print(os.Stdout) }}.Main(m)
+	harness.Suite{Prepare: prepare, ControlPlanes: planes, Furnish: furnish, After: func() bool { return tally.print(os.Stdout) }}.Main(m)
 }
 
 func prepare() error {
@@ -40,14 +43,14 @@ func furnish(ctx context.Context, started *harness.Cluster) error {
 	// Whatever goes wrong here is meant to, and would fill pages.
 	ctrl.SetLogger(logr.Discard())
 	klog.SetLogger(logr.Discard())
-	cluster = started
-	if _, err := cluster.Install(ctx); err != nil {
+	if _, err := started.Install(ctx); err != nil {
 		return err
 	}
 	for _, file := range []string{harness.PrometheusCRD(), harness.ServiceMonitorCRD(), harness.PodMonitorCRD()} {
-		if err := cluster.InstallCRD(ctx, file); err != nil {
+		if err := started.InstallCRD(ctx, file); err != nil {
 			return err
 		}
 	}
+	free <- started
 	return nil
 }

@@ -6,6 +6,8 @@ package faults
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"sync"
 	"testing"
 	"text/tabwriter"
@@ -16,7 +18,6 @@ var tally = &counts{}
 
 type counts struct {
 	mutex sync.Mutex
-	kinds []string
 	of    map[string]*count
 }
 
@@ -31,7 +32,6 @@ func (c *counts) add(kind string, injected, survived int) {
 			c.of = map[string]*count{}
 		}
 		c.of[kind] = &count{}
-		c.kinds = append(c.kinds, kind)
 	}
 	c.of[kind].injected += injected
 	c.of[kind].survived += survived
@@ -44,7 +44,7 @@ func (c *counts) print(to io.Writer) bool {
 	all := true
 	table := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "\nFAULT\tINJECTED\tSURVIVED")
-	for _, kind := range c.kinds {
+	for _, kind := range slices.Sorted(maps.Keys(c.of)) {
 		of := c.of[kind]
 		fmt.Fprintf(table, "%s\t%d\t%d\n", kind, of.injected, of.survived)
 		all = all && of.injected == of.survived

@@ -46,9 +46,6 @@ var impatience = controller.Timing{
 	Counts: 10 * time.Millisecond, Rest: 10 * time.Millisecond,
 }
 
-// renderer is that of every life: what takes it long depends on the spec alone.
-var renderer render.Renderer
-
 // world is the cluster with pods that run by themselves, a Prometheus, and at most one operator.
 type world struct {
 	*testing.T
@@ -57,6 +54,8 @@ type world struct {
 	history    *history
 	prometheus *harness.Prometheus
 	clock      *clocktesting.FakePassiveClock
+	// renderer is that of every life: what takes it long depends on the spec alone.
+	renderer render.Renderer
 	// conditions of the next life.
 	conditions harness.Conditions
 	// fault is what happens to the writes of every life; it may be changed at any time.
@@ -77,8 +76,12 @@ type life struct {
 // quiet is true when the operator has begun to work, reconciles nothing, and has not tried to write anything for a while.
 func (l *life) quiet(since time.Duration) bool { return l.wire.quiet(since) && l.operator.Busy() == 0 }
 
+// begin takes a control plane for a test, which runs beside others with another one.
 func begin(t *testing.T) *world {
 	t.Helper()
+	t.Parallel()
+	cluster := <-free
+	t.Cleanup(func() { free <- cluster })
 	// What is cleaned up in the end is cleaned up by requests, too.
 	ctx, end := context.WithCancel(context.WithoutCancel(t.Context()))
 	t.Cleanup(end)
@@ -107,11 +110,9 @@ func (w *world) within(t *testing.T) {
 	whole := w.T
 	w.T = t
 	t.Cleanup(func() {
-		if t.Failed() || w.wrap != nil {
-			w.wrap = nil
+		if t.Failed() {
 			w.kill()
 		}
-		w.fault.Store(nil)
 		w.T = whole
 	})
 }
@@ -130,7 +131,7 @@ func (w *world) start() {
 	dying := make(chan struct{})
 	l.wire = &wire{fault: &w.fault, wrote: w.history.wrote, died: func() { close(dying) }, crashAfter: w.crashAfter, lastWrite: time.Now()}
 	conditions := w.conditions
-	conditions.Clock, conditions.Timing, conditions.Renderer = w.clock, impatience, &renderer
+	conditions.Clock, conditions.Timing, conditions.Renderer = w.clock, impatience, &w.renderer
 	conditions.NewClient, conditions.NewCache = l.newClient, newBriskCache
 	conditions.Wrap = func(next http.RoundTripper) http.RoundTripper {
 		if w.wrap != nil {

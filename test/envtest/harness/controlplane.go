@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
@@ -32,13 +33,13 @@ import (
 )
 
 const (
-	// PodNetwork holds the addresses of the backends. It is reserved for tests of network devices (RFC 2544), so
-	// nothing on any host is hidden by it.
-	PodNetwork = "198.18.0.0/24"
+	// PodNetwork holds the addresses of the backends. Like ServiceNetwork it is reserved for tests of network devices (RFC
+	// 2544), so nothing on any host is hidden by it.
+	PodNetwork = "198.18.0.0/16"
 	// APIServerAddress is where Endpoints say that the API server is.
 	APIServerAddress = "198.18.0.1"
 	// ServiceNetwork holds the addresses of Services.
-	ServiceNetwork = "198.18.1.0/24"
+	ServiceNetwork = "198.19.0.0/24"
 
 	assetsEnv = "KUBEBUILDER_ASSETS"
 )
@@ -57,6 +58,9 @@ func newScheme() *runtime.Scheme {
 	return scheme
 }
 
+// controlPlanes is how many this process has started.
+var controlPlanes atomic.Int32
+
 // Cluster is one control plane.
 type Cluster struct {
 	// Config is an administrator's configuration.
@@ -66,6 +70,8 @@ type Cluster struct {
 
 	environment *envtest.Environment
 	dir         string
+	// number tells the control planes of this process apart.
+	number int32
 
 	mutex sync.Mutex
 	// operator is the configuration of the operator's clients, once it has been made.
@@ -93,7 +99,7 @@ func StartCluster(aggregation bool) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	cluster := &Cluster{dir: dir, environment: &envtest.Environment{
+	cluster := &Cluster{dir: dir, number: controlPlanes.Add(1), environment: &envtest.Environment{
 		Scheme:                   Scheme,
 		BinaryAssetsDirectory:    os.Getenv(assetsEnv),
 		ControlPlaneStartTimeout: time.Minute,
@@ -122,6 +128,9 @@ func StartCluster(aggregation bool) (*Cluster, error) {
 	}
 	return cluster, nil
 }
+
+// PodAddress returns an address of PodNetwork that no other control plane of this process is given.
+func (c *Cluster) PodAddress(host byte) string { return fmt.Sprintf("198.18.%d.%d", c.number, host) }
 
 // Stop ends the control plane and removes its files.
 func (c *Cluster) Stop() error {
