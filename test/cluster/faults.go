@@ -50,6 +50,13 @@ server shows its new certificate, then the old authority is trusted no more. Eac
 every endpoint of an aggregated server have followed; the error names the one that has not.`,
 		Args: cobra.NoArgs,
 		RunE: run((*cluster.Cluster).RotateFrontProxy),
+	}, &cobra.Command{
+		Use:   "kill-container ID",
+		Short: "Kill a container's processes, as the kernel does when there is no memory left (root)",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(command *cobra.Command, args []string) error {
+			return run(func(c *cluster.Cluster, ctx context.Context) error { return c.KillContainer(ctx, args[0]) })(command, args)
+		},
 	})
 	return command
 }

@@ -63,8 +63,8 @@ func TestFrontProxyRotationIsSurvived(t *testing.T) {
 	thenUnchanged(t, before)
 }
 
-// thenLed waits until an operator has renewed its lease after a point in time, and returns the name of its pod: one that
-// cannot renew it in time ends, and is started again.
+// thenLed waits until an operator has renewed its lease after a point in time, and returns by which name: one that cannot renew
+// it in time ends, and is started again with another.
 func thenLed(t *testing.T, after time.Time) string {
 	t.Helper()
 	lease := &coordinationv1.Lease{}
@@ -74,7 +74,12 @@ func thenLed(t *testing.T, after time.Time) string {
 		g.Expect(lease.Spec.HolderIdentity).NotTo(HaveValue(BeEmpty()), "nobody leads")
 		g.Expect(lease.Spec.RenewTime.Time).To(BeTemporally(">", after))
 	}, rollout, often).Should(Succeed())
-	pod, _, _ := strings.Cut(*lease.Spec.HolderIdentity, "_")
+	return *lease.Spec.HolderIdentity
+}
+
+// podOf returns the name of the pod in which the operator of a name runs.
+func podOf(leader string) string {
+	pod, _, _ := strings.Cut(leader, "_")
 	return pod
 }
 

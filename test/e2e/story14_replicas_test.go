@@ -12,29 +12,49 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/test/e2e/kit"
 )
 
-// TestSecondReplicaTakesOver kills the leader of two operators: the other repairs what is broken next, once, and writes
+// TestSecondReplicaTakesOver ends the leader of two operators: another one repairs what is broken next, once, and writes
 // nothing else.
 func TestSecondReplicaTakesOver(t *testing.T) {
+	for _, end := range []struct {
+		name string
+		of   func(*testing.T, *corev1.Pod)
+	}{
+		{"the leader's pod is deleted", func(t *testing.T, pod *corev1.Pod) {
+			t.Helper()
+			NewWithT(t).Expect(cluster.Client.Delete(t.Context(), pod, client.GracePeriodSeconds(0))).To(Succeed())
+		}},
+		// It cannot give its lease up, which has to run out.
+		{"the leader is killed", func(t *testing.T, pod *corev1.Pod) {
+			t.Helper()
+			needTestCluster(t)
+			NewWithT(t).Expect(cluster.Host(t.Context(), "fault", "kill-container", pod.Status.ContainerStatuses[0].ContainerID)).To(Succeed())
+		}},
+	} {
+		t.Run(end.name, func(t *testing.T) { takesOver(t, end.of) })
+	}
+}
+
+func takesOver(t *testing.T, end func(*testing.T, *corev1.Pod)) {
+	t.Helper()
 	g := story(t)
 	givenPlain(t)
 	t.Cleanup(func() { scaleOperator(t, 1) })
 	scaleOperator(t, 2)
-	leader := thenLed(t, time.Now())
+	leader, pod := thenLed(t, time.Now()), &corev1.Pod{}
+	g.Expect(cluster.Client.Get(t.Context(), client.ObjectKey{Namespace: kit.OperatorNamespace, Name: podOf(leader)}, pod)).To(Succeed())
 	before, err := cluster.Snapshot(t.Context())
 	g.Expect(err).NotTo(HaveOccurred())
 
-	killed := time.Now()
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: kit.OperatorNamespace, Name: leader}}
-	g.Expect(cluster.Client.Delete(t.Context(), pod, client.GracePeriodSeconds(0))).To(Succeed())
-	g.Eventually(func() string { return thenLed(t, killed) }, rollout, often).ShouldNot(Equal(leader))
-	t.Logf("another operator leads %.1f s after the end of the first", time.Since(killed).Seconds())
+	ended := time.Now()
+	end(t, pod)
+	g.Eventually(func() string { return thenLed(t, ended) }, rollout, often).ShouldNot(Equal(leader))
+	t.Logf("another operator leads %.1f s after the end of the first", time.Since(ended).Seconds())
 	thenUnchanged(t, before)
 
 	role := &rbacv1.ClusterRole{}

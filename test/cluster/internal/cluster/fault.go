@@ -2,10 +2,14 @@ package cluster
 
 import (
 	"context"
+	"fmt"
+	"os/exec"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/metricspipeline/operator/test/cluster/internal/components"
+	"github.com/metricspipeline/operator/test/cluster/internal/images"
 	"github.com/metricspipeline/operator/test/cluster/internal/machine"
 )
 
@@ -82,4 +86,20 @@ func (c *Cluster) PauseEtcd(ctx context.Context, duration time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, restartTimeout)
 	defer cancel()
 	return s.wait(ctx, "the API server", s.apiServerReady)
+}
+
+// KillContainer kills the processes of a container, by the ID that the pod's status has of it, as the kernel does when there
+// is no memory left. The kubelet starts it again.
+func (c *Cluster) KillContainer(ctx context.Context, id string) error {
+	if _, err := c.running("fault kill-container"); err != nil {
+		return err
+	}
+	id = strings.TrimPrefix(id, "containerd://")
+	out, err := exec.CommandContext(ctx, "ctr", "--address", c.containerdSocket(), "--namespace", images.Namespace,
+		"tasks", "kill", "--all", "--signal", "SIGKILL", id).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("kill container %s: %w: %s", id, err, out)
+	}
+	c.log("container %s is killed", id)
+	return nil
 }

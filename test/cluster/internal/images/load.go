@@ -10,6 +10,9 @@ import (
 	"strings"
 )
 
+// Namespace is where containerd has the images and containers of a kubelet.
+const Namespace = "k8s.io"
+
 // Store is a containerd that images are put into.
 type Store struct {
 	// Socket is the path of containerd's socket.
@@ -53,7 +56,7 @@ func (s Store) LoadArchive(ctx context.Context, path string) (string, error) {
 // load imports an archive into the namespace that Kubernetes looks in.
 func (s Store) load(ctx context.Context, archive io.Reader) (string, error) {
 	var out strings.Builder
-	cmd := exec.CommandContext(ctx, "ctr", "--address", s.Socket, "--namespace", "k8s.io", "images", "import", "-")
+	cmd := exec.CommandContext(ctx, "ctr", "--address", s.Socket, "--namespace", Namespace, "images", "import", "-")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = archive, &out, &out
 	if err := cmd.Run(); err != nil {
 		return "", fmt.Errorf("ctr images import: %w: %s", err, strings.TrimSpace(out.String()))
