@@ -104,7 +104,7 @@ test-envtest: bin/cluster ## Test user stories against a real kube-apiserver and
 		KUBEBUILDER_ASSETS="$$assets" go test -C test/envtest -count=1 -timeout 15m $(GOTESTFLAGS)
 
 .PHONY: test-faults
-test-faults: bin/cluster ## Break everything on the way, and print how much of it is survived; 10 minutes.
+test-faults: bin/cluster ## Break everything on the way, and print how much of it is survived; 6 minutes.
 	@assets=$$(bin/cluster binaries kube-apiserver etcd kubectl) && \
 		KUBEBUILDER_ASSETS="$$assets" go test -C test/envtest/faults -count=1 -timeout 30m $(GOTESTFLAGS)
 
