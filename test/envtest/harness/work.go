@@ -18,13 +18,21 @@ import (
 // metrics of a thousand operators takes longer than what is waited for, so they are looked up by their descriptions.
 var (
 	reconciles = existing(prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "controller_runtime_reconcile_total", Help: "Total number of reconciliations per controller"}, []string{"controller", "result"}))
+		Name: "controller_runtime_reconcile_total",
+		Help: "Total number of reconciliations per controller",
+	}, []string{"controller", "result"}))
 	panics = existing(prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "controller_runtime_reconcile_panics_total", Help: "Total number of reconciliation panics per controller"}, []string{"controller"}))
+		Name: "controller_runtime_reconcile_panics_total",
+		Help: "Total number of reconciliation panics per controller",
+	}, []string{"controller"}))
 	active = existing(prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "controller_runtime_active_workers", Help: "Number of currently used workers per controller"}, []string{"controller"}))
+		Name: "controller_runtime_active_workers",
+		Help: "Number of currently used workers per controller",
+	}, []string{"controller"}))
 	waiting = existing(prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "workqueue_depth", Help: "Current depth of workqueue by workqueue and priority"}, []string{"name", "controller", "priority"}))
+		Name: "workqueue_depth",
+		Help: "Current depth of workqueue by workqueue and priority",
+	}, []string{"name", "controller", "priority"}))
 )
 
 // existing returns the registered metric of a description.
