@@ -44,14 +44,19 @@ const authoritySecret = "metricspipeline-ca"
 // differs between two runs that came to the same. Of certificates it says what they are good for.
 type snapshot map[string]string
 
-// differs returns how another snapshot differs; empty where it does not.
+// differs returns how another snapshot differs, of the first objects whole; empty where it does not.
 func (s snapshot) differs(other snapshot) string {
+	const most = 2
 	all := maps.Clone(s)
 	maps.Copy(all, other)
 	var found []string
 	for _, id := range slices.Sorted(maps.Keys(all)) {
-		if s[id] != other[id] {
+		switch {
+		case s[id] == other[id]:
+		case len(found) < most:
 			found = append(found, fmt.Sprintf("%s (-want +got):\n%s", id, cmp.Diff(strings.Split(s[id], "\n"), strings.Split(other[id], "\n"))))
+		default:
+			found = append(found, id)
 		}
 	}
 	return strings.Join(found, "\n")
