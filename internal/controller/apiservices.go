@@ -47,8 +47,7 @@ func (r *Reconciler) trust(ctx context.Context, s *scope) error {
 				continue
 			}
 			object := apiService(api, c, s.bundles[c.Name])
-			object.SetUID(s.apiServices[api.Name()].UID)
-			object.SetResourceVersion(s.apiServices[api.Name()].ResourceVersion)
+			onlyAsRead(object, s.apiServices[api.Name()])
 			if err := r.applyOwned(ctx, s, object, s.owners("")); err != nil {
 				return err
 			}

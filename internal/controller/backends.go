@@ -86,6 +86,13 @@ func (r *Reconciler) writeOwned(
 	return result, nil
 }
 
+// onlyAsRead lets an object be written only over the one that was read: where that is gone or has changed since, the API server
+// answers a conflict.
+func onlyAsRead(wanted *unstructured.Unstructured, read client.Object) {
+	wanted.SetUID(read.GetUID())
+	wanted.SetResourceVersion(read.GetResourceVersion())
+}
+
 // owners returns the owners of a component's objects: the pipeline, and each APIService that leads to the component.
 // When the pipeline is deleted, garbage collection removes the APIServices, which have no other owner, and only then
 // what answers for them; an APIService that is deleted alone takes nothing with it.

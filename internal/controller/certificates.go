@@ -261,8 +261,7 @@ func tlsSecret(namespace, name, componentName string, in certificate, bundle []b
 	}}
 	secret.SetLabels(component.Labels(componentName))
 	if in.heldBy != nil {
-		secret.SetUID(in.heldBy.UID)
-		secret.SetResourceVersion(in.heldBy.ResourceVersion)
+		onlyAsRead(secret, in.heldBy)
 	}
 	return secret
 }

@@ -71,17 +71,15 @@ func (r *Reconciler) bundle(ctx context.Context, s *scope, c component.Component
 	if !found {
 		return known, nil
 	}
-	settled := allYes(s.serving[c.Name])
-	if certs.Predecessors(serves.authority, known, now) > 0 {
-		if settled {
-			var err error
-			if settled, err = r.stored(ctx, c, serves); err != nil {
-				return nil, err
-			}
+	settled, rotating := allYes(s.serving[c.Name]), certs.Predecessors(serves.authority, known, now) > 0
+	if settled && rotating {
+		var err error
+		if settled, err = r.stored(ctx, c, serves); err != nil {
+			return nil, err
 		}
-		if !settled {
-			s.observed.certificates.rotating = append(s.observed.certificates.rotating, c.Name)
-		}
+	}
+	if !settled && rotating {
+		s.observed.certificates.rotating = append(s.observed.certificates.rotating, c.Name)
 	}
 	return certs.Bundle(serves.authority, known, settled, now), nil
 }
