@@ -205,8 +205,8 @@ func (w *world) clear() {
 	})
 }
 
-// collect deletes what belonged to a pipeline where there is none, as garbage collection would, and returns how much that was:
-// a reconcile that had begun before the pipeline went writes on.
+// collect deletes what belonged to a pipeline where there is none, and returns how much that was: a reconcile that had begun
+// before the pipeline went writes on. Unlike the cluster's CollectGarbage it needs no discovery, as it is called at each look.
 func (w *world) collect() int {
 	w.Helper()
 	return w.delete(func(object *unstructured.Unstructured) bool { return len(object.GetOwnerReferences()) > 0 })

@@ -23,7 +23,7 @@ type Suite struct {
 	After func() bool
 }
 
-// Main is the TestMain of a suite: it runs the tests in a network of their own, stops the control plane and exits.
+// Main is the TestMain of a suite: it runs the tests in a network of their own, stops the control planes and exits.
 func (s Suite) Main(m *testing.M) {
 	os.Exit(Isolated(s.Prepare, func() int {
 		clusters, err := s.start(context.Background())

@@ -45,6 +45,9 @@ func existing[Vector prometheus.Collector](described Vector) Vector {
 	return already.ExistingCollector.(Vector)
 }
 
+// controllers are the names of the operator's two: that of the pipeline and that of monitors.
+func (o *Operator) controllers() []string { return []string{o.name, o.name + "-scraping"} }
+
 // Reconciles is how often the operator has reconciled.
 func (o *Operator) Reconciles() int {
 	total := 0
@@ -57,7 +60,7 @@ func (o *Operator) Reconciles() int {
 // Busy is the number of reconciles, those of monitors included, that run or wait in a queue.
 func (o *Operator) Busy() int {
 	total := 0
-	for _, controller := range []string{o.name, o.name + "-scraping"} {
+	for _, controller := range o.controllers() {
 		total += value(active.WithLabelValues(controller))
 		for _, priority := range []int{0, handler.LowPriority} {
 			total += value(waiting.WithLabelValues(controller, controller, strconv.Itoa(priority)))
@@ -68,7 +71,11 @@ func (o *Operator) Busy() int {
 
 // Panics is how often the operator's reconcilers panicked.
 func (o *Operator) Panics() int {
-	return value(panics.WithLabelValues(o.name)) + value(panics.WithLabelValues(o.name+"-scraping"))
+	total := 0
+	for _, controller := range o.controllers() {
+		total += value(panics.WithLabelValues(controller))
+	}
+	return total
 }
 
 // value returns that of a counter or a gauge.
