@@ -46,18 +46,32 @@ type MetricsPipelineStatus struct {
 	// +optional
 	Scrape *ScrapeStatus `json:"scrape,omitempty"`
 
-	// prometheus is the base URL that custom and external metrics are read from.
+	// prometheus is the source of custom and external metrics; unset where none could be chosen.
 	// +optional
-	Prometheus string `json:"prometheus,omitempty"`
+	Prometheus *PrometheusStatus `json:"prometheus,omitempty"`
 
-	// rejectedRules are the rules that were left out, at most 20 of them.
+	// rules say what became of the rules of the spec, at most 20 of them, what needs attention first: rejected ones, then
+	// those that serve in their last good form, then those in use.
 	// +optional
-	// +listType=atomic
-	RejectedRules []RejectedRule `json:"rejectedRules,omitempty"`
+	// +listType=map
+	// +listMapKey=api
+	// +listMapKey=id
+	Rules []RuleStatus `json:"rules,omitempty"`
 
-	// rejectedRulesTotal is the number of rules that were left out, listed or not.
+	// rulesTotal counts the rules by their state, listed or not.
 	// +optional
-	RejectedRulesTotal int32 `json:"rejectedRulesTotal,omitempty"`
+	RulesTotal RuleTotals `json:"rulesTotal,omitzero"`
+}
+
+// PrometheusStatus is the source of custom and external metrics.
+type PrometheusStatus struct {
+	// url is the base URL that custom and external metrics are read from.
+	// +required
+	URL string `json:"url,omitempty"`
+
+	// origin is what chose it: spec.prometheus.url, or the Prometheus object, such as Prometheus monitoring/k8s.
+	// +required
+	Origin string `json:"origin,omitempty"`
 }
 
 // APIServiceStatus is the state of one metrics API, as kube-aggregator gives it.
@@ -147,19 +161,4 @@ type ComponentStatus struct {
 	// message says what is missing; empty when nothing is.
 	// +optional
 	Message string `json:"message,omitempty"`
-}
-
-// RejectedRule is a rule that was left out.
-type RejectedRule struct {
-	// field is the place of the rule in the spec, such as spec.customMetrics.rules[2].
-	// +required
-	Field string `json:"field,omitempty"`
-
-	// seriesQuery of the rule.
-	// +optional
-	SeriesQuery string `json:"seriesQuery,omitempty"`
-
-	// reason says what is wrong and what to do.
-	// +required
-	Reason string `json:"reason,omitempty"`
 }
