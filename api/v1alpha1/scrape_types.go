@@ -93,7 +93,7 @@ type ScrapeSpec struct {
 	// valid as a label of a Kubernetes object.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=32
-	// +kubebuilder:validation:XValidation:rule="self.all(k, !format.qualifiedName().validate(k).hasValue())",message="a key of labels must be a label key such as release or example.com/release: correct the key",messageExpression="'labels has the key \"' + self.filter(k, format.qualifiedName().validate(k).hasValue())[0] + '\", which is not a label key such as release or example.com/release: correct the key'"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !format.qualifiedName().validate(k).hasValue())",message="a key of labels must be a label key such as release or example.com/release: correct the key",messageExpression="'labels[\"' + self.filter(k, format.qualifiedName().validate(k).hasValue())[0] + '\"]: a key of labels must be a label key such as release or example.com/release: correct the key'"
 	Labels map[string]LabelValue `json:"labels,omitempty"`
 }
 
