@@ -162,3 +162,52 @@ type ComponentStatus struct {
 	// +optional
 	Message string `json:"message,omitempty"`
 }
+
+// RuleState is what became of a rule.
+//
+// +kubebuilder:validation:Enum=InUse;LastGood;Rejected
+type RuleState string
+
+const (
+	// RuleInUse is the state of a rule that serves as it is in the spec.
+	RuleInUse RuleState = "InUse"
+	// RuleLastGood is the state of a rule that is rejected as it is in the spec, and serves in its last good form.
+	RuleLastGood RuleState = "LastGood"
+	// RuleRejected is the state of a rule that is rejected and has no last good form: it serves nothing.
+	RuleRejected RuleState = "Rejected"
+)
+
+// RuleStatus is what became of one rule.
+type RuleStatus struct {
+	// id of the rule in the spec.
+	// +required
+	ID string `json:"id,omitempty"`
+
+	// api is the group of the metrics API that the rule is for: custom.metrics.k8s.io or external.metrics.k8s.io.
+	// +required
+	API string `json:"api,omitempty"`
+
+	// state is InUse, LastGood (the rule is rejected as it is in the spec, and serves in its last good form) or Rejected
+	// (it serves nothing).
+	// +required
+	State RuleState `json:"state,omitempty"`
+
+	// message names the field and its value, and what to do; empty for a rule in use.
+	// +optional
+	Message string `json:"message,omitempty"`
+}
+
+// RuleTotals count rules by their state, listed or not.
+type RuleTotals struct {
+	// inUse is the number of rules that serve as they are in the spec.
+	// +optional
+	InUse int32 `json:"inUse"`
+
+	// lastGood is the number of rules that are rejected and serve in their last good form.
+	// +optional
+	LastGood int32 `json:"lastGood"`
+
+	// rejected is the number of rules that are rejected and serve nothing.
+	// +optional
+	Rejected int32 `json:"rejected"`
+}

@@ -181,7 +181,8 @@ func prometheusReady(o observation) finding {
 		return unclear(v1alpha1.ReasonProbing, fmt.Sprintf("%s is being asked at %s.", p.target.Origin, p.target.URL))
 	case p.maxAge > 0 && p.maxAge < p.target.ScrapeInterval:
 		return stalled(v1alpha1.ReasonMaxAgeTooShort, fmt.Sprintf(
-			"prometheusAdapter.maxAge is %s and %s scrapes every %s, so metrics vanish between two scrapes; raise maxAge, or leave it unset.",
+			"prometheusAdapter.maxAge is %s and %s scrapes every %s, so metrics vanish between two scrapes; raise maxAge, or leave it "+
+				"unset.",
 			p.maxAge, p.target.Origin, p.target.ScrapeInterval))
 	default:
 		return met(v1alpha1.ReasonReachable, fmt.Sprintf("%s answers at %s.", p.target.Origin, p.target.URL))

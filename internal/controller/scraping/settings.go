@@ -138,9 +138,7 @@ func (r *Reconciler) demands(ctx context.Context, s *settings) error {
 		return err
 	}
 	own := component.Labels(ComponentName)
-	for key, value := range spec.Scrape.Labels {
-		own[key] = string(value)
-	}
+	maps.Copy(own, plain(spec.Scrape.Labels))
 	// By these we find the monitors again.
 	own[v1alpha1.ManagedLabel], own[v1alpha1.ComponentLabel] = v1alpha1.SingletonName, ComponentName
 	s.services, s.pods = maps.Clone(own), maps.Clone(own)
@@ -164,6 +162,15 @@ func (r *Reconciler) demands(ctx context.Context, s *settings) error {
 	}
 	s.state = State{Met: true, Reason: v1alpha1.ReasonSelected, Message: s.target.Origin + " selects every monitor."}
 	return nil
+}
+
+// plain returns labels by the type that Kubernetes has for them.
+func plain(labels map[string]v1alpha1.LabelValue) map[string]string {
+	plain := make(map[string]string, len(labels))
+	for key, value := range labels {
+		plain[key] = string(value)
+	}
+	return plain
 }
 
 // rules are what the index judges apps by.
