@@ -25,8 +25,8 @@ import (
 
 // kubernetesTypes are fields whose content Kubernetes defines and documents.
 var kubernetesTypes = []string{
-	"spec.resourceMetrics.resources", "spec.resourceMetrics.tolerations", "spec.resourceMetrics.affinity",
-	"spec.customMetrics.resources", "spec.customMetrics.tolerations", "spec.customMetrics.affinity",
+	"spec.metricsServer.resources", "spec.metricsServer.tolerations", "spec.metricsServer.affinity",
+	"spec.prometheusAdapter.resources", "spec.prometheusAdapter.tolerations", "spec.prometheusAdapter.affinity",
 	"spec.scrape.namespaceSelector",
 }
 
@@ -87,7 +87,7 @@ func TestFields(t *testing.T) {
 
 // prometheusFields are fields of a Prometheus object, which the pages mention as well.
 var prometheusFields = []string{
-	"spec.serviceName", "spec.routePrefix", "spec.scrapeInterval", "spec.serviceMonitorSelector.matchLabels",
+	"spec.serviceName", "spec.routePrefix", "spec.scrapeInterval", "spec.shards", "spec.serviceMonitorSelector.matchLabels",
 	"spec.web.tlsConfig",
 }
 

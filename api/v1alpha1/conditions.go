@@ -82,6 +82,16 @@ const (
 	// ReasonContested surfaces when somebody else keeps changing an object of ours back, so that the operator has stopped
 	// to write it. It surfaces for APIServices as well.
 	ReasonContested = "Contested"
+	// ReasonWorkloadStuck surfaces when pods cannot start until a person acts: a quota, Pod Security, an image that cannot be
+	// pulled, a pod that cannot be scheduled, or a volume whose Secret or ConfigMap does not exist. The message names the
+	// evidence and what to do.
+	ReasonWorkloadStuck = "WorkloadStuck"
+	// ReasonRetained surfaces when a component is kept in its last good form because what would replace it is unknown or
+	// refused. Its certificate is renewed and its drift repaired all the same.
+	ReasonRetained = "Retained"
+	// ReasonUnreadable surfaces, in the condition that depends on it, when the operator may not read a kind of object, or an
+	// object cannot be decoded; the message names the permission or the object.
+	ReasonUnreadable = "Unreadable"
 )
 
 // ConditionAPIServicesAvailable says whether every wanted metrics API answers.
@@ -125,10 +135,17 @@ const (
 	ReasonPrometheusAmbiguous = "PrometheusAmbiguous"
 	// ReasonUnreachable surfaces when Prometheus does not answer a query.
 	ReasonUnreachable = "Unreachable"
-	// ReasonAuthMissing surfaces when a Secret or ConfigMap named in spec.prometheus.auth does not exist or lacks the
-	// key.
+	// ReasonHostUnknown surfaces when the host of the URL has no address in DNS.
+	ReasonHostUnknown = "HostUnknown"
+	// ReasonUnauthorized surfaces when Prometheus, or a proxy in front of it, answers 401 or 403.
+	ReasonUnauthorized = "Unauthorized"
+	// ReasonPrometheusSharded surfaces when the chosen Prometheus object has several shards: each answers for its own
+	// targets alone, so that metrics are partial.
+	ReasonPrometheusSharded = "PrometheusSharded"
+	// ReasonAuthMissing surfaces when a Secret or ConfigMap named in spec.prometheus.tls or spec.prometheus.auth does not
+	// exist, or does not have the key.
 	ReasonAuthMissing = "AuthMissing"
-	// ReasonMaxAgeTooShort surfaces when customMetrics.maxAge is shorter than the scrape interval of the chosen
+	// ReasonMaxAgeTooShort surfaces when prometheusAdapter.maxAge is shorter than the scrape interval of the chosen
 	// Prometheus, so that metrics would vanish between two scrapes.
 	ReasonMaxAgeTooShort = "MaxAgeTooShort"
 )
@@ -139,8 +156,11 @@ const (
 
 	// ReasonAllAccepted surfaces when every rule is in use, or there is none.
 	ReasonAllAccepted = "AllAccepted"
-	// ReasonRulesRejected surfaces when rules were left out; status.rejectedRules names them.
+	// ReasonRulesRejected surfaces when rules are rejected and serve nothing; status.rules names them.
 	ReasonRulesRejected = "RulesRejected"
+	// ReasonLastGoodInUse surfaces when rules are rejected and each of them serves in its last good form; status.rules names
+	// them.
+	ReasonLastGoodInUse = "LastGoodInUse"
 )
 
 // ConditionScrapeReady says whether annotated apps become targets of Prometheus.
@@ -161,6 +181,9 @@ const (
 	ReasonNotSelected = "NotSelected"
 	// ReasonMonitorsFailed surfaces when the API server refuses a monitor.
 	ReasonMonitorsFailed = "MonitorsFailed"
+	// ReasonScrapeTimeoutTooLong surfaces when scrape.scrapeTimeout is longer than the scrape interval of the chosen Prometheus
+	// and scrape.interval is unset: prometheus-operator rejects every monitor.
+	ReasonScrapeTimeoutTooLong = "ScrapeTimeoutTooLong"
 )
 
 // ScrapeOptOutLabel on a Namespace keeps its apps from being scraped, whatever its value unless that is "true".

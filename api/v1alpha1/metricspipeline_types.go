@@ -31,7 +31,7 @@ type MetricsPipeline struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 
-	// spec is the wanted metrics stack. Every field has a default, so that `spec: {}` is a useful pipeline.
+	// spec is the desired metrics stack. Every field has a default, so that `spec: {}` is a useful pipeline.
 	// +optional
 	// +kubebuilder:default={}
 	Spec MetricsPipelineSpec `json:"spec,omitzero"`
@@ -53,7 +53,7 @@ type MetricsPipelineList struct {
 	Items []MetricsPipeline `json:"items"`
 }
 
-// MetricsPipelineSpec is the wanted metrics stack.
+// MetricsPipelineSpec is the desired metrics stack.
 type MetricsPipelineSpec struct {
 	// prometheus says where the numbers for custom and external metrics come from. When neither url nor ref is set,
 	// the only Prometheus object of the cluster is used.
@@ -61,24 +61,34 @@ type MetricsPipelineSpec struct {
 	// +kubebuilder:default={}
 	Prometheus PrometheusSpec `json:"prometheus,omitzero"`
 
-	// resourceMetrics configures metrics.k8s.io, which kubectl top and HorizontalPodAutoscalers on cpu and memory read.
-	// It is served by metrics-server.
+	// resourceMetrics says who serves metrics.k8s.io, which kubectl top and HorizontalPodAutoscalers on cpu and memory
+	// read. Its backend is metrics-server.
 	// +optional
 	// +kubebuilder:default={}
 	ResourceMetrics ResourceMetricsSpec `json:"resourceMetrics,omitzero"`
 
-	// customMetrics configures custom.metrics.k8s.io, which HorizontalPodAutoscalers of type Pods and Object read.
-	// It is served by prometheus-adapter, whose replicas, resources and other common knobs are set here for both the
-	// custom and the external metrics that it serves.
+	// customMetrics says who serves custom.metrics.k8s.io, which HorizontalPodAutoscalers of type Pods and Object read,
+	// and which metrics there are. Its backend is prometheus-adapter.
 	// +optional
 	// +kubebuilder:default={}
 	CustomMetrics CustomMetricsSpec `json:"customMetrics,omitzero"`
 
-	// externalMetrics configures external.metrics.k8s.io, which HorizontalPodAutoscalers of type External read.
-	// It is served by the same prometheus-adapter as customMetrics.
+	// externalMetrics says who serves external.metrics.k8s.io, which HorizontalPodAutoscalers of type External read, and
+	// which metrics there are. Its backend is prometheus-adapter.
 	// +optional
 	// +kubebuilder:default={}
 	ExternalMetrics ExternalMetricsSpec `json:"externalMetrics,omitzero"`
+
+	// metricsServer configures metrics-server, which runs when it is to serve metrics.k8s.io.
+	// +optional
+	// +kubebuilder:default={}
+	MetricsServer MetricsServerSpec `json:"metricsServer,omitzero"`
+
+	// prometheusAdapter configures prometheus-adapter, which runs when it is to serve custom.metrics.k8s.io or
+	// external.metrics.k8s.io.
+	// +optional
+	// +kubebuilder:default={}
+	PrometheusAdapter PrometheusAdapterSpec `json:"prometheusAdapter,omitzero"`
 
 	// scrape turns Services and Pods with the annotation prometheus.io/scrape: "true" into targets of Prometheus.
 	// +optional

@@ -21,8 +21,12 @@ type PrometheusSpec struct {
 	// +optional
 	Ref *PrometheusReference `json:"ref,omitempty"`
 
-	// auth holds what the adapter presents to Prometheus and how it verifies it. A changed Secret or ConfigMap rolls
-	// the adapter, which reads them once.
+	// tls is how the certificate of Prometheus is verified, and which one is presented. What it names is in the operator's
+	// namespace. A changed Secret or ConfigMap rolls the adapter, which reads them once.
+	// +optional
+	TLS *ClientTLS `json:"tls,omitempty"`
+
+	// auth is what is presented to Prometheus. A changed Secret rolls the adapter, which reads it once.
 	// +optional
 	Auth *PrometheusAuth `json:"auth,omitempty"`
 }
@@ -44,49 +48,9 @@ type PrometheusReference struct {
 	Name string `json:"name,omitempty"`
 }
 
-// PrometheusAuth names Secrets and ConfigMaps in the operator's namespace, the only one in which it reads them.
-//
-// +kubebuilder:validation:XValidation:rule="!(has(self.caSecret) && has(self.caConfigMap))",message="caSecret and caConfigMap both name a certificate authority; set one of them"
-// +kubebuilder:validation:XValidation:rule="!has(self.clientCertSecret) || has(self.caSecret) || has(self.caConfigMap)",message="prometheus-adapter uses clientCertSecret only together with a certificate authority; set caSecret or caConfigMap as well"
+// PrometheusAuth names Secrets in the operator's namespace, the only one in which it reads them.
 type PrometheusAuth struct {
-	// bearerTokenSecret is the key of a Secret that holds a bearer token.
+	// bearerToken is the key of a Secret that has the bearer token to present.
 	// +optional
-	BearerTokenSecret *KeyReference `json:"bearerTokenSecret,omitempty"`
-
-	// caSecret is the key of a Secret that holds the PEM certificate authority of Prometheus.
-	// +optional
-	CASecret *KeyReference `json:"caSecret,omitempty"`
-
-	// caConfigMap is the key of a ConfigMap that holds the PEM certificate authority of Prometheus.
-	// +optional
-	CAConfigMap *KeyReference `json:"caConfigMap,omitempty"`
-
-	// clientCertSecret is a Secret of type kubernetes.io/tls with the client certificate to present.
-	// +optional
-	ClientCertSecret *NameReference `json:"clientCertSecret,omitempty"`
-}
-
-// KeyReference names one key of a Secret or ConfigMap in the operator's namespace.
-type KeyReference struct {
-	// name of the object.
-	// +required
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=253
-	Name string `json:"name,omitempty"`
-
-	// key in its data.
-	// +required
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
-	Key string `json:"key,omitempty"`
-}
-
-// NameReference names an object in the operator's namespace.
-type NameReference struct {
-	// name of the object.
-	// +required
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=253
-	Name string `json:"name,omitempty"`
+	BearerToken *KeyReference `json:"bearerToken,omitempty"`
 }

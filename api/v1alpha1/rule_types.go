@@ -6,6 +6,15 @@ package v1alpha1
 // MetricRule is what the rules for custom and external metrics share: which series, under which name, and how they
 // are queried.
 type MetricRule struct {
+	// id names the rule among those of its metrics API: lower-case letters, digits and -, at most 63. status.rules refers
+	// to it, and by it teams own rules of theirs with server-side apply. A rule that was in use and is changed to one that
+	// is rejected goes on to serve in its last good form, which is known by its id.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	ID string `json:"id,omitempty"`
+
 	// seriesQuery is the PromQL series selector of the series that the rule is about, such as
 	// http_requests_total{namespace!="",pod!=""}. One that matches every series makes the adapter read all of them at
 	// each relist, so name the metric.

@@ -72,18 +72,16 @@ type ScrapeSpec struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s')",message="scrapeTimeout must be at least 1s"
 	ScrapeTimeout Duration `json:"scrapeTimeout,omitempty"`
 
-	// sampleLimit is the most samples that one scrape of a target may give; a target with more counts as down. 0 is no
-	// limit.
+	// limits bound what a target may cost; a target that exceeds one counts as down.
 	// +optional
-	// +kubebuilder:default=50000
-	// +kubebuilder:validation:Minimum=0
-	SampleLimit *int64 `json:"sampleLimit,omitempty"`
+	// +kubebuilder:default={}
+	Limits ScrapeLimits `json:"limits,omitzero"`
 
 	// tls is how targets with the scheme https are verified: Verify (default) by the certificate authorities of
 	// Prometheus' own system, or Insecure, which accepts any certificate.
 	// +optional
-	// +kubebuilder:default=Verify
-	TLS ScrapeTLS `json:"tls,omitempty"`
+	// +kubebuilder:default={}
+	TLS TLSOptions `json:"tls,omitzero"`
 
 	// selectorlessServices is Refuse (default) or Allow. A Service without a selector gets its endpoints from whoever may
 	// write EndpointSlices in its namespace; allowed, they can aim Prometheus at any address that it reaches.
@@ -91,23 +89,28 @@ type ScrapeSpec struct {
 	// +kubebuilder:default=Refuse
 	SelectorlessServices SelectorlessPolicy `json:"selectorlessServices,omitempty"`
 
-	// labels are added to the monitors, beside those that the selectors of the chosen Prometheus demand.
+	// labels are added to the monitors, beside those that the selectors of the chosen Prometheus demand. At most 32, each
+	// valid as a label of a Kubernetes object.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=32
-	Labels map[string]string `json:"labels,omitempty"`
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !format.qualifiedName().validate(k).hasValue())",message="a key of labels must be a label key such as release or example.com/release: correct the key",messageExpression="'labels[\"' + self.filter(k, format.qualifiedName().validate(k).hasValue())[0] + '\"]: a key of labels must be a label key such as release or example.com/release: correct the key'"
+	Labels map[string]LabelValue `json:"labels,omitempty"`
 }
 
-// ScrapeTLS says how Prometheus verifies targets with the scheme https.
-//
-// +kubebuilder:validation:Enum=Verify;Insecure
-type ScrapeTLS string
+// ScrapeLimits bound what a target may cost.
+type ScrapeLimits struct {
+	// samples is the most samples that one scrape of a target may give; a target with more counts as down. 0 is no limit.
+	// +optional
+	// +kubebuilder:default=50000
+	// +kubebuilder:validation:Minimum=0
+	Samples *int64 `json:"samples,omitempty"`
+}
 
-const (
-	// ScrapeTLSVerify verifies their certificates.
-	ScrapeTLSVerify ScrapeTLS = "Verify"
-	// ScrapeTLSInsecure accepts any certificate.
-	ScrapeTLSInsecure ScrapeTLS = "Insecure"
-)
+// LabelValue is the value of a label of a Kubernetes object.
+//
+// +kubebuilder:validation:MaxLength=63
+// +kubebuilder:validation:XValidation:rule="!format.labelValue().validate(self).hasValue()",message="a label's value must be empty, or letters, digits, -, _ and . with a letter or digit at both ends: correct the value"
+type LabelValue string
 
 // SelectorlessPolicy says whether Services without a selector are scraped.
 //

@@ -46,18 +46,32 @@ type MetricsPipelineStatus struct {
 	// +optional
 	Scrape *ScrapeStatus `json:"scrape,omitempty"`
 
-	// prometheus is the base URL that custom and external metrics are read from.
+	// prometheus is the source of custom and external metrics; unset where none could be chosen.
 	// +optional
-	Prometheus string `json:"prometheus,omitempty"`
+	Prometheus *PrometheusStatus `json:"prometheus,omitempty"`
 
-	// rejectedRules are the rules that were left out, at most 20 of them.
+	// rules say what became of the rules of the spec, at most 20 of them, what needs attention first: rejected ones, then
+	// those that serve in their last good form, then those in use.
 	// +optional
-	// +listType=atomic
-	RejectedRules []RejectedRule `json:"rejectedRules,omitempty"`
+	// +listType=map
+	// +listMapKey=api
+	// +listMapKey=id
+	Rules []RuleStatus `json:"rules,omitempty"`
 
-	// rejectedRulesTotal is the number of rules that were left out, listed or not.
+	// rulesTotal counts the rules by their state, listed or not.
 	// +optional
-	RejectedRulesTotal int32 `json:"rejectedRulesTotal,omitempty"`
+	RulesTotal RuleTotals `json:"rulesTotal,omitzero"`
+}
+
+// PrometheusStatus is the source of custom and external metrics.
+type PrometheusStatus struct {
+	// url is the base URL that custom and external metrics are read from.
+	// +required
+	URL string `json:"url,omitempty"`
+
+	// origin is what chose it: spec.prometheus.url, or the Prometheus object, such as Prometheus monitoring/k8s.
+	// +required
+	Origin string `json:"origin,omitempty"`
 }
 
 // APIServiceStatus is the state of one metrics API, as kube-aggregator gives it.
@@ -149,17 +163,51 @@ type ComponentStatus struct {
 	Message string `json:"message,omitempty"`
 }
 
-// RejectedRule is a rule that was left out.
-type RejectedRule struct {
-	// field is the place of the rule in the spec, such as spec.customMetrics.rules[2].
-	// +required
-	Field string `json:"field,omitempty"`
+// RuleState is what became of a rule.
+//
+// +kubebuilder:validation:Enum=InUse;LastGood;Rejected
+type RuleState string
 
-	// seriesQuery of the rule.
+const (
+	// RuleInUse is the state of a rule that serves as it is in the spec.
+	RuleInUse RuleState = "InUse"
+	// RuleLastGood is the state of a rule that is rejected as it is in the spec, and serves in its last good form.
+	RuleLastGood RuleState = "LastGood"
+	// RuleRejected is the state of a rule that is rejected and has no last good form: it serves nothing.
+	RuleRejected RuleState = "Rejected"
+)
+
+// RuleStatus is what became of one rule.
+type RuleStatus struct {
+	// id of the rule in the spec.
+	// +required
+	ID string `json:"id,omitempty"`
+
+	// api is the group of the metrics API that the rule is for: custom.metrics.k8s.io or external.metrics.k8s.io.
+	// +required
+	API string `json:"api,omitempty"`
+
+	// state is InUse, LastGood (the rule is rejected as it is in the spec, and serves in its last good form) or Rejected
+	// (it serves nothing).
+	// +required
+	State RuleState `json:"state,omitempty"`
+
+	// message names the field and its value, and what to do; empty for a rule in use.
 	// +optional
-	SeriesQuery string `json:"seriesQuery,omitempty"`
+	Message string `json:"message,omitempty"`
+}
 
-	// reason says what is wrong and what to do.
-	// +required
-	Reason string `json:"reason,omitempty"`
+// RuleTotals count rules by their state, listed or not.
+type RuleTotals struct {
+	// inUse is the number of rules that serve as they are in the spec.
+	// +optional
+	InUse int32 `json:"inUse"`
+
+	// lastGood is the number of rules that are rejected and serve in their last good form.
+	// +optional
+	LastGood int32 `json:"lastGood"`
+
+	// rejected is the number of rules that are rejected and serve nothing.
+	// +optional
+	Rejected int32 `json:"rejected"`
 }

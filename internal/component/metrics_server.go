@@ -28,28 +28,28 @@ func metricsServer(spec v1alpha1.MetricsPipelineSpec, caps Capabilities, plan *P
 	if plan.withholds(ResourceMetrics) {
 		return
 	}
-	resource := spec.ResourceMetrics
-	resolution := resource.MetricResolution.Or(defaultMetricResolution)
+	server := spec.MetricsServer
+	resolution := server.MetricResolution.Or(defaultMetricResolution)
 
 	var d deployment
-	d.options(resource.ComponentOptions)
+	d.options(server.ComponentOptions)
 	d.arg("--metric-resolution=%s", resolution)
-	d.arg("--kubelet-request-timeout=%s", kubeletTimeout(resource))
-	if types := resource.Kubelet.PreferredAddressTypes; len(types) > 0 {
+	d.arg("--kubelet-request-timeout=%s", kubeletTimeout(server))
+	if types := server.Kubelet.PreferredAddressTypes; len(types) > 0 {
 		d.arg("--kubelet-preferred-address-types=%s", strings.Join(types, ","))
 	}
-	if resource.Kubelet.TLS == v1alpha1.KubeletTLSInsecure {
+	if server.Kubelet.TLS.Verification == v1alpha1.TLSInsecure {
 		d.arg("--kubelet-insecure-tls")
 	}
-	for _, extra := range resource.ExtraArgs {
+	for _, extra := range server.ExtraArgs {
 		d.arg("%s", extra)
 	}
 
 	plan.Components = append(plan.Components, Component{
 		Name:      MetricsServer,
 		Namespace: caps.Namespace,
-		Image:     image(resource.ComponentOptions, caps, MetricsServer),
-		Variants:  variants(resource.ComponentOptions, caps),
+		Image:     image(server.ComponentOptions, caps, MetricsServer),
+		Variants:  variants(server.ComponentOptions, caps),
 		Patches: slices.Concat(
 			[]Patch{patchOf("Deployment", MetricsServer, d.operations...)},
 			monitorPatches(MetricsServer, caps),
@@ -62,7 +62,7 @@ func metricsServer(spec v1alpha1.MetricsPipelineSpec, caps Capabilities, plan *P
 
 // kubeletTimeout returns how long one read of a kubelet may take: metrics-server exits when that is more than nine
 // tenths of its resolution.
-func kubeletTimeout(resource v1alpha1.ResourceMetricsSpec) time.Duration {
-	most := resource.MetricResolution.Or(defaultMetricResolution) * 9 / 10
-	return min(resource.Kubelet.RequestTimeout.Or(defaultKubeletTimeout), most)
+func kubeletTimeout(server v1alpha1.MetricsServerSpec) time.Duration {
+	most := server.MetricResolution.Or(defaultMetricResolution) * 9 / 10
+	return min(server.Kubelet.RequestTimeout.Or(defaultKubeletTimeout), most)
 }

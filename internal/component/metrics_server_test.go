@@ -15,17 +15,17 @@ import (
 
 func TestMetricsServerArguments(t *testing.T) {
 	for name, tc := range map[string]struct {
-		spec v1alpha1.ResourceMetricsSpec
+		spec v1alpha1.MetricsServerSpec
 		want []string
 	}{
 		"where the schema's defaults were bypassed": {
 			want: []string{"--metric-resolution=15s", "--kubelet-request-timeout=10s"},
 		},
 		"everything": {
-			spec: v1alpha1.ResourceMetricsSpec{
+			spec: v1alpha1.MetricsServerSpec{
 				MetricResolution: "1m",
 				Kubelet: v1alpha1.KubeletSpec{
-					TLS:                   v1alpha1.KubeletTLSInsecure,
+					TLS:                   v1alpha1.TLSOptions{Verification: v1alpha1.TLSInsecure},
 					PreferredAddressTypes: []string{"Hostname", "InternalIP"},
 					RequestTimeout:        "5s",
 				},
@@ -37,16 +37,16 @@ func TestMetricsServerArguments(t *testing.T) {
 			},
 		},
 		"verified kubelets": {
-			spec: v1alpha1.ResourceMetricsSpec{Kubelet: v1alpha1.KubeletSpec{TLS: v1alpha1.KubeletTLSVerify}},
+			spec: v1alpha1.MetricsServerSpec{Kubelet: v1alpha1.KubeletSpec{TLS: v1alpha1.TLSOptions{Verification: v1alpha1.TLSVerify}}},
 			want: []string{"--metric-resolution=15s", "--kubelet-request-timeout=10s"},
 		},
 		"a percent sign in an argument": {
-			spec: v1alpha1.ResourceMetricsSpec{ExtraArgs: []string{"--log=100%s"}},
+			spec: v1alpha1.MetricsServerSpec{ExtraArgs: []string{"--log=100%s"}},
 			want: []string{"--metric-resolution=15s", "--kubelet-request-timeout=10s", "--log=100%s"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			plan := For(v1alpha1.MetricsPipelineSpec{ResourceMetrics: tc.spec}, offered())
+			plan := For(v1alpha1.MetricsPipelineSpec{MetricsServer: tc.spec}, offered())
 			if diff := cmp.Diff(tc.want, args(t, find(t, plan, MetricsServer))); diff != "" {
 				t.Errorf("arguments (-want +got):\n%s", diff)
 			}
@@ -73,9 +73,9 @@ func TestKubeletTimeout(t *testing.T) {
 		{"", "14s", 13500 * time.Millisecond},
 		{"15s", "not a duration", 10 * time.Second},
 	} {
-		resource := v1alpha1.ResourceMetricsSpec{
+		server := v1alpha1.MetricsServerSpec{
 			MetricResolution: tc.resolution, Kubelet: v1alpha1.KubeletSpec{RequestTimeout: tc.timeout}}
-		c := find(t, For(v1alpha1.MetricsPipelineSpec{ResourceMetrics: resource}, offered()), MetricsServer)
+		c := find(t, For(v1alpha1.MetricsPipelineSpec{MetricsServer: server}, offered()), MetricsServer)
 		got, _ := arg(t, c, "--kubelet-request-timeout")
 		if got != tc.want.String() {
 			t.Errorf("resolution %q, timeout %q: --kubelet-request-timeout=%s, want %s", tc.resolution, tc.timeout, got, tc.want)
@@ -95,7 +95,7 @@ func TestKubeletTimeout(t *testing.T) {
 // TestExtraArgsComeLast lets a user's flag win over one of the asset that the schema does not refuse.
 func TestExtraArgsComeLast(t *testing.T) {
 	spec := withRules()
-	spec.ResourceMetrics.ExtraArgs, spec.CustomMetrics.ExtraArgs = []string{"--v=9"}, []string{"--v=9"}
+	spec.MetricsServer.ExtraArgs, spec.PrometheusAdapter.ExtraArgs = []string{"--v=9"}, []string{"--v=9"}
 	for _, c := range For(spec, offered()).Components {
 		if given := args(t, c); slices.Index(given, "--v=9") != len(given)-1 {
 			t.Errorf("%s: %q", c.Name, given)

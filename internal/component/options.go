@@ -73,8 +73,12 @@ func (d *deployment) options(o v1alpha1.ComponentOptions) {
 	if o.Affinity != nil {
 		d.set(podPath+"/affinity", o.Affinity)
 	}
-	if o.PriorityClassName != "" {
-		d.set(podPath+"/priorityClassName", o.PriorityClassName)
+	switch name := o.PriorityClassName; {
+	case name == nil: // The schema's default was bypassed: the asset's stays.
+	case *name == "":
+		d.operations = append(d.operations, operation{Op: "remove", Path: podPath + "/priorityClassName"})
+	default:
+		d.set(podPath+"/priorityClassName", *name)
 	}
 }
 

@@ -34,7 +34,7 @@ func TestOptions(t *testing.T) {
 		"no tolerations":                         {v1alpha1.ComponentOptions{}, pod + "/tolerations", nil},
 		"affinity":                               {v1alpha1.ComponentOptions{Affinity: affinity}, pod + "/affinity", affinity},
 		"no affinity":                            {v1alpha1.ComponentOptions{}, pod + "/affinity", nil},
-		"priority class": {v1alpha1.ComponentOptions{PriorityClassName: "batch"},
+		"priority class": {v1alpha1.ComponentOptions{PriorityClassName: ptr.To("batch")},
 			pod + "/priorityClassName", "batch"},
 		"no priority class keeps the asset's": {v1alpha1.ComponentOptions{}, pod + "/priorityClassName", nil},
 		"node selector gains the operating system": {v1alpha1.ComponentOptions{NodeSelector: map[string]string{"pool": "infra"}},
@@ -46,8 +46,8 @@ func TestOptions(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			spec := withRules()
-			spec.ResourceMetrics.ComponentOptions = tc.options
-			spec.CustomMetrics.ComponentOptions = tc.options
+			spec.MetricsServer.ComponentOptions = tc.options
+			spec.PrometheusAdapter.ComponentOptions = tc.options
 			plan := For(spec, offered())
 			for _, component := range []string{MetricsServer, PrometheusAdapter} {
 				if diff := cmp.Diff(asJSON(t, tc.want), valueAt(t, find(t, plan, component), tc.path)); diff != "" {
@@ -61,8 +61,8 @@ func TestOptions(t *testing.T) {
 // TestOptionsBelongToOneComponent sees that no knob of one component reaches the other.
 func TestOptionsBelongToOneComponent(t *testing.T) {
 	spec := withRules()
-	spec.ResourceMetrics.Replicas = ptr.To[int32](4)
-	spec.ResourceMetrics.Image = "example.com/ms:1"
+	spec.MetricsServer.Replicas = ptr.To[int32](4)
+	spec.MetricsServer.Image = "example.com/ms:1"
 	plan := For(spec, offered())
 	if got := valueAt(t, find(t, plan, PrometheusAdapter), "/spec/replicas"); got != float64(2) {
 		t.Errorf("the adapter has %v replicas, want 2", got)
@@ -77,7 +77,7 @@ func TestOptionsBelongToOneComponent(t *testing.T) {
 
 func TestOptionsDoNotChangeTheSpec(t *testing.T) {
 	spec := withRules()
-	spec.ResourceMetrics.NodeSelector = map[string]string{"pool": "infra"}
+	spec.MetricsServer.NodeSelector = map[string]string{"pool": "infra"}
 	before := spec.DeepCopy()
 	For(spec, offered())
 	if diff := cmp.Diff(*before, spec); diff != "" {
@@ -98,7 +98,7 @@ func TestVariants(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			spec, caps := withRules(), offered()
-			spec.ResourceMetrics.Replicas, spec.CustomMetrics.Replicas = &tc.replicas, &tc.replicas
+			spec.MetricsServer.Replicas, spec.PrometheusAdapter.Replicas = &tc.replicas, &tc.replicas
 			caps.ServiceMonitors = tc.monitors
 			for _, c := range For(spec, caps).Components {
 				if diff := cmp.Diff(tc.want, c.Variants); diff != "" {
@@ -197,10 +197,10 @@ func TestImages(t *testing.T) {
 		t.Errorf("metrics-server's default image is %q", got)
 	}
 	spec := withRules()
-	spec.CustomMetrics.Image = "example.com/adapter:2"
+	spec.PrometheusAdapter.Image = "example.com/adapter:2"
 	caps := offered()
 	caps.Images = images
 	if got := find(t, For(spec, caps), PrometheusAdapter).Image; got != "example.com/adapter:2" {
-		t.Errorf("spec.customMetrics.image does not win over the environment: %q", got)
+		t.Errorf("spec.prometheusAdapter.image does not win over the environment: %q", got)
 	}
 }

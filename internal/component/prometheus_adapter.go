@@ -13,6 +13,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 )
@@ -23,7 +24,7 @@ const PrometheusAdapter = "prometheus-adapter"
 const (
 	defaultRelistInterval = time.Minute
 
-	// credentialsPath is where the adapter finds what spec.prometheus.auth names.
+	// credentialsPath is where the adapter finds what spec.prometheus.tls and auth name.
 	credentialsPath = "/etc/prometheus"
 
 	// Annotations on the adapter's pods: it reads its rules and credentials once, at start, so a change of either has
@@ -61,8 +62,8 @@ func prometheusAdapter(spec v1alpha1.MetricsPipelineSpec, caps Capabilities, pla
 	plan.Components = append(plan.Components, Component{
 		Name:      PrometheusAdapter,
 		Namespace: caps.Namespace,
-		Image:     image(spec.CustomMetrics.ComponentOptions, caps, PrometheusAdapter),
-		Variants:  variants(spec.CustomMetrics.ComponentOptions, caps),
+		Image:     image(spec.PrometheusAdapter.ComponentOptions, caps, PrometheusAdapter),
+		Variants:  variants(spec.PrometheusAdapter.ComponentOptions, caps),
 		Files:     map[string]string{"config.yaml": caps.Rules.Config},
 		Patches: slices.Concat(
 			[]Patch{patchOf("Deployment", PrometheusAdapter, adapterDeployment(spec, caps)...)},
@@ -85,7 +86,7 @@ func omission(field string, stated, accepted int, caps Capabilities) (Omission, 
 	case accepted == 0:
 		return Omission{
 			Reason: v1alpha1.ReasonConfigurationInvalid,
-			Message: fmt.Sprintf("None of the %d rules in %s is usable, see status.rejectedRules; correct one to register the API.",
+			Message: fmt.Sprintf("None of the %d rules in %s is usable, see status.rules; correct one to register the API.",
 				stated, field),
 		}, true
 	case caps.Prometheus.URL == "":
@@ -99,21 +100,21 @@ func omission(field string, stated, accepted int, caps Capabilities) (Omission, 
 
 // adapterDeployment returns the changes to the adapter's Deployment.
 func adapterDeployment(spec v1alpha1.MetricsPipelineSpec, caps Capabilities) []operation {
-	custom := spec.CustomMetrics
+	adapter := spec.PrometheusAdapter
 	var d deployment
-	d.options(custom.ComponentOptions)
+	d.options(adapter.ComponentOptions)
 	d.arg(sourceFlag+"%s", caps.Prometheus.URL)
-	d.arg("--metrics-relist-interval=%s", custom.RelistInterval.Or(defaultRelistInterval))
-	d.arg("--metrics-max-age=%s", maxAge(custom, caps))
+	d.arg("--metrics-relist-interval=%s", adapter.RelistInterval.Or(defaultRelistInterval))
+	d.arg("--metrics-max-age=%s", maxAge(adapter, caps))
 
 	annotations := map[string]string{configDigestAnnotation: digest(caps.Rules.Config)}
-	if auth := spec.Prometheus.Auth; auth != nil {
-		credentials(&d, *auth)
+	if spec.Prometheus.Auth != nil || spec.Prometheus.TLS != nil {
+		credentials(&d, spec.Prometheus)
 		annotations[credentialsDigestAnnotation] = caps.Prometheus.CredentialsDigest
 	}
 	d.annotate(annotations)
 
-	for _, extra := range custom.ExtraArgs {
+	for _, extra := range adapter.ExtraArgs {
 		d.arg("%s", extra)
 	}
 	return d.operations
@@ -126,21 +127,23 @@ func (s Source) Asks(adapter corev1.PodTemplateSpec) bool {
 }
 
 // credentials mounts what the adapter presents to Prometheus and verifies it by.
-func credentials(d *deployment, auth v1alpha1.PrometheusAuth) {
-	if token := auth.BearerTokenSecret; token != nil {
+func credentials(d *deployment, spec v1alpha1.PrometheusSpec) {
+	auth, tls := ptr.Deref(spec.Auth, v1alpha1.PrometheusAuth{}), ptr.Deref(spec.TLS, v1alpha1.ClientTLS{})
+	authority := ptr.Deref(tls.CA, v1alpha1.CertificateAuthority{})
+	if token := auth.BearerToken; token != nil {
 		d.mount(secretVolume("prometheus-token", token.Name), credentialsPath+"/token")
 		d.arg("--prometheus-token-file=%s/token/%s", credentialsPath, token.Key)
 	}
-	if ca := auth.CASecret; ca != nil {
+	if ca := authority.Secret; ca != nil {
 		d.mount(secretVolume("prometheus-ca", ca.Name), credentialsPath+"/ca")
 		d.arg("--prometheus-ca-file=%s/ca/%s", credentialsPath, ca.Key)
 	}
-	if ca := auth.CAConfigMap; ca != nil {
+	if ca := authority.ConfigMap; ca != nil {
 		d.mount(corev1.Volume{Name: "prometheus-ca", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{
 			LocalObjectReference: corev1.LocalObjectReference{Name: ca.Name}}}}, credentialsPath+"/ca")
 		d.arg("--prometheus-ca-file=%s/ca/%s", credentialsPath, ca.Key)
 	}
-	if client := auth.ClientCertSecret; client != nil {
+	if client := tls.ClientCert; client != nil {
 		d.mount(secretVolume("prometheus-client", client.Name), credentialsPath+"/client")
 		d.arg("--prometheus-client-tls-cert-file=%s/client/%s", credentialsPath, corev1.TLSCertKey)
 		d.arg("--prometheus-client-tls-key-file=%s/client/%s", credentialsPath, corev1.TLSPrivateKeyKey)
@@ -153,9 +156,9 @@ func secretVolume(name, secret string) corev1.Volume {
 
 // maxAge returns how long a series counts as existing. The adapter exits when that is less than the relist interval,
 // and a metric vanishes between two scrapes when it is less than the scrape interval.
-func maxAge(custom v1alpha1.CustomMetricsSpec, caps Capabilities) time.Duration {
-	relist := custom.RelistInterval.Or(defaultRelistInterval)
-	return max(relist, custom.MaxAge.Or(max(2*relist, 3*caps.Prometheus.ScrapeInterval)))
+func maxAge(adapter v1alpha1.PrometheusAdapterSpec, caps Capabilities) time.Duration {
+	relist := adapter.RelistInterval.Or(defaultRelistInterval)
+	return max(relist, adapter.MaxAge.Or(max(2*relist, 3*caps.Prometheus.ScrapeInterval)))
 }
 
 // adapterEgress opens the NetworkPolicy to the API server and to Prometheus. Behind a Prometheus object the port is the

@@ -35,7 +35,7 @@ func TestMaxAge(t *testing.T) {
 		{"1m", "90s", time.Minute, 90 * time.Second},
 	} {
 		spec, caps := withRules(), offered()
-		spec.CustomMetrics.RelistInterval, spec.CustomMetrics.MaxAge = tc.relist, tc.maxAge
+		spec.PrometheusAdapter.RelistInterval, spec.PrometheusAdapter.MaxAge = tc.relist, tc.maxAge
 		caps.Prometheus.ScrapeInterval = tc.scrape
 		c := find(t, For(spec, caps), PrometheusAdapter)
 		if got, _ := arg(t, c, "--metrics-max-age"); got != tc.want.String() {
@@ -111,7 +111,7 @@ func TestAdapterPodsAreReplaced(t *testing.T) {
 		t.Error("another rule does not replace the pods")
 	}
 
-	spec.Prometheus.Auth = &v1alpha1.PrometheusAuth{BearerTokenSecret: &v1alpha1.KeyReference{Name: "prometheus", Key: "token"}}
+	spec.Prometheus.Auth = &v1alpha1.PrometheusAuth{BearerToken: &v1alpha1.KeyReference{Name: "prometheus", Key: "token"}}
 	before = annotations(spec, caps)
 	caps.Prometheus.CredentialsDigest = "two"
 	if cmp.Equal(before, annotations(spec, caps)) {
@@ -123,31 +123,32 @@ func TestAdapterCredentials(t *testing.T) {
 	secret := &v1alpha1.KeyReference{Name: "prometheus", Key: "thing"}
 	for name, tc := range map[string]struct {
 		auth    *v1alpha1.PrometheusAuth
+		tls     *v1alpha1.ClientTLS
 		args    []string
 		volumes []any
 		mounts  []string
 	}{
 		"none": {},
 		"token": {
-			auth:    &v1alpha1.PrometheusAuth{BearerTokenSecret: secret},
+			auth:    &v1alpha1.PrometheusAuth{BearerToken: secret},
 			args:    []string{"--prometheus-token-file=/etc/prometheus/token/thing"},
 			volumes: []any{map[string]any{"name": "prometheus-token", "secret": map[string]any{"secretName": "prometheus"}}},
 			mounts:  []string{"/etc/prometheus/token"},
 		},
 		"authority in a Secret": {
-			auth:    &v1alpha1.PrometheusAuth{CASecret: secret},
+			tls:     &v1alpha1.ClientTLS{CA: &v1alpha1.CertificateAuthority{Secret: secret}},
 			args:    []string{"--prometheus-ca-file=/etc/prometheus/ca/thing"},
 			volumes: []any{map[string]any{"name": "prometheus-ca", "secret": map[string]any{"secretName": "prometheus"}}},
 			mounts:  []string{"/etc/prometheus/ca"},
 		},
 		"authority in a ConfigMap": {
-			auth:    &v1alpha1.PrometheusAuth{CAConfigMap: secret},
+			tls:     &v1alpha1.ClientTLS{CA: &v1alpha1.CertificateAuthority{ConfigMap: secret}},
 			args:    []string{"--prometheus-ca-file=/etc/prometheus/ca/thing"},
 			volumes: []any{map[string]any{"name": "prometheus-ca", "configMap": map[string]any{"name": "prometheus"}}},
 			mounts:  []string{"/etc/prometheus/ca"},
 		},
 		"client certificate": {
-			auth: &v1alpha1.PrometheusAuth{ClientCertSecret: &v1alpha1.NameReference{Name: "client"}},
+			tls: &v1alpha1.ClientTLS{ClientCert: &v1alpha1.NameReference{Name: "client"}},
 			args: []string{
 				"--prometheus-client-tls-cert-file=/etc/prometheus/client/tls.crt",
 				"--prometheus-client-tls-key-file=/etc/prometheus/client/tls.key",
@@ -158,7 +159,7 @@ func TestAdapterCredentials(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			spec := withRules()
-			spec.Prometheus.Auth = tc.auth
+			spec.Prometheus.Auth, spec.Prometheus.TLS = tc.auth, tc.tls
 			c := find(t, For(spec, offered()), PrometheusAdapter)
 
 			var given, mounts []string

@@ -49,7 +49,7 @@ func (r *Reconciler) components(ctx context.Context, s *scope) error {
 	if err != nil {
 		return err
 	}
-	s.observed.rules = rulesObservation{stated: stated, rejected: checked.Rejected}
+	s.observed.rules = rulesObservation{stated: stated, rejected: checked.Rejected, inUse: checked.InUse}
 
 	ports, err := r.apiServerPorts(ctx)
 	if err != nil {
@@ -72,8 +72,9 @@ func (r *Reconciler) components(ctx context.Context, s *scope) error {
 
 // source is what the adapter is to ask.
 func (s *scope) source() component.Source {
+	spec := s.pipeline.Spec.Prometheus
 	source := component.Source{URL: s.prometheus.URL, ScrapeInterval: s.prometheus.ScrapeInterval}
-	if s.pipeline.Spec.Prometheus.Auth != nil {
+	if spec.Auth != nil || spec.TLS != nil {
 		source.CredentialsDigest = s.credentials.Digest()
 	}
 	return source

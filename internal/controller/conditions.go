@@ -130,7 +130,7 @@ func readyMessage(o observation) string {
 		message = "Available: " + strings.Join(groups, ", ") + "."
 	}
 	if o.insecureKubelets {
-		message += " resourceMetrics.kubelet.tls is Insecure: nothing verifies that the numbers come from the kubelets."
+		message += " metricsServer.kubelet.tls.verification is Insecure: nothing verifies that the numbers come from the kubelets."
 	}
 	return message
 }
@@ -149,8 +149,8 @@ func rulesAccepted(o observation) finding {
 	rejected := o.rules.rejected
 	switch {
 	case len(rejected) > 0:
-		return stalled(v1alpha1.ReasonRulesRejected, fmt.Sprintf("%d of %d rules left out, see status.rejectedRules; the first: %s: %s",
-			len(rejected), o.rules.stated, rejected[0].Field, rejected[0].Reason))
+		return stalled(v1alpha1.ReasonRulesRejected, fmt.Sprintf("%d of %d rules left out, see status.rules; the first: %s (%s): %s",
+			len(rejected), o.rules.stated, rejected[0].ID, rejected[0].API, rejected[0].Message))
 	case o.rules.stated == 0:
 		return met(v1alpha1.ReasonAllAccepted, "There is no rule.")
 	case o.prometheus.notFound != nil, o.prometheus.authMissing != "", o.prometheus.kept:
@@ -181,7 +181,8 @@ func prometheusReady(o observation) finding {
 		return unclear(v1alpha1.ReasonProbing, fmt.Sprintf("%s is being asked at %s.", p.target.Origin, p.target.URL))
 	case p.maxAge > 0 && p.maxAge < p.target.ScrapeInterval:
 		return stalled(v1alpha1.ReasonMaxAgeTooShort, fmt.Sprintf(
-			"customMetrics.maxAge is %s and %s scrapes every %s, so metrics vanish between two scrapes; raise maxAge, or leave it unset.",
+			"prometheusAdapter.maxAge is %s and %s scrapes every %s, so metrics vanish between two scrapes; raise maxAge, or leave it "+
+				"unset.",
 			p.maxAge, p.target.Origin, p.target.ScrapeInterval))
 	default:
 		return met(v1alpha1.ReasonReachable, fmt.Sprintf("%s answers at %s.", p.target.Origin, p.target.URL))

@@ -66,7 +66,7 @@ func settledCases() map[string]conditionCase {
 			says: "Available: metrics.k8s.io, custom.metrics.k8s.io, external.metrics.k8s.io."},
 		"insecure kubelets": {
 			change: func(o *observation) { o.insecureKubelets = true }, ready: "Ready", kstatus: status.CurrentStatus,
-			says: "resourceMetrics.kubelet.tls is Insecure"},
+			says: "metricsServer.kubelet.tls.verification is Insecure"},
 		"no rules": {
 			change: func(o *observation) {
 				o.rules, o.prometheus = rulesObservation{}, prometheusObservation{}
@@ -93,11 +93,11 @@ func settledCases() map[string]conditionCase {
 			ready:  "RequestHeaderCAMissing", kstatus: status.FailedStatus, says: "--requestheader-client-ca-file"},
 		"a rule is rejected": {
 			change: func(o *observation) {
-				o.rules.rejected = []v1alpha1.RejectedRule{{Field: "spec.customMetrics.rules[1]", Reason: "seriesQuery is wrong"}}
+				o.rules.rejected = []v1alpha1.RuleStatus{{ID: "requests", API: "custom.metrics.k8s.io", Message: "seriesQuery is wrong"}}
 			},
 			differ: map[string]string{v1alpha1.ConditionRulesAccepted: "False RulesRejected"},
 			ready:  "RulesRejected", kstatus: status.FailedStatus,
-			says: "1 of 2 rules left out, see status.rejectedRules; the first: spec.customMetrics.rules[1]: seriesQuery is wrong"},
+			says: "1 of 2 rules left out, see status.rules; the first: requests (custom.metrics.k8s.io): seriesQuery is wrong"},
 	}
 }
 
@@ -221,7 +221,7 @@ func apiCases() map[string]conditionCase {
 			ready:  "MissingEndpoints", kstatus: status.InProgressStatus},
 		"no rule of an API is usable": {
 			change: func(o *observation) {
-				o.rules.rejected = []v1alpha1.RejectedRule{{Field: "spec.externalMetrics.rules[0]", Reason: "bad"}}
+				o.rules.rejected = []v1alpha1.RuleStatus{{ID: "depth", API: "external.metrics.k8s.io", Message: "bad"}}
 				unregister(o, component.ExternalMetricsBeta,
 					&component.Omission{Reason: v1alpha1.ReasonConfigurationInvalid, Message: "none usable."})
 			},

@@ -9,43 +9,45 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
 )
 
-// readCredentials reads what spec.prometheus.auth names. Something that is missing is an observation, not an error: it
+// readCredentials reads what spec.prometheus.tls and auth name. Something that is missing is an observation, not an error: it
 // may come later, and brings an event when it does.
 func (r *Reconciler) readCredentials(ctx context.Context, s *scope) error {
-	auth := s.pipeline.Spec.Prometheus.Auth
-	if auth == nil {
-		return nil
-	}
+	spec := s.pipeline.Spec.Prometheus
+	auth, tls := ptr.Deref(spec.Auth, v1alpha1.PrometheusAuth{}), ptr.Deref(spec.TLS, v1alpha1.ClientTLS{})
+	authority := ptr.Deref(tls.CA, v1alpha1.CertificateAuthority{})
 	read := func(field string, object client.Object, name, key string, into *[]byte) error {
 		missing, err := r.readKey(ctx, object, name, key, into)
 		if missing != "" && s.observed.prometheus.authMissing == "" {
-			s.observed.prometheus.authMissing = fmt.Sprintf("spec.prometheus.auth.%s: %s", field, missing)
+			s.observed.prometheus.authMissing = fmt.Sprintf("spec.prometheus.%s: %s", field, missing)
 		}
 		return err
 	}
-	if ref := auth.BearerTokenSecret; ref != nil {
-		if err := read("bearerTokenSecret", &corev1.Secret{}, ref.Name, ref.Key, &s.credentials.Token); err != nil {
+	if ref := auth.BearerToken; ref != nil {
+		if err := read("auth.bearerToken", &corev1.Secret{}, ref.Name, ref.Key, &s.credentials.Token); err != nil {
 			return err
 		}
 	}
-	if ref := auth.CASecret; ref != nil {
-		if err := read("caSecret", &corev1.Secret{}, ref.Name, ref.Key, &s.credentials.CA); err != nil {
+	if ref := authority.Secret; ref != nil {
+		if err := read("tls.ca.secret", &corev1.Secret{}, ref.Name, ref.Key, &s.credentials.CA); err != nil {
 			return err
 		}
 	}
-	if ref := auth.CAConfigMap; ref != nil {
-		if err := read("caConfigMap", &corev1.ConfigMap{}, ref.Name, ref.Key, &s.credentials.CA); err != nil {
+	if ref := authority.ConfigMap; ref != nil {
+		if err := read("tls.ca.configMap", &corev1.ConfigMap{}, ref.Name, ref.Key, &s.credentials.CA); err != nil {
 			return err
 		}
 	}
-	if ref := auth.ClientCertSecret; ref != nil {
-		if err := read("clientCertSecret", &corev1.Secret{}, ref.Name, corev1.TLSCertKey, &s.credentials.ClientCert); err != nil {
+	if ref := tls.ClientCert; ref != nil {
+		if err := read("tls.clientCert", &corev1.Secret{}, ref.Name, corev1.TLSCertKey, &s.credentials.ClientCert); err != nil {
 			return err
 		}
-		return read("clientCertSecret", &corev1.Secret{}, ref.Name, corev1.TLSPrivateKeyKey, &s.credentials.ClientKey)
+		return read("tls.clientCert", &corev1.Secret{}, ref.Name, corev1.TLSPrivateKeyKey, &s.credentials.ClientKey)
 	}
 	return nil
 }

@@ -90,8 +90,8 @@ func (o *certificatesObservation) lacks(message string) {
 
 // rulesObservation is what became of the rules.
 type rulesObservation struct {
-	stated   int
-	rejected []v1alpha1.RejectedRule
+	stated          int
+	rejected, inUse []v1alpha1.RuleStatus
 }
 
 // prometheusObservation is what is known of the source of application metrics.
@@ -101,7 +101,7 @@ type prometheusObservation struct {
 	target   prometheus.Target
 	// notFound is why there is no target; nil where there is one.
 	notFound *prometheus.NotFoundError
-	// authMissing says what spec.prometheus.auth names and is not there; empty where nothing is missing.
+	// authMissing says what spec.prometheus.tls or auth names and is not there; empty where nothing is missing.
 	authMissing string
 	// answer to the last query.
 	answer probe.Answer

@@ -29,8 +29,8 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 	o := &s.observed
 	o.generation, o.version = s.pipeline.Generation, r.Version
 	_, deployed := s.plan.Backend(component.ResourceMetrics)
-	o.insecureKubelets = deployed && s.pipeline.Spec.ResourceMetrics.Kubelet.TLS == v1alpha1.KubeletTLSInsecure
-	o.prometheus.maxAge = s.pipeline.Spec.CustomMetrics.MaxAge.Or(0)
+	o.insecureKubelets = deployed && s.pipeline.Spec.MetricsServer.Kubelet.TLS.Verification == v1alpha1.TLSInsecure
+	o.prometheus.maxAge = s.pipeline.Spec.PrometheusAdapter.MaxAge.Or(0)
 
 	authentication := &corev1.ConfigMap{}
 	err := r.client.Get(ctx, client.ObjectKey{Namespace: authenticationNamespace, Name: authenticationConfigMap}, authentication)

@@ -5,6 +5,7 @@ package controller
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,8 +14,8 @@ import (
 	"github.com/metricspipeline/operator/internal/health"
 )
 
-// mostRejectedRules bounds status.rejectedRules.
-const mostRejectedRules = 20
+// mostRules bounds status.rules.
+const mostRules = 20
 
 // computeStatus returns the status for an observation. It is pure: previous gives the conditions whose transition times
 // are kept.
@@ -23,9 +24,8 @@ func computeStatus(o observation, previous v1alpha1.MetricsPipelineStatus) v1alp
 		ObservedGeneration: o.generation,
 		Version:            o.version,
 		Conditions:         previous.DeepCopy().Conditions,
-		Prometheus:         o.prometheus.target.URL,
-		RejectedRules:      o.rules.rejected[:min(len(o.rules.rejected), mostRejectedRules)],
-		RejectedRulesTotal: int32(len(o.rules.rejected)),
+		Rules:              ruleStatuses(o.rules),
+		RulesTotal:         v1alpha1.RuleTotals{InUse: int32(len(o.rules.inUse)), Rejected: int32(len(o.rules.rejected))},
 		Certificates:       o.certificates.inUse,
 		Scrape:             &o.scraped,
 	}
@@ -38,12 +38,21 @@ func computeStatus(o observation, previous v1alpha1.MetricsPipelineStatus) v1alp
 		setConditions(kept, o)
 		return *kept
 	}
+	if target := o.prometheus.target; target.URL != "" {
+		status.Prometheus = &v1alpha1.PrometheusStatus{URL: target.URL, Origin: target.Origin}
+	}
 	for _, c := range o.components {
 		status.Components = append(status.Components, componentStatus(c))
 	}
 	status.APIServices = apiStatuses(o)
 	setConditions(&status, o)
 	return status
+}
+
+// ruleStatuses lists rules, rejected ones first.
+func ruleStatuses(o rulesObservation) []v1alpha1.RuleStatus {
+	all := slices.Concat(o.rejected, o.inUse)
+	return all[:min(len(all), mostRules)]
 }
 
 func apiStatuses(o observation) []v1alpha1.APIServiceStatus {

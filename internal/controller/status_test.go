@@ -34,8 +34,9 @@ func TestStatus(t *testing.T) {
 	want := v1alpha1.MetricsPipelineStatus{
 		ObservedGeneration: 3,
 		Version:            "v1.2.3",
-		Prometheus:         "http://prometheus-operated.monitoring.svc:9090",
-		Scrape:             &v1alpha1.ScrapeStatus{Services: 3, Pods: 1, Monitors: 2},
+		Prometheus: &v1alpha1.PrometheusStatus{
+			URL: "http://prometheus-operated.monitoring.svc:9090", Origin: "Prometheus monitoring/k8s"},
+		Scrape: &v1alpha1.ScrapeStatus{Services: 3, Pods: 1, Monitors: 2},
 		Components: []v1alpha1.ComponentStatus{
 			{Name: "metrics-server", Version: "v7", Ready: 2, Desired: 2},
 			{Name: "prometheus-adapter", Version: "v7", Ready: 1, Desired: 2, Message: "Available: 1/2."},
@@ -149,7 +150,7 @@ func TestUnplannedScrapeStaysAside(t *testing.T) {
 // TestUnplannedKeepsWhatWasKnown: an API server that is away for a moment must not empty the status.
 func TestUnplannedKeepsWhatWasKnown(t *testing.T) {
 	o := working()
-	o.rules.rejected = []v1alpha1.RejectedRule{{Field: "spec.customMetrics.rules[0]", Reason: "bad"}}
+	o.rules.rejected = []v1alpha1.RuleStatus{{ID: "requests", API: "custom.metrics.k8s.io", Message: "bad"}}
 	before := computeStatus(o, v1alpha1.MetricsPipelineStatus{})
 	after := computeStatus(observation{generation: 4, version: "v2", requestHeaderCA: true,
 		failure: asPhaseError(errors.New("the API server is away"))}, before)
@@ -169,20 +170,32 @@ func TestUnplannedKeepsWhatWasKnown(t *testing.T) {
 	})
 }
 
-func TestRejectedRulesAreCapped(t *testing.T) {
+// TestRulesAreCapped: what needs attention has the places, and the totals count the rest.
+func TestRulesAreCapped(t *testing.T) {
 	for _, count := range []int{0, 1, 20, 21, 256} {
 		o := working()
 		o.rules.stated = 256
 		for i := range count {
-			o.rules.rejected = append(o.rules.rejected, v1alpha1.RejectedRule{
-				Field: fmt.Sprintf("spec.customMetrics.rules[%d]", i), Reason: "bad"})
+			o.rules.rejected = append(o.rules.rejected, v1alpha1.RuleStatus{ID: fmt.Sprintf("bad-%d", i), State: v1alpha1.RuleRejected})
+		}
+		for i := range 256 - count {
+			o.rules.inUse = append(o.rules.inUse, v1alpha1.RuleStatus{ID: fmt.Sprintf("good-%d", i), State: v1alpha1.RuleInUse})
 		}
 		got := computeStatus(o, v1alpha1.MetricsPipelineStatus{})
-		if len(got.RejectedRules) != min(count, 20) || got.RejectedRulesTotal != int32(count) {
-			t.Errorf("%d rejected: %d are listed, and the total is %d", count, len(got.RejectedRules), got.RejectedRulesTotal)
+		if want := (v1alpha1.RuleTotals{InUse: int32(256 - count), Rejected: int32(count)}); got.RulesTotal != want {
+			t.Errorf("%d rejected: the totals are %+v, want %+v", count, got.RulesTotal, want)
 		}
-		if count > 0 && got.RejectedRules[0].Field != "spec.customMetrics.rules[0]" {
-			t.Errorf("%d rejected: the first is %s", count, got.RejectedRules[0].Field)
+		if len(got.Rules) != 20 {
+			t.Fatalf("%d rejected: %d are listed, want 20", count, len(got.Rules))
+		}
+		for i, rule := range got.Rules {
+			want := v1alpha1.RuleStatus{ID: fmt.Sprintf("good-%d", i-count), State: v1alpha1.RuleInUse}
+			if i < count {
+				want = v1alpha1.RuleStatus{ID: fmt.Sprintf("bad-%d", i), State: v1alpha1.RuleRejected}
+			}
+			if rule != want {
+				t.Errorf("%d rejected: place %d has %+v, want %+v", count, i, rule, want)
+			}
 		}
 	}
 }

@@ -51,7 +51,7 @@ func allOptions(options *v1alpha1.ComponentOptions) {
 		NodeSelector:      map[string]string{"pool": "infra"},
 		Tolerations:       []corev1.Toleration{{Operator: corev1.TolerationOpExists}},
 		Affinity:          &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{}},
-		PriorityClassName: "important",
+		PriorityClassName: ptr.To("important"),
 		Image:             "localhost:5000/other:v1",
 	}
 }
@@ -60,12 +60,12 @@ func allOptions(options *v1alpha1.ComponentOptions) {
 var kubelets = [][]choice{
 	{
 		{"kubelets by default", func(*input) {}},
-		{"verified kubelets", func(in *input) { in.Spec.ResourceMetrics.Kubelet.TLS = v1alpha1.KubeletTLSVerify }},
-		{"insecure kubelets", func(in *input) { in.Spec.ResourceMetrics.Kubelet.TLS = v1alpha1.KubeletTLSInsecure }},
+		{"verified kubelets", func(in *input) { in.Spec.MetricsServer.Kubelet.TLS.Verification = v1alpha1.TLSVerify }},
+		{"insecure kubelets", func(in *input) { in.Spec.MetricsServer.Kubelet.TLS.Verification = v1alpha1.TLSInsecure }},
 	},
 	{
 		{"any address", func(*input) {}},
-		{"addresses", func(in *input) { in.Spec.ResourceMetrics.Kubelet.PreferredAddressTypes = []string{"Hostname"} }},
+		{"addresses", func(in *input) { in.Spec.MetricsServer.Kubelet.PreferredAddressTypes = []string{"Hostname"} }},
 	},
 }
 
@@ -77,24 +77,30 @@ var sources = [][]choice{
 	},
 	{
 		{"no token", func(*input) {}},
-		{"token", func(in *input) { auth(in).BearerTokenSecret = &v1alpha1.KeyReference{Name: "prometheus", Key: "token"} }},
+		{"token", func(in *input) {
+			in.Spec.Prometheus.Auth = &v1alpha1.PrometheusAuth{BearerToken: &v1alpha1.KeyReference{Name: "prometheus", Key: "token"}}
+		}},
 	},
 	{
 		{"no CA", func(*input) {}},
-		{"CA in a Secret", func(in *input) { auth(in).CASecret = &v1alpha1.KeyReference{Name: "prometheus", Key: "ca.crt"} }},
-		{"CA in a ConfigMap", func(in *input) { auth(in).CAConfigMap = &v1alpha1.KeyReference{Name: "prometheus", Key: "ca.crt"} }},
+		{"CA in a Secret", func(in *input) {
+			tls(in).CA = &v1alpha1.CertificateAuthority{Secret: &v1alpha1.KeyReference{Name: "prometheus", Key: "ca.crt"}}
+		}},
+		{"CA in a ConfigMap", func(in *input) {
+			tls(in).CA = &v1alpha1.CertificateAuthority{ConfigMap: &v1alpha1.KeyReference{Name: "prometheus", Key: "ca.crt"}}
+		}},
 	},
 	{
 		{"no client certificate", func(*input) {}},
-		{"client certificate", func(in *input) { auth(in).ClientCertSecret = &v1alpha1.NameReference{Name: "prometheus"} }},
+		{"client certificate", func(in *input) { tls(in).ClientCert = &v1alpha1.NameReference{Name: "prometheus"} }},
 	},
 }
 
-func auth(in *input) *v1alpha1.PrometheusAuth {
-	if in.Spec.Prometheus.Auth == nil {
-		in.Spec.Prometheus.Auth = &v1alpha1.PrometheusAuth{}
+func tls(in *input) *v1alpha1.ClientTLS {
+	if in.Spec.Prometheus.TLS == nil {
+		in.Spec.Prometheus.TLS = &v1alpha1.ClientTLS{}
 	}
-	return in.Spec.Prometheus.Auth
+	return in.Spec.Prometheus.TLS
 }
 
 // combinations returns each way to choose one of each knob.
@@ -118,10 +124,10 @@ func TestEveryCombinationIsRestricted(t *testing.T) {
 	evaluate := restricted(t)
 	for name, knobs := range map[string][][]choice{
 		component.MetricsServer: append(shared(func(in *input) *v1alpha1.ComponentOptions {
-			return &in.Spec.ResourceMetrics.ComponentOptions
+			return &in.Spec.MetricsServer.ComponentOptions
 		}), kubelets...),
 		component.PrometheusAdapter: append(shared(func(in *input) *v1alpha1.ComponentOptions {
-			return &in.Spec.CustomMetrics.ComponentOptions
+			return &in.Spec.PrometheusAdapter.ComponentOptions
 		}), sources...),
 	} {
 		for _, chosen := range combinations(knobs) {
@@ -163,7 +169,7 @@ func TestCombinationsKnowEveryKnob(t *testing.T) {
 			c.set(&in)
 		}
 	}
-	for _, set := range []any{options, *in.Spec.Prometheus.Auth} {
+	for _, set := range []any{options, *in.Spec.Prometheus.Auth, *in.Spec.Prometheus.TLS} {
 		value := reflect.ValueOf(set)
 		for i := range value.NumField() {
 			if value.Field(i).IsZero() {

@@ -171,7 +171,7 @@ func TestNothingInsecureUnasked(t *testing.T) {
 				t.Errorf("the objects contain %s", forbidden)
 			}
 		}
-		asked := in.Spec.ResourceMetrics.Kubelet.TLS == v1alpha1.KubeletTLSInsecure
+		asked := in.Spec.MetricsServer.Kubelet.TLS.Verification == v1alpha1.TLSInsecure
 		if got := strings.Contains(string(content), "--kubelet-insecure-tls"); got != asked {
 			t.Errorf("--kubelet-insecure-tls: %v, asked for: %v", got, asked)
 		}

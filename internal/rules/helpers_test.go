@@ -67,7 +67,7 @@ func check(t *testing.T, spec v1alpha1.MetricsPipelineSpec) string {
 	if len(result.Rejected) == 0 {
 		return ""
 	}
-	return result.Rejected[0].Reason
+	return result.Rejected[0].Message
 }
 
 func customSpec(rules ...v1alpha1.CustomMetricRule) v1alpha1.MetricsPipelineSpec {

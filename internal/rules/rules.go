@@ -22,7 +22,9 @@ type Result struct {
 	// Accepted are the rules that the adapter will run.
 	Accepted component.Rules
 	// Rejected are the rules that were left out, in the order of the spec.
-	Rejected []v1alpha1.RejectedRule
+	Rejected []v1alpha1.RuleStatus
+	// InUse are the others, in the order of the spec.
+	InUse []v1alpha1.RuleStatus
 }
 
 // Check sorts a spec's rules into accepted and rejected ones. The mapper says which resources the cluster serves; a rule
@@ -33,21 +35,24 @@ func Check(spec v1alpha1.MetricsPipelineSpec, mapper meta.RESTMapper) (Result, e
 	var result Result
 	var config adapter.MetricsDiscoveryConfig
 
-	check := func(field, seriesQuery string, rule adapter.DiscoveryRule, external bool) (bool, error) {
-		err := checkRule(rule, external, mapper)
+	check := func(api component.API, id string, rule adapter.DiscoveryRule) (bool, error) {
+		status := v1alpha1.RuleStatus{ID: id, API: api.Group, State: v1alpha1.RuleInUse}
+		err := checkRule(rule, api == component.ExternalMetricsBeta, mapper)
 		if err == nil {
+			result.InUse = append(result.InUse, status)
 			return true, nil
 		}
 		if err := unavailable(err); err != nil {
-			return false, fmt.Errorf("%s: ask the API server for the resources that it serves: %w", field, err)
+			return false, fmt.Errorf("rule %s for %s: ask the API server for the resources that it serves: %w", id, api.Group, err)
 		}
-		result.Rejected = append(result.Rejected, v1alpha1.RejectedRule{Field: field, SeriesQuery: seriesQuery, Reason: err.Error()})
+		status.State, status.Message = v1alpha1.RuleRejected, err.Error()
+		result.Rejected = append(result.Rejected, status)
 		return false, nil
 	}
 
-	for i, rule := range spec.CustomMetrics.Rules {
+	for _, rule := range spec.CustomMetrics.Rules {
 		discovery := custom(rule)
-		ok, err := check(fmt.Sprintf("spec.customMetrics.rules[%d]", i), rule.SeriesQuery, discovery, false)
+		ok, err := check(component.CustomMetricsBeta2, rule.ID, discovery)
 		if err != nil {
 			return Result{}, err
 		}
@@ -55,9 +60,9 @@ func Check(spec v1alpha1.MetricsPipelineSpec, mapper meta.RESTMapper) (Result, e
 			config.Rules = append(config.Rules, discovery)
 		}
 	}
-	for i, rule := range spec.ExternalMetrics.Rules {
+	for _, rule := range spec.ExternalMetrics.Rules {
 		discovery := external(rule)
-		ok, err := check(fmt.Sprintf("spec.externalMetrics.rules[%d]", i), rule.SeriesQuery, discovery, true)
+		ok, err := check(component.ExternalMetricsBeta, rule.ID, discovery)
 		if err != nil {
 			return Result{}, err
 		}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/ptr"
@@ -184,24 +185,30 @@ func TestExternalRules(t *testing.T) {
 	}
 }
 
-// TestBadRulesLeaveOthersAlone names each bad rule by its place, and keeps the good ones in their order.
+// TestBadRulesLeaveOthersAlone names each bad rule by its API and id, and keeps the good ones in their order.
 func TestBadRulesLeaveOthersAlone(t *testing.T) {
 	spec := customSpec(requests(), requests(selecting("bad{")), requests(selecting("other_total"), named("", "")))
+	for i, id := range []string{"requests", "bad", "other"} {
+		spec.CustomMetrics.Rules[i].ID = id
+	}
 	spec.ExternalMetrics = externalSpec(depth(func(r *v1alpha1.ExternalMetricRule) { r.MetricsQuery = "(" }), depth()).ExternalMetrics
+	spec.ExternalMetrics.Rules[0].ID, spec.ExternalMetrics.Rules[1].ID = "bad", "depth"
 	mapper := servedKinds()
 	result, err := Check(spec, mapper)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var fields, queries []string
-	for _, rejected := range result.Rejected {
-		fields, queries = append(fields, rejected.Field), append(queries, rejected.SeriesQuery)
+	const custom, external = "custom.metrics.k8s.io", "external.metrics.k8s.io"
+	rejected, inUse := v1alpha1.RuleRejected, v1alpha1.RuleInUse
+	want := Result{Accepted: result.Accepted,
+		Rejected: []v1alpha1.RuleStatus{{ID: "bad", API: custom, State: rejected}, {ID: "bad", API: external, State: rejected}},
+		InUse: []v1alpha1.RuleStatus{{ID: "requests", API: custom, State: inUse}, {ID: "other", API: custom, State: inUse},
+			{ID: "depth", API: external, State: inUse}}}
+	if diff := cmp.Diff(want, result, cmpopts.IgnoreFields(v1alpha1.RuleStatus{}, "Message")); diff != "" {
+		t.Errorf("result (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"spec.customMetrics.rules[1]", "spec.externalMetrics.rules[0]"}, fields); diff != "" {
-		t.Errorf("rejected (-want +got):\n%s", diff)
-	}
-	if diff := cmp.Diff([]string{"bad{", depth().SeriesQuery}, queries); diff != "" {
-		t.Errorf("series queries (-want +got):\n%s", diff)
+	if says := result.Rejected[0].Message; !strings.Contains(says, `seriesQuery "bad{"`) {
+		t.Errorf("the message does not name field and value: %s", says)
 	}
 	config := loads(t, result.Accepted, mapper)
 	if !slices.EqualFunc(config.Rules, []string{requests().SeriesQuery, "other_total"},
@@ -272,11 +279,11 @@ func (halfway) RESTMapping(schema.GroupKind, ...string) (*meta.RESTMapping, erro
 func TestUnreachableAPIServer(t *testing.T) {
 	for name, mapper := range map[string]meta.RESTMapper{
 		"at once": unreachable{servedKinds()}, "halfway": halfway{servedKinds()}} {
-		for field, spec := range map[string]v1alpha1.MetricsPipelineSpec{
-			"spec.customMetrics.rules[0]": customSpec(requests()), "spec.externalMetrics.rules[0]": externalSpec(depth())} {
+		for api, spec := range map[string]v1alpha1.MetricsPipelineSpec{
+			"custom.metrics.k8s.io": customSpec(requests()), "external.metrics.k8s.io": externalSpec(depth())} {
 			result, err := Check(spec, mapper)
-			if !errors.Is(err, errNetwork) || !strings.Contains(err.Error(), field) {
-				t.Errorf("%s: error %v, want that of the network and %s", name, err, field)
+			if !errors.Is(err, errNetwork) || !strings.Contains(err.Error(), api) {
+				t.Errorf("%s: error %v, want that of the network and %s", name, err, api)
 			}
 			if diff := cmp.Diff(Result{}, result); diff != "" {
 				t.Errorf("%s: a result of what could not be checked (-want +got):\n%s", name, diff)

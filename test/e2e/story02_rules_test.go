@@ -65,7 +65,7 @@ func TestRulesServeMetrics(t *testing.T) {
 	t.Logf("Ready with rules after %.1f s", time.Since(start).Seconds())
 
 	pipeline := thePipeline(t, g)
-	g.Expect(pipeline.Status.Prometheus).To(ContainSubstring("monitoring"), "the only Prometheus object of the cluster")
+	g.Expect(pipeline.Status.Prometheus).To(HaveField("URL", ContainSubstring("monitoring")), "the only Prometheus object of the cluster")
 	for _, name := range allAPIs {
 		state := kit.APIService(pipeline, name)
 		g.Expect(state).NotTo(BeNil(), name)
@@ -107,7 +107,7 @@ func TestRuleChangesWithoutAGap(t *testing.T) {
 
 	poller := startPolling(t, podMetric("v1beta2", requestRate))
 	added := *pipeline.Spec.CustomMetrics.Rules[0].DeepCopy()
-	added.Name.As = "${1}_per_minute"
+	added.ID, added.Name.As = "per-minute", "${1}_per_minute"
 	added.MetricsQuery = "60 * " + added.MetricsQuery
 	pipeline.Spec.CustomMetrics.Rules = append(pipeline.Spec.CustomMetrics.Rules, added)
 	whenApplied(t, pipeline)
@@ -134,21 +134,23 @@ func TestBrokenRuleIsNamed(t *testing.T) {
 
 	good := pipeline.Spec.CustomMetrics.Rules[0]
 	badQuery, badName := *good.DeepCopy(), *good.DeepCopy()
+	badQuery.ID, badName.ID = "bad-query", "bad-name"
 	badQuery.MetricsQuery = "sum(rate(<<.Series>>{<<.LabelMatchers>>}[1m]) by (<<.GroupBy>>)"
 	badName.Name.Matches = "^(http_("
 	added := *good.DeepCopy()
-	added.Name.As = "${1}_per_hour"
+	added.ID, added.Name.As = "per-hour", "${1}_per_hour"
 	pipeline.Spec.CustomMetrics.Rules = []v1alpha1.CustomMetricRule{badQuery, good, badName, added}
 	whenApplied(t, pipeline)
 
 	condition := thenCondition(t, soon, v1alpha1.ConditionRulesAccepted, metav1.ConditionFalse, v1alpha1.ReasonRulesRejected)
-	g.Expect(condition.Message).To(ContainSubstring("spec.customMetrics.rules[0]"))
+	g.Expect(condition.Message).To(ContainSubstring("bad-query"))
 	status := thePipeline(t, g).Status
-	g.Expect(status.RejectedRulesTotal).To(BeEquivalentTo(2))
-	g.Expect(status.RejectedRules).To(ConsistOf(
-		And(HaveField("Field", "spec.customMetrics.rules[0]"), HaveField("Reason", ContainSubstring("is not PromQL"))),
-		And(HaveField("Field", "spec.customMetrics.rules[2]"), HaveField("Reason", ContainSubstring(badName.Name.Matches))),
+	g.Expect(status.RulesTotal).To(HaveField("Rejected", BeEquivalentTo(2)))
+	g.Expect(status.Rules[:2]).To(HaveExactElements(
+		And(HaveField("ID", "bad-query"), HaveField("Message", ContainSubstring("is not PromQL"))),
+		And(HaveField("ID", "bad-name"), HaveField("Message", ContainSubstring(badName.Name.Matches))),
 	))
+	g.Expect(status.Rules[2:]).To(HaveEach(HaveField("State", v1alpha1.RuleInUse)))
 	// The rules between and after the broken ones work, a new one included.
 	thenServed(t, podMetric("v1beta2", "http_requests_per_hour"), rollout)
 	thenServed(t, podMetric("v1beta2", requestRate), soon)

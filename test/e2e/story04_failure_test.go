@@ -62,7 +62,7 @@ func TestKilledBackendIsTold(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 	givenPipeline(t, pipeline)
 
-	pipeline.Spec.ResourceMetrics.Image = "registry.invalid/metrics-server:none"
+	pipeline.Spec.MetricsServer.Image = "registry.invalid/metrics-server:none"
 	whenApplied(t, pipeline)
 	condition := thenCondition(t, rollout, v1alpha1.ConditionComponentsReady, metav1.ConditionFalse, v1alpha1.ReasonUnavailable)
 	g.Expect(condition.Message).To(ContainSubstring(backend))
@@ -92,7 +92,7 @@ func TestKilledBackendIsTold(t *testing.T) {
 	g.Expect(condition.Message).To(ContainSubstring(kit.ResourceMetricsAPI))
 	g.Expect(kit.IsReady(thePipeline(t, g))).To(BeFalse())
 
-	pipeline.Spec.ResourceMetrics.Image = ""
+	pipeline.Spec.MetricsServer.Image = ""
 	whenApplied(t, pipeline)
 	thenReady(t, rollout)
 	thenServed(t, "/apis/metrics.k8s.io/v1beta1/nodes", soon)

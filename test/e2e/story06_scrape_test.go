@@ -62,7 +62,7 @@ func givenScraping(t *testing.T, granularity v1alpha1.ScrapeGranularity) *v1alph
 	g := NewWithT(t)
 	pipeline, err := cluster.Sample(kit.SamplePlain)
 	g.Expect(err).NotTo(HaveOccurred())
-	pipeline.Spec.Scrape.TLS = v1alpha1.ScrapeTLSInsecure
+	pipeline.Spec.Scrape.TLS.Verification = v1alpha1.TLSInsecure
 	pipeline.Spec.Scrape.Granularity = granularity
 	givenPipeline(t, pipeline)
 	thenCondition(t, soon, v1alpha1.ConditionScrapeReady, metav1.ConditionTrue, v1alpha1.ReasonSelected)

@@ -43,10 +43,9 @@ func TestRotatedCredentialsRollTheAdapter(t *testing.T) {
 		g.Expect(cluster.Delete(ctx, token, authority)).To(Succeed())
 	})
 	g.Expect(cluster.Apply(t.Context(), token, authority)).To(Succeed())
-	pipeline.Spec.Prometheus.Auth = &v1alpha1.PrometheusAuth{
-		BearerTokenSecret: &v1alpha1.KeyReference{Name: token.Name, Key: "token"},
-		CAConfigMap:       &v1alpha1.KeyReference{Name: authority.Name, Key: "ca.crt"},
-	}
+	pipeline.Spec.Prometheus.Auth = &v1alpha1.PrometheusAuth{BearerToken: &v1alpha1.KeyReference{Name: token.Name, Key: "token"}}
+	pipeline.Spec.Prometheus.TLS = &v1alpha1.ClientTLS{CA: &v1alpha1.CertificateAuthority{
+		ConfigMap: &v1alpha1.KeyReference{Name: authority.Name, Key: "ca.crt"}}}
 	before := podNames(t, g, adapterName)
 	givenPipeline(t, pipeline)
 	thenReplaced(t, adapterName, before)

@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	v1alpha1 "github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/test/e2e/kit"
@@ -41,8 +42,8 @@ var breakages = []breakage{
 		each(spec, func(o *v1alpha1.ComponentOptions) { o.NodeSelector = map[string]string{"example.com/node": "none"} })
 	}, "node affinity/selector"},
 	{"extraArgs", func(spec *v1alpha1.MetricsPipelineSpec) {
-		spec.ResourceMetrics.ExtraArgs = []string{"--no-such-flag=true"}
-		spec.CustomMetrics.ExtraArgs = []string{"--no-such-flag=true"}
+		spec.MetricsServer.ExtraArgs = []string{"--no-such-flag=true"}
+		spec.PrometheusAdapter.ExtraArgs = []string{"--no-such-flag=true"}
 	}, "CrashLoopBackOff|Error"},
 	{"patches", func(spec *v1alpha1.MetricsPipelineSpec) {
 		for _, name := range []string{resourceBackend, adapterName} {
@@ -53,14 +54,14 @@ var breakages = []breakage{
 		}
 	}, "StartError|RunContainerError|CrashLoopBackOff"},
 	{"priorityClassName", func(spec *v1alpha1.MetricsPipelineSpec) {
-		each(spec, func(o *v1alpha1.ComponentOptions) { o.PriorityClassName = "no-such-class" })
+		each(spec, func(o *v1alpha1.ComponentOptions) { o.PriorityClassName = ptr.To("no-such-class") })
 	}, "no-such-class"},
 }
 
 // each changes the common knobs of both backends.
 func each(spec *v1alpha1.MetricsPipelineSpec, change func(*v1alpha1.ComponentOptions)) {
-	change(&spec.ResourceMetrics.ComponentOptions)
-	change(&spec.CustomMetrics.ComponentOptions)
+	change(&spec.MetricsServer.ComponentOptions)
+	change(&spec.PrometheusAdapter.ComponentOptions)
 }
 
 // TestBrokenFieldsBreakNothingThatRuns makes one mistake after the other: each is told for both backends, the pods that

@@ -51,7 +51,7 @@ func TestContested(t *testing.T) {
 	w.Expect(writesTo(w.operator.Requests.Take(), "/deployments/"+metricsServer)).To(BeEmpty())
 
 	stop()
-	w.apply(`resourceMetrics: {metricResolution: 20s}`)
+	w.apply(`metricsServer: {metricResolution: 20s}`)
 	w.Eventually(func() *int32 { return w.deployment(metricsServer).Spec.Replicas }).Should(Equal(ptr.To[int32](2)))
 	w.Eventually(w.condition(v1alpha1.ConditionComponentsReady)).ShouldNot(HaveField("Reason", v1alpha1.ReasonContested))
 }

@@ -34,7 +34,8 @@ func TestPrometheusIsChosen(t *testing.T) {
 	w.Eventually(w.api(customAPI)).Should(beAPI(metav1.ConditionUnknown, v1alpha1.ReasonWaitingForBackend, "PrometheusReady"))
 
 	first := w.prometheus("monitoring", "k8s", nil)
-	w.Eventually(func() string { return w.status().Prometheus }).Should(Equal("http://prometheus-operated.monitoring.svc:9090"))
+	w.Eventually(w.source).Should(Equal(&v1alpha1.PrometheusStatus{
+		URL: "http://prometheus-operated.monitoring.svc:9090", Origin: "Prometheus monitoring/k8s"}))
 	// There is no DNS here, so it has no chance to answer.
 	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(beFalse(v1alpha1.ReasonUnreachable,
 		"Prometheus monitoring/k8s", "http://prometheus-operated.monitoring.svc:9090"))
@@ -51,10 +52,10 @@ func TestPrometheusIsChosen(t *testing.T) {
 		"other/third", "spec.prometheus.ref", "monitoring/k8s", "other/second"))
 
 	w.apply("prometheus: {ref: {namespace: other, name: second}}\n" + customRules)
-	w.Eventually(func() string { return w.status().Prometheus }).Should(Equal("http://prometheus-operated.other.svc:9090"))
+	w.Eventually(w.source).Should(HaveField("URL", "http://prometheus-operated.other.svc:9090"))
 	w.Expect(w.cluster.Client.Delete(t.Context(), first)).To(Succeed())
 	w.rest()
-	w.Expect(w.status().Prometheus).To(Equal("http://prometheus-operated.other.svc:9090"))
+	w.Expect(w.source()).To(HaveField("URL", "http://prometheus-operated.other.svc:9090"))
 }
 
 // TestPrometheusAnswers: one that is named by its URL is asked, and its answer reported when it changes.
@@ -70,7 +71,7 @@ func TestPrometheusAnswers(t *testing.T) {
 	prometheus.SetDown(false)
 	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(
 		beStatus(metav1.ConditionTrue, v1alpha1.ReasonReachable, prometheus.URL))
-	w.Expect(w.status().Prometheus).To(Equal(prometheus.URL))
+	w.Expect(w.source()).To(Equal(&v1alpha1.PrometheusStatus{URL: prometheus.URL, Origin: "spec.prometheus.url"}))
 	w.Eventually(w.events).Should(ContainElement(SatisfyAll(HavePrefix("Reachable: "), ContainSubstring("PrometheusReady turned True"))))
 }
 
@@ -96,7 +97,7 @@ func TestAnotherPrometheus(t *testing.T) {
 
 	// What was asked last may be down, as long as nothing else is to be asked.
 	other.SetDown(true)
-	w.apply(prometheusAt(other.URL) + "resourceMetrics: {metricResolution: 30s}\n" + customRules + "  relistInterval: 2m\n")
+	w.apply(prometheusAt(other.URL) + "metricsServer: {metricResolution: 30s}\n" + customRules + "prometheusAdapter: {relistInterval: 2m}\n")
 	w.Eventually(asked).Should(ContainElement("--metrics-relist-interval=2m0s"))
 }
 
@@ -104,10 +105,10 @@ func TestAnotherPrometheus(t *testing.T) {
 // is rolled when it changes.
 func TestPrometheusCredentials(t *testing.T) {
 	w := begin(t)
-	const auth = "  auth: {bearerTokenSecret: {name: prometheus-token, key: token}}\n"
+	const auth = "  auth: {bearerToken: {name: prometheus-token, key: token}}\n"
 	w.apply("prometheus:\n  url: " + startPrometheus(t).URL + "\n" + auth + customRules)
 	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(beFalse(v1alpha1.ReasonAuthMissing,
-		"spec.prometheus.auth.bearerTokenSecret", "prometheus-token", harness.OperatorNamespace, "create it"))
+		"spec.prometheus.auth.bearerToken", "prometheus-token", harness.OperatorNamespace, "create it"))
 
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: harness.OperatorNamespace, Name: "prometheus-token"},
@@ -151,6 +152,9 @@ func (w *world) namespace(name string) {
 	}
 	w.Expect(err).NotTo(HaveOccurred())
 }
+
+// source is what the status says of the source of custom and external metrics.
+func (w *world) source() *v1alpha1.PrometheusStatus { return w.status().Prometheus }
 
 // podAnnotations returns the annotations of the adapter's pod template, a change of which replaces the pods.
 func (w *world) podAnnotations() map[string]string {

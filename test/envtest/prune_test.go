@@ -21,7 +21,8 @@ const (
 	customRules = `
 customMetrics:
   rules:
-  - seriesQuery: http_requests_total{namespace!="",pod!=""}
+  - id: requests
+    seriesQuery: http_requests_total{namespace!="",pod!=""}
     resources: {overrides: {namespace: {resource: namespace}, pod: {resource: pod}}}
     name: {matches: ^(.*)_total$, as: '${1}_per_second'}
     metricsQuery: sum(rate(<<.Series>>{<<.LabelMatchers>>}[2m])) by (<<.GroupBy>>)
@@ -29,7 +30,8 @@ customMetrics:
 	externalRules = `
 externalMetrics:
   rules:
-  - seriesQuery: queue_length{namespace!=""}
+  - id: queue-length
+    seriesQuery: queue_length{namespace!=""}
     resources: {overrides: {namespace: {resource: namespace}}}
     metricsQuery: max(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)
 `

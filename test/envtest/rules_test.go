@@ -4,7 +4,6 @@
 package envtest
 
 import (
-	"fmt"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -16,19 +15,24 @@ import (
 
 // badRules are one for each way in which a rule can be wrong that a schema cannot see.
 const badRules = `
-  - seriesQuery: 'unclosed{namespace="'
+  - id: unclosed
+    seriesQuery: 'unclosed{namespace="'
     resources: {template: <<.Resource>>}
     metricsQuery: sum(<<.Series>>)
-  - seriesQuery: wrong_query{namespace!=""}
+  - id: wrong-query
+    seriesQuery: wrong_query{namespace!=""}
     resources: {overrides: {namespace: {resource: namespace}, pod: {resource: pod}}}
     metricsQuery: sum(rate(<<.Series>>{<<.LabelMatchers>>}[2m)) by (<<.GroupBy>>)
-  - seriesQuery: wrong_template{namespace!=""}
+  - id: wrong-template
+    seriesQuery: wrong_template{namespace!=""}
     resources: {overrides: {namespace: {resource: namespace}, pod: {resource: pod}}}
     metricsQuery: sum(<<.Nothing>>)
-  - seriesQuery: wrong_resource{namespace!=""}
+  - id: wrong-resource
+    seriesQuery: wrong_resource{namespace!=""}
     resources: {overrides: {namespace: {resource: namespace}, thing: {resource: thingummy}}}
     metricsQuery: sum(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)
-  - seriesQuery: wrong_filter{namespace!=""}
+  - id: wrong-filter
+    seriesQuery: wrong_filter{namespace!=""}
     seriesFilters: [{is: "("}]
     resources: {overrides: {namespace: {resource: namespace}, pod: {resource: pod}}}
     metricsQuery: sum(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)
@@ -40,15 +44,16 @@ func TestBadRulesAreLeftOut(t *testing.T) {
 	w.apply(prometheusAt(startPrometheus(t).URL) + customRules + badRules)
 
 	w.Eventually(w.condition(v1alpha1.ConditionRulesAccepted)).Should(
-		beFalse(v1alpha1.ReasonRulesRejected, "5 of 6 rules", "spec.customMetrics.rules[1]"))
+		beFalse(v1alpha1.ReasonRulesRejected, "5 of 6 rules", "unclosed (custom.metrics.k8s.io)"))
 	status := w.status()
-	w.Expect(status.RejectedRulesTotal).To(Equal(int32(5)))
-	w.Expect(status.RejectedRules).To(ConsistOf(
-		rejected(1, `unclosed`, "seriesQuery"),
-		rejected(2, "wrong_query", "metricsQuery", "PromQL"),
-		rejected(3, "wrong_template", "Nothing"),
-		rejected(4, "wrong_resource", "thing", "thingummy"),
-		rejected(5, "wrong_filter", "("),
+	w.Expect(status.RulesTotal).To(Equal(v1alpha1.RuleTotals{InUse: 1, Rejected: 5}))
+	w.Expect(status.Rules).To(HaveExactElements(
+		rejected("unclosed", "seriesQuery"),
+		rejected("wrong-query", "metricsQuery", "PromQL"),
+		rejected("wrong-template", "Nothing"),
+		rejected("wrong-resource", "thing", "thingummy"),
+		rejected("wrong-filter", "("),
+		Equal(v1alpha1.RuleStatus{ID: "requests", API: adapterMetrics[0].Group, State: v1alpha1.RuleInUse}),
 	))
 	w.Eventually(w.condition(v1alpha1.ConditionStalled)).Should(beTrue())
 
@@ -66,8 +71,8 @@ func TestBadRulesAreLeftOut(t *testing.T) {
 	// Corrected, nothing is left of it.
 	w.apply(prometheusAt(startPrometheus(t).URL) + customRules)
 	w.Eventually(w.condition(v1alpha1.ConditionRulesAccepted)).Should(beTrue())
-	w.Expect(w.status().RejectedRules).To(BeEmpty())
-	w.Expect(w.status().RejectedRulesTotal).To(BeZero())
+	w.Expect(w.status().Rules).To(ConsistOf(HaveField("State", v1alpha1.RuleInUse)))
+	w.Expect(w.status().RulesTotal).To(Equal(v1alpha1.RuleTotals{InUse: 1}))
 }
 
 // TestOnlyBadRules: an API that no rule could fill is not registered, and the status says so.
@@ -77,7 +82,7 @@ func TestOnlyBadRules(t *testing.T) {
 	w.apply(prometheusAt(startPrometheus(t).URL) + only)
 	for _, api := range []string{customAPI, oldCustomAPI} {
 		w.Eventually(w.api(api)).Should(beAPI(metav1.ConditionUnknown, v1alpha1.ReasonConfigurationInvalid,
-			"5 rules", "spec.customMetrics.rules", "status.rejectedRules"))
+			"5 rules", "spec.customMetrics.rules", "status.rules"))
 	}
 	w.Expect(w.api(externalAPI)()).To(beAPI(metav1.ConditionUnknown, v1alpha1.ReasonNoRules))
 	w.Eventually(w.condition(v1alpha1.ConditionReady)).Should(beFalse(v1alpha1.ReasonRulesRejected))
@@ -103,15 +108,16 @@ func TestBadRulesKeepWhatWorks(t *testing.T) {
 	w.Expect(config.Data["config.yaml"]).To(ContainSubstring("http_requests_total"))
 }
 
-// rejected matches what the status says of a rule, by its place in the spec, its series and words of the reason.
-func rejected(position int, series string, words ...string) OmegaMatcher {
-	reasons := []OmegaMatcher{}
+// rejected matches what the status says of a rule that serves nothing, by its id and words of the message.
+func rejected(id string, words ...string) OmegaMatcher {
+	says := []OmegaMatcher{}
 	for _, word := range words {
-		reasons = append(reasons, ContainSubstring(word))
+		says = append(says, ContainSubstring(word))
 	}
 	return SatisfyAll(
-		HaveField("Field", fmt.Sprintf("spec.customMetrics.rules[%d]", position)),
-		HaveField("SeriesQuery", HavePrefix(series)),
-		HaveField("Reason", SatisfyAll(reasons...)),
+		HaveField("ID", id),
+		HaveField("API", adapterMetrics[0].Group),
+		HaveField("State", v1alpha1.RuleRejected),
+		HaveField("Message", SatisfyAll(says...)),
 	)
 }

@@ -4,6 +4,8 @@
 package envtest
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -36,30 +38,28 @@ func TestSchemaDefaults(t *testing.T) {
 	spec, err := yaml.Marshal(pipeline.Object["spec"])
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(string(spec)).To(MatchYAML(`
-resourceMetrics:
-  policy: Auto
-  onUnavailable: Keep
+resourceMetrics: {policy: Auto, onUnavailable: Keep}
+customMetrics: {policy: Auto, onUnavailable: Keep}
+externalMetrics: {policy: Auto, onUnavailable: Keep}
+metricsServer:
   replicas: 2
   priorityClassName: system-cluster-critical
   metricResolution: 15s
   kubelet:
-    tls: Verify
+    tls: {verification: Verify}
     preferredAddressTypes: [InternalIP, ExternalIP, Hostname]
-customMetrics:
-  policy: Auto
-  onUnavailable: Keep
+prometheusAdapter:
   replicas: 2
   priorityClassName: system-cluster-critical
   relistInterval: 1m
-externalMetrics: {policy: Auto, onUnavailable: Keep}
 certificates: {provider: Auto, duration: 8760h}
 prometheus: {}
 scrape:
   targets: [Services, Pods]
   granularity: Namespace
   annotationPrefix: prometheus.io
-  sampleLimit: 50000
-  tls: Verify
+  limits: {samples: 50000}
+  tls: {verification: Verify}
   selectorlessServices: Refuse
 `))
 }
@@ -75,10 +75,21 @@ func TestSchemaAdmitsTheLargestPipeline(t *testing.T) {
 		"resources": map[string]any{"overrides": overrides(32)},
 	}
 	largest := build(t, map[string]any{
-		"spec.customMetrics.rules":       repeat(256, rule),
-		"spec.externalMetrics.rules":     repeat(256, rule),
-		"spec.customMetrics.extraArgs":   repeat(32, "--v="+text(1020)),
-		"spec.resourceMetrics.extraArgs": repeat(32, "--v="+text(1020)),
+		"spec.customMetrics.rules":         rulesLike(256, rule),
+		"spec.externalMetrics.rules":       rulesLike(256, rule),
+		"spec.prometheusAdapter.extraArgs": repeat(32, "--v="+text(1020)),
+		"spec.metricsServer.extraArgs":     repeat(32, "--v="+text(1020)),
+		"spec.scrape.labels":               largestLabels(),
 	}, "spec.patches", repeat(64, map[string]any{"target": map[string]any{"kind": "Deployment"}, "patch": text(4096)}))
 	g.Expect(dryRun(t, largest)).To(Succeed())
+}
+
+// largestLabels are as many as there may be, with the longest keys and values.
+func largestLabels() map[string]any {
+	all := map[string]any{}
+	for i := range 32 {
+		prefix := strings.Repeat(text(49)+".", 4) + text(50) + fmt.Sprintf("-%02d", i)
+		all[prefix+"/"+text(63)] = text(63)
+	}
+	return all
 }

@@ -5,38 +5,9 @@ package envtest
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 )
-
-func customMetricsSiblings() []sibling {
-	const (
-		relist  = "spec.customMetrics.relistInterval"
-		maxAge  = "spec.customMetrics.maxAge"
-		notLess = "maxAge must be at least relistInterval, or prometheus-adapter exits at start: raise maxAge, leave it unset, " +
-			"or lower relistInterval"
-		ownFlag = "extraArgs must not hold a flag that the operator sets (--secure-port, --bind-address, --cert-dir, --tls-*, --config, " +
-			"--metrics-relist-interval, --metrics-max-age, --prometheus-url, --prometheus-auth-*, --prometheus-*-file, " +
-			"--authorization-always-allow-paths, --lister-kubeconfig): use the field for it"
-	)
-	cases := []sibling{
-		{bound: "relistInterval must be at least 1s", set: relist, ok: "1s", bad: "999ms"},
-		{bound: "relistInterval must be at most 1h", set: relist, ok: "1h", bad: "1h1ms"},
-		{bound: "maxAge must be at most 24h", set: maxAge, ok: "24h", bad: "24h1ms"},
-		{bound: notLess, set: maxAge, ok: "1m", bad: "59s", field: "spec.customMetrics"},
-		{bound: notLess, set: maxAge, ok: "2m", bad: "119999ms", field: "spec.customMetrics", with: map[string]any{relist: "2m"}},
-	}
-	for _, flag := range []string{
-		"--secure-port=1", "--bind-address=::", "--cert-dir=/", "--tls-cert-file=a", "--tls-private-key-file=a", "--config=/a",
-		"--metrics-relist-interval=1s", "--metrics-max-age=1s", "--prometheus-url=http://a", "--prometheus-auth-incluster",
-		"--prometheus-auth-config=/a", "--prometheus-ca-file=/a", "--prometheus-token-file=/a", "--prometheus-client-tls-cert-file=/a",
-		"--prometheus-client-tls-key-file=/a", "--authorization-always-allow-paths=/", "--tls-min-version=VersionTLS10",
-		"--tls-cipher-suites=a", "--lister-kubeconfig=/a",
-	} {
-		cases = append(cases, sibling{bound: ownFlag, set: "spec.customMetrics.extraArgs", ok: []any{"--v=2"}, bad: []any{"--v=2", flag}})
-	}
-	cases = append(cases, durationSiblings(relist, "00060s")...)
-	return append(cases, durationSiblings(maxAge, "00060s")...)
-}
 
 // ruleSiblings covers what rules for custom and external metrics share.
 func ruleSiblings(api string) []sibling {
@@ -51,7 +22,12 @@ func ruleSiblings(api string) []sibling {
 	override := map[string]string{"spec.customMetrics": "pod", "spec.externalMetrics": "ns"}[api]
 	mapping := rule + ".resources.overrides"
 	cases := []sibling{
-		{bound: "maxItems", set: rules, ok: repeat(256, minimal), bad: repeat(257, minimal)},
+		{bound: "maxItems", set: rules, ok: rulesLike(256, minimal), bad: rulesLike(257, minimal)},
+		{bound: "map", set: rules, ok: rulesLike(2, minimal), bad: repeat(2, rulesLike(1, minimal)[0]), field: rules + "[1]"},
+		{bound: "pattern", set: rule + ".id", ok: "0-requests-9", bad: "Requests"},
+		{bound: "pattern", set: rule + ".id", ok: "a", bad: "a.b"},
+		{bound: "pattern", set: rule + ".id", ok: "a", bad: "-a"},
+		{bound: "pattern", set: rule + ".id", ok: "a", bad: "a-"},
 		{bound: "maxItems", set: rule + ".seriesFilters", ok: filters(16), bad: filters(17)},
 		{bound: oneOf, set: filter, ok: map[string]any{"isNot": "a"}, bad: map[string]any{}},
 		{bound: oneOf, set: filter, ok: map[string]any{"is": "a"}, bad: map[string]any{"is": "a", "isNot": "b"}},
@@ -68,6 +44,7 @@ func ruleSiblings(api string) []sibling {
 	}
 	extra := map[string]any{mapping + ".extra": map[string]any{"group": "apps"}}
 	cases = append(cases, nameSiblings(mapping+".extra.resource", 63, extra)...)
+	cases = append(cases, nameSiblings(rule+".id", 63, nil)...)
 	cases = append(cases, nameSiblings(rule+".seriesQuery", 2048, nil)...)
 	return append(cases, nameSiblings(rule+".metricsQuery", 4096, nil)...)
 }
@@ -130,6 +107,16 @@ func repeat(n int, value any) []any {
 	list := make([]any, n)
 	for i := range list {
 		list[i] = value
+	}
+	return list
+}
+
+// rulesLike are n rules that differ in their ids.
+func rulesLike(n int, rule map[string]any) []any {
+	list := make([]any, n)
+	for i := range list {
+		list[i] = maps.Clone(rule)
+		list[i].(map[string]any)["id"] = fmt.Sprintf("rule-%d", i)
 	}
 	return list
 }

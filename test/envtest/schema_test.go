@@ -66,13 +66,13 @@ func TestSchemaBoundsAreAllTested(t *testing.T) {
 }
 
 // boundOf finds the bound that a refusal is about. The API server names the object itself <nil>, and a duplicate in a set
-// by its item.
+// or map by its item.
 func boundOf(field, name string) bound {
 	path := schemaPath(field)
 	if field == "<nil>" {
 		path = ""
 	}
-	if name == "set" {
+	if name == "set" || name == "map" {
 		path = strings.TrimSuffix(path, "[]")
 	}
 	return bound{path: path, name: name}

@@ -67,8 +67,8 @@ func addBounds(schema *apiextv1.JSONSchemaProps, path string, bounds map[bound]s
 		}
 		add("enum", "supported values: %s", strings.Join(values, ", "))
 	}
-	if v := schema.XListType; v != nil && *v == "set" {
-		add("set", "%s", "Duplicate value")
+	if v := schema.XListType; v != nil && (*v == "set" || *v == "map") {
+		add(*v, "%s", "Duplicate value")
 	}
 	for _, name := range schema.Required {
 		bounds[bound{strings.TrimPrefix(path+"."+name, "."), "required"}] = "Required value"
@@ -81,9 +81,12 @@ func addBounds(schema *apiextv1.JSONSchemaProps, path string, bounds map[bound]s
 var (
 	index       = regexp.MustCompile(`\[\d+\]`)
 	overrideKey = regexp.MustCompile(`overrides\.\w+`)
+	// A rule names the key of a map in brackets, every other bound after a dot.
+	labelKey = regexp.MustCompile(`labels(\.\w+|\[\w+\])`)
 )
 
 // schemaPath turns the path of a field, as the API server writes it, into the path of its schema.
 func schemaPath(field string) string {
-	return overrideKey.ReplaceAllString(index.ReplaceAllString(field, "[]"), "overrides{}")
+	field = labelKey.ReplaceAllString(index.ReplaceAllString(field, "[]"), "labels{}")
+	return overrideKey.ReplaceAllString(field, "overrides{}")
 }

@@ -41,7 +41,7 @@ func TestPrometheusOperatorComesLater(t *testing.T) {
 		HaveKeyWithValue(metricsServer, HaveKeyWithValue("release", "stack")),
 		HaveKeyWithValue(adapter, HaveKeyWithValue("release", "stack")),
 	))
-	w.Eventually(func() string { return w.status().Prometheus }).Should(Equal("http://prometheus-operated.monitoring.svc:9090"))
+	w.Eventually(w.source).Should(HaveField("URL", "http://prometheus-operated.monitoring.svc:9090"))
 
 	// A deleted one comes back, as everything else.
 	monitor := &monitoringv1.ServiceMonitor{ObjectMeta: metav1.ObjectMeta{Namespace: harness.OperatorNamespace, Name: metricsServer}}

@@ -54,7 +54,7 @@ func TestOwnNamespaceGoes(t *testing.T) {
 	// Whatever happens to what is left, nothing is put back.
 	deployment := w.deployment(metricsServer)
 	w.Expect(w.cluster.Client.Delete(t.Context(), deployment)).To(Succeed())
-	w.apply(`resourceMetrics: {metricResolution: 20s}`)
+	w.apply(`metricsServer: {metricResolution: 20s}`)
 	w.Eventually(w.condition(v1alpha1.ConditionReady)).Should(beFalse(v1alpha1.ReasonTerminating))
 	w.rest()
 	w.Expect(w.apiServices()).To(BeEmpty())

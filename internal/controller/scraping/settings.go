@@ -72,8 +72,8 @@ func (r *Reconciler) settings(ctx context.Context) (*settings, error) {
 		Pods:          slices.Contains(spec.Targets, v1alpha1.ScrapePods),
 		Interval:      promDuration(spec.Interval),
 		ScrapeTimeout: promDuration(spec.ScrapeTimeout),
-		SampleLimit:   ptr.Deref(spec.SampleLimit, 0),
-		InsecureTLS:   spec.TLS == v1alpha1.ScrapeTLSInsecure,
+		SampleLimit:   ptr.Deref(spec.Limits.Samples, 0),
+		InsecureTLS:   spec.TLS.Verification == v1alpha1.TLSInsecure,
 	}}
 	if spec.NamespaceSelector != nil {
 		if s.namespaces, err = metav1.LabelSelectorAsSelector(spec.NamespaceSelector); err != nil {
@@ -138,7 +138,7 @@ func (r *Reconciler) demands(ctx context.Context, s *settings) error {
 		return err
 	}
 	own := component.Labels(ComponentName)
-	maps.Copy(own, spec.Scrape.Labels)
+	maps.Copy(own, plain(spec.Scrape.Labels))
 	// By these we find the monitors again.
 	own[v1alpha1.ManagedLabel], own[v1alpha1.ComponentLabel] = v1alpha1.SingletonName, ComponentName
 	s.services, s.pods = maps.Clone(own), maps.Clone(own)
@@ -162,6 +162,15 @@ func (r *Reconciler) demands(ctx context.Context, s *settings) error {
 	}
 	s.state = State{Met: true, Reason: v1alpha1.ReasonSelected, Message: s.target.Origin + " selects every monitor."}
 	return nil
+}
+
+// plain returns labels by the type that Kubernetes has for them.
+func plain(labels map[string]v1alpha1.LabelValue) map[string]string {
+	plain := make(map[string]string, len(labels))
+	for key, value := range labels {
+		plain[key] = string(value)
+	}
+	return plain
 }
 
 // rules are what the index judges apps by.

@@ -96,8 +96,9 @@ func TestSettingsReadTheSpec(t *testing.T) {
 		s.PodMonitorSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"team": "web"}}
 	}), pipeline(func(s *v1alpha1.MetricsPipelineSpec) {
 		s.Scrape = v1alpha1.ScrapeSpec{Targets: []v1alpha1.ScrapeTarget{v1alpha1.ScrapeServices}, AnnotationPrefix: "example.com",
-			Granularity: v1alpha1.ScrapePerService, Interval: "20s", ScrapeTimeout: "5s", SampleLimit: &limit,
-			TLS: v1alpha1.ScrapeTLSInsecure, SelectorlessServices: v1alpha1.SelectorlessAllow, Labels: map[string]string{"mine": "too"}}
+			Granularity: v1alpha1.ScrapePerService, Interval: "20s", ScrapeTimeout: "5s",
+			Limits: v1alpha1.ScrapeLimits{Samples: &limit}, TLS: v1alpha1.TLSOptions{Verification: v1alpha1.TLSInsecure},
+			SelectorlessServices: v1alpha1.SelectorlessAllow, Labels: map[string]v1alpha1.LabelValue{"mine": "too"}}
 	}))...)
 	s, err := w.r.settings(t.Context())
 	must(t, err)
@@ -128,7 +129,7 @@ func TestSettingsReadTheSpec(t *testing.T) {
 // TestOwnLabelsStand: our labels find our monitors again, so spec.scrape.labels cannot replace them.
 func TestOwnLabelsStand(t *testing.T) {
 	w := newWorld(t, append(crds(), everything(), pipeline(func(s *v1alpha1.MetricsPipelineSpec) {
-		s.Scrape.Labels = map[string]string{v1alpha1.ManagedLabel: "theirs", v1alpha1.ComponentLabel: "theirs"}
+		s.Scrape.Labels = map[string]v1alpha1.LabelValue{v1alpha1.ManagedLabel: "theirs", v1alpha1.ComponentLabel: "theirs"}
 	}))...)
 	s, err := w.r.settings(t.Context())
 	must(t, err)

@@ -153,7 +153,7 @@ func (w *world) change(t *testing.T, change func(*v1alpha1.ScrapeSpec)) {
 func pipeline(changes ...func(*v1alpha1.MetricsPipelineSpec)) *v1alpha1.MetricsPipeline {
 	p := &v1alpha1.MetricsPipeline{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.SingletonName, UID: "pipeline"}}
 	p.Spec.Scrape = v1alpha1.ScrapeSpec{Targets: []v1alpha1.ScrapeTarget{v1alpha1.ScrapeServices, v1alpha1.ScrapePods},
-		Granularity: v1alpha1.ScrapePerNamespace, AnnotationPrefix: "prometheus.io", SampleLimit: ptr.To[int64](50000)}
+		Granularity: v1alpha1.ScrapePerNamespace, AnnotationPrefix: "prometheus.io", Limits: v1alpha1.ScrapeLimits{Samples: ptr.To[int64](50000)}}
 	for _, change := range changes {
 		change(&p.Spec)
 	}

@@ -54,7 +54,7 @@ func (c *Cluster) QuickSample() (*v1alpha1.MetricsPipeline, error) {
 	if err != nil {
 		return nil, err
 	}
-	pipeline.Spec.CustomMetrics.RelistInterval = "10s"
+	pipeline.Spec.PrometheusAdapter.RelistInterval = "10s"
 	for i := range pipeline.Spec.CustomMetrics.Rules {
 		rule := &pipeline.Spec.CustomMetrics.Rules[i]
 		rule.MetricsQuery = strings.ReplaceAll(rule.MetricsQuery, "[2m]", "[20s]")

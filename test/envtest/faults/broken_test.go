@@ -67,9 +67,9 @@ func (w *world) breaks(c brokenCase, end snapshot) {
 
 // brokenCases are all of them.
 func brokenCases() []brokenCase {
-	const pods, prometheus, auth = v1alpha1.ConditionComponentsReady, v1alpha1.ConditionPrometheusReady, "prometheus.auth."
+	const pods, prometheus = v1alpha1.ConditionComponentsReady, v1alpha1.ConditionPrometheusReady
 	var cases []brokenCase
-	for _, of := range []string{"resourceMetrics", "customMetrics"} {
+	for _, of := range []string{"metricsServer", "prometheusAdapter"} {
 		for _, knob := range [][2]string{
 			{"image", neverStarts + "/image:1"},
 			{"extraArgs", "[--unknown=" + neverStarts + "]"},
@@ -86,31 +86,32 @@ func brokenCases() []brokenCase {
 	for _, api := range []string{"resourceMetrics", "customMetrics", "externalMetrics"} {
 		cases = append(cases, brokenCase{[]string{api + ".policy"}, api + ".policy", "Observe", v1alpha1.ConditionAPIServicesAvailable})
 	}
-	for _, name := range []string{"bearerTokenSecret", "caSecret", "caConfigMap"} {
+	for _, key := range keyReferences {
 		cases = append(cases,
-			brokenCase{[]string{auth + name + ".name"}, auth + name, "{name: nobody, key: a}", prometheus},
-			brokenCase{[]string{auth + name + ".key"}, auth + name, "{name: source, key: missing}", prometheus})
+			brokenCase{[]string{key + ".name"}, key, "{name: nobody, key: a}", prometheus},
+			brokenCase{[]string{key + ".key"}, key, "{name: source, key: missing}", prometheus})
 	}
-	for _, api := range []string{"customMetrics", "externalMetrics"} {
+	// By its id, the broken rule is an edit of the good one.
+	for api, id := range map[string]string{"customMetrics": "requests", "externalMetrics": "queue-length"} {
 		for _, rule := range [][2]string{
-			{"seriesQuery", `{seriesQuery: 'broken{', metricsQuery: sum(a), resources: {template: <<.Resource>>}}`},
-			{"metricsQuery", `{seriesQuery: a, metricsQuery: sum(, resources: {template: <<.Resource>>}}`},
-			{"seriesFilters[].is", `{seriesQuery: a, seriesFilters: [{is: '('}], metricsQuery: sum(a), resources: {template: <<.Resource>>}}`},
-			{"seriesFilters[].isNot", `{seriesQuery: a, seriesFilters: [{isNot: '('}], metricsQuery: sum(a), resources: {template: <<.Resource>>}}`},
-			{"name.matches", `{seriesQuery: a, name: {matches: '('}, metricsQuery: sum(a), resources: {template: <<.Resource>>}}`},
-			{"name.as", `{seriesQuery: a, name: {matches: a, as: '$9'}, metricsQuery: sum(a), resources: {template: <<.Resource>>}}`},
-			{"resources.template", `{seriesQuery: a, metricsQuery: sum(a), resources: {template: <<.Nothing>>}}`},
-			{"resources.overrides{}.resource", `{seriesQuery: a, metricsQuery: sum(a), resources: {overrides: {namespace: {resource: namespace}, a: {resource: nothings}}}}`},
-			{"resources.overrides{}.group", `{seriesQuery: a, metricsQuery: sum(a), resources: {overrides: {namespace: {resource: namespace}, a: {group: nobody.example.com, resource: pods}}}}`},
+			{"seriesQuery", `seriesQuery: 'broken{', metricsQuery: sum(a), resources: {template: <<.Resource>>}`},
+			{"metricsQuery", `seriesQuery: a, metricsQuery: sum(, resources: {template: <<.Resource>>}`},
+			{"seriesFilters[].is", `seriesQuery: a, seriesFilters: [{is: '('}], metricsQuery: sum(a), resources: {template: <<.Resource>>}`},
+			{"seriesFilters[].isNot", `seriesQuery: a, seriesFilters: [{isNot: '('}], metricsQuery: sum(a), resources: {template: <<.Resource>>}`},
+			{"name.matches", `seriesQuery: a, name: {matches: '('}, metricsQuery: sum(a), resources: {template: <<.Resource>>}`},
+			{"name.as", `seriesQuery: a, name: {matches: a, as: '$9'}, metricsQuery: sum(a), resources: {template: <<.Resource>>}`},
+			{"resources.template", `seriesQuery: a, metricsQuery: sum(a), resources: {template: <<.Nothing>>}`},
+			{"resources.overrides{}.resource", `seriesQuery: a, metricsQuery: sum(a), resources: {overrides: {namespace: {resource: namespace}, a: {resource: nothings}}}`},
+			{"resources.overrides{}.group", `seriesQuery: a, metricsQuery: sum(a), resources: {overrides: {namespace: {resource: namespace}, a: {group: nobody.example.com, resource: pods}}}`},
 		} {
-			cases = append(cases, brokenCase{[]string{api + ".rules[]." + rule[0]}, api + ".rules", "[" + rule[1] + "]", v1alpha1.ConditionRulesAccepted})
+			cases = append(cases, brokenCase{[]string{api + ".rules[]." + rule[0]}, api + ".rules", "[{id: " + id + ", " + rule[1] + "}]", v1alpha1.ConditionRulesAccepted})
 		}
 	}
 	return append(cases,
 		brokenCase{[]string{"prometheus.url"}, "prometheus.url", "http://127.0.0.1:1", prometheus},
 		brokenCase{[]string{"prometheus.ref.namespace", "prometheus.ref.name"}, "prometheus", "{ref: {namespace: bank, name: nobody}}", prometheus},
-		brokenCase{[]string{auth + "clientCertSecret.name"}, "prometheus",
-			"{url: $PROMETHEUS, auth: {caSecret: {name: source, key: ca.crt}, clientCertSecret: {name: nobody}}}", prometheus},
+		brokenCase{[]string{"prometheus.tls.clientCert.name"}, "prometheus.tls",
+			"{ca: {secret: {name: source, key: ca.crt}}, clientCert: {name: nobody}}", prometheus},
 		brokenCase{[]string{"certificates.provider"}, "certificates.provider", "CertManager", v1alpha1.ConditionCertificatesReady},
 		brokenCase{[]string{"certificates.issuerRef.group", "certificates.issuerRef.kind", "certificates.issuerRef.name"}, "certificates",
 			"{issuerRef: {group: example.com, kind: Issuer, name: nobody}}", v1alpha1.ConditionCertificatesReady},
@@ -126,18 +127,20 @@ var breaksNothing = map[string]string{
 	"certificates.duration":                        "any that is accepted works",
 	"certificates.renewBefore":                     "any that is accepted works",
 	"scrape.":                                      "no operand reads it",
-	"resourceMetrics.kubelet.":                     "only a kubelet could tell: test/e2e",
-	"resourceMetrics.metricResolution":             "any that is accepted works",
-	"resourceMetrics.replicas":                     "any that is accepted works",
-	"resourceMetrics.tolerations":                  "it only allows more",
+	"metricsServer.kubelet.":                       "only a kubelet could tell: test/e2e",
+	"metricsServer.metricResolution":               "any that is accepted works",
+	"metricsServer.replicas":                       "any that is accepted works",
+	"metricsServer.tolerations":                    "it only allows more",
 	"resourceMetrics.onUnavailable":                "it takes a dead backend to matter",
-	"customMetrics.replicas":                       "any that is accepted works",
-	"customMetrics.tolerations":                    "it only allows more",
-	"customMetrics.relistInterval":                 "any that is accepted works",
-	"customMetrics.maxAge":                         "any that is accepted works",
+	"prometheusAdapter.replicas":                   "any that is accepted works",
+	"prometheusAdapter.tolerations":                "it only allows more",
+	"prometheusAdapter.relistInterval":             "any that is accepted works",
+	"prometheusAdapter.maxAge":                     "any that is accepted works",
 	"customMetrics.onUnavailable":                  "it takes a dead backend to matter",
 	"externalMetrics.onUnavailable":                "it takes a dead backend to matter",
 	"externalMetrics.rules[].resources.namespaced": "either works",
+	"customMetrics.rules[].id":                     "any that is accepted works",
+	"externalMetrics.rules[].id":                   "any that is accepted works",
 }
 
 // TestBrokenFieldsAreAllTested fails for a field that has neither a case nor a reason to have none.

@@ -26,23 +26,25 @@ const (
 	largeSpec = smallSpec + `
 customMetrics:
   rules:
-  - seriesQuery: http_requests_total{namespace!="",pod!=""}
+  - id: requests
+    seriesQuery: http_requests_total{namespace!="",pod!=""}
     resources: {overrides: {namespace: {resource: namespace}, pod: {resource: pod}}}
     name: {matches: ^(.*)_total$, as: '${1}_per_second'}
     metricsQuery: sum(rate(<<.Series>>{<<.LabelMatchers>>}[2m])) by (<<.GroupBy>>)
 externalMetrics:
   rules:
-  - seriesQuery: queue_length{namespace!=""}
+  - id: queue-length
+    seriesQuery: queue_length{namespace!=""}
     resources: {overrides: {namespace: {resource: namespace}}}
     metricsQuery: max(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)
 `
 	otherSpec = smallSpec + `
-resourceMetrics: {replicas: 1, metricResolution: 30s, kubelet: {tls: Insecure}, extraArgs: [--v=3]}
+metricsServer: {replicas: 1, metricResolution: 30s, kubelet: {tls: {verification: Insecure}}, extraArgs: [--v=3]}
+prometheusAdapter: {replicas: 3, relistInterval: 2m}
 customMetrics:
-  replicas: 3
-  relistInterval: 2m
   rules:
-  - seriesQuery: http_errors_total{namespace!="",pod!=""}
+  - id: errors
+    seriesQuery: http_errors_total{namespace!="",pod!=""}
     resources: {overrides: {namespace: {resource: namespace}, pod: {resource: pod}}}
     metricsQuery: sum(rate(<<.Series>>{<<.LabelMatchers>>}[2m])) by (<<.GroupBy>>)
 scrape: {interval: 30s, labels: {team: observability}}

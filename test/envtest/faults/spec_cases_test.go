@@ -7,7 +7,7 @@ import "slices"
 
 func specCases() []specCase {
 	return slices.Concat(
-		prometheusCases(), componentCases("resourceMetrics"), resourceMetricsCases(), componentCases("customMetrics"), customMetricsCases(),
+		prometheusCases(), componentCases("metricsServer"), metricsServerCases(), componentCases("prometheusAdapter"), adapterCases(),
 		apiCases("resourceMetrics"), apiCases("customMetrics"), apiCases("externalMetrics"),
 		ruleCases("customMetrics"), ruleCases("externalMetrics"), scrapeCases(), certificateCases(), patchCases(),
 	)
@@ -24,8 +24,10 @@ func (c specCase) under(with string) specCase {
 	return c
 }
 
+// keyReferences are the fields that name a key of a Secret or ConfigMap.
+var keyReferences = []string{"prometheus.auth.bearerToken", "prometheus.tls.ca.secret", "prometheus.tls.ca.configMap"}
+
 func prometheusCases() []specCase {
-	const auth = "prometheus.auth."
 	// Monitors and the adapter would be kept as they are while no Prometheus can be chosen, which is what they should be.
 	const unchosen = "scrape: {targets: []}\n"
 	cases := []specCase{
@@ -33,13 +35,13 @@ func prometheusCases() []specCase {
 		{fields: []string{"prometheus.ref.namespace", "prometheus.ref.name"}, set: "prometheus.ref",
 			value: "{namespace: bank, name: one}", other: "{namespace: shop, name: one}", with: unchosen},
 	}
-	for _, name := range []string{"bearerTokenSecret", "caSecret", "caConfigMap"} {
-		cases = append(cases, specCase{fields: []string{auth + name + ".name", auth + name + ".key"}, set: auth + name,
+	for _, key := range keyReferences {
+		cases = append(cases, specCase{fields: []string{key + ".name", key + ".key"}, set: key,
 			value: "{name: source, key: a}", other: "{name: other-source, key: missing}", with: largeSpec})
 	}
-	return append(cases, specCase{fields: []string{auth + "clientCertSecret.name"}, set: "prometheus.auth.clientCertSecret",
+	return append(cases, specCase{fields: []string{"prometheus.tls.clientCert.name"}, set: "prometheus.tls.clientCert",
 		value: "{name: source}", other: "{name: other-source}",
-		with: "prometheus: {url: $PROMETHEUS, auth: {caSecret: {name: source, key: ca.crt}}}\n"})
+		with: "prometheus: {url: $PROMETHEUS, tls: {ca: {secret: {name: source, key: ca.crt}}}}\n"})
 }
 
 // componentCases are about the knobs of every component.
@@ -55,7 +57,7 @@ func componentCases(of string) []specCase {
 		field(of+".image", "example.com/a:1", "example.com/b:2"),
 		field(of+".extraArgs", "[--v=2]", "[--v=3, --vmodule=a=1]"),
 	}
-	if of == "customMetrics" {
+	if of == "prometheusAdapter" {
 		for i := range cases {
 			cases[i].with = largeSpec
 		}
@@ -63,19 +65,19 @@ func componentCases(of string) []specCase {
 	return cases
 }
 
-func resourceMetricsCases() []specCase {
+func metricsServerCases() []specCase {
 	return []specCase{
-		field("resourceMetrics.metricResolution", "30s", "1m"),
-		field("resourceMetrics.kubelet.tls", "Insecure", "Verify"),
-		field("resourceMetrics.kubelet.preferredAddressTypes", "[Hostname]", "[InternalDNS, InternalIP]"),
-		field("resourceMetrics.kubelet.requestTimeout", "5s", "6s"),
+		field("metricsServer.metricResolution", "30s", "1m"),
+		field("metricsServer.kubelet.tls.verification", "Insecure", "Verify"),
+		field("metricsServer.kubelet.preferredAddressTypes", "[Hostname]", "[InternalDNS, InternalIP]"),
+		field("metricsServer.kubelet.requestTimeout", "5s", "6s"),
 	}
 }
 
-func customMetricsCases() []specCase {
+func adapterCases() []specCase {
 	return []specCase{
-		field("customMetrics.relistInterval", "30s", "2m").under(largeSpec),
-		field("customMetrics.maxAge", "5m", "10m").under(largeSpec),
+		field("prometheusAdapter.relistInterval", "30s", "2m").under(largeSpec),
+		field("prometheusAdapter.maxAge", "5m", "10m").under(largeSpec),
 	}
 }
 
@@ -91,7 +93,7 @@ func apiCases(of string) []specCase {
 func ruleCases(of string) []specCase {
 	rules := of + ".rules"
 	fields := []string{
-		"seriesQuery", "seriesFilters[].is", "seriesFilters[].isNot", "name.matches", "name.as", "metricsQuery",
+		"id", "seriesQuery", "seriesFilters[].is", "seriesFilters[].isNot", "name.matches", "name.as", "metricsQuery",
 		"resources.template", "resources.overrides{}.group", "resources.overrides{}.resource",
 	}
 	if of == "externalMetrics" {
@@ -107,18 +109,21 @@ func ruleCases(of string) []specCase {
 	return []specCase{{
 		fields: fields, set: rules,
 		value: `
-- seriesQuery: a_total{namespace!=""}
+- id: a
+  seriesQuery: a_total{namespace!=""}
   seriesFilters: [{is: ^a}, {isNot: b$}]
   name: {matches: ^(.*)_total$, as: $1}
   metricsQuery: sum(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)
   resources: {overrides: {namespace: {resource: namespace}, deployment: {group: apps, resource: deployment}}` + namespaced + `}`,
 		other: `
-- seriesQuery: b_total{namespace!=""}
+- id: b
+  seriesQuery: b_total{namespace!=""}
   seriesFilters: [{is: ^b}, {isNot: a$}]
   name: {matches: ^(.*)_tot(al)$, as: $2}
   metricsQuery: max(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)
   resources: {template: kube_<<.Resource>>}
-- seriesQuery: broken{
+- id: broken
+  seriesQuery: broken{
   metricsQuery: sum(
   resources: {template: <<.Nothing>>}`,
 	}}
@@ -132,8 +137,8 @@ func scrapeCases() []specCase {
 		field("scrape.annotationPrefix", "example.com", "prometheus.example.com"),
 		field("scrape.interval", "30s", "1m"),
 		field("scrape.scrapeTimeout", "5s", "6s"),
-		field("scrape.sampleLimit", "0", "100"),
-		field("scrape.tls", "Insecure", "Verify"),
+		field("scrape.limits.samples", "0", "100"),
+		field("scrape.tls.verification", "Insecure", "Verify"),
 		field("scrape.selectorlessServices", "Allow", "Refuse"),
 		field("scrape.labels", "{team: a}", "{team: b, tier: c}"),
 	}

@@ -35,7 +35,7 @@ func walk(schema *apiextv1.JSONSchemaProps, path string, visit func(string, *api
 	visit(path, schema)
 	for name, property := range schema.Properties {
 		field := strings.TrimPrefix(path+"."+name, ".")
-		_, isResources := property.Properties["limits"]
+		_, isResources := property.Properties["requests"]
 		switch {
 		case field == "status" || field == "metadata":
 		case name == "affinity" || isResources || name == "tolerations" || name == "namespaceSelector":

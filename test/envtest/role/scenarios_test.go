@@ -32,12 +32,14 @@ const (
 	rules   = `
 customMetrics:
   rules:
-  - seriesQuery: http_requests_total{namespace!="",pod!=""}
+  - id: requests
+    seriesQuery: http_requests_total{namespace!="",pod!=""}
     resources: {overrides: {namespace: {resource: namespace}, pod: {resource: pod}}}
     metricsQuery: sum(rate(<<.Series>>{<<.LabelMatchers>>}[2m])) by (<<.GroupBy>>)
 externalMetrics:
   rules:
-  - seriesQuery: queue_length{namespace!=""}
+  - id: queue-length
+    seriesQuery: queue_length{namespace!=""}
     resources: {overrides: {namespace: {resource: namespace}}}
     metricsQuery: max(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)
 `

@@ -50,3 +50,36 @@ type APIOptions struct {
 	// +kubebuilder:default=Keep
 	OnUnavailable UnavailablePolicy `json:"onUnavailable,omitempty"`
 }
+
+// ResourceMetricsSpec says who serves metrics.k8s.io.
+type ResourceMetricsSpec struct {
+	APIOptions `json:",inline"`
+}
+
+// CustomMetricsSpec says who serves custom.metrics.k8s.io, and which metrics there are.
+type CustomMetricsSpec struct {
+	APIOptions `json:",inline"`
+
+	// rules say which series become custom metrics, in the form of prometheus-adapter's own rules, each under an id.
+	// Without a rule the API is not registered. A rule that prometheus-adapter would not accept is rejected and named in
+	// status.rules; the others work.
+	// +optional
+	// +listType=map
+	// +listMapKey=id
+	// +kubebuilder:validation:MaxItems=256
+	Rules []CustomMetricRule `json:"rules,omitempty"`
+}
+
+// ExternalMetricsSpec says who serves external.metrics.k8s.io, and which metrics there are.
+type ExternalMetricsSpec struct {
+	APIOptions `json:",inline"`
+
+	// rules say which series become external metrics, in the form of prometheus-adapter's own externalRules, each under an
+	// id. Without a rule the API is not registered. A rule that prometheus-adapter would not accept is rejected and named
+	// in status.rules; the others work.
+	// +optional
+	// +listType=map
+	// +listMapKey=id
+	// +kubebuilder:validation:MaxItems=256
+	Rules []ExternalMetricRule `json:"rules,omitempty"`
+}

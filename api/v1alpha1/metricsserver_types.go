@@ -1,0 +1,59 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+// MetricsServerSpec configures metrics-server, which serves metrics.k8s.io.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.kubelet) || !has(self.kubelet.requestTimeout) || !has(self.metricResolution) || duration(self.kubelet.requestTimeout).getMilliseconds() * 10 <= duration(self.metricResolution).getMilliseconds() * 9",message="kubelet.requestTimeout must be at most nine tenths of metricResolution, or metrics-server exits at start: lower kubelet.requestTimeout, leave it unset, or raise metricResolution"
+type MetricsServerSpec struct {
+	ComponentOptions `json:",inline"`
+
+	// metricResolution is how often metrics-server reads every kubelet, at least 10s. It bounds how fresh kubectl top
+	// and HorizontalPodAutoscalers are; the API is first available after one such interval.
+	// +optional
+	// +kubebuilder:default="15s"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s')",message="metricResolution must be at least 10s, or metrics-server exits at start"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('1h')",message="metricResolution must be at most 1h"
+	MetricResolution Duration `json:"metricResolution,omitempty"`
+
+	// kubelet says how metrics-server reaches the kubelets.
+	// +optional
+	// +kubebuilder:default={}
+	Kubelet KubeletSpec `json:"kubelet,omitzero"`
+
+	// extraArgs are appended to metrics-server's command line, each in the form --flag=value. Flags that the operator
+	// sets are refused.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MaxLength=1024
+	// +kubebuilder:validation:items:Pattern=`^--[a-z0-9][-a-z0-9]*(=.*)?$`
+	// +kubebuilder:validation:XValidation:rule="self.all(a, !(a.split('=')[0] in ['--secure-port', '--bind-address', '--cert-dir', '--tls-cert-file', '--tls-private-key-file', '--metric-resolution', '--kubelet-preferred-address-types', '--kubelet-use-node-status-port', '--kubelet-request-timeout', '--kubelet-insecure-tls', '--kubelet-port', '--deprecated-kubelet-completely-insecure', '--authorization-always-allow-paths', '--tls-min-version', '--tls-cipher-suites', '--kubeconfig']))",message="extraArgs must not hold a flag that the operator sets (--secure-port, --bind-address, --cert-dir, --tls-*, --metric-resolution, --kubelet-port, --kubelet-use-node-status-port, --kubelet-preferred-address-types, --kubelet-request-timeout, --kubelet-insecure-tls, --deprecated-kubelet-completely-insecure, --authorization-always-allow-paths, --kubeconfig): use the field for it"
+	ExtraArgs []string `json:"extraArgs,omitempty"`
+}
+
+// KubeletSpec says how metrics-server reaches the kubelets.
+type KubeletSpec struct {
+	// tls is how metrics-server verifies the kubelets' serving certificates. Verify (default) verifies them against the
+	// cluster's certificate authority. With Insecure the numbers can be forged by any process that answers on a node's
+	// address; the status reports it.
+	// +optional
+	// +kubebuilder:default={}
+	TLS TLSOptions `json:"tls,omitzero"`
+
+	// preferredAddressTypes are the kinds of node address to try, in this order.
+	// +optional
+	// +kubebuilder:default={InternalIP,ExternalIP,Hostname}
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=5
+	// +kubebuilder:validation:items:Enum=Hostname;InternalDNS;InternalIP;ExternalDNS;ExternalIP
+	PreferredAddressTypes []string `json:"preferredAddressTypes,omitempty"`
+
+	// requestTimeout bounds one read of one kubelet, at most nine tenths of metricResolution. Unset: 10s, or nine
+	// tenths of metricResolution where that is less.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s')",message="requestTimeout must be at least 1s"
+	RequestTimeout Duration `json:"requestTimeout,omitempty"`
+}

@@ -1,0 +1,35 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+// PrometheusAdapterSpec configures prometheus-adapter, which serves custom.metrics.k8s.io and external.metrics.k8s.io.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.maxAge) || !has(self.relistInterval) || duration(self.maxAge) >= duration(self.relistInterval)",message="maxAge must be at least relistInterval, or prometheus-adapter exits at start: raise maxAge, leave it unset, or lower relistInterval"
+type PrometheusAdapterSpec struct {
+	ComponentOptions `json:",inline"`
+
+	// relistInterval is how often the adapter asks Prometheus which series exist; a new metric appears within it.
+	// +optional
+	// +kubebuilder:default="1m"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s')",message="relistInterval must be at least 1s"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('1h')",message="relistInterval must be at most 1h"
+	RelistInterval Duration `json:"relistInterval,omitempty"`
+
+	// maxAge is how long a series without a new sample still counts as existing, at least relistInterval. Unset: twice
+	// relistInterval, or three scrape intervals of the chosen Prometheus where that is more, because a metric vanishes
+	// between two scrapes when maxAge is shorter than the scrape interval.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('24h')",message="maxAge must be at most 24h"
+	MaxAge Duration `json:"maxAge,omitempty"`
+
+	// extraArgs are appended to prometheus-adapter's command line, each in the form --flag=value. Flags that the
+	// operator sets are refused.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MaxLength=1024
+	// +kubebuilder:validation:items:Pattern=`^--[a-z0-9][-a-z0-9]*(=.*)?$`
+	// +kubebuilder:validation:XValidation:rule="self.all(a, !(a.split('=')[0] in ['--secure-port', '--bind-address', '--cert-dir', '--tls-cert-file', '--tls-private-key-file', '--config', '--metrics-relist-interval', '--metrics-max-age', '--prometheus-url', '--prometheus-auth-incluster', '--prometheus-auth-config', '--prometheus-ca-file', '--prometheus-token-file', '--prometheus-client-tls-cert-file', '--prometheus-client-tls-key-file', '--authorization-always-allow-paths', '--tls-min-version', '--tls-cipher-suites', '--lister-kubeconfig']))",message="extraArgs must not hold a flag that the operator sets (--secure-port, --bind-address, --cert-dir, --tls-*, --config, --metrics-relist-interval, --metrics-max-age, --prometheus-url, --prometheus-auth-*, --prometheus-*-file, --authorization-always-allow-paths, --lister-kubeconfig): use the field for it"
+	ExtraArgs []string `json:"extraArgs,omitempty"`
+}

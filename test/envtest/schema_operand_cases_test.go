@@ -1,0 +1,107 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package envtest
+
+func componentSiblings(component string) []sibling {
+	tolerations := func(n int) []any { return repeat(n, map[string]any{"key": "a"}) }
+	return []sibling{
+		{bound: "minimum", set: component + ".replicas", ok: 1, bad: 0},
+		{bound: "maximum", set: component + ".replicas", ok: 10, bad: 11},
+		{bound: "maxProperties", set: component + ".nodeSelector", ok: labels(64), bad: labels(65)},
+		{bound: "maxItems", set: component + ".tolerations", ok: tolerations(64), bad: tolerations(65)},
+		{bound: "maxLength", set: component + ".priorityClassName", ok: "", bad: text(254)},
+		{bound: "maxLength", set: component + ".priorityClassName", ok: text(253), bad: text(254)},
+		{bound: "minLength", set: component + ".image", ok: "a", bad: ""},
+		{bound: "maxLength", set: component + ".image", ok: text(1024), bad: text(1025)},
+		{bound: "pattern", set: component + ".image", ok: "r.example:5000/a/B_c@sha256:0", bad: "a b"},
+		{bound: "pattern", set: component + ".image", ok: "a", bad: "-a"},
+		{bound: "maxItems", set: component + ".extraArgs", ok: repeat(32, "--v=2"), bad: repeat(33, "--v=2")},
+		{bound: "maxLength", set: component + ".extraArgs[0]", ok: "--v=" + text(1020), bad: "--v=" + text(1021)},
+		{bound: "pattern", set: component + ".extraArgs[0]", ok: "--v", bad: "-v"},
+		{bound: "pattern", set: component + ".extraArgs[0]", ok: "--v=a b", bad: "--v 2"},
+	}
+}
+
+// durationSiblings covers the form of a duration; base is a valid one of six characters.
+func durationSiblings(field, base string) []sibling {
+	long := base + "00000ms00000ms00ms"
+	return []sibling{
+		{bound: "maxLength", set: field, ok: long, bad: base + "00000ms00000ms000ms"},
+		{bound: "pattern", set: field, ok: base, bad: "1.5m"},
+		{bound: "pattern", set: field, ok: base + "1ms", bad: "60"},
+		{bound: "pattern", set: field, ok: base, bad: "-1m"},
+		{bound: "pattern", set: field, ok: base, bad: ""},
+	}
+}
+
+func metricsServerSiblings() []sibling {
+	const (
+		resolution = "spec.metricsServer.metricResolution"
+		kubelet    = "spec.metricsServer.kubelet"
+		timeout    = kubelet + ".requestTimeout"
+		types      = kubelet + ".preferredAddressTypes"
+		nineTenths = "kubelet.requestTimeout must be at most nine tenths of metricResolution, or metrics-server exits at start: " +
+			"lower kubelet.requestTimeout, leave it unset, or raise metricResolution"
+		ownFlag = "extraArgs must not hold a flag that the operator sets (--secure-port, --bind-address, --cert-dir, --tls-*, " +
+			"--metric-resolution, --kubelet-port, --kubelet-use-node-status-port, --kubelet-preferred-address-types, " +
+			"--kubelet-request-timeout, --kubelet-insecure-tls, --deprecated-kubelet-completely-insecure, " +
+			"--authorization-always-allow-paths, --kubeconfig): use the field for it"
+	)
+	cases := []sibling{
+		{bound: "metricResolution must be at least 10s, or metrics-server exits at start", set: resolution, ok: "10s", bad: "9s999ms"},
+		{bound: "metricResolution must be at most 1h", set: resolution, ok: "1h", bad: "1h1ms"},
+		{bound: "enum", set: kubelet + ".tls.verification", ok: "Insecure", bad: "Skip"},
+		{bound: "minItems", set: types, ok: []any{"InternalIP"}, bad: []any{}},
+		{
+			bound: "maxItems", set: types,
+			ok: []any{"Hostname", "InternalDNS", "InternalIP", "ExternalDNS", "ExternalIP"}, bad: repeat(6, "Hostname"),
+		},
+		{bound: "enum", set: types + "[0]", ok: "Hostname", bad: "Somewhere"},
+		{bound: "set", set: types, ok: []any{"Hostname"}, bad: []any{"Hostname", "Hostname"}, field: types + "[1]"},
+		{bound: "requestTimeout must be at least 1s", set: timeout, ok: "1s", bad: "999ms"},
+		{bound: nineTenths, set: timeout, ok: "13500ms", bad: "13501ms", field: "spec.metricsServer"},
+		{bound: nineTenths, set: timeout, ok: "9s", bad: "10s", field: "spec.metricsServer", with: map[string]any{resolution: "10s"}},
+		{bound: nineTenths, set: timeout, ok: "54m", bad: "54m1ms", field: "spec.metricsServer", with: map[string]any{resolution: "1h"}},
+	}
+	for _, flag := range []string{
+		"--secure-port=1", "--bind-address=::", "--cert-dir=/", "--tls-cert-file=a", "--tls-private-key-file=a",
+		"--tls-min-version=VersionTLS10", "--tls-cipher-suites=a", "--metric-resolution=1s", "--kubelet-port=10255",
+		"--kubelet-use-node-status-port", "--kubelet-preferred-address-types=Hostname", "--kubelet-request-timeout=1s",
+		"--kubelet-insecure-tls", "--deprecated-kubelet-completely-insecure", "--authorization-always-allow-paths=/", "--kubeconfig=/a",
+	} {
+		cases = append(cases, sibling{bound: ownFlag, set: "spec.metricsServer.extraArgs", ok: []any{"--v=2"}, bad: []any{"--v=2", flag}})
+	}
+	cases = append(cases, durationSiblings(resolution, "00015s")...)
+	return append(cases, durationSiblings(timeout, "00010s")...)
+}
+
+func adapterSiblings() []sibling {
+	const (
+		relist  = "spec.prometheusAdapter.relistInterval"
+		maxAge  = "spec.prometheusAdapter.maxAge"
+		notLess = "maxAge must be at least relistInterval, or prometheus-adapter exits at start: raise maxAge, leave it unset, " +
+			"or lower relistInterval"
+		ownFlag = "extraArgs must not hold a flag that the operator sets (--secure-port, --bind-address, --cert-dir, --tls-*, --config, " +
+			"--metrics-relist-interval, --metrics-max-age, --prometheus-url, --prometheus-auth-*, --prometheus-*-file, " +
+			"--authorization-always-allow-paths, --lister-kubeconfig): use the field for it"
+	)
+	cases := []sibling{
+		{bound: "relistInterval must be at least 1s", set: relist, ok: "1s", bad: "999ms"},
+		{bound: "relistInterval must be at most 1h", set: relist, ok: "1h", bad: "1h1ms"},
+		{bound: "maxAge must be at most 24h", set: maxAge, ok: "24h", bad: "24h1ms"},
+		{bound: notLess, set: maxAge, ok: "1m", bad: "59s", field: "spec.prometheusAdapter"},
+		{bound: notLess, set: maxAge, ok: "2m", bad: "119999ms", field: "spec.prometheusAdapter", with: map[string]any{relist: "2m"}},
+	}
+	for _, flag := range []string{
+		"--secure-port=1", "--bind-address=::", "--cert-dir=/", "--tls-cert-file=a", "--tls-private-key-file=a", "--config=/a",
+		"--metrics-relist-interval=1s", "--metrics-max-age=1s", "--prometheus-url=http://a", "--prometheus-auth-incluster",
+		"--prometheus-auth-config=/a", "--prometheus-ca-file=/a", "--prometheus-token-file=/a", "--prometheus-client-tls-cert-file=/a",
+		"--prometheus-client-tls-key-file=/a", "--authorization-always-allow-paths=/", "--tls-min-version=VersionTLS10",
+		"--tls-cipher-suites=a", "--lister-kubeconfig=/a",
+	} {
+		cases = append(cases, sibling{bound: ownFlag, set: "spec.prometheusAdapter.extraArgs", ok: []any{"--v=2"}, bad: []any{"--v=2", flag}})
+	}
+	cases = append(cases, durationSiblings(relist, "00060s")...)
+	return append(cases, durationSiblings(maxAge, "00060s")...)
+}
