@@ -141,6 +141,7 @@ func (r *Reconciler) demands(ctx context.Context, s *settings) error {
 	maps.Copy(own, spec.Scrape.Labels)
 	// By these we find the monitors again.
 	own[v1alpha1.ManagedLabel], own[v1alpha1.ComponentLabel] = v1alpha1.SingletonName, ComponentName
+	fixed := append(slices.Collect(maps.Keys(spec.Scrape.Labels)), v1alpha1.ManagedLabel, v1alpha1.ComponentLabel)
 	s.services, s.pods = maps.Clone(own), maps.Clone(own)
 	if s.target.ServiceMonitors == nil {
 		s.state = State{Met: true, Reason: v1alpha1.ReasonSelectorsUnknown, Message: "No object stands behind " +
@@ -152,7 +153,7 @@ func (r *Reconciler) demands(ctx context.Context, s *settings) error {
 		selection *prometheus.Selection
 		labels    map[string]string
 	}{{s.target.ServiceMonitors, s.services}, {s.target.PodMonitors, s.pods}} {
-		needed, err := kind.selection.Labels(own)
+		needed, err := kind.selection.Labels(own, fixed...)
 		if err != nil {
 			s.state = State{Reason: v1alpha1.ReasonNotSelected,
 				Message: fmt.Sprintf("%s does not select the monitors: %v.", s.target.Origin, err)}
