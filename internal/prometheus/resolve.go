@@ -26,6 +26,8 @@ type Target struct {
 	URL string
 	// Origin says where the URL comes from, for messages: spec.prometheus.url, or the Prometheus object.
 	Origin string
+	// Given is true where a person wrote the URL, into spec.prometheus.url.
+	Given bool
 	// Revision changes with every change of the Prometheus object, its availability included; empty where no object
 	// stands behind the URL, so that its end is not seen.
 	Revision string
@@ -49,7 +51,7 @@ func (e *NotFoundError) Error() string { return e.Message }
 // does not know that kind of object. The error is a NotFoundError.
 func Resolve(spec v1alpha1.PrometheusSpec, served bool, objects []monitoringv1.Prometheus) (Target, error) {
 	if spec.URL != "" {
-		return Target{URL: spec.URL, Origin: "spec.prometheus.url"}, nil
+		return Target{URL: spec.URL, Origin: "spec.prometheus.url", Given: true}, nil
 	}
 	if !served {
 		return Target{}, &NotFoundError{v1alpha1.ReasonPrometheusNotFound,
