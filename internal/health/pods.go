@@ -109,8 +109,8 @@ func waitingContainer(pod corev1.Pod, container corev1.ContainerStatus) evidence
 	case "ErrImagePull", "ImagePullBackOff", "RegistryUnavailable":
 		return pull(image, *waiting)
 	case "SignatureValidationFailed":
-		return evidence{true, fmt.Sprintf("the signature of image %s is not accepted by the node: %s. An administrator of the cluster must "+
-			"let the nodes' policy accept it, or the user of the pipeline name a signed image.", image, cause(waiting.Message))}
+		return evidence{true, fmt.Sprintf("the signature of image %s is not accepted by the node: %s. An administrator of the cluster "+
+			"must let the nodes' policy accept it, or the user of the pipeline name a signed image.", image, cause(waiting.Message))}
 	case "ErrImageNeverPull":
 		return evidence{true, fmt.Sprintf("image %s is not on node %s, and imagePullPolicy is Never. An administrator of the cluster must "+
 			"load it there, or the user of the pipeline take back the patch of imagePullPolicy.", image, pod.Spec.NodeName)}
@@ -122,8 +122,8 @@ func waitingContainer(pod corev1.Pod, container corev1.ContainerStatus) evidence
 	case "CreateContainerError":
 		found := evidence{true, fmt.Sprintf("node %s cannot create it: %s.", pod.Spec.NodeName, cause(waiting.Message))}
 		if found.stuck = !transient(waiting.Message); found.stuck {
-			found.text += " An administrator of the cluster must look at the node's container runtime, or the user of the pipeline correct " +
-				"the component's image or patches."
+			found.text += " An administrator of the cluster must look at the node's container runtime, or the user of the pipeline " +
+				"correct the component's image or patches."
 		}
 		return found
 	}

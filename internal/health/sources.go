@@ -80,7 +80,7 @@ func unmounted(pods []corev1.Pod, missing []Source) evidence {
 func isCreating(pod corev1.Pod) bool {
 	for _, container := range containerStatuses(pod) {
 		waiting := container.State.Waiting
-		if waiting == nil || !starts(waiting.Reason) || container.LastTerminationState.Terminated != nil {
+		if waiting == nil || !starts(waiting.Reason) {
 			return false
 		}
 	}

@@ -34,8 +34,8 @@ func (t Target) RejectedTimeout(interval, scrapeTimeout time.Duration) string {
 		if scrapeTimeout <= interval {
 			return ""
 		}
-		return fmt.Sprintf("spec.scrape.scrapeTimeout is %[1]s, above spec.scrape.interval %[2]s, so prometheus-operator rejects every monitor; "+
-			"lower spec.scrape.scrapeTimeout to at most %[2]s, or raise spec.scrape.interval to at least %[1]s.",
+		return fmt.Sprintf("spec.scrape.scrapeTimeout is %[1]s, above spec.scrape.interval %[2]s, so prometheus-operator rejects every "+
+			"monitor; lower spec.scrape.scrapeTimeout to at most %[2]s, or raise spec.scrape.interval to at least %[1]s.",
 			model.Duration(scrapeTimeout), model.Duration(interval))
 	}
 	if t.ScrapeInterval == 0 || scrapeTimeout <= t.ScrapeInterval {

@@ -69,10 +69,12 @@ func unusable(base string, credentials Credentials, status int, err error) *Unus
 	case errors.As(err, &network):
 		return unreached(because, base, network.Err)
 	case status == http.StatusNotFound:
-		return because(NotPrometheus, "it answers 404 Not Found; correct the path of spec.prometheus.url, or the Prometheus object's routePrefix")
+		return because(NotPrometheus, "it answers 404 Not Found; correct the path of spec.prometheus.url, or the "+
+			"Prometheus object's routePrefix")
 	case !errors.As(err, &answer), answer.Type == promv1.ErrBadResponse:
 		// The parser's words hold parts of the answer, which may change every time.
-		return because(NotPrometheus, "what answers there is not the Prometheus HTTP API; correct scheme, host, port and path of spec.prometheus.url")
+		return because(NotPrometheus, "what answers there is not the Prometheus HTTP API; correct scheme, host, port and "+
+			"path of spec.prometheus.url")
 	default:
 		return because(Unreachable, "%v", err)
 	}
@@ -102,17 +104,18 @@ func unreached(because func(Cause, string, ...any) *UnusableError, base string, 
 	)
 	switch {
 	case errors.As(err, &name) && name.IsNotFound && name.Name == host(base): // Else it is a proxy's, or that of a redirection.
-		return because(HostUnknown, "DNS knows no host %s; correct the host in spec.prometheus.url, or create the Service that it names", name.Name)
+		return because(HostUnknown, "DNS knows no host %s; correct the host in spec.prometheus.url, or create the Service that it "+
+			"names", name.Name)
 	case errors.As(err, &untrusted):
-		return because(Untrusted, "its certificate does not verify: %s; set spec.prometheus.tls.ca to the authority that signed it, or give "+
-			"Prometheus a certificate for host %s", verification(untrusted.Err), host(base))
+		return because(Untrusted, "its certificate does not verify: %s; set spec.prometheus.tls.ca to the authority that signed it, or "+
+			"give Prometheus a certificate for host %s", verification(untrusted.Err), host(base))
 	case errors.As(err, &name):
 		return because(Unreachable, "DNS does not resolve host %s", name.Name)
 	case errors.Is(err, http.ErrSchemeMismatch):
 		return because(NotPrometheus, "it does not speak TLS; correct the scheme or port of spec.prometheus.url")
 	case errors.As(err, &operation) && operation.Op == "remote error": // A TLS alert; crypto/tls does not export its type.
-		return because(Unauthorized, "it refuses the TLS handshake: %v; set spec.prometheus.tls.clientCert to a certificate that it accepts",
-			operation.Err)
+		return because(Unauthorized, "it refuses the TLS handshake: %v; set spec.prometheus.tls.clientCert to a certificate that it "+
+			"accepts", operation.Err)
 	case errors.As(err, &operation):
 		return because(Unreachable, "%s: %v", operation.Op, operation.Err)
 	default:

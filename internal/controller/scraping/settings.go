@@ -155,8 +155,7 @@ func (r *Reconciler) demands(ctx context.Context, s *settings) error {
 	}{{s.target.ServiceMonitors, s.services}, {s.target.PodMonitors, s.pods}} {
 		needed, err := kind.selection.Labels(own, fixed...)
 		if err != nil {
-			s.state = State{Reason: v1alpha1.ReasonNotSelected,
-				Message: fmt.Sprintf("%s does not select the monitors: %v.", s.target.Origin, err)}
+			s.state = State{Reason: v1alpha1.ReasonNotSelected, Message: fmt.Sprintf("%s does not select the monitors: %v.", s.target.Origin, err)}
 			return nil
 		}
 		maps.Copy(kind.labels, needed)
