@@ -141,7 +141,6 @@ func (r *Reconciler) demands(ctx context.Context, s *settings) error {
 	maps.Copy(own, spec.Scrape.Labels)
 	// By these we find the monitors again.
 	own[v1alpha1.ManagedLabel], own[v1alpha1.ComponentLabel] = v1alpha1.SingletonName, ComponentName
-	fixed := append(slices.Collect(maps.Keys(spec.Scrape.Labels)), v1alpha1.ManagedLabel, v1alpha1.ComponentLabel)
 	s.services, s.pods = maps.Clone(own), maps.Clone(own)
 	if s.target.ServiceMonitors == nil {
 		s.state = State{Met: true, Reason: v1alpha1.ReasonSelectorsUnknown, Message: "No object stands behind " +
@@ -153,15 +152,22 @@ func (r *Reconciler) demands(ctx context.Context, s *settings) error {
 		selection *prometheus.Selection
 		labels    map[string]string
 	}{{s.target.ServiceMonitors, s.services}, {s.target.PodMonitors, s.pods}} {
-		needed, err := kind.selection.Labels(own, fixed...)
+		needed, err := kind.selection.Labels(own, fixedLabels(spec)...)
 		if err != nil {
-			s.state = State{Reason: v1alpha1.ReasonNotSelected, Message: fmt.Sprintf("%s does not select the monitors: %v.", s.target.Origin, err)}
+			message := fmt.Sprintf("%s does not select the monitors: %v.", s.target.Origin, err)
+			s.state = State{Reason: v1alpha1.ReasonNotSelected, Message: message}
 			return nil
 		}
 		maps.Copy(kind.labels, needed)
 	}
 	s.state = State{Met: true, Reason: v1alpha1.ReasonSelected, Message: s.target.Origin + " selects every monitor."}
 	return nil
+}
+
+// fixedLabels are those of a monitor that no selector of a Prometheus may change: the operator finds the monitors by them, or
+// the user set them.
+func fixedLabels(spec v1alpha1.MetricsPipelineSpec) []string {
+	return append(slices.Collect(maps.Keys(spec.Scrape.Labels)), v1alpha1.ManagedLabel, v1alpha1.ComponentLabel)
 }
 
 // rules are what the index judges apps by.
