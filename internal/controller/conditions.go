@@ -231,10 +231,10 @@ func componentsReady(o observation) finding {
 	var lacking []string
 	failed := false
 	for _, c := range o.components {
-		state, message := health.Workload(c.deployment, c.pods)
-		if state != health.Current {
-			lacking = append(lacking, c.name+": "+message)
-			failed = failed || state == health.Failed
+		verdict := health.Workload(c.deployment, c.pods, nil)
+		if verdict.State != health.Current {
+			lacking = append(lacking, c.name+": "+verdict.Message)
+			failed = failed || verdict.State == health.Failed || verdict.State == health.Stuck
 		}
 	}
 	contested := componentContests(o)

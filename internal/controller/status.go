@@ -66,7 +66,7 @@ func apiStatuses(o observation) []v1alpha1.APIServiceStatus {
 // componentStatus describes one workload.
 func componentStatus(c componentObservation) v1alpha1.ComponentStatus {
 	status := v1alpha1.ComponentStatus{Name: c.name}
-	_, status.Message = health.Workload(c.deployment, c.pods)
+	status.Message = health.Workload(c.deployment, c.pods, nil).Message
 	if c.deployment != nil {
 		status.Ready = c.deployment.Status.ReadyReplicas
 		if containers := c.deployment.Spec.Template.Spec.Containers; len(containers) > 0 {

@@ -26,37 +26,59 @@ const (
 	Current State = iota
 	// Progressing means that pods are missing and time may bring them.
 	Progressing
-	// Failed means that Kubernetes gave up waiting for them.
+	// Failed means that the Deployment's progressDeadlineSeconds have passed. Kubernetes goes on trying.
 	Failed
+	// Stuck means that there is evidence that pods cannot be created, start or run until a person acts. It follows from
+	// what the API server, the scheduler and the kubelet say, and never from how long it has lasted.
+	Stuck
 )
 
-// Workload returns the state of a Deployment and, unless it is current, what is missing: kstatus' words, and those of the
-// API server that refuses its pods, or of the pod that is worst off. A nil Deployment is progressing.
-func Workload(deployment *appsv1.Deployment, pods []corev1.Pod) (State, string) {
+// Verdict is the state of a workload and, unless it is current, why: kstatus' words, then the evidence, then who must do
+// what. It does not change while the kubelet or a controller tries the same again.
+type Verdict struct {
+	State   State
+	Message string
+}
+
+// evidence is what explains that a workload is not current.
+type evidence struct {
+	stuck bool
+	text  string
+}
+
+// Workload returns the verdict on a Deployment by its status and its pods. missing are the sources of its volumes that do
+// not exist and that the operator does not create itself: a pod that waits for one says nothing of it. A nil Deployment is
+// progressing.
+func Workload(deployment *appsv1.Deployment, pods []corev1.Pod, missing []Source) Verdict {
 	if deployment == nil {
-		return Progressing, "The Deployment does not exist yet."
+		return Verdict{Progressing, "The Deployment does not exist yet."}
 	}
-	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(deployment)
+	result, err := compute(deployment)
 	if err != nil {
-		return Progressing, "The Deployment cannot be read: " + err.Error()
-	}
-	object := &unstructured.Unstructured{Object: content}
-	object.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind("Deployment"))
-	result, err := status.Compute(object)
-	if err != nil {
-		return Progressing, "The Deployment's state is unclear: " + err.Error()
+		return Verdict{Progressing, "The Deployment's state is unclear: " + err.Error()}
 	}
 	if result.Status == status.CurrentStatus {
-		return Current, ""
+		return Verdict{}
 	}
-	message := strings.TrimSuffix(result.Message, ".") + "."
-	if detail := cmp.Or(refused(deployment), worst(pods)); detail != "" {
-		message += " " + detail
+	verdict := Verdict{Progressing, strings.TrimSuffix(result.Message, ".") + "."}
+	if deployment.Status.ObservedGeneration < deployment.Generation {
+		return verdict // Its conditions and pods are of the earlier specification, which may just have been corrected.
 	}
-	if result.Status == status.FailedStatus {
-		return Failed, message
+	current, earlier := byTemplate(deployment, pods)
+	found := weightiest(refusal(deployment), unmounted(current, missing), worst(current))
+	if found.text != "" {
+		verdict.Message += " " + found.text
 	}
-	return Progressing, message
+	if serving := readyPods(earlier); found.stuck && serving > 0 {
+		verdict.Message += fmt.Sprintf(" Pods of the earlier specification still serve: %d.", serving)
+	}
+	switch {
+	case result.Status == status.FailedStatus:
+		verdict.State = Failed
+	case found.stuck:
+		verdict.State = Stuck
+	}
+	return verdict
 }
 
 // RolledOut is true when no pod of an earlier specification is left, whether or not all the new ones are ready.
@@ -65,56 +87,62 @@ func RolledOut(deployment *appsv1.Deployment) bool {
 	return status.ObservedGeneration >= deployment.Generation && status.Replicas > 0 && status.UpdatedReplicas == status.Replicas
 }
 
-// refused returns why the API server takes no new pod; there is none then that could say what ails it.
-func refused(deployment *appsv1.Deployment) string {
-	for _, condition := range deployment.Status.Conditions {
-		if condition.Type == appsv1.DeploymentReplicaFailure && condition.Status == corev1.ConditionTrue {
-			return fmt.Sprintf("%s: %s", condition.Reason, condition.Message)
-		}
+// compute asks kstatus.
+func compute(deployment *appsv1.Deployment) (*status.Result, error) {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(deployment)
+	if err != nil {
+		return nil, err
 	}
-	return ""
+	object := &unstructured.Unstructured{Object: content}
+	object.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind("Deployment"))
+	return status.Compute(object)
 }
 
-// worst describes the pod that most needs a person's attention: the newest that cannot start, else the newest that is
-// not ready.
-func worst(pods []corev1.Pod) string {
-	sorted := slices.Clone(pods)
-	slices.SortFunc(sorted, func(a, b corev1.Pod) int {
+// byTemplate returns the pods of the template that the Deployment has now and those of earlier ones, both newest first. Pods
+// that end or have ended are in neither: they are replaced, whatever ailed them. A new template's pods are told by the
+// pod-template-hash of the newest one; an old pod that cannot start says nothing of the new template.
+func byTemplate(deployment *appsv1.Deployment, pods []corev1.Pod) (current, earlier []corev1.Pod) {
+	alive := slices.DeleteFunc(slices.Clone(pods), func(pod corev1.Pod) bool {
+		return pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded
+	})
+	slices.SortFunc(alive, func(a, b corev1.Pod) int {
 		return cmp.Or(b.CreationTimestamp.Compare(a.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
 	})
-	unready := ""
-	for _, pod := range sorted {
-		if pod.DeletionTimestamp != nil {
-			continue // It is on its way out, whatever ails it.
-		}
-		if detail := stuck(pod); detail != "" {
-			return fmt.Sprintf("Pod %s: %s", pod.Name, detail)
-		}
-		if unready == "" && !isReady(pod) {
-			unready = fmt.Sprintf("Pod %s runs and is not ready.", pod.Name)
+	if deployment.Status.UpdatedReplicas == 0 {
+		return nil, alive
+	}
+	for _, pod := range alive {
+		if pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey] == alive[0].Labels[appsv1.DefaultDeploymentUniqueLabelKey] {
+			current = append(current, pod)
+		} else {
+			earlier = append(earlier, pod)
 		}
 	}
-	return unready
+	return current, earlier
 }
 
-// stuck returns why a pod cannot be scheduled or a container cannot run.
-func stuck(pod corev1.Pod) string {
-	for _, condition := range pod.Status.Conditions {
-		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse {
-			return fmt.Sprintf("%s: %s", condition.Reason, condition.Message)
+// weightiest returns the first evidence for stuck, else the first there is.
+func weightiest(all ...evidence) evidence {
+	var first evidence
+	for _, found := range all {
+		if found.stuck {
+			return found
+		}
+		if first.text == "" {
+			first = found
 		}
 	}
-	for _, container := range pod.Status.ContainerStatuses {
-		waiting := container.State.Waiting
-		if waiting != nil && waiting.Reason != "ContainerCreating" && waiting.Reason != "PodInitializing" {
-			detail := fmt.Sprintf("container %s: %s: %s", container.Name, waiting.Reason, waiting.Message)
-			if last := container.LastTerminationState.Terminated; last != nil {
-				detail += fmt.Sprintf(" (exit code %d: %s)", last.ExitCode, last.Reason)
-			}
-			return detail
+	return first
+}
+
+func readyPods(pods []corev1.Pod) int {
+	count := 0
+	for _, pod := range pods {
+		if isReady(pod) {
+			count++
 		}
 	}
-	return ""
+	return count
 }
 
 func isReady(pod corev1.Pod) bool {

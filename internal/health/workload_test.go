@@ -64,19 +64,30 @@ func unready(p *corev1.Pod) { p.Status.Conditions[0].Status = corev1.ConditionFa
 
 func deleted(p *corev1.Pod) { p.DeletionTimestamp = ptr.To(metav1.Now()) }
 
+func failed(p *corev1.Pod) { p.Status.Phase, p.Status.Reason = corev1.PodFailed, "Evicted" }
+
+// creating has a node, and waits for its volumes or its sandbox.
+func creating(p *corev1.Pod) {
+	waiting("ContainerCreating", "")(p)
+	p.Spec.NodeName, p.Status.Phase = "node-1", corev1.PodPending
+}
+
 // waiting has a container that waits for a reason.
 func waiting(reason, message string) func(*corev1.Pod) {
 	return func(p *corev1.Pod) {
 		unready(p)
+		p.Spec.NodeName = "node-1"
+		p.Spec.Containers = []corev1.Container{{Name: "main", Image: "example.com/main:v1"}}
 		p.Status.ContainerStatuses = append(p.Status.ContainerStatuses, corev1.ContainerStatus{
 			Name: "main", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}}})
 	}
 }
 
-// crashed ended before with an exit code.
-func crashed(code int32, reason string) func(*corev1.Pod) {
+// crashed ended before with an exit code, and was restarted so many times.
+func crashed(code int32, reason string, restarts int32) func(*corev1.Pod) {
 	return func(p *corev1.Pod) {
 		waiting("CrashLoopBackOff", "back-off 10s restarting")(p)
+		p.Status.ContainerStatuses[0].RestartCount = restarts
 		p.Status.ContainerStatuses[0].LastTerminationState.Terminated = &corev1.ContainerStateTerminated{ExitCode: code, Reason: reason}
 	}
 }
@@ -85,6 +96,14 @@ func unscheduled(p *corev1.Pod) {
 	p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse,
 		Reason: "Unschedulable", Message: "0/3 nodes are available: 3 Insufficient cpu."}}
 }
+
+// of makes a pod one of the template with this hash.
+func of(hash string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) { p.Labels = map[string]string{appsv1.DefaultDeploymentUniqueLabelKey: hash} }
+}
+
+// rolling has one new pod beside two old ones.
+func rolling(d *appsv1.Deployment) { d.Status.Replicas, d.Status.UpdatedReplicas = 3, 1 }
 
 func TestWorkload(t *testing.T) {
 	pull := waiting("ImagePullBackOff", `Back-off pulling image "example.com/none:v1"`)
@@ -97,52 +116,66 @@ func TestWorkload(t *testing.T) {
 		"absent":                       {nil, nil, Progressing, []string{"does not exist yet"}},
 		"as specified":                 {deployment(), []corev1.Pod{pod("a", 0), pod("b", 0)}, Current, nil},
 		"as specified, a pod is ended": {deployment(), []corev1.Pod{pod("a", 0), pod("old", 0, unready, deleted)}, Current, nil},
+		"as specified, a pod is stuck that nobody needs": {deployment(), []corev1.Pod{pod("a", 0), pod("old", 0, pull)}, Current, nil},
 		"not seen by its controller": {
 			deployment(func(d *appsv1.Deployment) { d.Generation++ }), nil, Progressing, []string{"generation"}},
+		"just corrected, while the pods and conditions of the mistake are still there": {
+			deployment(forbidden, func(d *appsv1.Deployment) { d.Generation++ }), []corev1.Pod{pod("a", 0, pull)},
+			Progressing, []string{"generation"}},
 		"a pod missing": {deployment(short), nil, Progressing, []string{"1/2"}},
 		"a pod not ready": {
 			deployment(short), []corev1.Pod{pod("a", 0), pod("b", 0, unready)}, Progressing, []string{"1/2", "Pod b runs and is not ready."}},
 		"a pod starts": {
-			deployment(short), []corev1.Pod{pod("b", 0, waiting("ContainerCreating", ""))}, Progressing, []string{"Pod b"}},
+			deployment(short), []corev1.Pod{pod("b", 0, creating)}, Progressing, []string{"Pod b is starting."}},
 		"an image is not there": {
-			deployment(short), []corev1.Pod{pod("b", 0, pull)}, Progressing,
-			[]string{"Pod b: container main: ImagePullBackOff: Back-off pulling image", "example.com/none:v1"}},
-		"a crash loop": {
-			deployment(short), []corev1.Pod{pod("b", 0, crashed(255, "Error"))}, Progressing,
+			deployment(short), []corev1.Pod{pod("b", 0, pull)}, Stuck, []string{"Pod b: container main: image example.com/main:v1 cannot be pulled"}},
+		"a crash loop that may end": {
+			deployment(short), []corev1.Pod{pod("b", 0, crashed(255, "Error", 2))}, Progressing,
 			[]string{"Pod b: container main: CrashLoopBackOff", "(exit code 255: Error)"}},
-		"out of memory": {
-			deployment(short), []corev1.Pod{pod("b", 0, crashed(137, "OOMKilled"))}, Progressing, []string{"(exit code 137: OOMKilled)"}},
 		"no node takes it": {
-			deployment(short), []corev1.Pod{pod("b", 0, unscheduled)}, Progressing,
-			[]string{"Pod b: Unschedulable: 0/3 nodes are available: 3 Insufficient cpu."}},
+			deployment(short), []corev1.Pod{pod("b", 0, unscheduled)}, Stuck,
+			[]string{"Pod b: Unschedulable: 0/3 nodes are available: 3 Insufficient cpu. An administrator of the cluster must"}},
 		"no pod can be made": {
-			deployment(forbidden), []corev1.Pod{pod("a", 0), pod("b", 0)}, Progressing,
-			[]string{"0/2", "FailedCreate: no PriorityClass with name high was found"}},
+			deployment(forbidden), []corev1.Pod{pod("a", 0), pod("b", 0)}, Stuck,
+			[]string{"0/2", "FailedCreate: no PriorityClass with name high was found. An administrator of the cluster must create",
+				"Pods of the earlier specification still serve: 2."}},
 		"given up": {
 			deployment(late), []corev1.Pod{pod("b", 0, pull)}, Failed,
-			[]string{"Progress deadline exceeded", "Pod b: container main: ImagePullBackOff"}},
+			[]string{"Progress deadline exceeded", "Pod b: container main: image example.com/main:v1 cannot be pulled"}},
+		"given up without evidence": {
+			deployment(late), []corev1.Pod{pod("b", 0, unready)}, Failed, []string{"Progress deadline exceeded", "Pod b runs"}},
 		"the stuck one before one that is only slow": {
-			deployment(short), []corev1.Pod{pod("slow", 5, unready), pod("stuck", 0, pull)}, Progressing, []string{"Pod stuck: "}},
+			deployment(short), []corev1.Pod{pod("slow", 5, unready), pod("stuck", 0, pull)}, Stuck, []string{"Pod stuck: "}},
+		"the stuck one before one that waits": {
+			deployment(short), []corev1.Pod{pod("crashed", 5, crashed(1, "Error", 1)), pod("stuck", 0, pull)}, Stuck, []string{"Pod stuck: "}},
 		"the newest of two that are stuck": {
-			deployment(short), []corev1.Pod{pod("old", 0, crashed(1, "Error")), pod("new", 5, pull)}, Progressing, []string{"Pod new: "}},
+			deployment(short), []corev1.Pod{pod("old", 0, crashed(1, "Error", 9)), pod("new", 5, pull)}, Stuck, []string{"Pod new: "}},
 		"by name among pods of one age": {
-			deployment(short), []corev1.Pod{pod("b", 0, pull), pod("a", 0, pull)}, Progressing, []string{"Pod a: "}},
+			deployment(short), []corev1.Pod{pod("b", 0, pull), pod("a", 0, pull)}, Stuck, []string{"Pod a: "}},
 		"not a stuck one that is on its way out": {
 			deployment(short), []corev1.Pod{pod("old", 5, pull, deleted), pod("new", 0, unready)}, Progressing, []string{"Pod new runs"}},
 		"not one that is on its way out": {
 			deployment(short), []corev1.Pod{pod("old", 5, unready, deleted), pod("new", 0, unready)}, Progressing, []string{"Pod new runs"}},
+		"not one that was evicted and is replaced": {
+			deployment(short), []corev1.Pod{pod("evicted", 5, unready, failed), pod("new", 0, unready)}, Progressing, []string{"Pod new runs"}},
+		"new pods that are stuck beside old ones that serve": {
+			deployment(rolling), []corev1.Pod{pod("new", 5, of("n"), pull), pod("a", 0, of("o")), pod("b", 0, of("o")), pod("c", 0, of("o"), unready)},
+			Stuck, []string{"Pod new: container main: image", "Pods of the earlier specification still serve: 2."}},
+		"new pods that start after old ones that were stuck": {
+			deployment(rolling, short), []corev1.Pod{pod("new", 5, of("n"), creating), pod("old", 0, of("o"), pull)},
+			Progressing, []string{"Pod new is starting."}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			state, message := Workload(tc.deployment, tc.pods)
-			if state != tc.state {
-				t.Errorf("state %d, want %d: %s", state, tc.state, message)
+			verdict := Workload(tc.deployment, tc.pods, nil)
+			if verdict.State != tc.state {
+				t.Errorf("state %d, want %d: %s", verdict.State, tc.state, verdict.Message)
 			}
-			if len(tc.says) == 0 && message != "" {
-				t.Errorf("%q is said of nothing", message)
+			if len(tc.says) == 0 && verdict.Message != "" {
+				t.Errorf("%q is said of nothing", verdict.Message)
 			}
 			for _, part := range tc.says {
-				if !strings.Contains(message, part) {
-					t.Errorf("%q does not say %q", message, part)
+				if !strings.Contains(verdict.Message, part) {
+					t.Errorf("%q does not say %q", verdict.Message, part)
 				}
 			}
 		})

@@ -9,10 +9,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -40,44 +38,22 @@ func (c Credentials) Digest() string {
 	return hex.EncodeToString(hash.Sum(nil)[:8])
 }
 
-// Ask sends Prometheus the cheapest query there is, as the adapter would. The error says what a person can look at.
+// Ask sends Prometheus the cheapest query there is, as the adapter would. The error is an UnusableError.
 func Ask(ctx context.Context, base string, credentials Credentials) error {
 	transport, err := transport(credentials)
 	if err != nil {
 		return err
 	}
 	defer transport.CloseIdleConnections()
-	client, err := api.NewClient(api.Config{Address: base, RoundTripper: bearer{string(credentials.Token), transport}})
+	presented := &presenter{token: strings.TrimSpace(string(credentials.Token)), next: transport}
+	client, err := api.NewClient(api.Config{Address: base, RoundTripper: presented})
 	if err != nil {
-		return fmt.Errorf("use %s: %w", base, err)
+		return &UnusableError{NotPrometheus, fmt.Sprintf("use %s: %v; correct spec.prometheus.url", base, err)}
 	}
 	if _, _, err := promv1.NewAPI(client).Query(ctx, "vector(1)", time.Now()); err != nil {
-		return fmt.Errorf("query %s: %w", base, explained(err))
+		return unusable(base, credentials, presented.status, err)
 	}
 	return nil
-}
-
-// errNotPrometheus replaces the parser's words about an answer: they hold parts of it, which may change every time.
-var errNotPrometheus = errors.New("what answers there is not the Prometheus HTTP API; check host, port and path of the URL")
-
-// explained adds to an error of the client what a person can look at.
-func explained(err error) error {
-	var network *url.Error
-	if errors.As(err, &network) {
-		return err
-	}
-	var answer *promv1.Error
-	if !errors.As(err, &answer) {
-		return errNotPrometheus
-	}
-	switch answer.Type {
-	case promv1.ErrBadResponse:
-		return errNotPrometheus
-	case promv1.ErrClient:
-		return fmt.Errorf("%w; for a 401 or 403 check spec.prometheus.auth, for a 404 the path of the URL", err)
-	default:
-		return err
-	}
 }
 
 // transport verifies and identifies itself as the adapter does.
@@ -86,29 +62,38 @@ func transport(credentials Credentials) (*http.Transport, error) {
 	if len(credentials.CA) > 0 {
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(credentials.CA) {
-			return nil, errors.New("the certificate authority in spec.prometheus.auth holds no PEM certificate")
+			return nil, &UnusableError{BadCredentials,
+				"what spec.prometheus.tls.ca leads to holds no PEM certificate; put the certificate of the authority there"}
 		}
 	}
 	if len(credentials.ClientCert) > 0 {
 		pair, err := tls.X509KeyPair(credentials.ClientCert, credentials.ClientKey)
 		if err != nil {
-			return nil, fmt.Errorf("the client certificate in spec.prometheus.auth is unusable: %w", err)
+			return nil, &UnusableError{BadCredentials, fmt.Sprintf(
+				"the Secret of spec.prometheus.tls.clientCert is no usable pair of certificate and key: %v; correct it", err)}
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}
 	return &http.Transport{TLSClientConfig: config, Proxy: http.ProxyFromEnvironment}, nil
 }
 
-// bearer adds a token to every request.
-type bearer struct {
-	token string
-	next  http.RoundTripper
+// presenter adds a token to every request, and keeps the status of the last answer: the client's errors have it only as
+// text. It is for one caller at a time.
+type presenter struct {
+	token  string
+	next   http.RoundTripper
+	status int
 }
 
-func (b bearer) RoundTrip(request *http.Request) (*http.Response, error) {
-	if token := strings.TrimSpace(b.token); token != "" {
+func (p *presenter) RoundTrip(request *http.Request) (*http.Response, error) {
+	if p.token != "" {
 		request = request.Clone(request.Context())
-		request.Header.Set("Authorization", "Bearer "+token)
+		request.Header.Set("Authorization", "Bearer "+p.token)
 	}
-	return b.next.RoundTrip(request)
+	p.status = 0
+	response, err := p.next.RoundTrip(request)
+	if err == nil {
+		p.status = response.StatusCode
+	}
+	return response, err
 }

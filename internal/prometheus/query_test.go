@@ -12,6 +12,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -151,27 +152,37 @@ func TestAskSaysWhatIsWrong(t *testing.T) {
 			fmt.Fprint(w, body)
 		})
 	}
+	answer := func(status int) string { return respond(status, "") }
 	for name, tc := range map[string]struct {
 		url         string
 		credentials Credentials
 		ctx         context.Context
+		cause       Cause
 		says        []string
 	}{
-		"no token": {url: serve(t, guarded("secret")), says: []string{"401", "spec.prometheus.auth"}},
-		"another token": {url: serve(t, guarded("secret")), credentials: Credentials{Token: []byte("no")},
-			says: []string{"401", "spec.prometheus.auth"}},
-		"no authority":  {url: secured, says: []string{"unknown authority"}},
-		"the wrong one": {url: secured, credentials: Credentials{CA: selfSigned(t).cert}, says: []string{"unknown authority"}},
-		"no PEM":        {url: secured, credentials: Credentials{CA: []byte("junk")}, says: []string{"spec.prometheus.auth", "PEM"}},
-		"half a client": {url: secured, credentials: Credentials{CA: ca, ClientCert: selfSigned(t).cert},
-			says: []string{"client certificate in spec.prometheus.auth"}},
-		"a wrong path":      {url: serve(t, answering) + "/prefix", says: []string{"404", "path"}},
-		"a web page":        {url: respond(http.StatusOK, "<html>welcome</html>"), says: []string{"not the Prometheus HTTP API", "path"}},
-		"some other JSON":   {url: respond(http.StatusOK, "{}"), says: []string{"not the Prometheus HTTP API", "path"}},
-		"still starting":    {url: respond(http.StatusServiceUnavailable, "Service Unavailable"), says: []string{"503"}},
-		"nobody listens":    {url: gone.URL, says: []string{"connection refused"}},
-		"no answer in time": {url: gone.URL, ctx: canceled, says: []string{"context canceled"}},
-		"no URL":            {url: "http://[", says: []string{"http://["}},
+		"no token": {url: serve(t, guarded("secret")), cause: Unauthorized,
+			says: []string{"401 Unauthorized and no credentials are presented", "spec.prometheus.auth.bearerToken", "spec.prometheus.tls.clientCert"}},
+		"another token": {url: serve(t, guarded("secret")), credentials: Credentials{Token: []byte("no")}, cause: Unauthorized,
+			says: []string{"401 Unauthorized to the credentials", "valid", "spec.prometheus.auth.bearerToken"}},
+		"a token without permission": {url: answer(http.StatusForbidden), credentials: Credentials{Token: []byte("no")}, cause: Unauthorized,
+			says: []string{"403 Forbidden to the credentials", "allow", "spec.prometheus.auth.bearerToken"}},
+		"no authority":  {url: secured, cause: Untrusted, says: []string{"unknown authority", "spec.prometheus.tls.ca"}},
+		"the wrong one": {url: secured, credentials: Credentials{CA: selfSigned(t).cert}, cause: Untrusted, says: []string{"unknown authority"}},
+		"no PEM": {url: secured, credentials: Credentials{CA: []byte("junk")}, cause: BadCredentials,
+			says: []string{"spec.prometheus.tls.ca", "PEM"}},
+		"half a client": {url: secured, credentials: Credentials{CA: ca, ClientCert: selfSigned(t).cert}, cause: BadCredentials,
+			says: []string{"spec.prometheus.tls.clientCert"}},
+		"a wrong path": {url: serve(t, answering) + "/prefix", cause: NotPrometheus, says: []string{"404", "path"}},
+		"a web page": {url: respond(http.StatusOK, "<html>welcome</html>"), cause: NotPrometheus,
+			says: []string{"not the Prometheus HTTP API", "path"}},
+		"some other JSON": {url: respond(http.StatusOK, "{}"), cause: NotPrometheus, says: []string{"not the Prometheus HTTP API", "path"}},
+		"no TLS":          {url: strings.Replace(answer(http.StatusOK), "http:", "https:", 1), cause: NotPrometheus, says: []string{"does not speak TLS", "scheme"}},
+		"still starting":  {url: respond(http.StatusServiceUnavailable, "Service Unavailable"), cause: Unreachable, says: []string{"503"}},
+		"nobody listens":  {url: gone.URL, cause: Unreachable, says: []string{"connection refused"}},
+		"a connection that is cut": {url: serve(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), cause: Unreachable,
+			says: []string{"EOF"}},
+		"no answer in time": {url: gone.URL, ctx: canceled, cause: Unreachable, says: []string{"context canceled"}},
+		"no URL":            {url: "http://[", cause: NotPrometheus, says: []string{"http://[", "spec.prometheus.url"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx := t.Context()
@@ -179,8 +190,12 @@ func TestAskSaysWhatIsWrong(t *testing.T) {
 				ctx = tc.ctx
 			}
 			err := Ask(ctx, tc.url, tc.credentials)
-			if err == nil {
-				t.Fatal("no error")
+			var unusable *UnusableError
+			if !errors.As(err, &unusable) {
+				t.Fatalf("error %v, want an UnusableError", err)
+			}
+			if unusable.Cause != tc.cause {
+				t.Errorf("cause %d, want %d: %v", unusable.Cause, tc.cause, err)
 			}
 			for _, part := range tc.says {
 				if !strings.Contains(err.Error(), part) {
@@ -189,6 +204,9 @@ func TestAskSaysWhatIsWrong(t *testing.T) {
 			}
 			if strings.Contains(err.Error(), "welcome") {
 				t.Errorf("%q repeats the page, which may change with every answer", err)
+			}
+			if again := Ask(ctx, tc.url, tc.credentials); again.Error() != err.Error() {
+				t.Errorf("%q the first time, then %q", err, again)
 			}
 		})
 	}

@@ -13,6 +13,7 @@ import (
 
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	"github.com/prometheus/common/model"
+	"k8s.io/utils/ptr"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 )
@@ -26,11 +27,15 @@ type Target struct {
 	URL string
 	// Origin says where the URL comes from, for messages: spec.prometheus.url, or the Prometheus object.
 	Origin string
+	// Given is true where a person wrote the URL, into spec.prometheus.url.
+	Given bool
 	// Revision changes with every change of the Prometheus object, its availability included; empty where no object
 	// stands behind the URL, so that its end is not seen.
 	Revision string
 	// ScrapeInterval is how often it scrapes by default; 0 where that cannot be known.
 	ScrapeInterval time.Duration
+	// Shards is among how many Prometheus servers its targets are divided; 0 where no object stands behind the URL.
+	Shards int32
 	// ServiceMonitors and PodMonitors are what it demands of monitors; nil where no object stands behind the URL.
 	ServiceMonitors, PodMonitors *Selection
 	// MonitorLabels are demanded by its serviceMonitorSelector; nil where it demands none or that cannot be known.
@@ -49,7 +54,7 @@ func (e *NotFoundError) Error() string { return e.Message }
 // does not know that kind of object. The error is a NotFoundError.
 func Resolve(spec v1alpha1.PrometheusSpec, served bool, objects []monitoringv1.Prometheus) (Target, error) {
 	if spec.URL != "" {
-		return Target{URL: spec.URL, Origin: "spec.prometheus.url"}, nil
+		return Target{URL: spec.URL, Origin: "spec.prometheus.url", Given: true}, nil
 	}
 	if !served {
 		return Target{}, &NotFoundError{v1alpha1.ReasonPrometheusNotFound,
@@ -105,6 +110,7 @@ func target(p monitoringv1.Prometheus, all []monitoringv1.Prometheus) Target {
 		Origin:         fmt.Sprintf("Prometheus %s/%s", p.Namespace, p.Name),
 		Revision:       revision(p),
 		ScrapeInterval: defaultScrapeInterval,
+		Shards:         max(ptr.Deref(p.Spec.Shards, 1), 1), // prometheus-operator takes less than 1 for 1.
 	}
 	if interval, err := model.ParseDuration(string(p.Spec.ScrapeInterval)); err == nil && interval > 0 {
 		t.ScrapeInterval = time.Duration(interval)

@@ -113,6 +113,7 @@ func TestResolveReadsTheObject(t *testing.T) {
 		Origin:         "Prometheus monitoring/k8s",
 		Revision:       "uid/3/2",
 		ScrapeInterval: 90 * time.Second,
+		Shards:         1,
 		MonitorLabels:  map[string]string{"release": "stack"},
 		ServiceMonitors: &Selection{
 			Field: "serviceMonitorSelector", Selector: p.Spec.ServiceMonitorSelector,

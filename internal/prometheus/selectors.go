@@ -6,6 +6,7 @@ package prometheus
 import (
 	"fmt"
 	"maps"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -23,39 +24,68 @@ type Selection struct {
 	HomeNamespace  string
 }
 
-// Labels returns the labels that a monitor with the given ones needs besides to be selected. The error says which selector
-// cannot be met and why.
-func (s Selection) Labels(own map[string]string) (map[string]string, error) {
+// Labels returns the labels that a monitor needs over its own ones to be selected. What the selector demands replaces an own
+// label, except those with the fixed keys: the labels by which the operator finds its objects, and those that the user set.
+// Where a demand contradicts one of these, or forbids what the monitor has, the error names the selector and the labels.
+//
+// Of the values that an expression accepts, the monitor's own comes first, then those of matchLabels, then those of In in
+// their order, then "true" where any will do.
+func (s Selection) Labels(own map[string]string, fixed ...string) (map[string]string, error) {
 	if s.Selector == nil {
 		return nil, fmt.Errorf("its %s is not set, which selects nothing; set it to {} or to labels", s.Field)
-	}
-	needed := map[string]string{}
-	maps.Copy(needed, s.Selector.MatchLabels)
-	for _, expression := range s.Selector.MatchExpressions {
-		_, has := needed[expression.Key]
-		_, given := own[expression.Key]
-		switch {
-		case has || given:
-		case expression.Operator == metav1.LabelSelectorOpIn && len(expression.Values) > 0:
-			needed[expression.Key] = expression.Values[0]
-		case expression.Operator == metav1.LabelSelectorOpExists:
-			needed[expression.Key] = "true"
-		}
 	}
 	selector, err := metav1.LabelSelectorAsSelector(s.Selector)
 	if err != nil {
 		return nil, fmt.Errorf("its %s cannot be read: %w", s.Field, err)
 	}
-	// Where the two differ, the own ones stand: they were asked for, or are what we find the monitors by.
+	requirements, _ := selector.Requirements()
+	needed := map[string]string{}
+	for key, candidates := range s.candidates() {
+		if value, has := own[key]; has {
+			if slices.Contains(fixed, key) || meets(requirements, key, value) {
+				continue
+			}
+		}
+		// Without a value that meets all that is demanded of the key, the error shows what is nearest.
+		needed[key] = candidates[0]
+		if index := slices.IndexFunc(candidates, func(value string) bool { return meets(requirements, key, value) }); index >= 0 {
+			needed[key] = candidates[index]
+		}
+	}
 	all := labels.Set{}
-	maps.Copy(all, needed)
 	maps.Copy(all, own)
-	maps.DeleteFunc(needed, func(key, _ string) bool { _, given := own[key]; return given })
+	maps.Copy(all, needed)
 	if !selector.Matches(all) {
 		return nil, fmt.Errorf("its %s is %q, which excludes monitors with the labels %s; change the selector, or spec.scrape.labels",
 			s.Field, metav1.FormatLabelSelector(s.Selector), all)
 	}
 	return needed, nil
+}
+
+// candidates returns, for each key that the selector demands, values that a label may take, the preferred first.
+func (s Selection) candidates() map[string][]string {
+	values, anyValue := map[string][]string{}, map[string]bool{}
+	for key, value := range s.Selector.MatchLabels {
+		values[key] = []string{value}
+	}
+	for _, expression := range s.Selector.MatchExpressions {
+		switch expression.Operator {
+		case metav1.LabelSelectorOpIn:
+			values[expression.Key] = append(values[expression.Key], expression.Values...)
+		case metav1.LabelSelectorOpExists:
+			anyValue[expression.Key] = true
+		}
+	}
+	for key := range anyValue {
+		values[key] = append(values[key], "true")
+	}
+	return values
+}
+
+// meets is true when a value of one label is all that the requirements demand of that label.
+func meets(requirements labels.Requirements, key, value string) bool {
+	set := labels.Set{key: value}
+	return !slices.ContainsFunc(requirements, func(r labels.Requirement) bool { return r.Key() == key && !r.Matches(set) })
 }
 
 // SelectsNamespace is true when monitors in a namespace are used.

@@ -54,7 +54,7 @@ func TestSelectionLabels(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := tc.selector.DeepCopy()
-			got, err := Selection{Field: "podMonitorSelector", Selector: tc.selector}.Labels(own)
+			got, err := Selection{Field: "podMonitorSelector", Selector: tc.selector}.Labels(own, "team")
 			if tc.says != "" {
 				if err == nil || !strings.Contains(err.Error(), tc.says) || !strings.Contains(err.Error(), "its podMonitorSelector") {
 					t.Errorf("labels %v, error %v, want %q", got, err, tc.says)
@@ -69,6 +69,63 @@ func TestSelectionLabels(t *testing.T) {
 			}
 			if diff := cmp.Diff(before, tc.selector); diff != "" || len(own) != 1 {
 				t.Errorf("an input was changed: %v, %s", own, diff)
+			}
+		})
+	}
+}
+
+// TestDemandedLabelsWinOverOwnOnesThatAreNotFixed because the operator's own labels only describe, except for a few.
+func TestDemandedLabelsWinOverOwnOnesThatAreNotFixed(t *testing.T) {
+	const partOf, managedBy, identity, team = "app.kubernetes.io/part-of", "app.kubernetes.io/managed-by", "metricspipeline.io/pipeline", "team"
+	own := map[string]string{partOf: "metricspipeline", managedBy: "operator", identity: "default", team: "web"}
+	both := func(set map[string]string, expressions ...metav1.LabelSelectorRequirement) *metav1.LabelSelector {
+		return &metav1.LabelSelector{MatchLabels: set, MatchExpressions: expressions}
+	}
+	demand := func(key string, operator metav1.LabelSelectorOperator, values ...string) metav1.LabelSelectorRequirement {
+		return metav1.LabelSelectorRequirement{Key: key, Operator: operator, Values: values}
+	}
+	for name, tc := range map[string]struct {
+		selector *metav1.LabelSelector
+		want     map[string]string
+		says     []string
+	}{
+		"a value of part-of": {selector: both(map[string]string{partOf: "stack"}), want: map[string]string{partOf: "stack"}},
+		"values of both": {selector: both(map[string]string{partOf: "stack", managedBy: "Helm"}),
+			want: map[string]string{partOf: "stack", managedBy: "Helm"}},
+		"one of several values, the own not among them": {selector: both(nil, demand(managedBy, metav1.LabelSelectorOpIn, "Helm", "argo")),
+			want: map[string]string{managedBy: "Helm"}},
+		"one of several values, the own among them": {selector: both(nil, demand(managedBy, metav1.LabelSelectorOpIn, "Helm", "operator")),
+			want: map[string]string{}},
+		"any value": {selector: both(nil, demand(managedBy, metav1.LabelSelectorOpExists)), want: map[string]string{}},
+		"what two expressions have in common": {
+			selector: both(nil, demand("env", metav1.LabelSelectorOpIn, "dev", "test"), demand("env", metav1.LabelSelectorOpIn, "test", "prod")),
+			want:     map[string]string{"env": "test"}},
+		"what a second expression leaves": {
+			selector: both(nil, demand("env", metav1.LabelSelectorOpIn, "dev", "test"), demand("env", metav1.LabelSelectorOpNotIn, "dev")),
+			want:     map[string]string{"env": "test"}},
+		"the fixed value itself": {selector: both(map[string]string{identity: "default"}), want: map[string]string{}},
+		"another value of a fixed one": {selector: both(map[string]string{identity: "other"}),
+			says: []string{identity + "=other", identity + "=default"}},
+		"another value of one that the user set": {selector: both(nil, demand(team, metav1.LabelSelectorOpIn, "ops")),
+			says: []string{"team in (ops)", "team=web", "spec.scrape.labels"}},
+		"an own one absent": {selector: both(nil, demand(managedBy, metav1.LabelSelectorOpDoesNotExist)),
+			says: []string{"!" + managedBy, managedBy + "=operator"}},
+		"nothing in common": {
+			selector: both(nil, demand("env", metav1.LabelSelectorOpIn, "dev"), demand("env", metav1.LabelSelectorOpIn, "prod")),
+			says:     []string{"env in (dev),env in (prod)", "env=dev"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := Selection{Field: "podMonitorSelector", Selector: tc.selector}.Labels(own, identity, team)
+			if (err != nil) != (len(tc.says) > 0) {
+				t.Fatalf("labels %v, error %v", got, err)
+			}
+			for _, part := range tc.says {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("%q does not say %q", err, part)
+				}
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("labels (-want +got):\n%s", diff)
 			}
 		})
 	}

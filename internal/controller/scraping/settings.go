@@ -152,10 +152,10 @@ func (r *Reconciler) demands(ctx context.Context, s *settings) error {
 		selection *prometheus.Selection
 		labels    map[string]string
 	}{{s.target.ServiceMonitors, s.services}, {s.target.PodMonitors, s.pods}} {
-		needed, err := kind.selection.Labels(own)
+		needed, err := kind.selection.Labels(own, fixedLabels(spec)...)
 		if err != nil {
-			s.state = State{Reason: v1alpha1.ReasonNotSelected,
-				Message: fmt.Sprintf("%s does not select the monitors: %v.", s.target.Origin, err)}
+			message := fmt.Sprintf("%s does not select the monitors: %v.", s.target.Origin, err)
+			s.state = State{Reason: v1alpha1.ReasonNotSelected, Message: message}
 			return nil
 		}
 		maps.Copy(kind.labels, needed)

@@ -1,0 +1,47 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package prometheus
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/prometheus/common/model"
+)
+
+// PartialAnswers says that queries reach only a part of the series, and what to do; empty where one server has them all. A
+// Prometheus with shards has a server for each; its Service leads to a random one.
+func (t Target) PartialAnswers() string {
+	if t.Shards <= 1 {
+		return ""
+	}
+	return fmt.Sprintf("%s has spec.shards %d, and each shard has a part of the series: a query reaches one of them, so metrics are "+
+		"missing or differ between two queries. Set spec.prometheus.url to an endpoint that sees every shard, such as a Thanos Query, "+
+		"instead of spec.prometheus.ref.", t.Origin, t.Shards)
+}
+
+// RejectedTimeout says why prometheus-operator rejects every monitor with these spec.scrape.interval and scrapeTimeout, 0
+// for one that is not set, and what to do; empty where it accepts them or where that cannot be known.
+//
+// Its rule, in every version since v0.60: a monitor's scrapeTimeout is at most its interval, or without that the
+// Prometheus object's scrapeInterval. A scrapeTimeout of the Prometheus object has no part in it.
+func (t Target) RejectedTimeout(interval, scrapeTimeout time.Duration) string {
+	if scrapeTimeout <= 0 {
+		return ""
+	}
+	if interval > 0 {
+		if scrapeTimeout <= interval {
+			return ""
+		}
+		return fmt.Sprintf("spec.scrape.scrapeTimeout is %[1]s, above spec.scrape.interval %[2]s, so prometheus-operator rejects every "+
+			"monitor; lower spec.scrape.scrapeTimeout to at most %[2]s, or raise spec.scrape.interval to at least %[1]s.",
+			model.Duration(scrapeTimeout), model.Duration(interval))
+	}
+	if t.ScrapeInterval == 0 || scrapeTimeout <= t.ScrapeInterval {
+		return ""
+	}
+	return fmt.Sprintf("spec.scrape.scrapeTimeout is %[1]s, above the scrapeInterval %[2]s of %[3]s, so prometheus-operator rejects every "+
+		"monitor; lower spec.scrape.scrapeTimeout to at most %[2]s, or set spec.scrape.interval to at least %[1]s.",
+		model.Duration(scrapeTimeout), model.Duration(t.ScrapeInterval), t.Origin)
+}
