@@ -73,14 +73,17 @@ func (m *certManager) prepare(ctx context.Context) error {
 			return err
 		}
 	}
+	m.adoption = m.adoptAuthority(ctx)
+	return nil
+}
+
+func (m *certManager) adoptAuthority(ctx context.Context) error {
 	secret, err := read(ctx, m.Cluster, m.Namespace, certs.AuthoritySecret)
 	if err != nil || !exists(secret) {
-		m.adoption = err
-		return nil
+		return err
 	}
-	m.adoption = m.adopt(ctx, secret, m.Owners)
 	m.authorityInUse(secret.Name, v1alpha1.CertificatesCertManager, secret.Data[corev1.TLSCertKey], "")
-	return nil
+	return m.adopt(ctx, secret, m.Owners)
 }
 
 func (m *certManager) apply(ctx context.Context, object client.Object, owners []metav1.OwnerReference) error {
@@ -140,7 +143,8 @@ func (m *certManager) message(ctx context.Context, request Request) string {
 	var requests certmanagerv1.CertificateRequestList
 	if m.CertificateRequests {
 		if err := m.Cluster.List(ctx, &requests, client.InNamespace(request.Namespace)); err != nil {
-			return fmt.Sprintf("Certificate %s: %s; its CertificateRequests cannot be listed: %v", key, certs.IssuerMessage(found, nil), err)
+			return fmt.Sprintf("Certificate %s: %s; its CertificateRequests cannot be listed: %v",
+				key, certs.IssuerMessage(found, nil), err)
 		}
 	}
 	return fmt.Sprintf("Certificate %s: %s", key, certs.IssuerMessage(found, requests.Items))

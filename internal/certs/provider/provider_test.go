@@ -12,6 +12,8 @@ import (
 	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	gocmp "github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
@@ -296,6 +298,16 @@ func TestAdopts(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.store(certs.AuthoritySecret, "", authority, nil)
+	// As with --enable-certificate-owner-ref.
+	key, secret := client.ObjectKey{Namespace: "metrics", Name: "backend-issued"}, &corev1.Secret{}
+	if err := w.client.Get(t.Context(), key, secret); err != nil {
+		t.Fatal(err)
+	}
+	secret.OwnerReferences = []metav1.OwnerReference{{APIVersion: "cert-manager.io/v1", Kind: "Certificate", Name: "backend", UID: "certificate",
+		Controller: ptr.To(true)}}
+	if err := w.client.Update(t.Context(), secret); err != nil {
+		t.Fatal(err)
+	}
 	r := w.round()
 	w.judge(r.For(t.Context(), request("backend")), manager, "")
 	if diff := gocmp.Diff([]string{"metricspipeline-ca-issued", "backend-issued"}, w.patched); diff != "" {
@@ -304,12 +316,15 @@ func TestAdopts(t *testing.T) {
 	if got := r.Authorities(); len(got) != 1 || got[0].Secret != certs.AuthoritySecret || got[0].Provider != manager || got[0].Issued != "" {
 		t.Errorf("authorities %+v", got)
 	}
-	secret := &corev1.Secret{}
-	if err := w.client.Get(t.Context(), client.ObjectKey{Namespace: "metrics", Name: "backend-issued"}, secret); err != nil {
+	if err := w.client.Get(t.Context(), key, secret); err != nil {
 		t.Fatal(err)
 	}
-	if len(secret.OwnerReferences) != 1 || *secret.OwnerReferences[0].Controller {
-		t.Errorf("owners %v", secret.OwnerReferences)
+	controllers := map[string]bool{}
+	for _, owner := range secret.OwnerReferences {
+		controllers[owner.Kind] = *owner.Controller
+	}
+	if diff := gocmp.Diff(map[string]bool{"Certificate": true, "MetricsPipeline": false}, controllers); diff != "" {
+		t.Errorf("owners, and which is a controller (-want +got):\n%s", diff)
 	}
 	w.judge(w.round().For(t.Context(), request("backend")), manager, "")
 	if len(w.patched) > 0 {
