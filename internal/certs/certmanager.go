@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
@@ -17,7 +18,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
-	"github.com/metricspipeline/operator/internal/component"
 )
 
 const (
@@ -40,45 +40,64 @@ func IssuedSecret(componentName string) string { return componentName + issuedSu
 var ErrWithoutAuthority = errors.New("the issuer gave no ca.crt, so the API server could not verify the certificate: " +
 	"use an issuer that gives its authority, such as one of type CA or Vault, or leave spec.certificates.issuerRef unset")
 
-// AuthorityObjects are what cert-manager makes a self-signed authority and an issuer of it from.
-func AuthorityObjects(namespace string) []client.Object {
+// Subject is whom a certificate is for.
+type Subject struct {
+	// Namespace and Name of the component, which are those of its Certificate too.
+	Namespace, Name string
+	// DNSNames that the certificate must hold, the one that the API server asks for last.
+	DNSNames []string
+	// Labels of the objects that belong to it.
+	Labels map[string]string
+}
+
+// AuthorityObjects are what cert-manager makes a self-signed authority and an issuer of it from, with these labels.
+func AuthorityObjects(namespace string, labels map[string]string) []client.Object {
+	meta := func(name string) metav1.ObjectMeta {
+		return metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: maps.Clone(labels)}
+	}
 	return []client.Object{
-		&certmanagerv1.Issuer{TypeMeta: typeMeta(certmanagerv1.IssuerKind), ObjectMeta: objectMeta(namespace, selfSigned, ""),
+		&certmanagerv1.Issuer{TypeMeta: typeMeta(certmanagerv1.IssuerKind), ObjectMeta: meta(selfSigned),
 			Spec: certmanagerv1.IssuerSpec{IssuerConfig: certmanagerv1.IssuerConfig{SelfSigned: &certmanagerv1.SelfSignedIssuer{}}}},
-		&certmanagerv1.Certificate{TypeMeta: typeMeta(certmanagerv1.CertificateKind), ObjectMeta: objectMeta(namespace, authorityName, ""),
+		&certmanagerv1.Certificate{TypeMeta: typeMeta(certmanagerv1.CertificateKind), ObjectMeta: meta(authorityName),
 			Spec: certmanagerv1.CertificateSpec{
 				CommonName:     authorityName,
 				IsCA:           true,
 				Duration:       &metav1.Duration{Duration: authorityLifetime},
 				RenewBefore:    &metav1.Duration{Duration: authorityRenewBefore},
 				SecretName:     AuthoritySecret,
-				SecretTemplate: &certmanagerv1.CertificateSecretTemplate{Labels: component.Labels("")},
+				SecretTemplate: &certmanagerv1.CertificateSecretTemplate{Labels: maps.Clone(labels)},
 				PrivateKey:     privateKey(),
 				IssuerRef:      ownIssuer(selfSigned),
 			}},
-		&certmanagerv1.Issuer{TypeMeta: typeMeta(certmanagerv1.IssuerKind), ObjectMeta: objectMeta(namespace, authorityName, ""),
+		&certmanagerv1.Issuer{TypeMeta: typeMeta(certmanagerv1.IssuerKind), ObjectMeta: meta(authorityName),
 			Spec: certmanagerv1.IssuerSpec{
 				IssuerConfig: certmanagerv1.IssuerConfig{CA: &certmanagerv1.CAIssuer{SecretName: AuthoritySecret}}}},
 	}
 }
 
-// ServingCertificate is what cert-manager is asked for as a component's certificate.
-func ServingCertificate(c component.Component, spec v1alpha1.CertificatesSpec) *certmanagerv1.Certificate {
+// ServingCertificate is what cert-manager is asked for as a component's certificate. Where the spec does not say when to renew
+// it, neither does the Certificate: cert-manager renews then when a third of the real life is left, which only it knows.
+func ServingCertificate(subject Subject, spec v1alpha1.CertificatesSpec) *certmanagerv1.Certificate {
 	issuer := ownIssuer(authorityName)
 	if ref := spec.IssuerRef; ref != nil {
 		issuer = cmmeta.IssuerReference{Group: cmp.Or(ref.Group, issuer.Group), Kind: cmp.Or(ref.Kind, issuer.Kind), Name: ref.Name}
 	}
-	names, lifetime := c.DNSNames(), LifetimeFor(spec)
+	lifetime := LifetimeFor(spec)
+	var renewBefore *metav1.Duration
+	if lifetime.RenewBefore > 0 {
+		renewBefore = &metav1.Duration{Duration: lifetime.RenewBefore}
+	}
 	return &certmanagerv1.Certificate{
-		TypeMeta: typeMeta(certmanagerv1.CertificateKind), ObjectMeta: objectMeta(c.Namespace, c.Name, c.Name),
+		TypeMeta:   typeMeta(certmanagerv1.CertificateKind),
+		ObjectMeta: metav1.ObjectMeta{Namespace: subject.Namespace, Name: subject.Name, Labels: maps.Clone(subject.Labels)},
 		Spec: certmanagerv1.CertificateSpec{
-			CommonName:     commonName(names),
-			DNSNames:       names,
+			CommonName:     commonName(subject.DNSNames),
+			DNSNames:       subject.DNSNames,
 			Duration:       &metav1.Duration{Duration: lifetime.Duration},
-			RenewBefore:    &metav1.Duration{Duration: lifetime.RenewBefore},
+			RenewBefore:    renewBefore,
 			Usages:         []certmanagerv1.KeyUsage{certmanagerv1.UsageDigitalSignature, certmanagerv1.UsageServerAuth},
-			SecretName:     IssuedSecret(c.Name),
-			SecretTemplate: &certmanagerv1.CertificateSecretTemplate{Labels: component.Labels(c.Name)},
+			SecretName:     IssuedSecret(subject.Name),
+			SecretTemplate: &certmanagerv1.CertificateSecretTemplate{Labels: maps.Clone(subject.Labels)},
 			PrivateKey:     privateKey(),
 			IssuerRef:      issuer,
 		},
@@ -88,16 +107,25 @@ func ServingCertificate(c component.Component, spec v1alpha1.CertificatesSpec) *
 // Issued returns the pair and the PEM authority that cert-manager wrote into a Secret, if the pair can be served with: an
 // error says why not.
 func Issued(secret *corev1.Secret, names []string, lifetime Lifetime, now time.Time) (pair Pair, authority []byte, err error) {
-	pair = Pair{Cert: secret.Data[corev1.TLSCertKey], Key: secret.Data[corev1.TLSPrivateKeyKey]}
-	authority = secret.Data[cmmeta.TLSCAKey]
-	if len(pair.Cert) > 0 && len(bytes.TrimSpace(authority)) == 0 {
+	return judge(issuedPolicies, secret, input{names: names, lifetime: lifetime, now: now})
+}
+
+// Retained returns the pair and the PEM authority in the Secret that a component serves from, whoever issued them, if the pair
+// can still be served with: an error says why not. It is for when there is no successor, so it is good until it ends.
+func Retained(secret *corev1.Secret, names []string, now time.Time) (pair Pair, authority []byte, err error) {
+	return judge(retainedPolicies, secret, input{names: names, now: now})
+}
+
+func judge(policies []policy, secret *corev1.Secret, in input) (pair Pair, authority []byte, err error) {
+	in.pair = Pair{Cert: secret.Data[corev1.TLSCertKey], Key: secret.Data[corev1.TLSPrivateKeyKey]}
+	in.authority = secret.Data[cmmeta.TLSCAKey]
+	if len(in.pair.Cert) > 0 && len(bytes.TrimSpace(in.authority)) == 0 {
 		return Pair{}, nil, ErrWithoutAuthority
 	}
-	reason := violated(issuedPolicies, input{pair: pair, authority: authority, names: names, lifetime: lifetime, now: now})
-	if reason != "" {
+	if reason := violated(policies, in); reason != "" {
 		return Pair{}, nil, fmt.Errorf("the certificate in Secret %s: %s", secret.Name, reason)
 	}
-	return pair, authority, nil
+	return in.pair, in.authority, nil
 }
 
 // IssuerMessage returns what cert-manager says about a certificate that it has not issued: the word of the last request for
@@ -146,8 +174,4 @@ func privateKey() *certmanagerv1.CertificatePrivateKey {
 
 func typeMeta(kind string) metav1.TypeMeta {
 	return metav1.TypeMeta{APIVersion: certmanagerv1.SchemeGroupVersion.String(), Kind: kind}
-}
-
-func objectMeta(namespace, name, componentName string) metav1.ObjectMeta {
-	return metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: component.Labels(componentName)}
 }

@@ -17,7 +17,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
-	"github.com/metricspipeline/operator/internal/component"
 )
 
 // TestIssued judges what somebody else issued, which is only told apart from what is of no use.
@@ -64,15 +63,17 @@ func TestIssued(t *testing.T) {
 
 // TestServingCertificate pins what is asked of cert-manager.
 func TestServingCertificate(t *testing.T) {
-	c := component.Component{Name: component.MetricsServer, Namespace: "metrics"}
-	got := ServingCertificate(c, v1alpha1.CertificatesSpec{})
-	if diff := cmp.Diff(c.DNSNames(), got.Spec.DNSNames); diff != "" {
+	labels := map[string]string{v1alpha1.ManagedLabel: v1alpha1.SingletonName}
+	subject := Subject{Namespace: "metrics", Name: "metrics-server", DNSNames: names, Labels: labels}
+	got := ServingCertificate(subject, v1alpha1.CertificatesSpec{})
+	if diff := cmp.Diff(names, got.Spec.DNSNames); diff != "" {
 		t.Errorf("names (-want +got):\n%s", diff)
 	}
-	if got.Spec.Duration.Duration != 8760*time.Hour || got.Spec.RenewBefore.Duration != 2920*time.Hour {
-		t.Errorf("for %s, renewed %s before its end", got.Spec.Duration.Duration, got.Spec.RenewBefore.Duration)
+	// With a time of our own, cert-manager would renew an issuer's shorter certificate when hardly any of it is over.
+	if got.Spec.Duration.Duration != 8760*time.Hour || got.Spec.RenewBefore != nil {
+		t.Errorf("for %s, renewed %s before its end", got.Spec.Duration.Duration, got.Spec.RenewBefore)
 	}
-	own := AuthorityObjects("metrics")
+	own := AuthorityObjects("metrics", labels)
 	if ref := got.Spec.IssuerRef; ref.Name != own[len(own)-1].GetName() || ref.Kind != "Issuer" || ref.Group != "cert-manager.io" {
 		t.Errorf("issuer %+v, want that of our authority", ref)
 	}
@@ -80,8 +81,12 @@ func TestServingCertificate(t *testing.T) {
 		if object.GetLabels()[v1alpha1.ManagedLabel] == "" || object.GetNamespace() != "metrics" {
 			t.Errorf("%s would not be found again: %v", object.GetName(), object.GetLabels())
 		}
+		certificate, ok := object.(*certmanagerv1.Certificate)
+		if ok && certificate.Spec.SecretTemplate.Labels[v1alpha1.ManagedLabel] == "" {
+			t.Errorf("the Secret of Certificate %s would not be found again", object.GetName())
+		}
 	}
-	theirs := ServingCertificate(c, v1alpha1.CertificatesSpec{Duration: "24h", RenewBefore: "1h",
+	theirs := ServingCertificate(subject, v1alpha1.CertificatesSpec{Duration: "24h", RenewBefore: "1h",
 		IssuerRef: &v1alpha1.IssuerReference{Group: "awspca.cert-manager.io", Kind: "AWSPCAClusterIssuer", Name: "company"}})
 	want := cmmeta.IssuerReference{Group: "awspca.cert-manager.io", Kind: "AWSPCAClusterIssuer", Name: "company"}
 	if theirs.Spec.IssuerRef != want || theirs.Spec.Duration.Duration != 24*time.Hour || theirs.Spec.RenewBefore.Duration != time.Hour {

@@ -31,16 +31,26 @@ const (
 	clockSkew = 5 * time.Minute
 )
 
-// Lifetime of serving certificates.
+// Lifetime of serving certificates, as the spec asks for it.
 type Lifetime struct {
-	// Duration from issue to end, and RenewBefore from renewal to end.
-	Duration, RenewBefore time.Duration
+	// Duration from issue to end.
+	Duration time.Duration
+	// RenewBefore from renewal to end; 0 is a third of the certificate's life.
+	RenewBefore time.Duration
 }
 
 // LifetimeFor returns what the spec says: a year, renewed when a third of it is left, where it says nothing.
 func LifetimeFor(spec v1alpha1.CertificatesSpec) Lifetime {
-	duration := spec.Duration.Or(defaultLifetime)
-	return Lifetime{Duration: duration, RenewBefore: min(spec.RenewBefore.Or(duration/3), duration-time.Second)}
+	return Lifetime{Duration: spec.Duration.Or(defaultLifetime), RenewBefore: spec.RenewBefore.Or(0)}
+}
+
+// renewBefore is from renewal to end of a certificate that lives so long. An issuer may cap the lifetime below what was asked
+// for, even below RenewBefore: that leaves no time to wait for, and a third of the life is taken, as cert-manager does.
+func (l Lifetime) renewBefore(life time.Duration) time.Duration {
+	if l.RenewBefore > 0 && l.RenewBefore < life {
+		return l.RenewBefore
+	}
+	return life / 3
 }
 
 // Pair is a certificate and its private key in PEM, as a Secret of type kubernetes.io/tls holds them.
@@ -91,7 +101,7 @@ func EnsureServing(current, authority Pair, names []string, lifetime Lifetime, n
 	return pair, reason, err
 }
 
-// Expiry returns when a PEM certificate ends; false where it cannot be read.
+// Expiry returns when a PEM certificate ends; false where it cannot be read. Of a chain it is the first one's, the leaf's.
 func Expiry(cert []byte) (time.Time, bool) {
 	parsed, err := parse(cert)
 	if err != nil {
@@ -100,22 +110,48 @@ func Expiry(cert []byte) (time.Time, bool) {
 	return parsed.NotAfter, true
 }
 
-// AuthorityRenewal and Renewal return when an authority and a serving certificate, PEM, are due for renewal; false where
-// they cannot be read.
-func AuthorityRenewal(cert []byte) (time.Time, bool) {
-	return Renewal(cert, Lifetime{RenewBefore: authorityRenewBefore})
+// Start returns when a PEM certificate begins to be valid; false where it cannot be read.
+func Start(cert []byte) (time.Time, bool) {
+	parsed, err := parse(cert)
+	if err != nil {
+		return time.Time{}, false
+	}
+	return parsed.NotBefore, true
 }
 
-// Renewal is described at AuthorityRenewal.
+// AuthorityRenewal returns when an authority, PEM, is due for renewal; false where it cannot be read.
+func AuthorityRenewal(cert []byte) (time.Time, bool) {
+	return Renewal(cert, Lifetime{authorityLifetime, authorityRenewBefore})
+}
+
+// Renewal returns when a serving certificate of ours, PEM, is due for renewal; false where it cannot be read. It lives as long
+// as was asked for, or is replaced.
 func Renewal(cert []byte, lifetime Lifetime) (time.Time, bool) {
 	expiry, ok := Expiry(cert)
-	return expiry.Add(-lifetime.RenewBefore), ok
+	return expiry.Add(-lifetime.renewBefore(lifetime.Duration)), ok
 }
 
-// Overdue returns when a serving certificate should long have been renewed: half way between its renewal and its end.
-func Overdue(cert []byte, lifetime Lifetime) (time.Time, bool) {
-	return Renewal(cert, Lifetime{RenewBefore: lifetime.RenewBefore / 2})
+// IssuedRenewal returns when cert-manager renews a serving certificate that it issued, PEM; false where it cannot be read. That
+// follows from how long the certificate really lives, which its issuer has the last word on.
+func IssuedRenewal(cert []byte, lifetime Lifetime) (time.Time, bool) {
+	parsed, err := parse(cert)
+	if err != nil {
+		return time.Time{}, false
+	}
+	return parsed.NotAfter.Add(-lifetime.renewBefore(life(parsed))), true
 }
+
+// Overdue returns when the renewal of a serving certificate is overdue: half way between IssuedRenewal and its end.
+func Overdue(cert []byte, lifetime Lifetime) (time.Time, bool) {
+	parsed, err := parse(cert)
+	if err != nil {
+		return time.Time{}, false
+	}
+	return parsed.NotAfter.Add(-lifetime.renewBefore(life(parsed)) / 2), true
+}
+
+// life of a certificate, from its start to its end.
+func life(cert *x509.Certificate) time.Duration { return cert.NotAfter.Sub(cert.NotBefore) }
 
 // issue makes a key and a certificate for it, signed by signer or, without one, by the new key itself.
 func issue(template *x509.Certificate, signer *tls.Certificate) (Pair, error) {

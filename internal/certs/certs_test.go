@@ -280,16 +280,20 @@ func TestExpiryAndRenewal(t *testing.T) {
 	if _, reason, _ := EnsureAuthority(authority, renewal); !ok || reason == "" {
 		t.Errorf("nothing is renewed at AuthorityRenewal = %s, %v", renewal, ok)
 	}
-	if at, ok := Overdue(serving.Cert, year); !ok || !at.Equal(start.Add(year.Duration*5/6)) {
-		t.Errorf("Overdue = %s, %v", at, ok)
+	if at, ok := Start(serving.Cert); !ok || !at.Equal(start.Add(-clockSkew)) {
+		t.Errorf("Start = %s, %v", at, ok)
 	}
 	for name, content := range map[string][]byte{"nothing": nil, "not PEM": []byte("junk"), "a key": serving.Key,
 		"PEM of something else": []byte("-----BEGIN CERTIFICATE-----\nanVuaw==\n-----END CERTIFICATE-----\n")} {
 		if at, ok := Expiry(content); ok {
 			t.Errorf("%s: Expiry = %s", name, at)
 		}
-		if at, ok := Renewal(content, year); ok {
-			t.Errorf("%s: Renewal = %s", name, at)
+		for function, of := range map[string]func([]byte, Lifetime) (time.Time, bool){
+			"Renewal": Renewal, "IssuedRenewal": IssuedRenewal, "Overdue": Overdue,
+			"Start": func(content []byte, _ Lifetime) (time.Time, bool) { return Start(content) }} {
+			if at, ok := of(content, year); ok {
+				t.Errorf("%s: %s = %s", name, function, at)
+			}
 		}
 	}
 }

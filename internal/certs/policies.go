@@ -43,13 +43,21 @@ var (
 		livesAsLong,
 		isCurrent,
 	}
-	// issuedPolicies judge what somebody else issued and will renew.
+	// issuedPolicies judge what cert-manager issued and will renew.
 	issuedPolicies = []policy{
 		exists,
 		pairIsWhole,
 		verifiesByAuthority,
 		holdsNames,
 		isNotOverdue,
+	}
+	// retainedPolicies judge what serves now and has no successor.
+	retainedPolicies = []policy{
+		exists,
+		pairIsWhole,
+		verifiesByAuthority,
+		holdsNames,
+		isValid,
 	}
 )
 
@@ -116,11 +124,14 @@ func livesAsLong(in *input) string {
 	return ""
 }
 
-// isCurrent holds from a certificate's start until it is due for renewal.
-func isCurrent(in *input) string { return in.validUntil(in.lifetime.RenewBefore) }
+// isCurrent holds from the start of a certificate of ours until it is due for renewal.
+func isCurrent(in *input) string { return in.validUntil(in.lifetime.renewBefore(in.lifetime.Duration)) }
 
-// isNotOverdue leaves whoever renews the certificate half of the time for it.
-func isNotOverdue(in *input) string { return in.validUntil(in.lifetime.RenewBefore / 2) }
+// isNotOverdue leaves cert-manager half of the time from renewal to end for it, by how long the certificate really lives.
+func isNotOverdue(in *input) string { return in.validUntil(in.lifetime.renewBefore(life(in.cert)) / 2) }
+
+// isValid holds from a certificate's start to its end.
+func isValid(in *input) string { return in.validUntil(0) }
 
 func (in *input) validUntil(beforeEnd time.Duration) string {
 	if in.now.Before(in.cert.NotBefore) {
@@ -143,8 +154,8 @@ func verifiesByAuthority(in *input) string {
 	_, err := in.cert.Verify(x509.VerifyOptions{Roots: roots, Intermediates: chain, CurrentTime: in.now,
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
 	var invalid x509.CertificateInvalidError
-	if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
-		return "" // Told by isNotOverdue, with the time.
+	if errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert.Equal(in.cert) {
+		return "" // A later policy says so, with the time. Of the issuers above it nothing else does.
 	}
 	if err != nil {
 		return "the API server would not accept it by the authority that came with it: " + err.Error()

@@ -117,7 +117,7 @@ func (r *Reconciler) certificateFor(ctx context.Context, s *scope, asked request
 		return nil, issueFailed(fmt.Errorf("read Secret %s/%s: %w", r.Namespace, c.ServingSecret(), err))
 	}
 	now := r.clock.Now()
-	pair, authority, err := certs.Issued(secret, c.DNSNames(), certs.Lifetime{}, now)
+	pair, authority, err := certs.Retained(secret, c.DNSNames(), now)
 	if err != nil {
 		return nil, nil //nolint:nilerr // it is of no use, and why there is no better one has been noted
 	}
@@ -178,6 +178,9 @@ func (s *scope) waitsForCertificate(componentName string) bool {
 // certificateInUse notes a serving certificate for the status, and asks for a look when something about it is due.
 func (s *scope) certificateInUse(secret, componentName string, in certificate, lifetime certs.Lifetime, now time.Time) {
 	renewal, _ := certs.Renewal(in.pair.Cert, lifetime)
+	if in.provider == v1alpha1.CertificatesCertManager {
+		renewal, _ = certs.IssuedRenewal(in.pair.Cert, lifetime)
+	}
 	overdue, _ := certs.Overdue(in.pair.Cert, lifetime)
 	s.noteCertificate(secret, in, renewal)
 	for _, at := range []time.Time{renewal, overdue} {

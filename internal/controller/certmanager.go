@@ -29,10 +29,11 @@ func (r *Reconciler) askCertManager(ctx context.Context, s *scope) error {
 	spec := s.pipeline.Spec.Certificates
 	var objects []client.Object
 	if spec.IssuerRef == nil {
-		objects = certs.AuthorityObjects(r.Namespace)
+		objects = certs.AuthorityObjects(r.Namespace, component.Labels(""))
 	}
 	for _, c := range s.plan.Components {
-		objects = append(objects, certs.ServingCertificate(c, spec))
+		objects = append(objects, certs.ServingCertificate(certs.Subject{
+			Namespace: c.Namespace, Name: c.Name, DNSNames: c.DNSNames(), Labels: component.Labels(c.Name)}, spec))
 	}
 	for _, object := range objects {
 		wanted, err := apply.FromTyped(object)

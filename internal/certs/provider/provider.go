@@ -1,0 +1,259 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package provider finds the serving certificate of each component: cert-manager's, or one of the operator's own authority.
+// Where it comes from makes no difference to what follows, and what goes wrong for one component touches no other.
+package provider
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/certs"
+)
+
+// Cluster reads from the watch cache and patches objects.
+type Cluster interface {
+	client.Reader
+	Patch(ctx context.Context, object client.Object, patch client.Patch, options ...client.PatchOption) error
+}
+
+// Writer stores objects by server-side apply.
+type Writer interface {
+	// Apply stores an object, typed or unstructured, as it is. One that another writer keeps changing it reports on its own,
+	// leaves as it is, and returns no error.
+	Apply(ctx context.Context, object client.Object) error
+	// Contested returns an error for an object that Apply would leave as it is, by its kind and name; it writes nothing.
+	Contested(ctx context.Context, object client.Object) error
+}
+
+// Config is what a round works with.
+type Config struct {
+	// Spec says who issues.
+	Spec v1alpha1.CertificatesSpec
+	// CertManager is true when the cluster serves the Certificates and Issuers of cert-manager, and CertificateRequests when it
+	// serves those.
+	CertManager, CertificateRequests bool
+	// Namespace, Owners and Labels of what the components share.
+	Namespace string
+	Owners    []metav1.OwnerReference
+	Labels    map[string]string
+	// Now is the time by which certificates are judged.
+	Now time.Time
+
+	Cluster Cluster
+	// Live reads from the API server, for the decisions that a stale cache would get wrong.
+	Live   client.Reader
+	Writer Writer
+}
+
+// Request is what a component serves with.
+type Request struct {
+	// Component is its name and that of its Certificate, Secret the name of the Secret that it serves from.
+	Namespace, Component, Secret string
+	// DNSNames that the certificate must hold, the one that the API server asks for last.
+	DNSNames []string
+	// Owners and Labels of the component's objects.
+	Owners []metav1.OwnerReference
+	Labels map[string]string
+}
+
+// Certificate is a pair to serve with.
+type Certificate struct {
+	// Provider that issued it.
+	Provider v1alpha1.CertificateProvider
+	Pair     certs.Pair
+	// Authority by which it verifies, PEM.
+	Authority []byte
+	// ReadFrom is the Secret of the component that the pair was read from; nil for a pair that is new to that Secret.
+	ReadFrom *corev1.Secret
+	// Issued is why our own authority issued a new one; empty for one that is kept or is cert-manager's. It was issued once the
+	// Secret is stored, and not before: nobody has seen what could not be stored, and the next round issues another.
+	Issued string
+	// Renewal is due, or overdue, and the certificate ends, at these times.
+	Renewal, Overdue, Expiry time.Time
+}
+
+// Result is what a round found for one component.
+type Result struct {
+	// Certificate to serve with; nil where there is none, so that pods that need one could not start.
+	Certificate *Certificate
+	// Err is what failed, to be reported and tried again. Where Certificate is set all the same, the component goes on with it.
+	Err error
+	// Waiting is true when no provider has issued a certificate and nothing failed. Certificate is then what the component
+	// serves with now, as long as that verifies.
+	Waiting bool
+	// Message says in cert-manager's words why it has issued nothing of use; our own authority may stand in for it.
+	Message string
+	// CertManagerMissing is true when the spec demands cert-manager and its CRDs are not served, and WithoutCA when its issuer
+	// does not give the authority that signed.
+	CertManagerMissing, WithoutCA bool
+	// Overdue is true when Certificate should have been renewed and is still the one to serve with.
+	Overdue bool
+	// Desired are the kinds and names of the objects that must not be pruned: the component's, and those that it shares with
+	// others. It is complete also when a step failed; an object may not exist yet.
+	Desired []*metav1.PartialObjectMetadata
+	// Next is when something about the certificate is due without an event; zero for never.
+	Next time.Time
+}
+
+// Authority is a certificate authority that components of this round share.
+type Authority struct {
+	// Secret that holds it.
+	Secret   string
+	Provider v1alpha1.CertificateProvider
+	// Issued is why the operator made and stored a new one in this round; empty where it did not.
+	Issued string
+	// Renewal is due, and the authority ends, at these times.
+	Renewal, Expiry time.Time
+}
+
+// provider issues serving certificates.
+type provider interface {
+	// certificate returns the component's, or nil where there is none of use yet, with the reason in the result. An error beside
+	// a certificate does not keep the component from serving with it.
+	certificate(ctx context.Context, request Request, result *Result) (*Certificate, error)
+}
+
+// Round finds the certificates of all components in one reconcile. What they share is prepared when the first of them needs
+// it; an error of that is remembered, and is one of each component that needs it. A round is for one goroutine.
+type Round struct {
+	Config
+
+	// certManager and ownAuthority are nil where the spec has it that they are not asked.
+	certManager  *certManager
+	ownAuthority *ownAuthority
+	// missing is true when cert-manager should be asked and its CRDs are not served.
+	missing     bool
+	authorities []Authority
+}
+
+// New returns a round for one reconcile. Where the spec does not demand cert-manager by name, our own authority stands in for
+// one that does not issue: CRDs often outlive their cert-manager.
+func New(config Config) *Round {
+	r := &Round{Config: config}
+	spec := config.Spec
+	demanded := spec.Provider == v1alpha1.CertificatesCertManager || spec.IssuerRef != nil
+	switch {
+	case spec.Provider == v1alpha1.CertificatesBuiltIn:
+		r.ownAuthority = &ownAuthority{Round: r}
+	case demanded && !config.CertManager:
+		r.missing = true
+	case demanded:
+		r.certManager = &certManager{Round: r}
+	case !config.CertManager:
+		r.ownAuthority = &ownAuthority{Round: r}
+	default:
+		r.certManager, r.ownAuthority = &certManager{Round: r}, &ownAuthority{Round: r}
+	}
+	return r
+}
+
+// Authorities are those that the components have needed so far.
+func (r *Round) Authorities() []Authority { return r.authorities }
+
+// For returns what a component is to serve with.
+func (r *Round) For(ctx context.Context, request Request) Result {
+	result := Result{CertManagerMissing: r.missing}
+	// When another writer keeps changing the Secret, each reconcile would issue a certificate that cannot be stored, and what
+	// the Secret holds is not ours to trust.
+	if result.Err = r.Writer.Contested(ctx, secretMeta(request.Namespace, request.Secret)); result.Err == nil {
+		r.find(ctx, request, &result)
+	}
+	result.Desired = r.desired(request, result)
+	r.schedule(&result)
+	return result
+}
+
+// find asks the providers in their order, and falls back to what the component serves with now.
+func (r *Round) find(ctx context.Context, request Request, result *Result) {
+	kept := sync.OnceValue(func() *Certificate { return r.retained(ctx, request, result) })
+	for _, p := range r.providers() {
+		found, err := p.certificate(ctx, request, result)
+		result.Err = errors.Join(result.Err, err)
+		if result.Certificate = found; found != nil {
+			return
+		}
+		if err == nil {
+			continue
+		}
+		// What failed may work in a moment: only a certificate that cannot wait for it goes to the next provider.
+		if kept() != nil && r.Now.Before(kept().Overdue) {
+			result.Certificate = kept()
+			return
+		}
+	}
+	result.Certificate = kept()
+	result.Waiting = result.Err == nil
+}
+
+func (r *Round) providers() []provider {
+	var providers []provider
+	if r.certManager != nil {
+		providers = append(providers, r.certManager)
+	}
+	if r.ownAuthority != nil {
+		providers = append(providers, r.ownAuthority)
+	}
+	return providers
+}
+
+// retained returns what the component serves with now, whoever issued it; nil where that does not verify.
+func (r *Round) retained(ctx context.Context, request Request, result *Result) *Certificate {
+	secret, err := read(ctx, r.Cluster, request.Namespace, request.Secret)
+	if err != nil {
+		result.Err = errors.Join(result.Err, err)
+		return nil
+	}
+	pair, authority, err := certs.Retained(secret, request.DNSNames, r.Now)
+	if err != nil {
+		return nil // It is of no use, and why there is no better one is in the result.
+	}
+	issuer := v1alpha1.CertificateProvider(secret.Annotations[providerAnnotation])
+	return r.inUse(Certificate{Provider: issuer, Pair: pair, Authority: authority, ReadFrom: secret})
+}
+
+// inUse completes a certificate by its times.
+func (r *Round) inUse(certificate Certificate) *Certificate {
+	lifetime, cert := certs.LifetimeFor(r.Spec), certificate.Pair.Cert
+	certificate.Expiry, _ = certs.Expiry(cert)
+	certificate.Overdue, _ = certs.Overdue(cert, lifetime)
+	certificate.Renewal, _ = certs.Renewal(cert, lifetime)
+	if certificate.Provider == v1alpha1.CertificatesCertManager {
+		certificate.Renewal, _ = certs.IssuedRenewal(cert, lifetime)
+	}
+	return &certificate
+}
+
+// authorityInUse notes an authority.
+func (r *Round) authorityInUse(secret string, issuer v1alpha1.CertificateProvider, cert []byte, issued string) {
+	authority := Authority{Secret: secret, Provider: issuer, Issued: issued}
+	authority.Expiry, _ = certs.Expiry(cert)
+	authority.Renewal, _ = certs.AuthorityRenewal(cert)
+	r.authorities = append(r.authorities, authority)
+}
+
+// schedule sets what follows from the time.
+func (r *Round) schedule(result *Result) {
+	due := []time.Time{result.Next}
+	if certificate := result.Certificate; certificate != nil {
+		result.Overdue = !r.Now.Before(certificate.Overdue)
+		due = append(due, certificate.Renewal, certificate.Overdue, certificate.Expiry)
+	}
+	for _, authority := range r.authorities {
+		due = append(due, authority.Renewal)
+	}
+	result.Next = time.Time{}
+	for _, at := range due {
+		if at.After(r.Now) && (result.Next.IsZero() || at.Before(result.Next)) {
+			result.Next = at
+		}
+	}
+}
