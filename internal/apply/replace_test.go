@@ -61,7 +61,7 @@ func (s *server) orphan(ctx context.Context, object client.Object) error {
 	if err := s.Update(ctx, deployment); err != nil {
 		return err
 	}
-	return s.WithWatch.Delete(ctx, deployment)
+	return s.Delete(ctx, deployment)
 }
 
 // released is when the garbage collector has released the ReplicaSets.
@@ -221,7 +221,9 @@ func TestReplacementIsContested(t *testing.T) {
 		s.expect(t, a, binding("ours"), Replaced, s.applied+2)
 	}
 	s.rival(t, stored)
-	s.concedes(t, a, binding("ours"))
+	if contested := s.concedes(t, a, binding("ours")); len(contested.Managers) != 1 || contested.Managers[0] != "rival" {
+		t.Errorf("contested by %q", contested.Managers)
+	}
 }
 
 // rival makes a RoleBinding anew.

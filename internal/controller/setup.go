@@ -140,7 +140,7 @@ func Setup(mgr ctrl.Manager, options Options) error {
 // stopAsking ends what the prober does beside the worker when the manager ends.
 func (r *Reconciler) stopAsking(ctx context.Context) error {
 	<-ctx.Done()
-	r.prober.Stop() //nolint:contextcheck // it only cancels what other reconciles asked
+	r.prober.Stop()
 	return nil
 }
 
