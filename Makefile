@@ -6,10 +6,14 @@ IMG             ?= ghcr.io/metricspipeline/operator:$(VERSION)
 # The application that test-e2e and demo scale.
 SAMPLE_IMG      ?= metricspipeline.io/sample-app:e2e
 KUBECTL         ?= hack/kubectl
-DEBIAN_PACKAGES := containerd runc containernetworking-plugins nftables iptables conntrack iproute2
+# gcc is for the race detector alone, which links a C library; what is built for a cluster is static, without C.
+DEBIAN_PACKAGES := containerd runc containernetworking-plugins nftables iptables conntrack iproute2 gcc libc6-dev
 ROW             ?= P2
-# Flags added to every `go test`, for example GOTESTFLAGS='-race -run TestName'.
+# Flags added to every `go test`, for example GOTESTFLAGS='-run TestName'.
 GOTESTFLAGS     ?=
+# -race runs the unit tests and the operator of test-envtest under the race detector, as presubmit does. It costs time, so the
+# loops of a developer go without.
+RACE            ?=
 
 TOOL            := go tool -modfile=tools/go.mod
 # The manifests of an installation, with the image IMG.
@@ -96,12 +100,12 @@ test: test-unit test-envtest test-faults test-e2e ## Run every test.
 
 .PHONY: test-unit
 test-unit: ## Test the packages; needs nothing but Go.
-	go test $(GOTESTFLAGS) ./api/... ./cmd/... ./internal/... ./docs/...
+	go test $(RACE) $(GOTESTFLAGS) ./api/... ./cmd/... ./internal/... ./docs/...
 
 .PHONY: test-envtest
 test-envtest: bin/cluster ## Test user stories against a real kube-apiserver and etcd.
 	@assets=$$(bin/cluster binaries kube-apiserver etcd kubectl) && \
-		KUBEBUILDER_ASSETS="$$assets" go test -C test/envtest -count=1 -timeout 15m $(GOTESTFLAGS)
+		KUBEBUILDER_ASSETS="$$assets" go test -C test/envtest -count=1 -timeout 15m $(RACE) $(GOTESTFLAGS)
 
 .PHONY: test-faults
 test-faults: bin/cluster ## Break everything on the way, and print how much of it is survived; 6 minutes.
@@ -123,6 +127,7 @@ bench: build bin/sample-app bin/cluster ## Measure one row (ROW=P2) against its 
 	@hack/with-cluster.sh go run ./test/bench -row $(ROW)
 
 .PHONY: presubmit
+presubmit: RACE = -race
 presubmit: lint verify test ## Everything that CI runs.
 
 ##@ Cluster

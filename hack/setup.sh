@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prepares a machine that has only Go and make. Arguments: the Debian packages that the test cluster needs.
+# Prepares a machine that has only Go and make. Arguments: the Debian packages that the test cluster and the race detector need.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

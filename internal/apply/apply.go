@@ -9,9 +9,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
+	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -34,6 +33,10 @@ const (
 	Configured
 	// Repaired means that somebody had changed or deleted what the operator wrote.
 	Repaired
+	// Replaced means that the API server refused to change an immutable field, so the object was deleted to be made anew. Where
+	// that takes longer than the call, as for a Deployment, whose pods go on serving, the event of its deletion brings the
+	// caller back to make it, and Behind is true for the object that goes.
+	Replaced
 )
 
 // NameTakenError means that an object exists which somebody else made. It is left alone.
@@ -67,7 +70,20 @@ type Applier struct {
 	// contests are the losses of each object by their kind, and spec is the version of the spec that they are about.
 	contests map[string]map[string]*contest
 	spec     string
+	// refusals are what the API server refused, and retryClock measures how long they are not tried again.
+	refusals     map[content]refusal
+	refusalRetry time.Duration
+	retryClock   clock.PassiveClock
+	// replaced are the objects that are being deleted to be made anew, and swept the components that have no orphans.
+	replaced map[string]types.UID
+	swept    map[types.NamespacedName]bool
 }
+
+// Option changes an Applier.
+type Option func(*Applier)
+
+// RetryRefused sets how long what the API server refused is not sent again: a minute by default.
+func RetryRefused(after time.Duration) Option { return func(a *Applier) { a.refusalRetry = after } }
 
 // record is what was last written of an object.
 type record struct {
@@ -83,14 +99,21 @@ type record struct {
 }
 
 // New returns an applier that reads through the cache of c and, to look before it creates, from live.
-func New(c client.Client, live client.Reader, clock clock.PassiveClock) *Applier {
-	return &Applier{client: c, live: live, clock: clock, applied: map[string]record{}, contests: map[string]map[string]*contest{}}
+func New(c client.Client, live client.Reader, contests clock.PassiveClock, options ...Option) *Applier {
+	a := &Applier{client: c, live: live, clock: contests, applied: map[string]record{}, contests: map[string]map[string]*contest{},
+		refusals: map[content]refusal{}, refusalRetry: refusalRetry, retryClock: clock.RealClock{},
+		replaced: map[string]types.UID{}, swept: map[types.NamespacedName]bool{}}
+	for _, option := range options {
+		option(a)
+	}
+	return a
 }
 
 // Apply makes sure that the object exists with the wanted fields. It sends nothing when the cache shows that the fields
-// are still those of the last write. It returns a NameTakenError for what somebody else made, and a ContestedError, without
-// a write, when somebody keeps undoing it. A wanted object with a UID, or a resourceVersion, is that one or none: the API
-// server answers a conflict where it is gone or another one. The wanted object is not changed.
+// are still those of the last write. It returns a NameTakenError for what somebody else made and, without a write, a
+// ContestedError for what others keep undoing and a RefusedError for what the API server has refused. A wanted object with a
+// UID, or a resourceVersion, is that one or none: the API server answers a conflict where it is gone or another one. The wanted
+// object is not changed.
 func (a *Applier) Apply(ctx context.Context, wanted *unstructured.Unstructured) (Result, error) {
 	return a.apply(ctx, wanted, false)
 }
@@ -107,50 +130,94 @@ func (a *Applier) apply(ctx context.Context, wanted *unstructured.Unstructured, 
 	if err != nil {
 		return Unchanged, fmt.Errorf("%s: %w", id, err)
 	}
-	before, err := a.cached(ctx, wanted)
-	if err != nil {
+	w := write{wanted: wanted, content: content{id, digest}}
+	if w.before, err = a.cached(ctx, wanted); err != nil {
 		return Unchanged, err
 	}
-	last, known := a.record(id)
-	tryFirst := before == nil && !known && !takeOver && guarded(wanted)
-	if before == nil && !tryFirst {
-		if before, err = a.mayCreate(ctx, wanted, takeOver); err != nil {
+	w.last, w.known = a.record(id)
+	w.tryFirst = w.before == nil && !w.known && !takeOver && guarded(wanted)
+	if w.before == nil && !w.tryFirst {
+		if w.before, err = a.mayCreate(ctx, wanted, takeOver); err != nil {
 			return Unchanged, err
 		}
 	}
-	if before != nil && known && last.wanted == digest && last.uid == before.GetUID() && last.fields == ownedFields(before) {
+	if w.before != nil && a.isReplaced(id, w.before) {
+		return Unchanged, nil // Its deletion brings us back.
+	}
+	if w.before != nil && w.accepted() && w.last.uid == w.before.GetUID() && w.last.fields == ownedFields(w.before) {
 		a.conceded(id)
 		return Unchanged, nil
 	}
-	lost := lossOf(before, last, known)
-	if lost != nil {
-		if err := a.mayRepair(id, lost); err != nil {
+	if w.before != nil || !a.isReplaced(id, nil) { // It is no loss that the operator itself deleted it.
+		w.lost = lossOf(w.before, w.last, w.known)
+	}
+	if w.lost != nil {
+		if err := a.mayRepair(id, w.lost); err != nil {
 			return Unchanged, err
 		}
 	}
+	if err := a.refused(ctx, wanted, w.content, !w.mayReclaim()); err != nil {
+		return Unchanged, err
+	}
+	return a.write(ctx, w)
+}
 
+// write is one write of an object, and what is known before.
+type write struct {
+	wanted  *unstructured.Unstructured
+	content content
+	// before is the object as it stands; nil where there is none.
+	before client.Object
+	// last is what was written before, if that is known.
+	last  record
+	known bool
+	lost  *loss
+	// tryFirst is true where the API server itself refuses to merge the object into that of others.
+	tryFirst bool
+}
+
+// accepted is true for content that the API server took before.
+func (w write) accepted() bool { return w.known && w.last.wanted == w.content.digest }
+
+// mayReclaim is true where a refusal may be the fault of others. That of new content is not.
+func (w write) mayReclaim() bool { return w.before != nil && (!w.known || w.accepted()) }
+
+// write sends an object, replaces it where that is the only way, and notes what became of it.
+func (a *Applier) write(ctx context.Context, w write) (Result, error) {
 	var sent *unstructured.Unstructured
-	if tryFirst {
-		sent, before, err = a.create(ctx, wanted)
+	var err error
+	if w.tryFirst {
+		sent, w.before, err = a.create(ctx, w.wanted)
 	} else {
-		// New content that is refused is not the fault of others.
-		sent, err = a.send(ctx, wanted, before != nil && (!known || last.wanted == digest))
+		sent, err = a.send(ctx, w.wanted, w.mayReclaim())
+	}
+	replaced := replaceable(w.wanted, err)
+	if replaced {
+		sent, err = a.replace(ctx, w, err)
 	}
 	if err != nil {
-		return Unchanged, fmt.Errorf("apply %s: %w", id, err)
+		return Unchanged, a.failed(w.content, err)
 	}
-	now := record{wanted: digest, uid: sent.GetUID(), generation: sent.GetGeneration(),
-		resourceVersion: sent.GetResourceVersion(), fields: ownedFields(sent)}
-	a.remember(id, now)
-	result := outcome(before, last, known, now)
-	if lost != nil && result != Unchanged {
-		a.repaired(id, lost)
+	result := Replaced
+	if sent != nil {
+		now := record{wanted: w.content.digest, uid: sent.GetUID(), generation: sent.GetGeneration(),
+			resourceVersion: sent.GetResourceVersion(), fields: ownedFields(sent)}
+		a.remember(w.content, now)
+		if !replaced {
+			result = outcome(w.before, w.last, w.known, now)
+		}
+	}
+	if w.lost != nil && result != Unchanged {
+		a.repaired(w.content.id, w.lost)
 	}
 	return result, nil
 }
 
-// Behind is true when an object from the cache is older than what the last write made of it.
+// Behind is true when an object from the cache is older than what the last write made of it, or is being replaced.
 func (a *Applier) Behind(cached client.Object, id string) bool {
+	if a.isReplaced(id, cached) {
+		return true
+	}
 	last, known := a.record(id)
 	return known && last.uid == cached.GetUID() && cached.GetGeneration() < last.generation
 }
@@ -171,65 +238,6 @@ func outcome(before client.Object, last record, known bool, now record) Result {
 	}
 }
 
-// cached returns the object as the watch cache holds it; nil where it does not.
-func (a *Applier) cached(ctx context.Context, wanted *unstructured.Unstructured) (client.Object, error) {
-	kind, managed := kindOf(wanted.GroupVersionKind())
-	if !managed {
-		return nil, fmt.Errorf("%s: the operator does not manage %s", Identity(wanted), wanted.GroupVersionKind())
-	}
-	current := kind.New()
-	err := a.client.Get(ctx, client.ObjectKeyFromObject(wanted), current)
-	if apierrors.IsNotFound(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read %s from the cache: %w", Identity(wanted), err)
-	}
-	if !ours(current) {
-		// Some kinds are cached whether they are ours or not.
-		return nil, nil
-	}
-	return current, nil
-}
-
-// mayCreate looks whether an object that the cache does not hold is really absent, and returns it if it is ours or to be
-// taken over. An apply would otherwise quietly merge into what somebody else made, and our owner reference would have it
-// deleted with the pipeline.
-func (a *Applier) mayCreate(ctx context.Context, wanted *unstructured.Unstructured, takeOver bool) (client.Object, error) {
-	found := &metav1.PartialObjectMetadata{}
-	found.SetGroupVersionKind(wanted.GroupVersionKind())
-	err := a.live.Get(ctx, client.ObjectKeyFromObject(wanted), found)
-	if apierrors.IsNotFound(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("look for %s: %w", Identity(wanted), err)
-	}
-	if takeOver || ours(found) || ownedFields(found) != "" {
-		return found, nil
-	}
-	taken := &NameTakenError{Object: Identity(wanted)}
-	if entries := found.GetManagedFields(); len(entries) > 0 {
-		taken.Manager = entries[0].Manager
-	}
-	return nil, taken
-}
-
-func ours(object client.Object) bool {
-	return object.GetLabels()[v1alpha1.ManagedLabel] == v1alpha1.SingletonName
-}
-
-// ownedFields returns the fields that our server-side apply owns, in the API server's own writing.
-func ownedFields(object client.Object) string {
-	for _, entry := range object.GetManagedFields() {
-		applied := entry.Operation == metav1.ManagedFieldsOperationApply && entry.Subresource == ""
-		if applied && entry.Manager == v1alpha1.FieldManager && entry.FieldsV1 != nil {
-			return entry.FieldsV1.GetRawString()
-		}
-	}
-	return ""
-}
-
 func (a *Applier) record(id string) (record, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -237,10 +245,23 @@ func (a *Applier) record(id string) (record, bool) {
 	return last, known
 }
 
-func (a *Applier) remember(id string, r record) {
+// remember notes what was written.
+func (a *Applier) remember(c content, r record) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.applied[id] = r
+	a.applied[c.id] = r
+	delete(a.refusals, c)
+	delete(a.replaced, c.id)
+}
+
+// distrust notes that owned fields no longer prove what their values are.
+func (a *Applier) distrust(id string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if last, known := a.applied[id]; known {
+		last.fields = ""
+		a.applied[id] = last
+	}
 }
 
 func (a *Applier) forget(id string) {

@@ -4,114 +4,18 @@
 package apply
 
 import (
-	"context"
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
-	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/fake"
-	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 )
-
-// server is an API server in memory, with server-side apply and managedFields, that counts what it is sent. What the fake
-// does not do as the real one is tested against that, in test/envtest: an apply that changes nothing answers the old
-// resourceVersion there and a new one here, and a fake deletion does not look at the UID that is demanded.
-type server struct {
-	client.WithWatch
-	applied, deleted int
-	// blind makes the cache see nothing, and fail makes every request fail.
-	blind bool
-	fail  error
-	clock *clocktesting.FakePassiveClock
-}
-
-func newServer(t *testing.T, objects ...client.Object) (*server, *Applier) {
-	t.Helper()
-	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, apiregv1.AddToScheme} {
-		if err := add(scheme); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s := &server{clock: clocktesting.NewFakePassiveClock(time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC))}
-	s.WithWatch = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithReturnManagedFields().
-		WithGlobalResourceVersionCounter().Build()
-	cached := interceptor.NewClient(s.WithWatch, interceptor.Funcs{
-		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, opts ...client.GetOption) error {
-			if s.blind {
-				return apierrors.NewNotFound(schema.GroupResource{}, key.Name)
-			}
-			return c.Get(ctx, key, object, opts...)
-		},
-		Apply: func(ctx context.Context, c client.WithWatch, object runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
-			s.applied++
-			if s.fail != nil {
-				return s.fail
-			}
-			return c.Apply(ctx, object, opts...)
-		},
-		Delete: func(ctx context.Context, c client.WithWatch, object client.Object, opts ...client.DeleteOption) error {
-			s.deleted++
-			options := (&client.DeleteOptions{}).ApplyOptions(opts)
-			if options.Preconditions == nil || options.Preconditions.UID == nil || *options.Preconditions.UID != object.GetUID() {
-				t.Errorf("%s is deleted whoever it is now", Identity(object))
-			}
-			if s.fail != nil {
-				return s.fail
-			}
-			return c.Delete(ctx, object, opts...)
-		},
-	})
-	return s, New(cached, s.WithWatch, s.clock)
-}
-
-// wanted returns a ConfigMap of ours with data.
-func wanted(data map[string]any) *unstructured.Unstructured {
-	return &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "v1", "kind": "ConfigMap",
-		"metadata": map[string]any{"name": "prometheus-adapter", "namespace": "metrics",
-			"labels": map[string]any{v1alpha1.ManagedLabel: v1alpha1.SingletonName}},
-		"data": data,
-	}}
-}
-
-// configMap returns the stored one; nil where there is none.
-func (s *server) configMap(t *testing.T) *corev1.ConfigMap {
-	t.Helper()
-	found := &corev1.ConfigMap{}
-	err := s.Get(t.Context(), client.ObjectKey{Namespace: "metrics", Name: "prometheus-adapter"}, found)
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return found
-}
-
-// expect applies, and compares the result and how many writes were sent in all.
-func (s *server) expect(t *testing.T, a *Applier, object *unstructured.Unstructured, want Result, applied int) {
-	t.Helper()
-	got, err := a.Apply(t.Context(), object)
-	if err != nil || got != want || s.applied != applied {
-		t.Errorf("result %d, error %v, %d writes; want %d and %d writes", got, err, s.applied, want, applied)
-	}
-}
 
 func TestApply(t *testing.T) {
 	s, a := newServer(t)
@@ -287,7 +191,7 @@ func TestUnmanagedKind(t *testing.T) {
 
 func TestBehind(t *testing.T) {
 	_, a := newServer(t)
-	a.remember("Deployment metrics/a", record{uid: "one", generation: 3})
+	a.remember(content{id: "Deployment metrics/a"}, record{uid: "one", generation: 3})
 	object := func(uid string, generation int64) client.Object {
 		d := &appsv1.Deployment{}
 		d.UID, d.Generation = "one", generation

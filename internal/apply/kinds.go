@@ -34,6 +34,9 @@ type Kind struct {
 	// Guarded kinds demand fields that ours have too, so that the API server itself refuses to merge ours into somebody
 	// else's object: there is no need to look for one first.
 	Guarded bool
+	// replace is how an object is deleted to be made anew, where the API server refuses to change a field; empty for what must
+	// not be: a Service would lose its address, and an APIService its API.
+	replace metav1.DeletionPropagation
 }
 
 // CRDs of others that define managed kinds.
@@ -69,6 +72,8 @@ var Kinds = []Kind{
 	ServiceMonitor,
 	{GroupVersionKind: policyv1.SchemeGroupVersion.WithKind("PodDisruptionBudget")},
 	{GroupVersionKind: appsv1.SchemeGroupVersion.WithKind("Deployment"),
+		// Its pods go on serving until the next ones do.
+		replace:   metav1.DeletePropagationOrphan,
 		typed:     func() client.Object { return &appsv1.Deployment{} },
 		typedList: func() client.ObjectList { return &appsv1.DeploymentList{} }},
 	{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Service")},
@@ -76,13 +81,15 @@ var Kinds = []Kind{
 	Certificate,
 	Issuer,
 	{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("ConfigMap"),
+		replace:   metav1.DeletePropagationBackground,
 		typed:     func() client.Object { return &corev1.ConfigMap{} },
 		typedList: func() client.ObjectList { return &corev1.ConfigMapList{} }},
 	{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Secret"),
+		replace:   metav1.DeletePropagationBackground,
 		typed:     func() client.Object { return &corev1.Secret{} },
 		typedList: func() client.ObjectList { return &corev1.SecretList{} }},
-	{GroupVersionKind: rbacv1.SchemeGroupVersion.WithKind("RoleBinding")},
-	{GroupVersionKind: rbacv1.SchemeGroupVersion.WithKind("ClusterRoleBinding")},
+	{GroupVersionKind: rbacv1.SchemeGroupVersion.WithKind("RoleBinding"), replace: metav1.DeletePropagationBackground},
+	{GroupVersionKind: rbacv1.SchemeGroupVersion.WithKind("ClusterRoleBinding"), replace: metav1.DeletePropagationBackground},
 	{GroupVersionKind: rbacv1.SchemeGroupVersion.WithKind("ClusterRole")},
 	{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("ServiceAccount")},
 }

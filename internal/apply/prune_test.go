@@ -49,7 +49,7 @@ func TestPrune(t *testing.T) {
 		&corev1.ConfigMap{ObjectMeta: leaving},
 		&apiregv1.APIService{ObjectMeta: registration},
 	)
-	a.remember("Deployment metrics/gone", record{uid: "uid-gone"})
+	a.remember(content{id: "Deployment metrics/gone"}, record{uid: "uid-gone"})
 	deleted, err := a.Prune(t.Context(), required(), func(object client.Object) bool {
 		return Identity(object) == "Deployment metrics/kept"
 	})

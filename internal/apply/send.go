@@ -27,7 +27,7 @@ import (
 // and the apply removes them.
 func (a *Applier) send(ctx context.Context, wanted *unstructured.Unstructured, mayReclaim bool) (*unstructured.Unstructured, error) {
 	sent, err := a.try(ctx, wanted, client.ForceOwnership)
-	if !mayReclaim || !apierrors.IsInvalid(err) {
+	if !mayReclaim || !apierrors.IsInvalid(err) || replaceable(wanted, err) {
 		return sent, err
 	}
 	reclaimed, reclaimErr := a.reclaim(ctx, wanted)
@@ -37,6 +37,7 @@ func (a *Applier) send(ctx context.Context, wanted *unstructured.Unstructured, m
 	if !reclaimed {
 		return sent, err
 	}
+	a.distrust(Identity(wanted))
 	return a.try(ctx, wanted, client.ForceOwnership)
 }
 

@@ -164,7 +164,7 @@ func (o *observation) wrote(id string, result apply.Result) {
 		o.created = append(o.created, id)
 	case apply.Repaired:
 		o.repaired = append(o.repaired, id)
-	case apply.Unchanged, apply.Configured:
+	case apply.Unchanged, apply.Configured, apply.Replaced:
 	}
 }
 

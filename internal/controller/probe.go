@@ -29,31 +29,23 @@ const prometheusPeriod = time.Minute
 // probe asks what only the network can tell, whether each backend presents the right certificate and whether Prometheus
 // answers, and takes what is known so far: a new answer brings us back.
 func (r *Reconciler) probe(ctx context.Context, s *scope) error {
-	var questions []probe.Question
-	var takers []func(probe.Answer)
-	ask := func(question probe.Question, take func(probe.Answer)) {
-		questions, takers = append(questions, question), append(takers, take)
-	}
-
+	round := r.prober.Round()
 	for _, c := range s.plan.Components {
 		addresses, err := r.readyEndpoints(ctx, c)
 		if err != nil {
 			return err
 		}
 		for _, address := range addresses {
-			ask(servingQuestion(c, address, s.serves[c.Name].authority), func(answer probe.Answer) {
-				s.serving[c.Name] = append(s.serving[c.Name], answer)
-			})
+			//nolint:contextcheck // a question outlives the reconcile that asked it, so it must not end with its context
+			s.serving[c.Name] = append(s.serving[c.Name], round.Ask(servingQuestion(c, address, s.serves[c.Name].authority)))
 		}
 	}
 	if o := &s.observed.prometheus; o.required && o.notFound == nil && o.authMissing == "" {
-		ask(prometheusQuestion(s.prometheus, s.credentials), func(answer probe.Answer) { o.answer = answer })
+		//nolint:contextcheck // as above
+		o.answer = round.Ask(prometheusQuestion(s.prometheus, s.credentials))
 	}
+	round.Forget()
 
-	//nolint:contextcheck // a question outlives the reconcile that asked it, so it must not end with its context
-	for i, answer := range r.prober.Answers(questions...) {
-		takers[i](answer)
-	}
 	for _, c := range s.plan.Components {
 		var err error
 		if s.bundles[c.Name], err = r.bundle(ctx, s, c); err != nil {
@@ -105,8 +97,9 @@ func servingQuestion(c component.Component, address string, caBundle []byte) pro
 	serverName := names[len(names)-1]
 	sum := sha256.Sum256(caBundle)
 	return probe.Question{
-		Key: fmt.Sprintf("serving %s %s %s", address, serverName, hex.EncodeToString(sum[:8])),
-		Ask: func(ctx context.Context) error { return health.VerifyTLS(ctx, address, serverName, caBundle) },
+		Owner: c.Name,
+		Key:   fmt.Sprintf("serving %s %s %s", address, serverName, hex.EncodeToString(sum[:8])),
+		Ask:   func(ctx context.Context) error { return health.VerifyTLS(ctx, address, serverName, caBundle) },
 	}
 }
 

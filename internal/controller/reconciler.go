@@ -89,7 +89,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (resul
 	pipeline := &v1alpha1.MetricsPipeline{}
 	if err := r.client.Get(ctx, request.NamespacedName, pipeline); err != nil {
 		if apierrors.IsNotFound(err) {
-			r.prober.Stop() //nolint:contextcheck // it only cancels what other reconciles asked
+			r.prober.Stop()
 			r.exported.clear()
 			r.registrations = nil
 		}

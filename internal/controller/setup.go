@@ -101,7 +101,7 @@ func Setup(mgr ctrl.Manager, options Options) error {
 		Options:      options,
 		client:       mgr.GetClient(),
 		live:         mgr.GetAPIReader(),
-		applier:      apply.New(mgr.GetClient(), mgr.GetAPIReader(), options.Clock),
+		applier:      apply.New(mgr.GetClient(), mgr.GetAPIReader(), options.Clock, apply.RetryRefused(options.Timing.Stalled)),
 		prober:       probe.New(func() { announceAnswer(answers) }, options.Timing.FirstProbe, options.Timing.LastProbe),
 		events:       mgr.GetEventRecorder("metricspipeline-operator"),
 		clock:        options.Clock,
@@ -113,7 +113,7 @@ func Setup(mgr ctrl.Manager, options Options) error {
 		Name: options.Name + "-scraping", Prometheuses: all, Announce: func() { announceAnswer(answers) },
 		NewClient: options.NewClient, NewCache: options.NewCache,
 		Pending: options.Timing.Pending, Counts: options.Timing.Counts, Rest: options.Timing.Rest,
-		FirstFailure: options.Timing.FirstFailure, LastFailure: options.Timing.LastFailure,
+		FirstFailure: options.Timing.FirstFailure, LastFailure: options.Timing.LastFailure, Refused: options.Timing.Stalled,
 	})
 	if err != nil {
 		return err
@@ -140,7 +140,7 @@ func Setup(mgr ctrl.Manager, options Options) error {
 // stopAsking ends what the prober does beside the worker when the manager ends.
 func (r *Reconciler) stopAsking(ctx context.Context) error {
 	<-ctx.Done()
-	r.prober.Stop() //nolint:contextcheck // it only cancels what other reconciles asked
+	r.prober.Stop()
 	return nil
 }
 

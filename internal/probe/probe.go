@@ -10,6 +10,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"k8s.io/client-go/util/flowcontrol"
 )
 
 // timeout bounds one try.
@@ -19,6 +21,8 @@ const timeout = 5 * time.Second
 type Question struct {
 	// Key identifies the question: it holds everything that the answer depends on.
 	Key string
+	// Owner is the part that asks, such as a component, see Round.Retain.
+	Owner string
 	// Ask returns nil for yes.
 	Ask func(context.Context) error
 	// Period is how long a yes holds; 0 is until the key changes.
@@ -39,14 +43,15 @@ func (a Answer) Yes() bool { return a.Known && a.Err == nil }
 // Prober remembers answers. Its methods may be called from any goroutine.
 type Prober struct {
 	announce func()
-	// firstRetry and lastRetry bound the wait between tries of a question that fails.
-	firstRetry, lastRetry time.Duration
+	// backoff is the wait between tries of a question that fails, by its key.
+	backoff *flowcontrol.Backoff
 
 	mu      sync.Mutex
 	entries map[string]*entry
 }
 
 type entry struct {
+	owner  string
 	answer Answer
 	cancel context.CancelFunc
 }
@@ -54,56 +59,67 @@ type entry struct {
 // New returns a prober that calls announce whenever an answer changes. announce must not block. A question that fails is
 // asked again after firstRetry, which doubles up to lastRetry.
 func New(announce func(), firstRetry, lastRetry time.Duration) *Prober {
-	return &Prober{announce: announce, firstRetry: firstRetry, lastRetry: lastRetry, entries: map[string]*entry{}}
+	return &Prober{announce: announce, backoff: flowcontrol.NewBackOff(firstRetry, lastRetry), entries: map[string]*entry{}}
 }
 
-// Answers returns what is known about the questions, in their order, starts to ask those that are new, and forgets every
-// other question. It never waits.
-func (p *Prober) Answers(questions ...Question) []Answer {
+// Round is one pass over everything that is to be asked. The parts of a reconcile each ask their own questions, and the last
+// step forgets what none of them asked. One goroutine works on a round, and one round at a time on a prober.
+type Round struct {
+	prober *Prober
+	asked  map[string]bool
+	owners map[string]bool
+}
+
+// Round begins a round.
+func (p *Prober) Round() *Round {
+	return &Round{prober: p, asked: map[string]bool{}, owners: map[string]bool{}}
+}
+
+// Ask returns what is known about a question, and starts to ask it where it is new. It never waits.
+func (r *Round) Ask(question Question) Answer {
+	r.asked[question.Key] = true
+	p := r.prober
 	p.mu.Lock()
 	defer p.mu.Unlock()
-
-	wanted := make(map[string]bool, len(questions))
-	answers := make([]Answer, 0, len(questions))
-	for _, question := range questions {
-		wanted[question.Key] = true
-		e, known := p.entries[question.Key]
-		if !known {
-			ctx, cancel := context.WithCancel(context.Background())
-			e = &entry{cancel: cancel}
-			p.entries[question.Key] = e
-			go p.keepAsking(ctx, question, e)
-		}
-		answers = append(answers, e.answer)
+	e, known := p.entries[question.Key]
+	if !known {
+		ctx, cancel := context.WithCancel(context.Background())
+		e = &entry{owner: question.Owner, cancel: cancel}
+		p.entries[question.Key] = e
+		go p.keepAsking(ctx, question, e)
 	}
+	return e.answer
+}
+
+// Retain keeps every question of an owner that this round did not come to ask, because something failed before: it is not
+// known whether they are still to be asked.
+func (r *Round) Retain(owner string) { r.owners[owner] = true }
+
+// Forget ends the round: what it neither asked nor retained is no longer asked, and its answer is forgotten.
+func (r *Round) Forget() {
+	p := r.prober
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for key, e := range p.entries {
-		if !wanted[key] {
+		if !r.asked[key] && !r.owners[e.owner] {
 			e.cancel()
+			p.backoff.Reset(key)
 			delete(p.entries, key)
 		}
 	}
-	return answers
 }
 
 // Stop forgets every question.
-func (p *Prober) Stop() { p.Answers() }
+func (p *Prober) Stop() { p.Round().Forget() }
 
 // keepAsking asks until the answer is yes for good, or the question is forgotten.
 func (p *Prober) keepAsking(ctx context.Context, question Question, e *entry) {
-	retry := p.firstRetry
 	for {
 		try, cancel := context.WithTimeout(ctx, timeout)
 		err := question.Ask(try)
 		cancel()
-		if ctx.Err() != nil {
-			return
-		}
-		p.record(e, Answer{Known: true, Err: err})
-
-		wait := question.Period
-		if err != nil {
-			wait, retry = retry, min(2*retry, p.lastRetry)
-		} else if retry = p.firstRetry; wait == 0 {
+		wait, again := p.record(ctx, question, e, err)
+		if !again {
 			return
 		}
 		select {
@@ -114,15 +130,28 @@ func (p *Prober) keepAsking(ctx context.Context, question Question, e *entry) {
 	}
 }
 
-// record stores an answer and announces it if it differs in what it says.
-func (p *Prober) record(e *entry, answer Answer) {
+// record stores an answer, announces it if it differs in what it says, and returns when to ask again. The answer to a
+// question that was forgotten meanwhile is dropped: it must not delay the same question, asked anew.
+func (p *Prober) record(ctx context.Context, question Question, e *entry, err error) (wait time.Duration, again bool) {
 	p.mu.Lock()
-	changed := !e.answer.Known || message(e.answer.Err) != message(answer.Err)
-	e.answer = answer
+	if ctx.Err() != nil {
+		p.mu.Unlock()
+		return 0, false
+	}
+	changed := !e.answer.Known || message(e.answer.Err) != message(err)
+	e.answer = Answer{Known: true, Err: err}
+	if err != nil {
+		p.backoff.Next(question.Key, p.backoff.Clock.Now())
+		wait = p.backoff.Get(question.Key)
+	} else {
+		p.backoff.Reset(question.Key)
+		wait = question.Period
+	}
 	p.mu.Unlock()
 	if changed {
 		p.announce()
 	}
+	return wait, wait > 0
 }
 
 func message(err error) string {

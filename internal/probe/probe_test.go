@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -21,8 +22,10 @@ const (
 	lastRetry  = 30 * time.Second
 )
 
-// network answers questions as the test says, and counts.
+// network answers questions as the test says, and counts. Each question is asked by a goroutine of its own, for which
+// neither the sleep of the test nor that of another question orders anything: the lock does.
 type network struct {
+	mu        sync.Mutex
 	asked     int
 	at        []time.Duration
 	announced int
@@ -32,21 +35,65 @@ type network struct {
 
 func newNetwork() (*network, *Prober) {
 	n := &network{start: time.Now()}
-	return n, New(func() { n.announced++ }, firstRetry, lastRetry)
+	return n, New(func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.announced++
+	}, firstRetry, lastRetry)
+}
+
+// answers lets the network answer otherwise from now on.
+func (n *network) answers(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.answer = err
+}
+
+// times returns when was asked since the last call, and counts the time from now on.
+func (n *network) times() []time.Duration {
+	synctest.Wait()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	at := n.at
+	n.at, n.start = nil, time.Now()
+	return at
+}
+
+// counts is what a question does that the network does not answer.
+func (n *network) counts() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.asked++
+}
+
+// ask asks the questions as all those of one round.
+func ask(p *Prober, questions ...Question) []Answer {
+	round := p.Round()
+	defer round.Forget()
+	var answers []Answer
+	for _, question := range questions {
+		answers = append(answers, round.Ask(question))
+	}
+	return answers
 }
 
 // question asks the network.
 func (n *network) question(key string, period time.Duration) Question {
 	return Question{Key: key, Period: period, Ask: func(context.Context) error {
+		n.mu.Lock()
+		defer n.mu.Unlock()
 		n.asked++
 		n.at = append(n.at, time.Since(n.start))
 		return n.answer
 	}}
 }
 
-// expect compares how often was asked and announced.
+// expect compares how often was asked and announced, once the tries of this instant have ended.
 func (n *network) expect(t *testing.T, asked, announced int) {
 	t.Helper()
+	synctest.Wait()
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	if n.asked != asked || n.announced != announced {
 		t.Errorf("asked %d times and announced %d times, want %d and %d", n.asked, n.announced, asked, announced)
 	}
@@ -56,15 +103,15 @@ func TestYesIsFinal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, p := newNetwork()
 		question := n.question("a", 0)
-		if answer := p.Answers(question)[0]; answer.Known || answer.Yes() {
+		if answer := ask(p, question)[0]; answer.Known || answer.Yes() {
 			t.Errorf("answered %+v before anybody was asked", answer)
 		}
 		synctest.Wait()
-		if answer := p.Answers(question)[0]; !answer.Yes() {
+		if answer := ask(p, question)[0]; !answer.Yes() {
 			t.Errorf("answered %+v", answer)
 		}
 		time.Sleep(time.Hour)
-		p.Answers(question)
+		ask(p, question)
 		n.expect(t, 1, 1)
 	})
 }
@@ -74,22 +121,22 @@ func TestNeverWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, p := newNetwork()
 		question := Question{Key: "a", Ask: func(ctx context.Context) error {
-			n.asked++
+			n.counts()
 			<-ctx.Done()
 			return context.Cause(ctx)
 		}}
 		before := time.Now()
-		p.Answers(question)
+		ask(p, question)
 		synctest.Wait()
-		if answer := p.Answers(question)[0]; answer.Known {
+		if answer := ask(p, question)[0]; answer.Known {
 			t.Errorf("answered %+v", answer)
 		}
 		if waited := time.Since(before); waited != 0 {
-			t.Errorf("Answers waited for %s", waited)
+			t.Errorf("Ask waited for %s", waited)
 		}
 		time.Sleep(timeout)
 		synctest.Wait()
-		if answer := p.Answers(question)[0]; !errors.Is(answer.Err, context.DeadlineExceeded) {
+		if answer := ask(p, question)[0]; !errors.Is(answer.Err, context.DeadlineExceeded) {
 			t.Errorf("after %s: %+v", timeout, answer)
 		}
 		n.expect(t, 1, 1)
@@ -100,27 +147,27 @@ func TestNeverWaits(t *testing.T) {
 func TestFailureIsRetriedLessAndLess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, p := newNetwork()
-		n.answer = errors.New("connection refused")
+		n.answers(errors.New("connection refused"))
 		question := n.question("a", 0)
-		p.Answers(question)
+		ask(p, question)
 		time.Sleep(2 * time.Minute)
 		var want []time.Duration
 		for _, seconds := range []int{0, 1, 3, 7, 15, 31, 61, 91} {
 			want = append(want, time.Duration(seconds)*time.Second)
 		}
-		if diff := cmp.Diff(want, n.at); diff != "" {
+		if diff := cmp.Diff(want, n.times()); diff != "" {
 			t.Errorf("asked at (-want +got):\n%s", diff)
 		}
 		// The same words again are no news.
 		n.expect(t, len(want), 1)
-		if answer := p.Answers(question)[0]; !answer.Known || answer.Yes() || answer.Err == nil {
+		if answer := ask(p, question)[0]; !answer.Known || answer.Yes() || answer.Err == nil {
 			t.Errorf("answered %+v", answer)
 		}
 
-		n.answer = nil
+		n.answers(nil)
 		time.Sleep(lastRetry)
 		synctest.Wait()
-		if answer := p.Answers(question)[0]; !answer.Yes() {
+		if answer := ask(p, question)[0]; !answer.Yes() {
 			t.Errorf("answered %+v", answer)
 		}
 		time.Sleep(time.Hour)
@@ -132,27 +179,28 @@ func TestPeriodRepeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, p := newNetwork()
 		question := n.question("a", time.Minute)
-		p.Answers(question)
+		ask(p, question)
 		time.Sleep(3*time.Minute + time.Second)
 		n.expect(t, 4, 1) // At once, and after each minute.
 
-		n.answer = errors.New("down")
+		n.answers(errors.New("down"))
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if answer := p.Answers(question)[0]; answer.Err == nil || !answer.Known {
+		if answer := ask(p, question)[0]; answer.Err == nil || !answer.Known {
 			t.Errorf("answered %+v after the end of Prometheus", answer)
 		}
 		n.expect(t, 6, 2) // The failed one once more a second later.
 
-		n.answer = nil
+		n.answers(nil)
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		n.expect(t, 7, 3)
 		// The next failure is looked at again as soon as the first one was.
-		n.answer, n.at = errors.New("down"), nil
+		n.answers(errors.New("down"))
+		n.times()
 		time.Sleep(time.Minute + 4*time.Second)
-		if len(n.at) < 2 || n.at[1]-n.at[0] != firstRetry {
-			t.Errorf("asked at %s, want the second %s after the first", n.at, firstRetry)
+		if at := n.times(); len(at) < 2 || at[1]-at[0] != firstRetry {
+			t.Errorf("asked at %s, want the second %s after the first", at, firstRetry)
 		}
 		p.Stop()
 	})
@@ -163,10 +211,10 @@ func TestAnnouncesOnlyWhatIsNew(t *testing.T) {
 		n, p := newNetwork()
 		var tries atomic.Int32
 		question := Question{Key: "a", Ask: func(context.Context) error {
-			n.asked++
+			n.counts()
 			return fmt.Errorf("reason %d", tries.Add(1)/3) // Changes at the third try.
 		}}
-		p.Answers(question)
+		ask(p, question)
 		time.Sleep(4 * time.Second)
 		n.expect(t, 3, 2)
 		p.Stop()
@@ -176,18 +224,18 @@ func TestAnnouncesOnlyWhatIsNew(t *testing.T) {
 func TestForgottenQuestionIsCanceled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, p := newNetwork()
-		canceled := false
+		var canceled atomic.Bool
 		question := Question{Key: "a", Ask: func(ctx context.Context) error {
-			n.asked++
+			n.counts()
 			<-ctx.Done()
-			canceled = errors.Is(ctx.Err(), context.Canceled)
+			canceled.Store(errors.Is(ctx.Err(), context.Canceled))
 			return ctx.Err()
 		}}
-		p.Answers(question)
+		ask(p, question)
 		synctest.Wait()
 		p.Stop()
 		synctest.Wait()
-		if !canceled {
+		if !canceled.Load() {
 			t.Error("the try goes on")
 		}
 		time.Sleep(time.Hour)
@@ -198,9 +246,9 @@ func TestForgottenQuestionIsCanceled(t *testing.T) {
 func TestForgottenPeriodEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, p := newNetwork()
-		p.Answers(n.question("a", time.Minute))
+		ask(p, n.question("a", time.Minute))
 		time.Sleep(30 * time.Second)
-		p.Answers()
+		p.Round().Forget()
 		time.Sleep(time.Hour)
 		n.expect(t, 1, 1)
 	})
@@ -210,11 +258,11 @@ func TestForgottenPeriodEnds(t *testing.T) {
 func TestForgottenIsAskedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, p := newNetwork()
-		p.Answers(n.question("a", 0))
+		ask(p, n.question("a", 0))
 		synctest.Wait()
-		p.Answers(n.question("b", 0))
+		ask(p, n.question("b", 0))
 		synctest.Wait()
-		if answer := p.Answers(n.question("a", 0))[0]; answer.Known {
+		if answer := ask(p, n.question("a", 0))[0]; answer.Known {
 			t.Errorf("remembered %+v", answer)
 		}
 		synctest.Wait()
@@ -222,19 +270,47 @@ func TestForgottenIsAskedAgain(t *testing.T) {
 	})
 }
 
-func TestAnswersKeepTheOrder(t *testing.T) {
+// TestParts of one reconcile ask one after the other, and none makes the prober forget what another asked.
+func TestParts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := New(func() {}, firstRetry, lastRetry)
-		var questions []Question
-		for _, key := range []string{"c", "a", "b"} {
-			questions = append(questions, Question{Key: key, Ask: func(context.Context) error { return errors.New(key) }})
+		n, p := newNetwork()
+		metricsServer, adapter := n.question("metrics-server", 0), n.question("prometheus-adapter", 0)
+		metricsServer.Owner, adapter.Owner = metricsServer.Key, adapter.Key
+		ask(p, metricsServer, adapter)
+		n.expect(t, 2, 2)
+		ask(p, metricsServer, adapter)
+		n.expect(t, 2, 2)
+
+		round := p.Round()
+		round.Ask(adapter)
+		round.Retain(metricsServer.Owner)
+		round.Forget()
+		if answer := ask(p, metricsServer, adapter)[0]; !answer.Yes() {
+			t.Errorf("the answer of a part that failed before it could ask is %+v, want it retained", answer)
 		}
-		p.Answers(questions...)
-		synctest.Wait()
-		for i, answer := range p.Answers(questions...) {
-			if answer.Err == nil || answer.Err.Error() != questions[i].Key {
-				t.Errorf("answer %d is %v, want that to %s", i, answer.Err, questions[i].Key)
-			}
+		n.expect(t, 2, 2)
+
+		ask(p, adapter)
+		if answer := ask(p, metricsServer, adapter)[0]; answer.Known {
+			t.Errorf("the answer to what was no longer asked is %+v, want it forgotten", answer)
+		}
+		n.expect(t, 3, 3)
+	})
+}
+
+// TestForgottenFailureDelaysNothing: the same question, asked anew, is retried as soon as any new one.
+func TestForgottenFailureDelaysNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, p := newNetwork()
+		n.answers(errors.New("connection refused"))
+		ask(p, n.question("a", 0))
+		time.Sleep(20 * time.Second)
+		p.Stop()
+		n.times()
+		ask(p, n.question("a", 0))
+		time.Sleep(2 * time.Second)
+		if diff := cmp.Diff([]time.Duration{0, firstRetry}, n.times()); diff != "" {
+			t.Errorf("asked at (-want +got):\n%s", diff)
 		}
 		p.Stop()
 	})

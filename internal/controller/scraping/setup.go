@@ -61,6 +61,8 @@ type Options struct {
 	NewCache  cache.NewCacheFunc
 	// FirstFailure and LastFailure bound the wait after a failed reconcile.
 	FirstFailure, LastFailure time.Duration
+	// Refused is when to send a monitor again that the API server refused.
+	Refused time.Duration
 	// Pending is when to look again at a CRD that the API server is about to serve.
 	Pending time.Duration
 	// Counts gathers changes of the counts for one report: a status is not written for every app that comes.
@@ -89,7 +91,7 @@ func Setup(mgr ctrl.Manager, options Options) (*Reconciler, error) {
 	recorder := mgr.GetEventRecorder("metricspipeline-operator")
 	r := &Reconciler{
 		client: mgr.GetClient(), monitors: monitorsClient, prometheuses: options.Prometheuses,
-		applier: apply.New(monitorsClient, mgr.GetAPIReader(), clock.RealClock{}),
+		applier: apply.New(monitorsClient, mgr.GetAPIReader(), clock.RealClock{}, apply.RetryRefused(options.Refused)),
 		index:   newIndex(), failures: failures{announce: options.Announce},
 		pace: pace{clock: clock.RealClock{}, rest: options.Rest}, pendingRetry: options.Pending,
 	}

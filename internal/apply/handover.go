@@ -1,0 +1,102 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package apply
+
+import (
+	"context"
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+)
+
+// selectorPath is where a Service's selector stands in managedFields.
+var selectorPath = fieldpath.MakePathOrDie("spec", "selector")
+
+// RetainSelector returns a Service as desired but for its selector, which stays the one that the operator wrote earlier: a Service
+// selects new pods only when there are some. It is for a Service whose Deployments are not rolled out as they are
+// desired, and changes nothing where the selector is the same, as it nearly always is, or was edited by others.
+func (a *Applier) RetainSelector(ctx context.Context, wanted *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	digest, err := digestOf(wanted)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", Identity(wanted), err)
+	}
+	if last, known := a.record(Identity(wanted)); known && last.wanted == digest {
+		return wanted, nil // It has this selector already.
+	}
+	found := &corev1.Service{}
+	if err := a.live.Get(ctx, client.ObjectKeyFromObject(wanted), found); apierrors.IsNotFound(err) {
+		return wanted, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("read the selector of %s: %w", Identity(wanted), err)
+	}
+	if !fieldsOf(ownedFields(found)).Has(selectorPath) {
+		return wanted, nil
+	}
+	retained := wanted.DeepCopy()
+	if err := unstructured.SetNestedStringMap(retained.Object, found.Spec.Selector, "spec", "selector"); err != nil {
+		return nil, fmt.Errorf("retain the selector of %s: %w", Identity(wanted), err)
+	}
+	return retained, nil
+}
+
+// Orphans returns those ReplicaSets that no Deployment controls. A Deployment takes back those that its selector matches
+// before it is rolled out, so what is left then is what an earlier one with another selector has left behind.
+func Orphans(replicaSets []metav1.PartialObjectMetadata) []*metav1.PartialObjectMetadata {
+	var orphans []*metav1.PartialObjectMetadata
+	for i := range replicaSets {
+		if metav1.GetControllerOf(&replicaSets[i]) == nil && replicaSets[i].DeletionTimestamp == nil {
+			orphans = append(orphans, &replicaSets[i])
+		}
+	}
+	return orphans
+}
+
+// DeleteOrphans deletes the ReplicaSets, with their pods, that replaced Deployments of a component have left behind, and
+// returns their identities. It may be called only when every Deployment of the component is rolled out and its Services select those
+// pods, or when the component is to go. It reads the API server once in the life of the applier, and again after each
+// replacement.
+func (a *Applier) DeleteOrphans(ctx context.Context, namespace, component string) ([]string, error) {
+	key := orphansOf(namespace, component)
+	a.mu.Lock()
+	swept := a.swept[key]
+	a.mu.Unlock()
+	if swept {
+		return nil, nil
+	}
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind("ReplicaSetList"))
+	err := a.live.List(ctx, list, client.InNamespace(namespace), client.MatchingLabels{
+		v1alpha1.ManagedLabel: v1alpha1.SingletonName, v1alpha1.ComponentLabel: component})
+	if err != nil {
+		return nil, fmt.Errorf("list the ReplicaSets of %s: %w", component, err)
+	}
+	var deleted []string
+	for _, orphan := range Orphans(list.Items) {
+		orphan.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind("ReplicaSet"))
+		gone, err := a.Delete(ctx, orphan)
+		if err != nil {
+			return deleted, err
+		}
+		if gone {
+			deleted = append(deleted, Identity(orphan))
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.swept[key] = true
+	return deleted, nil
+}
+
+func orphansOf(namespace, component string) types.NamespacedName {
+	return types.NamespacedName{Namespace: namespace, Name: component}
+}

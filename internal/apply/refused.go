@@ -1,0 +1,118 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package apply
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// refusalRetry is how long what the API server refused is not sent again, where no other time is given.
+const refusalRetry = time.Minute
+
+// RefusedError means that the API server refuses an object as it is desired: it is invalid, or forbidden. The object is left
+// as it is. The same content is refused without a request until RetryAfter has passed.
+type RefusedError struct {
+	// Object is its kind, namespace and name.
+	Object string
+	// Err is the answer of the API server.
+	Err error
+	// RetryAfter is how long to wait for the next try.
+	RetryAfter time.Duration
+}
+
+// Error says the same as long as the API server does.
+func (e *RefusedError) Error() string { return fmt.Sprintf("apply %s: %v", e.Object, e.Err) }
+
+// Unwrap returns the answer of the API server.
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// content is what is desired of an object. Two forms of one object, such as the desired and the last good one, are refused each
+// for itself.
+type content struct {
+	id     string
+	digest [sha256.Size]byte
+}
+
+// refusal is the answer to a content, and when it was given.
+type refusal struct {
+	err error
+	at  time.Time
+}
+
+// Refused returns the RefusedError that Apply would return, and writes nothing. A caller that applies the last good form of a set
+// of objects while one of the desired form is refused asks this for each desired object first, so that the others do not
+// change from one form to the other with every try: once RetryAfter has passed it is a dry run that finds out whether the
+// content is still refused. The object must be the one that Apply is given, with its owners.
+func (a *Applier) Refused(ctx context.Context, wanted *unstructured.Unstructured) error {
+	digest, err := digestOf(wanted)
+	if err != nil {
+		return fmt.Errorf("%s: %w", Identity(wanted), err)
+	}
+	return a.refused(ctx, wanted, content{Identity(wanted), digest}, true)
+}
+
+// refused is Refused; without a dry run it returns nil when it is time to send the object again.
+func (a *Applier) refused(ctx context.Context, wanted *unstructured.Unstructured, c content, dryRun bool) error {
+	a.mu.Lock()
+	last, known := a.refusals[c]
+	a.mu.Unlock()
+	if !known {
+		return nil
+	}
+	if wait := a.refusalRetry - a.retryClock.Since(last.at); wait > 0 {
+		return &RefusedError{Object: c.id, Err: last.err, RetryAfter: wait}
+	}
+	if !dryRun {
+		return nil
+	}
+	_, err := a.try(ctx, wanted, client.ForceOwnership, client.DryRunAll)
+	if err == nil || replaceable(wanted, err) {
+		a.accepted(c)
+		return nil
+	}
+	return a.failed(c, err)
+}
+
+// failed returns the error of an apply, and remembers it if it is a refusal of the content.
+func (a *Applier) failed(c content, err error) error {
+	if !refusesContent(err) {
+		return fmt.Errorf("apply %s: %w", c.id, err)
+	}
+	now := a.retryClock.Now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for other, r := range a.refusals {
+		// Content that nothing asks for is desired no more.
+		if now.Sub(r.at) > 10*a.refusalRetry {
+			delete(a.refusals, other)
+		}
+	}
+	a.refusals[c] = refusal{err: err, at: now}
+	return &RefusedError{Object: c.id, Err: err, RetryAfter: a.refusalRetry}
+}
+
+// accepted forgets the refusal of a content.
+func (a *Applier) accepted(c content) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.refusals, c)
+}
+
+// refusesContent is true for an answer that the same request will meet again until somebody acts. That a namespace is being
+// deleted is none: the next one of its name takes the object.
+func refusesContent(err error) bool {
+	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		return false
+	}
+	return apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsBadRequest(err) ||
+		apierrors.IsRequestEntityTooLargeError(err)
+}

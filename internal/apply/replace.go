@@ -1,0 +1,84 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/validation"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+)
+
+// replaceable is true when the API server refuses an object for nothing but fields that it never changes, and the kind is one
+// that may be deleted and made anew. An update is validated as a whole, so an object that is refused for nothing else will be
+// accepted as a new one.
+func replaceable(wanted *unstructured.Unstructured, err error) bool {
+	kind, _ := kindOf(wanted.GroupVersionKind())
+	status := apierrors.APIStatus(nil)
+	if kind.replace == "" || !errors.As(err, &status) || !apierrors.IsInvalid(err) || status.Status().Details == nil {
+		return false
+	}
+	causes := status.Status().Details.Causes
+	return len(causes) > 0 && !slices.ContainsFunc(causes, func(cause metav1.StatusCause) bool { return !immutable(cause) })
+}
+
+// immutable is true for the refusal to change a field. The API server has no type of cause for it: the words are those of the
+// library that it validates with. For a binding's role it has its own, but says nothing else of that field as a whole.
+func immutable(cause metav1.StatusCause) bool {
+	return strings.Contains(cause.Message, validation.FieldImmutableErrorMsg) ||
+		cause.Field == "roleRef" && cause.Type == metav1.CauseType(field.ErrorTypeInvalid)
+}
+
+// replace deletes an object, as the one that was seen, so that it can be made anew, and makes it where it is gone at once. It
+// returns nil where that takes longer; the event of the deletion is when to make it. A Deployment leaves its pods behind,
+// which go on serving.
+func (a *Applier) replace(ctx context.Context, w write, refused error) (*unstructured.Unstructured, error) {
+	if w.before == nil {
+		return nil, refused // Another one has made it meanwhile.
+	}
+	kind, _ := kindOf(w.wanted.GroupVersionKind())
+	if w.before.GetDeletionTimestamp() == nil {
+		err := a.client.Delete(ctx, w.before, client.Preconditions{UID: ptr.To(w.before.GetUID())}, client.PropagationPolicy(kind.replace))
+		if client.IgnoreNotFound(err) != nil {
+			return nil, fmt.Errorf("delete it, to replace what cannot be changed: %w", err)
+		}
+	}
+	if kind.replace != metav1.DeletePropagationOrphan {
+		sent, err := a.try(ctx, w.wanted, client.ForceOwnership)
+		if !replaceable(w.wanted, err) {
+			return sent, err
+		}
+		// A finalizer keeps it.
+	}
+	a.replacing(w.wanted, w.before.GetUID())
+	return nil, nil
+}
+
+// replacing notes that an object is being deleted to be made anew.
+func (a *Applier) replacing(wanted *unstructured.Unstructured, uid types.UID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.replaced[Identity(wanted)] = uid
+	delete(a.swept, orphansOf(wanted.GetNamespace(), wanted.GetLabels()[v1alpha1.ComponentLabel]))
+}
+
+// isReplaced is true for the object that is being deleted to be made anew, and for an absent one that was.
+func (a *Applier) isReplaced(id string, object client.Object) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	uid, replaced := a.replaced[id]
+	return replaced && (object == nil || object.GetUID() == uid)
+}
