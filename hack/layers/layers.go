@@ -24,15 +24,16 @@ var Allowed = map[string][]string{
 	"internal/scrape":     leaf,
 	"internal/probe":      leaf,
 	"internal/prometheus": leaf,
+	"internal/cluster":    leaf,
 	"internal/controller": {
-		"api/v1alpha1", "internal/apply", "internal/assets", "internal/certs", "internal/component",
+		"api/v1alpha1", "internal/apply", "internal/assets", "internal/certs", "internal/cluster", "internal/component",
 		"internal/controller/optional", "internal/controller/scraping",
 		"internal/health", "internal/probe", "internal/prometheus", "internal/render", "internal/rules", "internal/scrape",
 	},
 	// Parts of the controller's layer: the controller puts them together, and they know nothing of it.
 	"internal/controller/optional": {"api/v1alpha1"},
 	"internal/controller/scraping": {
-		"api/v1alpha1", "internal/apply", "internal/assets", "internal/certs", "internal/component", "internal/controller/optional",
+		"api/v1alpha1", "internal/apply", "internal/assets", "internal/certs", "internal/cluster", "internal/component", "internal/controller/optional",
 		"internal/health", "internal/probe", "internal/prometheus", "internal/render", "internal/rules", "internal/scrape",
 	},
 	"cmd/manager": {"api/v1alpha1", "internal/controller"},
