@@ -146,7 +146,8 @@ func (s Served) unanswered() bool {
 	return false
 }
 
-func isPending(err error) bool {
+// IsPending is true for an error that says of a kind that the API server has not answered yet. An event follows.
+func IsPending(err error) bool {
 	var unreadable *UnreadableError
 	return errors.As(err, &unreadable) && unreadable.Pending
 }

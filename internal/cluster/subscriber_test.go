@@ -8,6 +8,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	toolscache "k8s.io/client-go/tools/cache"
 )
 
 // TestOneWatchForAll: two controllers share the watch of a kind; that it ends and begins again ends neither's events.
@@ -141,4 +144,38 @@ func TestNothingIsLeft(t *testing.T) {
 		}
 		w.ensure()
 	}) // It fails when a goroutine is left.
+}
+
+// TestFeed: a kind that its controller reflects by itself is reported like those of caches.
+func TestFeed(t *testing.T) {
+	w := newWorld(t)
+	w.watches.Add(w.configMaps())
+	listed := false
+	c := w.controller("c")
+	feed := w.watches.Reflect(configMaps, &fakeRequests{err: forbidden()}, func() bool { return listed })
+	w.ensure()
+	c.drain()
+	if err := feed.Err(); !IsPending(err) {
+		t.Errorf("at first: %v", err)
+	}
+	if _, err := toolscache.ToListerWatcherWithContext(feed.Requests()).ListWithContext(t.Context(), metav1.ListOptions{}); err == nil {
+		t.Fatal("no error")
+	}
+	served, _ := w.ensure()
+	if err := feed.Err(); err == nil || err.Pending || len(served.Unreadable) != 1 || served.State(configMaps) != Ready {
+		t.Errorf("refused: %v; %+v", err, served)
+	}
+	if got := c.drain(); !slices.Equal(got, []string{"c"}) {
+		t.Errorf("refused: woke %q", got)
+	}
+	feed.observer.note(t.Context(), nil)
+	listed = true
+	if err := feed.Err(); err != nil {
+		t.Errorf("listed: %v", err)
+	}
+	feed.observer.note(t.Context(), forbidden())
+	feed.Stop()
+	if served, _ := w.ensure(); len(served.Unreadable) > 0 {
+		t.Errorf("stopped: %v", served.Unreadable)
+	}
 }

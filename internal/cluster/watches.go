@@ -62,6 +62,7 @@ type Watches struct {
 	caches      map[cache.Cache]*informers
 	kinds       []*watched
 	subscribers []*Subscriber
+	feeds       []*Feed
 	// moved is closed, and replaced, when a kind has been answered otherwise than before.
 	moved chan struct{}
 	// ended is closed when the controllers end.
@@ -133,14 +134,19 @@ func (w *Watches) Ensure(ctx context.Context) Served {
 	}
 	crds, err := w.crds(ctx)
 	for _, kind := range kinds {
-		if kind.CRD != "" && !isPending(err) {
+		if kind.CRD != "" && !IsPending(err) {
 			// Without the list of CRDs, discovery alone decides; what it once found it does not forget.
 			w.follow(ctx, kind, err != nil || slices.ContainsFunc(crds, func(crd string) bool {
 				return strings.HasPrefix(crd, kind.CRD+"@")
 			}), err == nil)
 		}
 	}
+	w.mu.Lock()
+	feeds := slices.Clone(w.feeds)
+	w.mu.Unlock()
 	result := w.result(kinds)
+	result.readFeeds(feeds)
+	result.finish()
 	result.CRDs = strings.Join(crds, " ")
 	return result
 }
@@ -233,11 +239,8 @@ func (w *Watches) result(kinds []*watched) Served {
 	for _, kind := range kinds {
 		state, err, after := w.judge(kind)
 		result.add(kind.Kind, kind.served, state, err)
-		if after > 0 && (result.RequeueAfter == 0 || after < result.RequeueAfter) {
-			result.RequeueAfter = after
-		}
+		result.again(after)
 	}
-	result.finish()
 	return result
 }
 
