@@ -18,7 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/kubernetes/scheme"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
@@ -173,7 +173,7 @@ func (w *Watches) NewCache(next cache.NewCacheFunc) cache.NewCacheFunc {
 	return func(config *rest.Config, options cache.Options) (cache.Cache, error) {
 		seen := &informers{observers: map[schema.GroupVersionKind]map[form][]*observer{}}
 		if options.Scheme == nil {
-			options.Scheme = scheme.Scheme
+			options.Scheme = clientgoscheme.Scheme
 		}
 		newInformer := options.NewInformer
 		if newInformer == nil {
@@ -217,7 +217,7 @@ func (w *Watches) locate(ctx context.Context, kind schema.GroupVersionKind, obje
 	list := &apiunstructured.UnstructuredList{}
 	list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
 	if err := w.cluster.GetAPIReader().List(ctx, list); err != nil {
-		return nil //nolint:nilerr // that nothing was found
+		return nil // Nothing was found.
 	}
 	for i := range list.Items {
 		raw, err := list.Items[i].MarshalJSON()

@@ -42,7 +42,7 @@ func (r *Reconciler) reconcileCommon(ctx context.Context) (ctrl.Result, error) {
 	pipeline, err := r.pipeline(ctx)
 	if pipeline == nil {
 		if err == nil {
-			r.stop()
+			r.stop() //nolint:contextcheck // reflectors outlive the reconcile
 		}
 		return result, ignoreUnreadable(err)
 	}
@@ -97,7 +97,7 @@ func (r *Reconciler) stop() {
 // changed.
 func (r *Reconciler) adopt(ctx context.Context, s *settings) {
 	r.applier.NewSpec(fmt.Sprintf("%s %d", s.pipeline.UID, s.pipeline.Generation))
-	r.reflectors.follow(s.follows())
+	r.reflectors.follow(s.follows()) //nolint:contextcheck // they outlive the reconcile
 	r.index.JudgeBy(s.rules())
 	r.common.Store(s)
 	digest := r.digestOf(s)

@@ -4,14 +4,11 @@
 package monitors
 
 import (
-	"errors"
 	"maps"
 	"slices"
 	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-
-	"github.com/metricspipeline/operator/internal/apply"
 )
 
 // failures are the namespaces whose monitors could not be written.
@@ -48,12 +45,12 @@ func (f *failures) first() (namespace string, err error) {
 	return name, f.errors[name]
 }
 
-// refused is true for an answer that stays the same until somebody changes the spec, the cluster or what is in the way. To ask
-// again soon is of no use, and costs a request for each namespace.
+// refused is true for an answer to a write that stays the same until the spec or the cluster changes. To write again soon is of no
+// use, and costs a request for each namespace. A foreign monitor of the same name is no such answer: it is found by a read, and may
+// be deleted any time.
 func refused(err error) bool {
-	var taken *apply.NameTakenError
 	return apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsBadRequest(err) ||
-		apierrors.IsRequestEntityTooLargeError(err) || errors.As(err, &taken)
+		apierrors.IsRequestEntityTooLargeError(err)
 }
 
 // seen are the labels of each Namespace as they were last reconciled: the snapshot depends on them.

@@ -173,7 +173,9 @@ func TestOthersMonitorsStay(t *testing.T) {
 		Spec: monitoringv1.ServiceMonitorSpec{Endpoints: []monitoringv1.Endpoint{{Port: "web"}}}} // The CRD demands one.
 	must(t, w.client.Create(t.Context(), users))
 	must(t, w.services().Add(service("bank", "a", annotated())))
-	w.reconcile(t, "bank")
+	if _, err := w.r.Reconcile(t.Context(), requestFor("bank")); err == nil || !strings.Contains(err.Error(), "is left alone") {
+		t.Errorf("a monitor of the same name: %v", err)
+	}
 	if state, _ := w.observe(t); state.Met || state.Reason != v1alpha1.ReasonMonitorsFailed ||
 		!strings.Contains(state.Message, "namespace bank") || !strings.Contains(state.Message, "is left alone") {
 		t.Errorf("state %+v", state)

@@ -148,10 +148,11 @@ func (r *Reconciler) demands(ctx context.Context, s *settings, served bool) erro
 	case err != nil:
 		return err //nolint:wrapcheck // it says what is wrong with the spec
 	}
-	if timeout := spec.Scrape.ScrapeTimeout.Or(0); spec.Scrape.Interval == "" && s.target.ScrapeInterval > 0 && timeout > s.target.ScrapeInterval {
+	timeout, interval := spec.Scrape.ScrapeTimeout.Or(0), s.target.ScrapeInterval
+	if spec.Scrape.Interval == "" && interval > 0 && timeout > interval {
 		s.keep(reasonScrapeTimeoutTooLong, fmt.Sprintf("spec.scrape.scrapeTimeout is %s, above the %s at which %s scrapes, and "+
 			"prometheus-operator rejects such monitors: the monitors are left as they are; lower it, or set spec.scrape.interval.",
-			spec.Scrape.ScrapeTimeout, model.Duration(s.target.ScrapeInterval), s.target.Origin))
+			spec.Scrape.ScrapeTimeout, model.Duration(interval), s.target.Origin))
 		return nil
 	}
 	s.state = s.label()
