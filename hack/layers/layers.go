@@ -37,6 +37,7 @@ var Allowed = map[string][]string{
 		"api/v1alpha1", "internal/apply", "internal/assets", "internal/certs", "internal/certs/provider", "internal/component",
 		"internal/controller/optional",
 		"internal/health", "internal/probe", "internal/prometheus", "internal/render", "internal/rules", "internal/scrape",
+		"internal/scrape/index",
 	},
 	"cmd/manager": {"api/v1alpha1", "internal/controller"},
 }

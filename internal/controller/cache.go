@@ -15,8 +15,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
-	"github.com/metricspipeline/operator/internal/controller/optional"
-	"github.com/metricspipeline/operator/internal/controller/scraping"
+	optional "github.com/metricspipeline/operator/internal/cluster"
+	scraping "github.com/metricspipeline/operator/internal/controller/monitors"
 )
 
 // CacheOptions returns what the watch cache holds for an operator in a namespace: objects with our label, and of others

@@ -20,8 +20,8 @@ import (
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/apply"
 	"github.com/metricspipeline/operator/internal/certs"
+	optional "github.com/metricspipeline/operator/internal/cluster"
 	"github.com/metricspipeline/operator/internal/component"
-	"github.com/metricspipeline/operator/internal/controller/optional"
 )
 
 // askCertManager has cert-manager make an authority, unless the spec names an issuer, and a certificate for each component.

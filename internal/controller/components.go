@@ -18,8 +18,8 @@ import (
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/apply"
+	optional "github.com/metricspipeline/operator/internal/cluster"
 	"github.com/metricspipeline/operator/internal/component"
-	"github.com/metricspipeline/operator/internal/controller/optional"
 	"github.com/metricspipeline/operator/internal/health"
 	"github.com/metricspipeline/operator/internal/prometheus"
 	"github.com/metricspipeline/operator/internal/rules"
@@ -30,10 +30,7 @@ func (r *Reconciler) components(ctx context.Context, s *scope) error {
 	if err := r.readAPIServices(ctx, s); err != nil {
 		return err
 	}
-	served, err := r.optional.Ensure(ctx)
-	if err != nil {
-		return err
-	}
+	served := r.optional.Ensure(ctx)
 	s.served = served
 	if served.Pending {
 		s.lookAgain(r.Timing.Pending)

@@ -42,8 +42,8 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 	if err := r.observeComponents(ctx, s); err != nil {
 		return err
 	}
-	if o.scrape, o.scraped, err = r.scraping.Observe(ctx); err != nil {
-		return fmt.Errorf("observe the monitors of apps: %w", err)
+	if snapshot := r.scraping.Snapshot(); snapshot != nil {
+		o.scrape, o.scraped = snapshot.State, snapshot.Status
 	}
 	if err := r.readAPIServices(ctx, s); err != nil {
 		return err

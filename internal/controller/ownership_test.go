@@ -35,7 +35,7 @@ import (
 	"github.com/metricspipeline/operator/internal/apply"
 	"github.com/metricspipeline/operator/internal/certs"
 	"github.com/metricspipeline/operator/internal/component"
-	"github.com/metricspipeline/operator/internal/controller/scraping"
+	scraping "github.com/metricspipeline/operator/internal/controller/monitors"
 )
 
 // inMemory returns a reconciler in the namespace metrics, on an API server in memory, at the moment.

@@ -20,8 +20,8 @@ import (
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/apply"
-	"github.com/metricspipeline/operator/internal/controller/optional"
-	"github.com/metricspipeline/operator/internal/controller/scraping"
+	optional "github.com/metricspipeline/operator/internal/cluster"
+	scraping "github.com/metricspipeline/operator/internal/controller/monitors"
 	"github.com/metricspipeline/operator/internal/probe"
 )
 

@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
-	"github.com/metricspipeline/operator/internal/controller/scraping"
+	scraping "github.com/metricspipeline/operator/internal/controller/monitors"
 )
 
 // reported is the status as it was last written. The cache shows it only a moment later: whoever compared with the cache

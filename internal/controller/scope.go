@@ -10,8 +10,8 @@ import (
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/certs"
+	optional "github.com/metricspipeline/operator/internal/cluster"
 	"github.com/metricspipeline/operator/internal/component"
-	"github.com/metricspipeline/operator/internal/controller/optional"
 	"github.com/metricspipeline/operator/internal/probe"
 	"github.com/metricspipeline/operator/internal/prometheus"
 	"github.com/metricspipeline/operator/internal/render"

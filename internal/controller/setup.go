@@ -29,9 +29,9 @@ import (
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/apply"
+	optional "github.com/metricspipeline/operator/internal/cluster"
 	"github.com/metricspipeline/operator/internal/component"
-	"github.com/metricspipeline/operator/internal/controller/optional"
-	"github.com/metricspipeline/operator/internal/controller/scraping"
+	scraping "github.com/metricspipeline/operator/internal/controller/monitors"
 	"github.com/metricspipeline/operator/internal/probe"
 	"github.com/metricspipeline/operator/internal/render"
 )
@@ -86,6 +86,9 @@ func (o Options) orDefaults() Options {
 // Setup adds the reconciler to a manager, whose cache must have been made with CacheOptions.
 func Setup(mgr ctrl.Manager, options Options) error {
 	options = options.orDefaults()
+	watches := optional.NewWatches(options.Clock)
+	watches.Use(mgr)
+	options.NewCache = watches.NewCache(options.NewCache)
 	// Prometheus objects belong to others and carry no label of ours, so the manager's cache would not show them.
 	all, err := options.NewCache(mgr.GetConfig(), cache.Options{
 		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()})
@@ -107,10 +110,10 @@ func Setup(mgr ctrl.Manager, options Options) error {
 		clock:        options.Clock,
 		exported:     &exported,
 		prometheuses: all,
-		optional:     optionalWatches(mgr, all),
+		optional:     watches,
 	}
 	r.scraping, err = scraping.Setup(mgr, scraping.Options{
-		Name: options.Name + "-scraping", Prometheuses: all, Announce: func() { announceAnswer(answers) },
+		Name: options.Name + "-scraping", Watches: watches, Prometheuses: all, Announce: func() { announceAnswer(answers) },
 		NewClient: options.NewClient, NewCache: options.NewCache,
 		Pending: options.Timing.Pending, Counts: options.Timing.Counts, Rest: options.Timing.Rest,
 		FirstFailure: options.Timing.FirstFailure, LastFailure: options.Timing.LastFailure, Refused: options.Timing.Stalled,
@@ -130,7 +133,9 @@ func Setup(mgr ctrl.Manager, options Options) error {
 	if err != nil {
 		return fmt.Errorf("build the controller: %w", err)
 	}
-	r.optional.Start(c)
+	if err := c.Watch(subscribe(watches, options.Name, mgr, all)); err != nil {
+		return fmt.Errorf("watch optional kinds: %w", err)
+	}
 	if err := mgr.Add(manager.RunnableFunc(r.stopAsking)); err != nil {
 		return fmt.Errorf("add the end of the prober: %w", err)
 	}
@@ -144,25 +149,23 @@ func (r *Reconciler) stopAsking(ctx context.Context) error {
 	return nil
 }
 
-// optionalWatches are those on what the operator makes when the CRDs are there, on what cert-manager makes of it, and on
-// every Prometheus object.
-func optionalWatches(mgr ctrl.Manager, all cache.Cache) *optional.Watches {
-	kinds := []optional.Kind{
-		{CRD: optional.PrometheusCRD,
+// subscribe adds what the operator makes when the CRDs are there, what cert-manager makes of it, and every Prometheus object.
+func subscribe(watches *optional.Watches, name string, mgr ctrl.Manager, all cache.Cache) *optional.Subscriber {
+	subscriber := watches.Subscriber(name, pipelineRequest).
+		On(optional.Kind{CRD: optional.PrometheusCRD,
 			GroupVersionKind: monitoringv1.SchemeGroupVersion.WithKind(monitoringv1.PrometheusesKind),
-			Object:           &monitoringv1.Prometheus{}, Cache: all, Handler: toPipeline},
+			Object:           &monitoringv1.Prometheus{}, Cache: all}, toPipeline).
 		// They carry the labels of the Certificates that they are for.
-		{CRD: optional.CertificateRequestCRD,
+		On(optional.Kind{CRD: optional.CertificateRequestCRD,
 			GroupVersionKind: certmanagerv1.SchemeGroupVersion.WithKind(certmanagerv1.CertificateRequestKind),
-			Object:           &certmanagerv1.CertificateRequest{}, Cache: mgr.GetCache(), Handler: toPipeline},
-	}
+			Object:           &certmanagerv1.CertificateRequest{}, Cache: mgr.GetCache()}, toPipeline)
 	for _, kind := range apply.Kinds {
 		if kind.CRD != "" {
-			kinds = append(kinds, optional.Kind{CRD: kind.CRD, GroupVersionKind: kind.GroupVersionKind, Object: kind.New(),
-				Cache: mgr.GetCache(), Handler: toPipeline})
+			subscriber.On(optional.Kind{CRD: kind.CRD, GroupVersionKind: kind.GroupVersionKind, Object: kind.New(),
+				Cache: mgr.GetCache()}, toPipeline)
 		}
 	}
-	return optional.New(mgr.GetClient(), kinds...)
+	return subscriber
 }
 
 // announceAnswer wakes the reconciler; when it has not yet seen the last call, that one serves for both.
@@ -199,8 +202,10 @@ func watch(c controller.Controller, objects cache.Cache, namespace string) error
 
 // toPipeline maps every event to the one pipeline.
 var toPipeline = handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
-	return []reconcile.Request{{NamespacedName: client.ObjectKey{Name: v1alpha1.SingletonName}}}
+	return []reconcile.Request{pipelineRequest}
 })
+
+var pipelineRequest = reconcile.Request{NamespacedName: client.ObjectKey{Name: v1alpha1.SingletonName}}
 
 // relevant drops the events of APIServices that are no metrics APIs.
 var relevant = predicate.NewPredicateFuncs(func(object client.Object) bool {

@@ -1,7 +1,7 @@
 // Copyright The MetricsPipeline Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package scraping
+package index
 
 import (
 	"fmt"
@@ -16,10 +16,10 @@ import (
 	"github.com/metricspipeline/operator/internal/scrape"
 )
 
-// app is what is kept of a Service or Pod: enough to judge it under any prefix, and little more than its name when it has
+// App is what is kept of a Service or Pod: enough to judge it under any prefix, and little more than its name when it has
 // no annotation that could matter. There is one for every Service and Pod of the cluster.
-type app struct {
-	kind            string
+type App struct {
+	kind            Kind
 	namespace, name string
 	resourceVersion string
 	// details is nil for an app without annotations.
@@ -45,7 +45,7 @@ func compactService(object any) (any, error) {
 	if !ok {
 		return object, nil // Already compact.
 	}
-	a := compact(kindService, service)
+	a := compact(Service, service)
 	if a.details != nil {
 		a.details.external = service.Spec.Type == corev1.ServiceTypeExternalName
 		a.details.selectorless = len(service.Spec.Selector) == 0
@@ -62,12 +62,12 @@ func compactPod(object any) (any, error) {
 	if !ok {
 		return object, nil
 	}
-	return compact(kindPod, pod), nil
+	return compact(Pod, pod), nil
 }
 
 // compact copies strings, so that nothing of the object stays alive.
-func compact(kind string, object metav1.Object) *app {
-	a := &app{kind: kind, namespace: strings.Clone(object.GetNamespace()), name: strings.Clone(object.GetName()),
+func compact(kind Kind, object metav1.Object) *App {
+	a := &App{kind: kind, namespace: strings.Clone(object.GetNamespace()), name: strings.Clone(object.GetName()),
 		resourceVersion: strings.Clone(object.GetResourceVersion())}
 	var kept []annotation
 	for key, value := range object.GetAnnotations() {
@@ -84,7 +84,7 @@ func compact(kind string, object metav1.Object) *app {
 }
 
 // annotations returns those below a prefix.
-func (a *app) annotations(prefix string) map[string]string {
+func (a *App) annotations(prefix string) map[string]string {
 	if a.details == nil {
 		return nil
 	}
@@ -97,25 +97,29 @@ func (a *app) annotations(prefix string) map[string]string {
 	return found
 }
 
-func (a *app) service(prefix string) scrape.App {
+func (a *App) service(prefix string) scrape.App {
 	return scrape.App{Namespace: a.namespace, Name: a.name, Annotations: a.annotations(prefix),
 		External: a.details.external, Selectorless: a.details.selectorless, Ports: a.details.ports}
 }
 
-// reference names the app in an event.
-func (a *app) reference() *corev1.ObjectReference {
-	return &corev1.ObjectReference{APIVersion: "v1", Kind: a.kind, Namespace: a.namespace, Name: a.name, UID: a.details.uid}
+// Reference names the app in an event.
+func (a *App) Reference() *corev1.ObjectReference {
+	return &corev1.ObjectReference{APIVersion: "v1", Kind: string(a.kind), Namespace: a.namespace, Name: a.name, UID: a.details.uid}
 }
 
 // key is unique among the apps of a kind.
-func (a *app) key() string { return a.namespace + "/" + a.name }
+func (a *App) key() string { return a.namespace + "/" + a.name }
 
 // GetObjectMeta makes an app fit for the stores of informers, which want its key and its resource version.
-func (a *app) GetObjectMeta() metav1.Object {
+func (a *App) GetObjectMeta() metav1.Object {
 	return &metav1.ObjectMeta{Namespace: a.namespace, Name: a.name, ResourceVersion: a.resourceVersion}
 }
 
-// GetObjectKind and DeepCopyObject make it a runtime.Object; an app is never changed, so that it is its own copy.
-func (a *app) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
-func (a *app) DeepCopyObject() runtime.Object   { return a }
-func (a *app) String() string                   { return fmt.Sprintf("%s %s/%s", a.kind, a.namespace, a.name) }
+// GetObjectKind is of no use to the stores, and there for runtime.Object.
+func (a *App) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
+
+// DeepCopyObject returns the app itself: it is never changed.
+func (a *App) DeepCopyObject() runtime.Object { return a }
+
+// String names the app in logs.
+func (a *App) String() string { return fmt.Sprintf("%s %s/%s", a.kind, a.namespace, a.name) }

@@ -1,7 +1,7 @@
 // Copyright The MetricsPipeline Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package scraping
+package monitors
 
 import (
 	"sync"
@@ -10,7 +10,7 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// pace keeps the rounds of writes apart.
+// pace spaces the rounds of writes.
 type pace struct {
 	clock clock.PassiveClock
 	// rest is the least time between two rounds of writes in one namespace. Each round has prometheus-operator write

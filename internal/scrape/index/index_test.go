@@ -1,7 +1,7 @@
 // Copyright The MetricsPipeline Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package scraping
+package index
 
 import (
 	"fmt"
@@ -21,50 +21,59 @@ import (
 )
 
 // usual are the rules of a pipeline with the default spec.
-var usual = rules{prefix: "prometheus.io", services: true, pods: true}
+var usual = Rules{Prefix: "prometheus.io", Services: true, Pods: true}
 
 // watched is an index whose calls are written down.
 type watched struct {
-	*index
-	// affected are the namespaces whose monitors may have to change, told the apps with a new rejection.
-	affected, told []string
-	counted        int
+	*Index
+	store map[Kind]*Store
+	// affected are the namespaces whose monitors may have to change, rejected the apps with a new rejection, listed the kinds
+	// that have been seen whole.
+	affected, rejected []string
+	listed             []Kind
+	counted            int
 }
 
-func newWatched(r rules) *watched {
-	w := &watched{index: newIndex()}
-	w.index.affected = func(namespace string) { w.affected = append(w.affected, namespace) }
-	w.index.told = func(a *app, rejection *scrape.Rejection) { w.told = append(w.told, a.String()+": "+rejection.Reason) }
-	w.index.counted = func() { w.counted++ }
-	w.judgeBy(r)
+func newWatched(r Rules) *watched {
+	w := &watched{store: map[Kind]*Store{}}
+	w.Index = New(Events{
+		Affected: func(namespace string) { w.affected = append(w.affected, namespace) },
+		Rejected: func(a *App, rejection *scrape.Rejection) {
+			w.rejected = append(w.rejected, a.String()+": "+rejection.Reason)
+		},
+		Counted: func() { w.counted++ },
+		Listed:  func(kind Kind) { w.listed = append(w.listed, kind) },
+	})
+	w.store[Service], w.store[Pod] = w.Open(Service), w.Open(Pod)
+	w.JudgeBy(r)
 	return w
 }
 
 // status counts the apps of every namespace.
 func (w *watched) status() v1alpha1.ScrapeStatus {
-	return w.index.status(func(string) bool { return true })
+	return w.Status(func(string) bool { return true })
 }
 
-func (w *watched) services() store { return store{w.index, kindService, compactService} }
-func (w *watched) pods() store     { return store{w.index, kindPod, compactPod} }
+func (w *watched) services() *Store { return w.store[Service] }
+func (w *watched) pods() *Store     { return w.store[Pod] }
 
-// heard returns what was called since the last time.
-func (w *watched) heard() (affected, told []string) {
-	affected, told = w.affected, w.told
-	w.affected, w.told, w.counted = nil, nil, 0
+// calls returns what was called since the last time.
+func (w *watched) calls() (affected, rejected []string) {
+	affected, rejected = w.affected, w.rejected
+	w.affected, w.rejected, w.counted = nil, nil, 0
 	slices.Sort(affected)
-	slices.Sort(told)
-	return slices.Compact(affected), told
+	slices.Sort(rejected)
+	return slices.Compact(affected), rejected
 }
 
-func (w *watched) expect(t *testing.T, step string, affected, told []string) {
+func (w *watched) expect(t *testing.T, step string, affected, rejected []string) {
 	t.Helper()
-	gotAffected, gotTold := w.heard()
+	gotAffected, gotRejected := w.calls()
 	if diff := cmp.Diff(affected, gotAffected); diff != "" {
 		t.Errorf("%s: affected (-want +got):\n%s", step, diff)
 	}
-	if diff := cmp.Diff(told, gotTold); diff != "" {
-		t.Errorf("%s: told (-want +got):\n%s", step, diff)
+	if diff := cmp.Diff(rejected, gotRejected); diff != "" {
+		t.Errorf("%s: rejected (-want +got):\n%s", step, diff)
 	}
 }
 
@@ -110,7 +119,7 @@ func must(t *testing.T, err error) {
 // TestOnlyChangesOfMonitorsAreAnnounced: an event about an app in a namespace that has its monitor already costs nothing.
 func TestOnlyChangesOfMonitorsAreAnnounced(t *testing.T) {
 	w := newWatched(usual)
-	w.heard()
+	w.calls()
 	for _, step := range []struct {
 		name     string
 		do       func() error
@@ -139,7 +148,7 @@ func TestOnlyChangesOfMonitorsAreAnnounced(t *testing.T) {
 		must(t, step.do())
 		w.expect(t, step.name, step.affected, nil)
 	}
-	if names := w.names(); len(names) != 0 {
+	if names := w.Namespaces(); len(names) != 0 {
 		t.Errorf("namespaces without apps are kept: %q", names)
 	}
 	w.expectCounts(t, "at the end", 0, 0, 0)
@@ -148,20 +157,20 @@ func TestOnlyChangesOfMonitorsAreAnnounced(t *testing.T) {
 // TestCounts follows apps through every verdict.
 func TestCounts(t *testing.T) {
 	w := newWatched(usual)
-	w.heard()
+	w.calls()
 	bad := annotated("port", "many")
 	bad["prometheus.io/port"] = "70000"
 	must(t, w.services().Add(service("shop", "a", annotated())))
 	must(t, w.services().Add(service("shop", "b", annotated("port", "9"))))
 	must(t, w.pods().Add(pod("shop", "p", annotated())))
 	w.expectCounts(t, "accepted", 2, 1, 0)
-	w.heard()
+	w.calls()
 
 	must(t, w.services().Update(service("shop", "a", bad)))
 	w.expectCounts(t, "one turns bad", 1, 1, 1)
-	_, told := w.heard()
-	if len(told) != 1 || !strings.Contains(told[0], `prometheus.io/port is "70000"`) {
-		t.Errorf("told %q", told)
+	_, rejected := w.calls()
+	if len(rejected) != 1 || !strings.Contains(rejected[0], `prometheus.io/port is "70000"`) {
+		t.Errorf("rejected %q", rejected)
 	}
 	must(t, w.services().Update(service("shop", "a", bad)))
 	w.expect(t, "as bad as before", nil, nil)
@@ -173,14 +182,14 @@ func TestCounts(t *testing.T) {
 
 	must(t, w.services().Update(service("shop", "a", annotated())))
 	must(t, w.pods().Delete(pod("shop", "p", nil)))
-	w.expectCounts(t, "mended", 2, 0, 0)
+	w.expectCounts(t, "corrected", 2, 0, 0)
 }
 
 // TestView returns what the monitors of a namespace have to say.
 func TestView(t *testing.T) {
 	perService := usual
-	perService.perService = true
-	fill := func(r rules) *watched {
+	perService.PerService = true
+	fill := func(r Rules) *watched {
 		w := newWatched(r)
 		must(t, w.services().Add(service("shop", "z", annotated("port", "9"))))
 		must(t, w.services().Add(service("shop", "c", annotated("path", "/m?x=1"))))
@@ -195,18 +204,18 @@ func TestView(t *testing.T) {
 		}
 		return all
 	}
-	grouped := fill(usual).of("shop")
-	if !grouped.plain || !grouped.pods || grouped.services != nil || !slices.Equal(names(grouped.special), []string{"c", "z"}) {
+	grouped := fill(usual).View("shop")
+	if !grouped.Plain || !grouped.Pods || grouped.Services != nil || !slices.Equal(names(grouped.Special), []string{"c", "z"}) {
 		t.Errorf("grouped: %+v", grouped)
 	}
 	each := fill(perService)
-	if got := each.of("shop"); !slices.Equal(names(got.services), []string{"a", "c", "z"}) {
+	if got := each.View("shop"); !slices.Equal(names(got.Services), []string{"a", "c", "z"}) {
 		t.Errorf("each Service: %+v", got)
 	}
-	each.heard()
+	each.calls()
 	must(t, each.services().Add(service("shop", "b", annotated())))
 	each.expect(t, "a Service with a monitor of its own", []string{"shop"}, nil)
-	if got := each.of("elsewhere"); got.plain || got.pods || got.services != nil || got.special != nil {
+	if got := each.View("elsewhere"); got.Plain || got.Pods || got.Services != nil || got.Special != nil {
 		t.Errorf("a namespace without apps: %+v", got)
 	}
 }
@@ -223,7 +232,7 @@ func TestRejectedIsSortedAndCapped(t *testing.T) {
 	if len(got.Rejected) != mostRejected || got.RejectedTotal != 31 {
 		t.Fatalf("%d listed, total %d", len(got.Rejected), got.RejectedTotal)
 	}
-	if first := got.Rejected[0]; first.Kind != kindPod || first.Name != "app" || !strings.Contains(first.Reason, `scheme is "ftp"`) {
+	if first := got.Rejected[0]; first.Kind != string(Pod) || first.Name != "app" || !strings.Contains(first.Reason, `scheme is "ftp"`) {
 		t.Errorf("the first: %+v", first)
 	}
 	var keys []string
@@ -257,28 +266,28 @@ func TestRulesChange(t *testing.T) {
 	must(t, w.services().Add(bare))
 	must(t, w.pods().Add(pod("pods", "p", annotated())))
 	w.expectCounts(t, "by default", 1, 1, 1)
-	w.heard()
+	w.calls()
 
-	w.judgeBy(usual)
+	w.JudgeBy(usual)
 	w.expect(t, "the same rules", nil, nil)
 
 	for _, step := range []struct {
 		name                     string
-		rules                    rules
+		rules                    Rules
 		services, pods, rejected int32
 		affected                 []string
 	}{
-		{"another prefix", rules{prefix: "example.com", services: true, pods: true}, 1, 0, 0, []string{"bank", "hand", "pods", "shop"}},
+		{"another prefix", Rules{Prefix: "example.com", Services: true, Pods: true}, 1, 0, 0, []string{"bank", "hand", "pods", "shop"}},
 		{"back", usual, 1, 1, 1, []string{"bank", "pods", "shop"}},
-		{"selectorless allowed", rules{prefix: "prometheus.io", services: true, pods: true, selectorless: true}, 2, 1, 0,
+		{"selectorless allowed", Rules{Prefix: "prometheus.io", Services: true, Pods: true, Selectorless: true}, 2, 1, 0,
 			[]string{"hand", "pods", "shop"}},
-		{"Services only", rules{prefix: "prometheus.io", services: true}, 1, 0, 1, []string{"hand", "pods", "shop"}},
-		{"Pods only", rules{prefix: "prometheus.io", pods: true}, 0, 1, 0, []string{"hand", "pods", "shop"}},
-		{"nothing", rules{prefix: "prometheus.io"}, 0, 0, 0, []string{"pods"}},
+		{"Services only", Rules{Prefix: "prometheus.io", Services: true}, 1, 0, 1, []string{"hand", "pods", "shop"}},
+		{"Pods only", Rules{Prefix: "prometheus.io", Pods: true}, 0, 1, 0, []string{"hand", "pods", "shop"}},
+		{"nothing", Rules{Prefix: "prometheus.io"}, 0, 0, 0, []string{"pods"}},
 	} {
-		w.judgeBy(step.rules)
+		w.JudgeBy(step.rules)
 		w.expectCounts(t, step.name, step.services, step.pods, step.rejected)
-		affected, _ := w.heard()
+		affected, _ := w.calls()
 		for _, name := range step.affected {
 			// A namespace with a rejected app alone has no monitors, so it may be looked at or not.
 			if !slices.Contains(affected, name) && name != "hand" {
@@ -319,11 +328,11 @@ func TestIndexAgreesWithACount(t *testing.T) {
 	}
 	for i := range 3 {
 		name := fmt.Sprintf("ns-%d", i)
-		if diff := cmp.Diff(fresh.of(name), w.of(name), cmp.AllowUnexported(view{})); diff != "" {
+		if diff := cmp.Diff(fresh.View(name), w.View(name)); diff != "" {
 			t.Errorf("%s (-fresh +got):\n%s", name, diff)
 		}
 	}
-	if diff := cmp.Diff(fresh.names(), w.names()); diff != "" {
+	if diff := cmp.Diff(fresh.Namespaces(), w.Namespaces()); diff != "" {
 		t.Errorf("namespaces (-fresh +got):\n%s", diff)
 	}
 }

@@ -1,7 +1,7 @@
 // Copyright The MetricsPipeline Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package scraping
+package monitors
 
 import (
 	"testing"
@@ -12,6 +12,7 @@ import (
 // waits for nothing. Another namespace has a pace of its own.
 func TestPace(t *testing.T) {
 	w := working(t)
+	w.reconcile(t)
 	reconcile := func(namespace string) (writes []string, after time.Duration) {
 		t.Helper()
 		result, err := w.r.Reconcile(t.Context(), requestFor(namespace))

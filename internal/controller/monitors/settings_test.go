@@ -1,12 +1,13 @@
 // Copyright The MetricsPipeline Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package scraping
+package monitors
 
 import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/scrape"
+	"github.com/metricspipeline/operator/internal/scrape/index"
 )
 
 func TestSettings(t *testing.T) {
@@ -25,36 +27,54 @@ func TestSettings(t *testing.T) {
 			s.PodMonitorSelector = &metav1.LabelSelector{MatchLabels: set}
 		}
 	}
+	scrapes := func(interval monitoringv1.Duration) func(*monitoringv1.PrometheusSpec) {
+		return func(s *monitoringv1.PrometheusSpec) { s.ScrapeInterval = interval }
+	}
 	second := everything()
 	second.Name = "other"
 	for name, tc := range map[string]struct {
-		objects   []client.Object
-		spec      func(*v1alpha1.MetricsPipelineSpec)
-		met       bool
-		reason    string
-		says      string
-		hold, off bool
+		objects     []client.Object
+		spec        func(*v1alpha1.MetricsPipelineSpec)
+		met         bool
+		reason      string
+		says        string
+		retain, off bool
 	}{
 		"everything is there":   {objects: append(crds(), everything()), met: true, reason: "Selected", says: "monitoring/k8s"},
-		"no CRDs":               {reason: "CRDsMissing", says: "install prometheus-operator", hold: true},
-		"no CRD of PodMonitors": {objects: append(slices.Delete(crds(), 1, 2), everything()), reason: "CRDsMissing", hold: true},
+		"no CRDs":               {reason: "CRDsMissing", says: "install prometheus-operator", retain: true},
+		"no CRD of PodMonitors": {objects: append(slices.Delete(crds(), 1, 2), everything()), reason: "CRDsMissing", retain: true},
 		"off": {objects: append(crds(), everything()), spec: func(s *v1alpha1.MetricsPipelineSpec) { s.Scrape.Targets = nil },
 			met: true, reason: "ScrapeOff", off: true},
-		"off without CRDs": {spec: func(s *v1alpha1.MetricsPipelineSpec) { s.Scrape.Targets = nil }, met: true, reason: "ScrapeOff", hold: true, off: true},
-		"no Prometheus":    {objects: crds(), reason: "PrometheusNotFound", says: "create one", hold: true},
-		"two":              {objects: append(crds(), everything(), second), reason: "PrometheusAmbiguous", says: "monitoring/other", hold: true},
-		"not the named one": {objects: append(crds(), everything()), reason: "PrometheusNotFound", hold: true,
+		"off without CRDs": {spec: func(s *v1alpha1.MetricsPipelineSpec) { s.Scrape.Targets = nil }, met: true, reason: "ScrapeOff", retain: true, off: true},
+		"no Prometheus":    {objects: crds(), reason: "PrometheusNotFound", says: "create one", retain: true},
+		"two":              {objects: append(crds(), everything(), second), reason: "PrometheusAmbiguous", says: "monitoring/other", retain: true},
+		"not the named one": {objects: append(crds(), everything()), reason: "PrometheusNotFound", retain: true,
 			spec: func(s *v1alpha1.MetricsPipelineSpec) {
 				s.Prometheus.Ref = &v1alpha1.PrometheusReference{Namespace: "x", Name: "y"}
 			}},
 		"a URL": {objects: crds(), met: true, reason: "SelectorsUnknown", says: "spec.scrape.labels",
 			spec: func(s *v1alpha1.MetricsPipelineSpec) { s.Prometheus.URL = "http://thanos:9090" }},
+		"a URL and labels": {objects: crds(), met: true, reason: "SelectorsUnknown", says: "the monitors carry spec.scrape.labels",
+			spec: func(s *v1alpha1.MetricsPipelineSpec) {
+				s.Prometheus.URL, s.Scrape.Labels = "http://thanos:9090", map[string]string{"release": "stack"}
+			}},
+		"a timeout above the Prometheus' interval": {objects: append(crds(), everything(scrapes("30s"))), reason: "ScrapeTimeoutTooLong",
+			says: "spec.scrape.scrapeTimeout is 45s, above the 30s at which Prometheus monitoring/k8s scrapes", retain: true,
+			spec: func(s *v1alpha1.MetricsPipelineSpec) { s.Scrape.ScrapeTimeout = "45s" }},
+		"a timeout as long as it": {objects: append(crds(), everything(scrapes("30s"))), met: true, reason: "Selected",
+			spec: func(s *v1alpha1.MetricsPipelineSpec) { s.Scrape.ScrapeTimeout = "30s" }},
+		"a timeout and an interval of our own": {objects: append(crds(), everything(scrapes("30s"))), met: true, reason: "Selected",
+			spec: func(s *v1alpha1.MetricsPipelineSpec) { s.Scrape.ScrapeTimeout, s.Scrape.Interval = "45s", "1m" }},
+		"a timeout, and an interval that is not known": {objects: crds(), met: true, reason: "SelectorsUnknown",
+			spec: func(s *v1alpha1.MetricsPipelineSpec) {
+				s.Prometheus.URL, s.Scrape.ScrapeTimeout = "http://thanos:9090", "45s"
+			}},
 		"labels that can be met": {objects: append(crds(), everything(labeled(map[string]string{"release": "stack"}))), met: true, reason: "Selected"},
 		"labels that cannot": {objects: append(crds(), everything(labeled(map[string]string{v1alpha1.ComponentLabel: "other"}))),
 			met: false, reason: "NotSelected", says: "serviceMonitorSelector"},
 		"no selector of PodMonitors": {objects: append(crds(), everything(func(s *monitoringv1.PrometheusSpec) { s.PodMonitorSelector = nil })),
 			reason: "NotSelected", says: "podMonitorSelector"},
-		"a namespace selector that cannot be read": {objects: append(crds(), everything()), reason: "NotSelected", says: "namespaceSelector", hold: true,
+		"a namespace selector that cannot be read": {objects: append(crds(), everything()), reason: "NotSelected", says: "namespaceSelector", retain: true,
 			spec: func(s *v1alpha1.MetricsPipelineSpec) {
 				s.Scrape.NamespaceSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Near"}}}
 			}},
@@ -65,13 +85,12 @@ func TestSettings(t *testing.T) {
 				change = func(*v1alpha1.MetricsPipelineSpec) {}
 			}
 			w := newWorld(t, append(tc.objects, pipeline(change))...)
-			s, err := w.r.settings(t.Context())
-			must(t, err)
+			s := w.settings(t)
 			if s.state.Met != tc.met || s.state.Reason != tc.reason || !strings.Contains(s.state.Message, tc.says) {
 				t.Errorf("state %+v, want %v %s and %q", s.state, tc.met, tc.reason, tc.says)
 			}
-			if s.hold != tc.hold || s.off != tc.off {
-				t.Errorf("hold %v, off %v, want %v, %v", s.hold, s.off, tc.hold, tc.off)
+			if s.retain != tc.retain || s.off != tc.off {
+				t.Errorf("retain %v, off %v, want %v, %v", s.retain, s.off, tc.retain, tc.off)
 			}
 		})
 	}
@@ -79,8 +98,8 @@ func TestSettings(t *testing.T) {
 
 func TestNoSettingsWithoutPipeline(t *testing.T) {
 	w := newWorld(t, crds()...)
-	if s, err := w.r.settings(t.Context()); s != nil || err != nil {
-		t.Errorf("%+v, %v", s, err)
+	if s := w.settings(t); s != nil {
+		t.Errorf("%+v", s)
 	}
 	state, status := w.observe(t)
 	if state != (State{}) || status.Services != 0 {
@@ -100,14 +119,12 @@ func TestSettingsReadTheSpec(t *testing.T) {
 			Limits: v1alpha1.ScrapeLimits{Samples: &limit}, TLS: v1alpha1.TLSOptions{Verification: v1alpha1.TLSInsecure},
 			SelectorlessServices: v1alpha1.SelectorlessAllow, Labels: map[string]v1alpha1.LabelValue{"mine": "too"}}
 	}))...)
-	s, err := w.r.settings(t.Context())
-	must(t, err)
+	s := w.settings(t)
 	want := scrape.Config{Prefix: "example.com", Selectorless: true, Interval: "20s", ScrapeTimeout: "5s", SampleLimit: 7, InsecureTLS: true}
 	if diff := cmp.Diff(want, s.config); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(rules{prefix: "example.com", selectorless: true, services: true, perService: true}, s.rules(),
-		cmp.AllowUnexported(rules{})); diff != "" {
+	if diff := cmp.Diff(index.Rules{Prefix: "example.com", Selectorless: true, Services: true, PerService: true}, s.rules()); diff != "" {
 		t.Errorf("rules (-want +got):\n%s", diff)
 	}
 	own := map[string]string{"mine": "too", v1alpha1.ManagedLabel: "default", v1alpha1.ComponentLabel: "scrape",
@@ -131,14 +148,13 @@ func TestOwnLabelsStand(t *testing.T) {
 	w := newWorld(t, append(crds(), everything(), pipeline(func(s *v1alpha1.MetricsPipelineSpec) {
 		s.Scrape.Labels = map[string]v1alpha1.LabelValue{v1alpha1.ManagedLabel: "theirs", v1alpha1.ComponentLabel: "theirs"}
 	}))...)
-	s, err := w.r.settings(t.Context())
-	must(t, err)
+	s := w.settings(t)
 	if s.services[v1alpha1.ManagedLabel] != v1alpha1.SingletonName || s.services[v1alpha1.ComponentLabel] != ComponentName {
 		t.Errorf("labels %v", s.services)
 	}
 }
 
-func TestWants(t *testing.T) {
+func TestScrapes(t *testing.T) {
 	for name, tc := range map[string]struct {
 		selector *metav1.LabelSelector
 		labels   map[string]string
@@ -155,9 +171,8 @@ func TestWants(t *testing.T) {
 			labels: map[string]string{"team": "web", v1alpha1.ScrapeOptOutLabel: "false"}},
 	} {
 		w := newWorld(t, append(crds(), everything(), pipeline(func(s *v1alpha1.MetricsPipelineSpec) { s.Scrape.NamespaceSelector = tc.selector }))...)
-		s, err := w.r.settings(t.Context())
-		must(t, err)
-		if got := s.wants(tc.labels); got != tc.want {
+		s := w.settings(t)
+		if got := s.scrapes(tc.labels); got != tc.want {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
@@ -170,21 +185,24 @@ func TestPendingCRDs(t *testing.T) {
 	must(t, w.services().Add(service("shop", "a", annotated())))
 	served := *w.mapper
 	*w.mapper = *meta.NewDefaultRESTMapper(nil)
-	result, err := w.r.Reconcile(t.Context(), requestFor("shop"))
+	result, err := w.r.Reconcile(t.Context(), inCommon)
 	must(t, err)
-	if result.RequeueAfter == 0 {
-		t.Error("does not look again")
+	if result.RequeueAfter != time.Second {
+		t.Errorf("looks again after %s", result.RequeueAfter)
 	}
 	if state, _ := w.observe(t); state.Reason != v1alpha1.ReasonCRDsMissing {
 		t.Errorf("state %+v", state)
 	}
 	*w.mapper = served
-	w.counted = 0
+	w.requested()
 	if got := w.reconcile(t, "shop"); len(got) != 1 {
 		t.Errorf("once served: %q", got)
 	}
-	if w.counted == 0 {
-		t.Error("the status is not looked at again")
+	if queued, _ := w.requested(); !slices.Contains(queued, "shop") {
+		t.Errorf("once served: requests %q", queued)
+	}
+	if state, _ := w.observe(t); !state.Met {
+		t.Errorf("once served: %+v", state)
 	}
 }
 
@@ -196,8 +214,7 @@ func TestDurations(t *testing.T) {
 		w := newWorld(t, append(crds(), everything(), pipeline(func(s *v1alpha1.MetricsPipelineSpec) {
 			s.Scrape.Interval, s.Scrape.ScrapeTimeout = stated, stated
 		}))...)
-		s, err := w.r.settings(t.Context())
-		must(t, err)
+		s := w.settings(t)
 		if s.config.Interval != want || s.config.ScrapeTimeout != want {
 			t.Errorf("%s: %s and %s, want %s", stated, s.config.Interval, s.config.ScrapeTimeout, want)
 		}

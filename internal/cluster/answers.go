@@ -1,0 +1,236 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	apiunstructured "k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+)
+
+// An error handler of a reflector is given a description of the objects' Go type, which says nothing about metadata and is the
+// same for kinds of one name, and it is given no successes. What the API server answers is therefore taken from the requests
+// themselves: each informer of a cache lists and watches through an observer.
+
+// answer is what the API server last said to an informer.
+type answer struct {
+	// err is nil when it last succeeded, or has not answered.
+	err error
+	// text is the error as it came.
+	text string
+	// definite is true for an error that does not pass by itself, such as a missing permission.
+	definite bool
+	// since is when it first failed after it last succeeded.
+	since time.Time
+}
+
+// observer is the requests of one informer.
+type observer struct {
+	clock   clock.PassiveClock
+	changed func()
+	// locate names the object that an error is about; nil where none is found.
+	locate func(context.Context) error
+
+	mu   sync.Mutex
+	last answer
+}
+
+// note keeps an answer, and reports a change.
+func (o *observer) note(ctx context.Context, err error) {
+	before := o.answer()
+	var now answer
+	switch {
+	case ctx.Err() != nil: // The informer is being stopped.
+		return
+	case err == nil && before.err == nil, err != nil && before.text == err.Error():
+		return
+	case err != nil:
+		now = answer{err: err, text: err.Error(), definite: definite(err), since: before.since}
+		if before.err == nil {
+			now.since = o.clock.Now()
+		}
+		if mayBeContent(err) {
+			if found := o.locate(ctx); found != nil {
+				now.err, now.definite = found, true
+			}
+		}
+	}
+	o.mu.Lock()
+	o.last = now
+	o.mu.Unlock()
+	o.changed()
+}
+
+func (o *observer) answer() answer {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.last
+}
+
+// mayBeContent is true for an error that neither the API server nor the network gave: an object that cannot be decoded, which
+// the error does not name.
+func mayBeContent(err error) bool {
+	var network net.Error
+	return apierrors.ReasonForError(err) == metav1.StatusReasonUnknown && !errors.As(err, &network)
+}
+
+// definite is true for answers that stay the same until a person or another controller does something. All others, of a
+// network or of an API server that restarts, count only when they last.
+func definite(err error) bool {
+	return apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) || apierrors.IsNotFound(err) ||
+		apierrors.IsMethodNotSupported(err) || apierrors.IsNotAcceptable(err)
+}
+
+// observe returns requests that are noted.
+func (o *observer) observe(requests toolscache.ListerWatcher) *toolscache.ListWatch {
+	inner := toolscache.ToListerWatcherWithContext(requests)
+	return &toolscache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+			list, err := inner.ListWithContext(ctx, options)
+			o.note(ctx, err)
+			return list, err //nolint:wrapcheck // the reflector tells errors apart
+		},
+		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+			stream, err := inner.WatchWithContext(ctx, options)
+			lists := options.SendInitialEvents != nil && *options.SendInitialEvents
+			switch {
+			case err == nil && o.answer().err != nil && lists:
+				// It has succeeded once everything has been sent. Only then, so that a healthy stream passes nothing on twice.
+				return watch.Filter(stream, func(event watch.Event) (watch.Event, bool) {
+					if sentAll(event) {
+						o.note(ctx, nil)
+					}
+					return event, true
+				}), nil
+			case !lists: // The reflector lists after a failure of the other kind, and that answer counts.
+				o.note(ctx, err)
+			}
+			return stream, err //nolint:wrapcheck // the reflector tells errors apart
+		},
+	}
+}
+
+// sentAll is true for the event after the last of those objects that were there when a watch began.
+func sentAll(event watch.Event) bool {
+	object, ok := event.Object.(metav1.ObjectMetaAccessor)
+	return ok && event.Type == watch.Bookmark && object.GetObjectMeta().GetAnnotations()[metav1.InitialEventsAnnotationKey] == "true"
+}
+
+// informers are the observers of one cache; in a cache of several namespaces each kind has several.
+type informers struct {
+	mu        sync.Mutex
+	observers map[schema.GroupVersionKind]map[form][]*observer
+}
+
+// last returns the worst that was answered about a form of a kind.
+func (i *informers) last(kind schema.GroupVersionKind, form form) answer {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	var worst answer
+	for _, o := range i.observers[kind][form] {
+		last := o.answer()
+		if last.err == nil {
+			continue
+		}
+		if worst.err == nil || last.definite && !worst.definite || last.definite == worst.definite && last.since.Before(worst.since) {
+			worst = last
+		}
+	}
+	return worst
+}
+
+func (i *informers) forget(kind schema.GroupVersionKind, form form) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	delete(i.observers[kind], form)
+}
+
+// NewCache wraps the function that makes caches; nil stands for cache.New. Kinds of a cache that was made otherwise can be
+// added all the same, but it is not known why they cannot be read.
+func (w *Watches) NewCache(next cache.NewCacheFunc) cache.NewCacheFunc {
+	if next == nil {
+		next = cache.New
+	}
+	return func(config *rest.Config, options cache.Options) (cache.Cache, error) {
+		seen := &informers{observers: map[schema.GroupVersionKind]map[form][]*observer{}}
+		if options.Scheme == nil {
+			options.Scheme = clientgoscheme.Scheme
+		}
+		newInformer := options.NewInformer
+		if newInformer == nil {
+			newInformer = toolscache.NewSharedIndexInformer
+		}
+		options.NewInformer = func(
+			requests toolscache.ListerWatcher, object runtime.Object, resync time.Duration, indexers toolscache.Indexers,
+		) toolscache.SharedIndexInformer {
+			kind, err := apiutil.GVKForObject(object, options.Scheme)
+			if err != nil {
+				return newInformer(requests, object, resync, indexers)
+			}
+			o := &observer{clock: w.clock, changed: w.changed,
+				locate: func(ctx context.Context) error { return w.locate(ctx, kind, object) }}
+			seen.mu.Lock()
+			defer seen.mu.Unlock()
+			if seen.observers[kind] == nil {
+				seen.observers[kind] = map[form][]*observer{}
+			}
+			seen.observers[kind][formOf(object)] = append(seen.observers[kind][formOf(object)], o)
+			return newInformer(o.observe(requests), object, resync, indexers)
+		}
+		made, err := next(config, options)
+		if err != nil {
+			return nil, err
+		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.caches[made] = seen
+		return made, nil
+	}
+}
+
+// locate names the first object of a kind that cannot be decoded; nil where each can be.
+func (w *Watches) locate(ctx context.Context, kind schema.GroupVersionKind, object runtime.Object) error {
+	if w.cluster == nil || formOf(object) != typed {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience/2)
+	defer cancel()
+	list := &apiunstructured.UnstructuredList{}
+	list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
+	if err := w.cluster.GetAPIReader().List(ctx, list); err != nil {
+		return nil // Nothing was found.
+	}
+	for i := range list.Items {
+		raw, err := list.Items[i].MarshalJSON()
+		if err != nil {
+			continue
+		}
+		decoded, err := w.cluster.GetScheme().New(kind)
+		if err != nil {
+			continue
+		}
+		if err := json.Unmarshal(raw, decoded); err != nil {
+			return fmt.Errorf("%s %s cannot be decoded: %w", kind.Kind, client.ObjectKeyFromObject(&list.Items[i]), err)
+		}
+	}
+	return nil
+}

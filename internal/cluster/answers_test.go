@@ -1,0 +1,193 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	apiunstructured "k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+)
+
+// fakeRequests are those of an informer; err is what the API server answers all of them. One that lists cannot stream what is
+// there.
+type fakeRequests struct {
+	lists   bool
+	mu      sync.Mutex
+	err     error
+	streams []*watch.FakeWatcher
+}
+
+func (r *fakeRequests) answer(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.err = err
+	for _, stream := range r.streams {
+		stream.Stop()
+	}
+	r.streams = nil
+}
+
+func (r *fakeRequests) List(metav1.ListOptions) (runtime.Object, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err != nil {
+		return nil, r.err
+	}
+	return &corev1.ConfigMapList{ListMeta: metav1.ListMeta{ResourceVersion: "1"}}, nil
+}
+
+func (r *fakeRequests) Watch(options metav1.ListOptions) (watch.Interface, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err != nil {
+		return nil, r.err
+	}
+	if r.lists && options.SendInitialEvents != nil {
+		return nil, apierrors.NewInvalid(schema.GroupKind{}, "", nil)
+	}
+	stream := watch.NewFakeWithChanSize(1, false)
+	if options.SendInitialEvents != nil {
+		end := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "1",
+			Annotations: map[string]string{metav1.InitialEventsAnnotationKey: "true"}}}
+		stream.Action(watch.Bookmark, end)
+	}
+	r.streams = append(r.streams, stream)
+	return stream, nil
+}
+
+// TestAnswers lets an informer of client-go run against an API server that begins and ceases to refuse it.
+func TestAnswers(t *testing.T) {
+	for name, lists := range map[string]bool{"an API server that streams": false, "one that does not": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				requests, changes := &fakeRequests{err: forbidden(), lists: lists}, 0
+				o := &observer{clock: clocktesting.NewFakeClock(began), changed: func() { changes++ },
+					locate: func(context.Context) error { return nil }}
+				informer := toolscache.NewSharedIndexInformer(o.observe(requests), &corev1.ConfigMap{}, 0, toolscache.Indexers{})
+				// The usual handler waits by a clock that is not the bubble's.
+				if err := informer.SetWatchErrorHandlerWithContext(func(context.Context, *toolscache.Reflector, error) {}); err != nil {
+					t.Fatal(err)
+				}
+				go informer.RunWithContext(t.Context())
+				for i, step := range []struct {
+					name string
+					err  error
+				}{{"refused", forbidden()}, {"allowed", nil}, {"no longer allowed", forbidden()}, {"allowed again", nil},
+					{"unreachable", errors.New("EOF")}, {"reachable", nil}} {
+					requests.answer(step.err)
+					time.Sleep(3 * time.Minute) // Of the bubble's clock: a reflector waits up to a minute.
+					synctest.Wait()
+					got := o.answer()
+					if (got.err == nil) != (step.err == nil) || changes != i+1 {
+						t.Errorf("%s: %+v after %d changes", step.name, got, changes)
+					}
+					if synced := i > 0; informer.HasSynced() != synced {
+						t.Errorf("%s: synced is %v", step.name, !synced)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestLocate: the error about an object that cannot be decoded names no object; it is found among them.
+func TestLocate(t *testing.T) {
+	broken := &apiunstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap",
+		"metadata": map[string]any{"namespace": "apps", "name": "broken"}, "immutable": "perhaps"}}
+	undecodable := errors.New("json: cannot unmarshal string into Go struct field .immutable of type bool")
+	for name, tc := range map[string]struct {
+		object runtime.Object
+		err    error
+		list   error
+		want   string
+		sure   bool
+	}{
+		"an object":                 {object: &corev1.ConfigMap{}, err: undecodable, want: "ConfigMap apps/broken cannot be decoded", sure: true},
+		"metadata has no such part": {object: CRDMetadata(), err: undecodable, want: undecodable.Error()},
+		"no permission to look":     {object: &corev1.ConfigMap{}, err: undecodable, list: forbidden(), want: undecodable.Error()},
+		"a network's error":         {object: &corev1.ConfigMap{}, err: &url.Error{Op: "Get", Err: errors.New("EOF")}, want: "EOF"},
+		"the API server's":          {object: &corev1.ConfigMap{}, err: forbidden(), want: "forbidden", sure: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			looked := 0
+			w.client = interceptor.NewClient(fake.NewClientBuilder().WithScheme(w.client.Scheme()).Build(), interceptor.Funcs{
+				List: func(_ context.Context, _ client.WithWatch, list client.ObjectList, _ ...client.ListOption) error {
+					looked++
+					list.(*apiunstructured.UnstructuredList).Items = []apiunstructured.Unstructured{*broken}
+					return tc.list
+				}})
+			o := &observer{clock: w.clock, changed: func() {},
+				locate: func(ctx context.Context) error { return w.watches.locate(ctx, configMaps, tc.object) }}
+			o.note(t.Context(), tc.err)
+			o.note(t.Context(), tc.err)
+			if got := o.answer(); !strings.Contains(got.err.Error(), tc.want) || got.definite != tc.sure {
+				t.Errorf("%+v", got)
+			}
+			if looked > 1 {
+				t.Errorf("looked %d times for one error", looked)
+			}
+		})
+	}
+}
+
+// TestNewCache: each cache that is made knows what its informers were answered.
+func TestNewCache(t *testing.T) {
+	w := newWorld(t)
+	var made cache.Options
+	wrapped := w.watches.NewCache(func(_ *rest.Config, options cache.Options) (cache.Cache, error) {
+		made = options
+		return w.fakeCache, nil
+	})
+	if _, err := wrapped(nil, cache.Options{Scheme: w.client.Scheme()}); err != nil {
+		t.Fatal(err)
+	}
+	requests := &fakeRequests{err: forbidden()}
+	for _, object := range []runtime.Object{&corev1.ConfigMap{}, w.kind(one, "").Object} {
+		informer := made.NewInformer(requests, object, 0, toolscache.Indexers{})
+		ctx, cancel := context.WithCancel(t.Context())
+		refused := make(chan struct{})
+		w.watches.mu.Lock()
+		moved := w.watches.moved
+		w.watches.mu.Unlock()
+		go func() { informer.RunWithContext(ctx); close(refused) }()
+		<-moved
+		cancel()
+		<-refused
+	}
+	seen := w.watches.caches[w.fakeCache]
+	for kind, in := range map[schema.GroupVersionKind]form{configMaps: typed, one: metadata} {
+		if last := seen.last(kind, in); !last.definite {
+			t.Errorf("%s: %+v", kind.Kind, last)
+		}
+	}
+	seen.forget(one, metadata)
+	if last := seen.last(one, metadata); last.err != nil {
+		t.Errorf("after it was forgotten: %+v", last)
+	}
+	refuses := w.watches.NewCache(func(*rest.Config, cache.Options) (cache.Cache, error) { return nil, errors.New("no") })
+	if _, err := refuses(nil, cache.Options{}); err == nil {
+		t.Error("the error of the function is lost")
+	}
+}

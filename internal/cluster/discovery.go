@@ -1,0 +1,76 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// CRDs of others whose objects the operator reads when they are there.
+const (
+	PrometheusCRD         = "prometheuses.monitoring.coreos.com"
+	CertificateRequestCRD = "certificaterequests.cert-manager.io"
+)
+
+var crdKind = schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}
+
+// CRDMetadata returns an empty CRD in the form that the manager's cache has to hold.
+func CRDMetadata() client.Object {
+	object := &metav1.PartialObjectMetadata{}
+	object.SetGroupVersionKind(crdKind)
+	return object
+}
+
+// follow begins or ends the watch of a kind that may be defined; listed is true when that is known for sure.
+func (w *Watches) follow(ctx context.Context, kind *watched, defined, listed bool) {
+	served, err := w.discover(kind, defined)
+	w.mu.Lock()
+	kind.looked, kind.served, kind.defined = true, served, served || defined && listed
+	if err != nil {
+		kind.fail(err, w.clock.Now())
+	}
+	w.mu.Unlock()
+	switch {
+	case served:
+		w.begin(ctx, kind)
+	case err == nil:
+		w.end(ctx, kind)
+	}
+}
+
+// crds returns the CRDs that are not being deleted, each with its version.
+func (w *Watches) crds(ctx context.Context) ([]string, error) {
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(crdKind.GroupVersion().WithKind(crdKind.Kind + "List"))
+	if err := w.Reader(w.cluster.GetCache(), w.cluster.GetCache()).List(ctx, list); err != nil {
+		return nil, fmt.Errorf("list the CRDs: %w", err)
+	}
+	var crds []string
+	for _, crd := range list.Items {
+		if crd.DeletionTimestamp == nil {
+			crds = append(crds, crd.Name+"@"+crd.ResourceVersion)
+		}
+	}
+	slices.Sort(crds)
+	return crds, nil
+}
+
+// discover is true when there is the CRD and the API server has begun to serve it, which it does a moment later.
+func (w *Watches) discover(kind *watched, defined bool) (bool, error) {
+	if !defined {
+		return false, nil
+	}
+	_, err := w.cluster.GetRESTMapper().RESTMapping(kind.GroupKind(), kind.Version)
+	if err != nil && !meta.IsNoMatchError(err) {
+		return false, fmt.Errorf("find out whether the API server serves %s: %w", kind.GroupVersionKind.Kind, err)
+	}
+	return err == nil, nil
+}

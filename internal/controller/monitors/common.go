@@ -1,0 +1,173 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package monitors
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/apply"
+	"github.com/metricspipeline/operator/internal/cluster"
+	"github.com/metricspipeline/operator/internal/scrape"
+	"github.com/metricspipeline/operator/internal/scrape/index"
+)
+
+var prometheusKind = monitoringv1.SchemeGroupVersion.WithKind(monitoringv1.PrometheusesKind)
+
+// inCommon is the request for what all namespaces have in common and for the snapshot.
+var inCommon = reconcile.Request{}
+
+func requestFor(namespace string) reconcile.Request {
+	return reconcile.Request{NamespacedName: client.ObjectKey{Name: namespace}}
+}
+
+// reconcileCommon finds out what the monitors of all namespaces have in common, requests every namespace when that is another
+// than before, and publishes the snapshot. It is all that the event of a CRD or a Prometheus costs when nothing follows from it.
+func (r *Reconciler) reconcileCommon(ctx context.Context) (ctrl.Result, error) {
+	served := r.watches.Ensure(ctx)
+	result := ctrl.Result{RequeueAfter: served.RequeueAfter}
+	pipeline, err := r.pipeline(ctx)
+	if pipeline == nil {
+		if err == nil {
+			r.stop() //nolint:contextcheck // reflectors outlive the reconcile
+		}
+		return result, ignoreUnreadable(err)
+	}
+	s, err := r.settings(ctx, pipeline, served)
+	if cluster.IsPending(err) {
+		return result, nil
+	}
+	if err != nil {
+		s = newSettings(pipeline)
+		s.served = served.Has(apply.ServiceMonitorCRD) && served.Has(apply.PodMonitorCRD)
+		s.keep(v1alpha1.ReasonMonitorsFailed, fmt.Sprintf("Monitors are left as they are: %v.", err))
+	}
+	r.adopt(ctx, s)
+	r.publish(ctx, s)
+	if s.pending && (result.RequeueAfter == 0 || r.pendingRetry < result.RequeueAfter) {
+		result.RequeueAfter = r.pendingRetry
+	}
+	return result, ignoreUnreadable(err)
+}
+
+// ignoreUnreadable drops an error about a kind that cannot be read: an event follows when it can.
+func ignoreUnreadable(err error) error {
+	var unreadable *cluster.UnreadableError
+	if errors.As(err, &unreadable) {
+		return nil
+	}
+	return err
+}
+
+// pipeline reads the pipeline; nil when there is none or it is going.
+func (r *Reconciler) pipeline(ctx context.Context) (*v1alpha1.MetricsPipeline, error) {
+	pipeline := &v1alpha1.MetricsPipeline{}
+	err := r.client.Get(ctx, client.ObjectKey{Name: v1alpha1.SingletonName}, pipeline)
+	if apierrors.IsNotFound(err) || err == nil && !pipeline.DeletionTimestamp.IsZero() {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the MetricsPipeline: %w", err)
+	}
+	return pipeline, nil
+}
+
+// stop follows nothing any more. The monitors go with the pipeline, which owns them.
+func (r *Reconciler) stop() {
+	r.common.Store(nil)
+	r.digest = ""
+	r.reflectors.follow(nil)
+	r.withdraw()
+}
+
+// adopt makes settings those that namespaces are reconciled by, and requests all of them when their monitors depend on what has
+// changed.
+func (r *Reconciler) adopt(ctx context.Context, s *settings) {
+	r.applier.NewSpec(fmt.Sprintf("%s %d", s.pipeline.UID, s.pipeline.Generation))
+	r.reflectors.follow(s.follows()) //nolint:contextcheck // they outlive the reconcile
+	r.index.JudgeBy(s.rules())
+	r.common.Store(s)
+	digest := r.digestOf(s)
+	if digest == r.digest {
+		return
+	}
+	r.digest = digest
+	for _, request := range r.all(ctx, s) {
+		r.refusals.Reset(request.Name)
+		r.queue.Add(request)
+	}
+}
+
+// digestOf changes with all that the monitors of a namespace depend on beside the namespace.
+func (r *Reconciler) digestOf(s *settings) string {
+	text, err := json.Marshal(struct {
+		Of                          string
+		Config                      scrape.Config
+		Services, Pods              map[string]string
+		Retain, Off, Pending        bool
+		Listed, BlindSvc, BlindPods bool
+	}{Of(s.pipeline), s.config, s.services, s.pods, s.retain, s.off, s.pending,
+		r.listed(s), r.blind(index.Service), r.blind(index.Pod)})
+	if err != nil {
+		return time.Now().String() // What was read can be written.
+	}
+	return string(text)
+}
+
+// all requests every namespace with apps or with monitors.
+func (r *Reconciler) all(ctx context.Context, s *settings) []reconcile.Request {
+	names := map[string]bool{}
+	for _, name := range r.index.Namespaces() {
+		names[name] = true
+	}
+	for _, kind := range apply.Monitors {
+		if !s.served {
+			break // There is nothing to read.
+		}
+		monitors := &metav1.PartialObjectMetadataList{}
+		monitors.SetGroupVersionKind(kind.GroupVersionKind)
+		// What is wrong comes up in the snapshot.
+		if err := r.monitors.List(ctx, monitors); err == nil {
+			for _, monitor := range monitors.Items {
+				names[monitor.Namespace] = true
+			}
+		}
+	}
+	var all []reconcile.Request
+	for name := range names {
+		all = append(all, requestFor(name))
+	}
+	return all
+}
+
+// needed returns the kinds without which no monitor can be written.
+func (r *Reconciler) needed(s *settings) []schema.GroupVersionKind {
+	kinds := []schema.GroupVersionKind{namespaceKind, apply.Monitors[0].GroupVersionKind, apply.Monitors[1].GroupVersionKind}
+	if !s.off && s.pipeline.Spec.Prometheus.URL == "" {
+		kinds = append(kinds, prometheusKind)
+	}
+	return kinds
+}
+
+// aboutToBeServed is true when the CRD of a kind of monitors is there, and the API server does not serve it yet.
+func (r *Reconciler) aboutToBeServed(served cluster.Served) bool {
+	for _, kind := range apply.Monitors {
+		if served.State(kind.GroupVersionKind) == cluster.Pending {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,234 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package monitors keeps a bounded number of monitors for the annotated Services and Pods of each namespace, and publishes a
+// snapshot for the report.
+package monitors
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/util/flowcontrol"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/apply"
+	"github.com/metricspipeline/operator/internal/cluster"
+	"github.com/metricspipeline/operator/internal/scrape"
+	"github.com/metricspipeline/operator/internal/scrape/index"
+)
+
+// monitorName is the name of a namespace's grouped monitors; those of single Services have the Service's behind it.
+const monitorName = "metricspipeline-annotated"
+
+// longestRefusal is the longest wait after a write that the API server refused.
+const longestRefusal = 15 * time.Minute
+
+// requests is the part of the controller's queue that is used beside its sources.
+type requests interface {
+	Add(request reconcile.Request)
+	AddAfter(request reconcile.Request, after time.Duration)
+}
+
+// Reconciler keeps the monitors of the namespace that a request names. The request without a name is for what all namespaces
+// have in common, and for the snapshot.
+type Reconciler struct {
+	// client reads the pipeline and namespaces from the manager's cache.
+	client client.Client
+	// monitors reads and writes monitors in every namespace; prometheuses reads Prometheus objects.
+	monitors     client.Client
+	prometheuses client.Reader
+	applier      *apply.Applier
+	watches      *cluster.Watches
+	index        *index.Index
+	reflectors   reflectors
+	queue        requests
+	announce     func()
+	// common is nil until the first request without a name, and while there is no pipeline; digest is of what monitors depend
+	// on of it.
+	common   atomic.Pointer[settings]
+	digest   string
+	snapshot atomic.Pointer[Snapshot]
+	failures failures
+	seen     seen
+	pace     pace
+	// refusals space the attempts of a namespace whose monitors the API server refuses.
+	refusals *flowcontrol.Backoff
+	// pendingRetry looks again at a CRD that the API server is about to serve, which brings no event; counts gathers changes of
+	// the counts for one snapshot.
+	pendingRetry, counts time.Duration
+}
+
+// Reconcile writes the monitors that a namespace should have, and then deletes the others.
+func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	if request == inCommon {
+		return r.reconcileCommon(ctx)
+	}
+	s := r.common.Load()
+	if s == nil || s.retain || s.pending || !r.listed(s) {
+		return ctrl.Result{}, nil // A change of that requests every namespace.
+	}
+	ns, err := r.namespaceOf(ctx, request.Name)
+	gone := apierrors.IsNotFound(err)
+	if err != nil && !gone {
+		return ctrl.Result{}, err
+	}
+	if gone || !ns.DeletionTimestamp.IsZero() {
+		r.forget(request.Name)
+		return ctrl.Result{}, nil // Gone, or going with all that is in it.
+	}
+	r.look(ns)
+	if wait := r.pace.wait(request.Name); wait > 0 {
+		return ctrl.Result{RequeueAfter: wait}, nil
+	}
+	desired, err := r.desired(s, ns)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	return r.outcome(ctx, request.Name, r.write(ctx, request.Name, desired))
+}
+
+// look has the snapshot computed when the labels of a Namespace are new.
+func (r *Reconciler) look(ns *metav1.PartialObjectMetadata) {
+	if !r.seen.changed(ns.Name, labels.FormatLabels(ns.Labels)) {
+		return
+	}
+	if services, pods := r.index.Has(ns.Name); services || pods {
+		r.queue.Add(inCommon) // The Prometheus may select namespaces by their labels.
+		return
+	}
+	r.recount()
+}
+
+// recount has the snapshot computed soon, once for all that happens until then.
+func (r *Reconciler) recount() { r.queue.AddAfter(inCommon, r.counts) }
+
+// forget drops what is known of a namespace that is gone.
+func (r *Reconciler) forget(namespace string) {
+	r.seen.forget(namespace)
+	r.refusals.Reset(namespace)
+	if r.failures.note(namespace, nil) {
+		r.queue.Add(inCommon)
+	}
+}
+
+// outcome notes what became of a namespace's writes, and returns when to try again.
+func (r *Reconciler) outcome(ctx context.Context, namespace string, err error) (ctrl.Result, error) {
+	if meta.IsNoMatchError(err) || apierrors.IsNotFound(err) {
+		return ctrl.Result{}, nil // The CRD or the namespace went meanwhile, and its event brings us back.
+	}
+	if apierrors.IsConflict(err) {
+		return ctrl.Result{}, err // Another writer was quicker, which is no failure to report.
+	}
+	if r.failures.note(namespace, err) {
+		r.queue.Add(inCommon)
+	}
+	var contested *apply.ContestedError
+	switch {
+	case errors.As(err, &contested):
+		return ctrl.Result{RequeueAfter: contested.RetryAfter}, nil
+	case refused(err):
+		ctrl.LoggerFrom(ctx).Error(err, "The API server refuses the monitors", "namespace", namespace)
+		r.pace.written(namespace) // Further events of the namespace's apps are no reason to hurry.
+		r.refusals.Next(namespace, r.refusals.Clock.Now())
+		return ctrl.Result{RequeueAfter: r.refusals.Get(namespace)}, nil
+	case err == nil:
+		r.refusals.Reset(namespace)
+	}
+	return ctrl.Result{}, err
+}
+
+// listed is true once all apps are known that can be: before, a namespace without apps may be one whose apps are still to come.
+func (r *Reconciler) listed(s *settings) bool {
+	for _, kind := range s.follows() {
+		if !r.index.Listed(kind) && !r.blind(kind) {
+			return false
+		}
+	}
+	return true
+}
+
+// blind is true for a kind of apps that has never been listed and cannot be. Its monitors are retained.
+func (r *Reconciler) blind(kind index.Kind) bool {
+	err := r.reflectors.err(kind)
+	return err != nil && !err.Pending && !err.Stale
+}
+
+// desired returns the monitors that a namespace should have.
+func (r *Reconciler) desired(s *settings, ns *metav1.PartialObjectMetadata) ([]*unstructured.Unstructured, error) {
+	if s.off || !s.scrapes(ns.Labels) {
+		return nil, nil
+	}
+	apps := r.index.View(ns.Name)
+	services, pods := s.config, s.config
+	services.Labels, pods.Labels = s.services, s.pods
+	var typed []client.Object
+	if s.rules().PerService {
+		for _, app := range apps.Services {
+			typed = append(typed, scrape.ServiceMonitorFor(app, monitorName+"-"+app.Name, services))
+		}
+	} else if apps.Plain || len(apps.Special) > 0 {
+		typed = append(typed, scrape.ServiceMonitor(ns.Name, monitorName, apps.Special, services))
+	}
+	if apps.Pods {
+		typed = append(typed, scrape.PodMonitor(ns.Name, monitorName, pods))
+	}
+	var desired []*unstructured.Unstructured
+	for _, object := range typed {
+		u, err := apply.FromTyped(object)
+		if err != nil {
+			return nil, err
+		}
+		u.SetOwnerReferences([]metav1.OwnerReference{{
+			APIVersion: v1alpha1.GroupVersion.String(), Kind: "MetricsPipeline",
+			Name: s.pipeline.Name, UID: s.pipeline.UID, Controller: ptr.To(true)}})
+		desired = append(desired, u)
+	}
+	return desired, nil
+}
+
+// write applies the monitors first and deletes the others after, so that a change of granularity leaves no gap. A monitor that
+// another writer keeps changing is left alone and reported at the end.
+func (r *Reconciler) write(ctx context.Context, namespace string, desired []*unstructured.Unstructured) error {
+	kept, changed := map[string]bool{}, false
+	var contested *apply.ContestedError
+	defer func() {
+		if changed {
+			r.pace.written(namespace)
+			r.recount()
+		}
+	}()
+	for _, monitor := range desired {
+		kept[apply.Identity(monitor)] = true
+		result, err := r.applier.Apply(ctx, monitor)
+		if err != nil && !errors.As(err, &contested) {
+			return err
+		}
+		changed = changed || result != apply.Unchanged
+	}
+	var kinds []apply.Kind
+	for i, apps := range []index.Kind{index.Service, index.Pod} {
+		if !r.blind(apps) {
+			kinds = append(kinds, apply.Monitors[i])
+		}
+	}
+	deleted, err := r.applier.Prune(ctx, kinds, func(object client.Object) bool {
+		return object.GetLabels()[v1alpha1.ComponentLabel] != ComponentName || kept[apply.Identity(object)]
+	}, client.InNamespace(namespace))
+	changed = changed || len(deleted) > 0
+	if err == nil && contested != nil {
+		return contested
+	}
+	return err
+}

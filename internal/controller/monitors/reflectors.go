@@ -1,0 +1,106 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package monitors
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
+
+	"github.com/metricspipeline/operator/internal/cluster"
+	"github.com/metricspipeline/operator/internal/scrape/index"
+)
+
+// reflected is how a kind of apps is read from the API server.
+type reflected struct {
+	requests toolscache.ListerWatcher
+	// object is an empty one in the form in which it is read.
+	object runtime.Object
+}
+
+// reflectors fill the index with Services and Pods, for as long as they are needed: they are most of what a cluster has, and
+// most of what the operator reads.
+type reflectors struct {
+	ctx     context.Context //nolint:containedctx // the controller's: they outlive the reconcile that starts them
+	index   *index.Index
+	watches *cluster.Watches
+	kinds   map[index.Kind]reflected
+	running map[index.Kind]reflector
+}
+
+type reflector struct {
+	feed *cluster.Feed
+	stop context.CancelFunc
+}
+
+// newReflectors reads Services whole, but compacted before they are kept, and the metadata of Pods.
+func newReflectors(config *rest.Config) (map[index.Kind]reflected, error) {
+	binary := rest.CopyConfig(config)
+	binary.ContentType, binary.AcceptContentTypes = runtime.ContentTypeProtobuf, runtime.ContentTypeProtobuf+","+runtime.ContentTypeJSON
+	typed, err := kubernetes.NewForConfig(binary)
+	if err != nil {
+		return nil, fmt.Errorf("make the client of Services: %w", err)
+	}
+	meta, err := metadata.NewForConfig(metadata.ConfigFor(config))
+	if err != nil {
+		return nil, fmt.Errorf("make the client of Pods: %w", err)
+	}
+	pods := meta.Resource(corev1.SchemeGroupVersion.WithResource("pods"))
+	return map[index.Kind]reflected{
+		index.Service: {object: &corev1.Service{}, requests: toolscache.NewListWatchFromClient(
+			typed.CoreV1().RESTClient(), "services", metav1.NamespaceAll, fields.Everything())},
+		index.Pod: {object: &metav1.PartialObjectMetadata{}, requests: &toolscache.ListWatch{
+			ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+				return pods.List(ctx, options)
+			},
+			WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+				return pods.Watch(ctx, options)
+			},
+		}},
+	}, nil
+}
+
+// follow starts the reflectors of the given kinds, and stops the others. The index is empty of a kind that is not followed, and
+// lists it anew when it is followed again.
+func (r *reflectors) follow(kinds []index.Kind) {
+	for kind, how := range r.kinds {
+		running, found := r.running[kind]
+		switch needed := slices.Contains(kinds, kind); {
+		case needed && !found:
+			r.running[kind] = r.start(kind, how)
+		case !needed && found:
+			// It may go on for a moment: the closed store takes nothing any more.
+			running.stop()
+			running.feed.Stop()
+			r.index.Close(kind)
+			delete(r.running, kind)
+		}
+	}
+}
+
+func (r *reflectors) start(kind index.Kind, how reflected) reflector {
+	ctx, stop := context.WithCancel(r.ctx)
+	feed := r.watches.Reflect(corev1.SchemeGroupVersion.WithKind(string(kind)), how.requests, func() bool { return r.index.Listed(kind) })
+	store := r.index.Open(kind)
+	go toolscache.NewReflectorWithOptions(feed.Requests(), how.object, store, toolscache.ReflectorOptions{}).RunWithContext(ctx)
+	return reflector{feed: feed, stop: stop}
+}
+
+// err returns why a kind cannot be followed; nil when it can, or is not.
+func (r *reflectors) err(kind index.Kind) *cluster.UnreadableError {
+	if running, found := r.running[kind]; found {
+		return running.feed.Err()
+	}
+	return nil
+}

@@ -1,0 +1,215 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package monitors
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	"github.com/prometheus/common/model"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/utils/ptr"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/apply"
+	"github.com/metricspipeline/operator/internal/cluster"
+	"github.com/metricspipeline/operator/internal/component"
+	"github.com/metricspipeline/operator/internal/prometheus"
+	"github.com/metricspipeline/operator/internal/scrape"
+	"github.com/metricspipeline/operator/internal/scrape/index"
+)
+
+// ComponentName is the value of the component label on monitors for apps.
+const ComponentName = "scrape"
+
+// reasonScrapeTimeoutTooLong surfaces when the scrape timeout is above the scrape interval of the Prometheus.
+const reasonScrapeTimeoutTooLong = "ScrapeTimeoutTooLong"
+
+// State is the condition ScrapeReady.
+type State struct {
+	// Met is true when annotated apps become targets.
+	Met bool
+	// Reason is one of the condition's.
+	Reason  string
+	Message string
+}
+
+// settings are what the monitors of every namespace have in common. They are never changed once they are made.
+type settings struct {
+	pipeline *v1alpha1.MetricsPipeline
+	config   scrape.Config
+	// services and pods are the labels of the monitors.
+	services, pods map[string]string
+	target         prometheus.Target
+	namespaces     labels.Selector
+	// state is the condition as far as it does not depend on a namespace. Monitors are written unless retain is true; off
+	// removes them.
+	state       State
+	retain, off bool
+	// served is true when the cluster knows monitors, pending when it is about to.
+	served, pending bool
+}
+
+// newSettings returns the settings that a spec states, before it is known what the cluster demands.
+func newSettings(pipeline *v1alpha1.MetricsPipeline) *settings {
+	spec := pipeline.Spec.Scrape
+	return &settings{pipeline: pipeline, namespaces: labels.Everything(), config: scrape.Config{
+		Prefix:        cmp.Or(spec.AnnotationPrefix, "prometheus.io"),
+		Selectorless:  spec.SelectorlessServices == v1alpha1.SelectorlessAllow,
+		Pods:          slices.Contains(spec.Targets, v1alpha1.ScrapePods),
+		Interval:      promDuration(spec.Interval),
+		ScrapeTimeout: promDuration(spec.ScrapeTimeout),
+		SampleLimit:   ptr.Deref(spec.SampleLimit, 0),
+		InsecureTLS:   spec.TLS == v1alpha1.ScrapeTLSInsecure,
+	}}
+}
+
+// promDuration writes a duration as prometheus-operator takes it, each unit once and from the greatest to the smallest;
+// nothing where none is set.
+func promDuration(d v1alpha1.Duration) string {
+	if d == "" {
+		return ""
+	}
+	return model.Duration(d.Or(0)).String()
+}
+
+// keep retains the monitors as they are, for a reason.
+func (s *settings) keep(reason, message string) {
+	s.retain, s.state = true, State{Reason: reason, Message: message}
+}
+
+// settings finds out what the monitors of every namespace have in common. The error is about a kind that the API server has
+// not listed yet.
+func (r *Reconciler) settings(ctx context.Context, pipeline *v1alpha1.MetricsPipeline, served cluster.Served) (*settings, error) {
+	s, spec := newSettings(pipeline), pipeline.Spec.Scrape
+	if spec.NamespaceSelector != nil {
+		var err error
+		if s.namespaces, err = metav1.LabelSelectorAsSelector(spec.NamespaceSelector); err != nil {
+			s.keep(v1alpha1.ReasonNotSelected, fmt.Sprintf("spec.scrape.namespaceSelector cannot be read: %v.", err))
+			return s, nil
+		}
+	}
+	if len(spec.Targets) == 0 {
+		s.off, s.state = true, State{Met: true, Reason: v1alpha1.ReasonScrapeOff,
+			Message: "spec.scrape.targets is empty: annotations are not honored."}
+	}
+	if err := served.Err(r.watches.CRDs().GroupVersionKind); cluster.IsPending(err) {
+		return nil, err
+	}
+	if !served.Has(apply.ServiceMonitorCRD) || !served.Has(apply.PodMonitorCRD) {
+		s.pending = r.aboutToBeServed(served)
+		if s.off {
+			s.retain = true // Nothing is missed.
+			return s, nil
+		}
+		s.keep(v1alpha1.ReasonCRDsMissing,
+			"The cluster knows no ServiceMonitors and PodMonitors; install prometheus-operator, and annotated apps are scraped.")
+		return s, nil
+	}
+	s.served = true
+	for _, kind := range r.needed(s) {
+		switch err := served.Err(kind); {
+		case cluster.IsPending(err):
+			return nil, err
+		case err != nil:
+			s.keep(v1alpha1.ReasonMonitorsFailed, fmt.Sprintf("Monitors are left as they are: %v.", err))
+			return s, nil
+		}
+	}
+	if s.off {
+		return s, nil
+	}
+	return s, r.demands(ctx, s, served.Has(cluster.PrometheusCRD))
+}
+
+// demands finds out which labels the monitors need.
+func (r *Reconciler) demands(ctx context.Context, s *settings, served bool) error {
+	spec := s.pipeline.Spec
+	var objects monitoringv1.PrometheusList
+	if served {
+		if err := r.prometheuses.List(ctx, &objects); err != nil {
+			return fmt.Errorf("list Prometheus objects: %w", err)
+		}
+	}
+	var err error
+	var notFound *prometheus.NotFoundError
+	s.target, err = prometheus.Resolve(spec.Prometheus, served, objects.Items)
+	switch {
+	case errors.As(err, &notFound):
+		s.keep(notFound.Reason, notFound.Message)
+		return nil
+	case err != nil:
+		return err //nolint:wrapcheck // it says what is wrong with the spec
+	}
+	timeout, interval := spec.Scrape.ScrapeTimeout.Or(0), s.target.ScrapeInterval
+	if spec.Scrape.Interval == "" && interval > 0 && timeout > interval {
+		s.keep(reasonScrapeTimeoutTooLong, fmt.Sprintf("spec.scrape.scrapeTimeout is %s, above the %s at which %s scrapes, and "+
+			"prometheus-operator rejects such monitors: the monitors are left as they are; lower it, or set spec.scrape.interval.",
+			spec.Scrape.ScrapeTimeout, model.Duration(interval), s.target.Origin))
+		return nil
+	}
+	s.state = s.label()
+	return nil
+}
+
+// label gives the monitors the labels that the Prometheus demands, and returns whether it selects them.
+func (s *settings) label() State {
+	stated := s.pipeline.Spec.Scrape.Labels
+	own := component.Labels(ComponentName)
+	maps.Copy(own, stated)
+	// By these we find the monitors again.
+	own[v1alpha1.ManagedLabel], own[v1alpha1.ComponentLabel] = v1alpha1.SingletonName, ComponentName
+	s.services, s.pods = maps.Clone(own), maps.Clone(own)
+	if s.target.ServiceMonitors == nil {
+		remedy := "set the labels that it demands in spec.scrape.labels"
+		if len(stated) > 0 {
+			remedy = "the monitors carry spec.scrape.labels, and whether that Prometheus selects them by those cannot be checked"
+		}
+		return State{Met: true, Reason: v1alpha1.ReasonSelectorsUnknown, Message: "No object stands behind " +
+			"spec.prometheus.url, so it cannot be known which monitors that Prometheus selects; " + remedy + "."}
+	}
+	for _, kind := range []struct {
+		selection *prometheus.Selection
+		labels    map[string]string
+	}{{s.target.ServiceMonitors, s.services}, {s.target.PodMonitors, s.pods}} {
+		demanded, err := kind.selection.Labels(own)
+		if err != nil {
+			return State{Reason: v1alpha1.ReasonNotSelected,
+				Message: fmt.Sprintf("%s does not select the monitors: %v.", s.target.Origin, err)}
+		}
+		maps.Copy(kind.labels, demanded)
+	}
+	return State{Met: true, Reason: v1alpha1.ReasonSelected, Message: s.target.Origin + " selects every monitor."}
+}
+
+// rules are what the index judges apps by.
+func (s *settings) rules() index.Rules {
+	return index.Rules{Prefix: s.config.Prefix, Selectorless: s.config.Selectorless, Pods: s.config.Pods,
+		Services:   slices.Contains(s.pipeline.Spec.Scrape.Targets, v1alpha1.ScrapeServices),
+		PerService: s.pipeline.Spec.Scrape.Granularity == v1alpha1.ScrapePerService}
+}
+
+// follows returns the kinds of apps that have to be watched.
+func (s *settings) follows() []index.Kind {
+	var kinds []index.Kind
+	if s.served && s.rules().Services {
+		kinds = append(kinds, index.Service)
+	}
+	if s.served && s.rules().Pods {
+		kinds = append(kinds, index.Pod)
+	}
+	return kinds
+}
+
+// scrapes is true when apps of a namespace with these labels are scraped at all.
+func (s *settings) scrapes(set map[string]string) bool {
+	optOut, labeled := set[v1alpha1.ScrapeOptOutLabel]
+	return s.namespaces.Matches(labels.Set(set)) && (!labeled || optOut == "true")
+}

@@ -1,0 +1,168 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package monitors
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/util/flowcontrol"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/apply"
+	"github.com/metricspipeline/operator/internal/cluster"
+	"github.com/metricspipeline/operator/internal/scrape"
+	"github.com/metricspipeline/operator/internal/scrape/index"
+)
+
+var namespaceKind = corev1.SchemeGroupVersion.WithKind("Namespace")
+
+// NamespaceMetadata returns an empty Namespace in the form that the manager's cache has to hold.
+func NamespaceMetadata() client.Object { return metadataOf(namespaceKind) }
+
+func metadataOf(kind schema.GroupVersionKind) client.Object {
+	object := &metav1.PartialObjectMetadata{}
+	object.SetGroupVersionKind(kind)
+	return object
+}
+
+// Options of the reconciler of monitors; all of them are needed.
+type Options struct {
+	// Name of the controller.
+	Name string
+	// Watches own the watches on all kinds. They are in use by the manager.
+	Watches *cluster.Watches
+	// Prometheuses holds every Prometheus object.
+	Prometheuses cache.Cache
+	// Announce is called when Snapshot returns another one than before. It must not block.
+	Announce func()
+	// NewClient and NewCache make the client and the cache of monitors. The cache should be one that Watches knows.
+	NewClient client.NewClientFunc
+	NewCache  cache.NewCacheFunc
+	// FirstFailure and LastFailure bound the wait after a failed reconcile.
+	FirstFailure, LastFailure time.Duration
+	// Pending is when to look again at a CRD that the API server is about to serve.
+	Pending time.Duration
+	// Counts gathers changes of the counts for one snapshot: a status is not written for every app that comes.
+	Counts time.Duration
+	// Rest is the least time between two rounds of writes in one namespace.
+	Rest time.Duration
+}
+
+// Setup adds the reconciler of monitors to a manager.
+func Setup(mgr ctrl.Manager, options Options) (*Reconciler, error) {
+	ours := labels.SelectorFromSet(labels.Set{v1alpha1.ManagedLabel: v1alpha1.SingletonName, v1alpha1.ComponentLabel: ComponentName})
+	monitors, err := options.NewCache(mgr.GetConfig(), cache.Options{HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(),
+		Mapper: mgr.GetRESTMapper(), DefaultLabelSelector: ours})
+	if err != nil {
+		return nil, fmt.Errorf("make the cache of monitors: %w", err)
+	}
+	if err := mgr.Add(monitors); err != nil {
+		return nil, fmt.Errorf("add the cache of monitors: %w", err)
+	}
+	monitorsClient, err := options.NewClient(mgr.GetConfig(), client.Options{HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(),
+		Mapper: mgr.GetRESTMapper(), Cache: &client.CacheOptions{Reader: monitors}})
+	if err != nil {
+		return nil, fmt.Errorf("make the client of monitors: %w", err)
+	}
+	kinds, err := newReflectors(mgr.GetConfig())
+	if err != nil {
+		return nil, err
+	}
+	watches := options.Watches
+	monitorsClient = watches.Client(monitorsClient, monitors)
+	r := &Reconciler{
+		client: watches.Client(mgr.GetClient(), mgr.GetCache()), monitors: monitorsClient,
+		prometheuses: watches.Reader(options.Prometheuses, options.Prometheuses), watches: watches,
+		applier:  apply.New(monitorsClient, mgr.GetAPIReader(), clock.RealClock{}),
+		announce: options.Announce, pendingRetry: options.Pending, counts: options.Counts,
+		pace: pace{clock: clock.RealClock{}, rest: options.Rest}, refusals: flowcontrol.NewBackOff(options.LastFailure, longestRefusal),
+	}
+	recorder := mgr.GetEventRecorder("metricspipeline-operator")
+	r.index = index.New(r.events(func(app *index.App, rejection *scrape.Rejection) {
+		recorder.Eventf(app.Reference(), nil, corev1.EventTypeWarning, "ScrapeRejected", "Judge", "%s", rejection.Reason)
+	}))
+	r.reflectors = reflectors{index: r.index, watches: watches, kinds: kinds, running: map[index.Kind]reflector{}}
+
+	c, err := controller.New(options.Name, mgr, controller.Options{Reconciler: r,
+		RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](options.FirstFailure, options.LastFailure)})
+	if err != nil {
+		return nil, fmt.Errorf("make the controller of monitors: %w", err)
+	}
+	if err := c.Watch(events{r.subscribe(options, mgr.GetCache(), monitors), r}); err != nil {
+		return nil, fmt.Errorf("watch for monitors: %w", err)
+	}
+	return r, nil
+}
+
+// events is the source of the controller. It lends the reconciler the queue, for what is found out in other ways.
+type events struct {
+	*cluster.Subscriber
+	reconciler *Reconciler
+}
+
+// Start is called by the controller.
+func (e events) Start(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+	e.reconciler.queue, e.reconciler.reflectors.ctx = queue, ctx
+	return e.Subscriber.Start(ctx, queue) //nolint:wrapcheck // for the controller
+}
+
+// subscribe adds what monitors depend on.
+func (r *Reconciler) subscribe(options Options, objects, monitors cache.Cache) *cluster.Subscriber {
+	every := handler.EnqueueRequestsFromMapFunc(r.everything)
+	subscriber := options.Watches.Subscriber(options.Name, inCommon).
+		On(cluster.Kind{GroupVersionKind: v1alpha1.GroupVersion.WithKind("MetricsPipeline"), Object: &v1alpha1.MetricsPipeline{},
+			Cache: objects}, every, predicate.GenerationChangedPredicate{}).
+		On(options.Watches.CRDs(), every).
+		On(cluster.Kind{GroupVersionKind: namespaceKind, Object: NamespaceMetadata(), Cache: objects},
+			handler.EnqueueRequestsFromMapFunc(r.itself)).
+		On(cluster.Kind{CRD: cluster.PrometheusCRD, GroupVersionKind: prometheusKind, Object: &monitoringv1.Prometheus{},
+			Cache: options.Prometheuses}, every)
+	for i, crd := range []string{apply.ServiceMonitorCRD, apply.PodMonitorCRD} {
+		subscriber.On(cluster.Kind{CRD: crd, GroupVersionKind: apply.Monitors[i].GroupVersionKind, Object: apply.Monitors[i].New(),
+			Cache: monitors}, handler.EnqueueRequestsFromMapFunc(r.ownNamespace))
+	}
+	return subscriber
+}
+
+// events of the index request what follows from them.
+func (r *Reconciler) events(reject func(*index.App, *scrape.Rejection)) index.Events {
+	return index.Events{
+		Rejected: reject,
+		Affected: func(namespace string) { r.queue.Add(requestFor(namespace)) },
+		Counted:  r.recount,
+		Listed:   func(index.Kind) { r.queue.Add(inCommon) },
+	}
+}
+
+// everything maps what all monitors depend on to the request for what they have in common.
+func (r *Reconciler) everything(context.Context, client.Object) []reconcile.Request {
+	return []reconcile.Request{inCommon}
+}
+
+// itself maps a Namespace to its request.
+func (r *Reconciler) itself(_ context.Context, object client.Object) []reconcile.Request {
+	return []reconcile.Request{requestFor(object.GetName())}
+}
+
+// ownNamespace maps a monitor to the request for its namespace.
+func (r *Reconciler) ownNamespace(_ context.Context, object client.Object) []reconcile.Request {
+	r.recount() // The cache may show a monitor only after it was counted.
+	return []reconcile.Request{requestFor(object.GetNamespace())}
+}

@@ -1,0 +1,105 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package monitors
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/scrape/index"
+)
+
+// TestSnapshot is published when it differs, and not before everything has been listed.
+func TestSnapshot(t *testing.T) {
+	w := newWorld(t, append(append(crds(), everything(), pipeline()), namespaces("shop")...)...)
+	announced := func(step string, want int) {
+		t.Helper()
+		w.reconcile(t)
+		if w.announced != want {
+			t.Errorf("%s: announced %d times, want %d", step, w.announced, want)
+		}
+	}
+	announced("nothing has been listed", 0)
+	if w.r.Snapshot() != nil {
+		t.Errorf("a snapshot before the first list: %+v", w.r.Snapshot())
+	}
+	must(t, w.services().Replace([]any{service("shop", "a", annotated())}, "1"))
+	announced("the Pods are still to come", 0)
+	must(t, w.pods().Replace(nil, "1"))
+	announced("everything", 1)
+	if got := w.r.Snapshot(); got.Status.Services != 1 || !got.State.Met || got.Of != Of(pipeline()) {
+		t.Errorf("%+v", got)
+	}
+	announced("nothing new", 1)
+	must(t, w.services().Add(service("shop", "b", annotated())))
+	announced("another app", 2)
+	w.change(t, func(s *v1alpha1.ScrapeSpec) { s.Interval = "20s" })
+	announced("another spec", 3)
+	if w.r.Snapshot().Of == Of(pipeline()) {
+		t.Error("a snapshot of another spec has the same digest")
+	}
+	w.stores[index.Pod] = w.r.index.Open(index.Pod)
+	must(t, w.services().Add(service("shop", "c", annotated())))
+	announced("the Pods are listed anew", 3)
+	if got := w.r.Snapshot(); got == nil || got.Status.Services != 2 {
+		t.Errorf("meanwhile: %+v", got)
+	}
+}
+
+// TestOf changes with what a snapshot depends on, and with nothing else.
+func TestOf(t *testing.T) {
+	base := Of(pipeline())
+	for name, tc := range map[string]struct {
+		change func(*v1alpha1.MetricsPipeline)
+		same   bool
+	}{
+		"nothing":         {func(*v1alpha1.MetricsPipeline) {}, true},
+		"another section": {func(p *v1alpha1.MetricsPipeline) { p.Spec.CustomMetrics.MaxAge = "5m"; p.Generation++ }, true},
+		"spec.scrape":     {func(p *v1alpha1.MetricsPipeline) { p.Spec.Scrape.Interval = "5m" }, false},
+		"spec.prometheus": {func(p *v1alpha1.MetricsPipeline) { p.Spec.Prometheus.URL = "http://thanos" }, false},
+		"recreated":       {func(p *v1alpha1.MetricsPipeline) { p.UID = "other" }, false},
+	} {
+		p := pipeline()
+		tc.change(p)
+		if same := Of(p) == base; same != tc.same {
+			t.Errorf("%s: same is %v", name, same)
+		}
+	}
+}
+
+// TestErrorsAreStates: what cannot be read becomes a state, and hides nothing that can.
+func TestErrorsAreStates(t *testing.T) {
+	for name, list := range map[string]string{"Prometheus objects": "Prometheus", "monitors": "PartialObjectMetadata"} {
+		t.Run(name, func(t *testing.T) {
+			w := working(t)
+			must(t, w.services().Add(service("shop", "a", annotated())))
+			w.reconcile(t)
+			failing := interceptor.NewClient(w.client, interceptor.Funcs{
+				List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error {
+					return errors.New("no answer")
+				}})
+			if list == "Prometheus" {
+				w.r.prometheuses = failing
+			} else {
+				w.r.monitors = failing
+			}
+			_, err := w.r.Reconcile(t.Context(), inCommon)
+			if (err == nil) != (list != "Prometheus") {
+				t.Errorf("error %v", err)
+			}
+			got := w.r.Snapshot()
+			if got.State.Met || got.State.Reason != v1alpha1.ReasonMonitorsFailed || !strings.Contains(got.State.Message, "no answer") ||
+				got.Status.Services != 1 {
+				t.Errorf("%+v", got)
+			}
+			expectWrites(t, "meanwhile", w.writes)
+		})
+	}
+}

@@ -1,0 +1,298 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package monitors
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	corev1 "k8s.io/api/core/v1"
+	apiextv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/util/flowcontrol"
+	clocktesting "k8s.io/utils/clock/testing"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllertest"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/apply"
+	"github.com/metricspipeline/operator/internal/cluster"
+	"github.com/metricspipeline/operator/internal/scrape"
+	"github.com/metricspipeline/operator/internal/scrape/index"
+)
+
+// The defaults of controller.Timing.
+const restPeriod, countsPeriod = 2 * time.Second, 10 * time.Second
+
+// world is a reconciler on an API server in memory, of which the writes of monitors are written down.
+type world struct {
+	*testing.T
+	client client.WithWatch
+	r      *Reconciler
+	mapper *meta.DefaultRESTMapper
+	clock  *clocktesting.FakePassiveClock
+	stores map[index.Kind]*index.Store
+	// writes are "apply" or "delete" and a monitor's identity; refuse is what the API server answers to an apply.
+	writes []string
+	refuse error
+	// queued are the requests made at once, delayed those made for later.
+	mu              sync.Mutex
+	queued, delayed []string
+	announced       int
+}
+
+// Add implements requests.
+func (w *world) Add(request reconcile.Request) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.queued = append(w.queued, request.Name)
+}
+
+// AddAfter implements requests.
+func (w *world) AddAfter(request reconcile.Request, after time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.delayed = append(w.delayed, request.Name+" after "+after.String())
+}
+
+// memory is a cache that reads from the API server in memory. Its informers have listed everything.
+type memory struct {
+	cache.Cache
+	client.Reader
+}
+
+func (m memory) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	return m.Reader.Get(ctx, key, object, options...)
+}
+
+func (m memory) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
+	return m.Reader.List(ctx, list, options...)
+}
+
+func (memory) GetInformer(context.Context, client.Object, ...cache.InformerGetOption) (cache.Informer, error) {
+	return controllertest.NewFakeInformer(controllertest.Synced), nil
+}
+
+func (memory) RemoveInformer(context.Context, client.Object) error { return nil }
+
+// inMemory is a manager.
+type inMemory struct {
+	client client.Client
+	cache  cache.Cache
+}
+
+func (c inMemory) GetScheme() *runtime.Scheme     { return c.client.Scheme() }
+func (c inMemory) GetRESTMapper() meta.RESTMapper { return c.client.RESTMapper() }
+func (c inMemory) GetCache() cache.Cache          { return c.cache }
+func (c inMemory) GetAPIReader() client.Reader    { return c.client }
+
+func newWorld(t *testing.T, objects ...client.Object) *world {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{
+		clientgoscheme.AddToScheme, v1alpha1.AddToScheme, monitoringv1.AddToScheme, apiextv1.AddToScheme} {
+		must(t, add(scheme))
+	}
+	w := &world{T: t, mapper: meta.NewDefaultRESTMapper(nil), stores: map[index.Kind]*index.Store{},
+		clock: clocktesting.NewFakePassiveClock(time.Unix(0, 0))}
+	w.serve()
+	w.client = fake.NewClientBuilder().WithScheme(scheme).WithRESTMapper(w.mapper).WithObjects(objects...).
+		WithReturnManagedFields().WithGlobalResourceVersionCounter().Build()
+	monitors := interceptor.NewClient(w.client, interceptor.Funcs{
+		Apply: func(ctx context.Context, c client.WithWatch, object runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
+			if w.refuse != nil {
+				return w.refuse
+			}
+			monitor, ok := object.(client.Object)
+			if !ok {
+				t.Errorf("apply of %T", object)
+				return nil
+			}
+			w.writes = append(w.writes, "apply "+apply.Identity(monitor))
+			return c.Apply(ctx, object, opts...)
+		},
+		Delete: func(ctx context.Context, c client.WithWatch, object client.Object, opts ...client.DeleteOption) error {
+			w.writes = append(w.writes, "delete "+apply.Identity(object))
+			return c.Delete(ctx, object, opts...)
+		},
+	})
+	objectsCache := memory{Reader: w.client}
+	watches := cluster.NewWatches(w.clock)
+	watches.Use(inMemory{w.client, objectsCache})
+	w.r = &Reconciler{client: watches.Client(w.client, objectsCache), monitors: watches.Client(monitors, objectsCache),
+		prometheuses: w.client, applier: apply.New(monitors, w.client, clocktesting.NewFakePassiveClock(time.Now())),
+		watches: watches, queue: w, announce: func() { w.announced++ }, pendingRetry: time.Second, counts: countsPeriod,
+		pace:     pace{clock: w.clock, rest: restPeriod},
+		refusals: flowcontrol.NewFakeBackOff(30*time.Second, longestRefusal, clocktesting.NewFakeClock(time.Unix(0, 0)))}
+	w.r.index = index.New(w.r.events(func(*index.App, *scrape.Rejection) {}))
+	w.r.reflectors = reflectors{index: w.r.index, watches: watches, running: map[index.Kind]reflector{}}
+	w.r.subscribe(Options{Name: "monitors", Watches: watches, Prometheuses: objectsCache}, objectsCache, objectsCache)
+	for _, kind := range []index.Kind{index.Service, index.Pod} {
+		w.stores[kind] = w.r.index.Open(kind)
+	}
+	return w
+}
+
+func (w *world) services() *index.Store { return w.stores[index.Service] }
+func (w *world) pods() *index.Store     { return w.stores[index.Pod] }
+
+// serve lets the API server serve the kinds of prometheus-operator.
+func (w *world) serve() {
+	for _, kind := range []string{monitoringv1.ServiceMonitorsKind, monitoringv1.PodMonitorsKind, monitoringv1.PrometheusesKind} {
+		w.mapper.Add(monitoringv1.SchemeGroupVersion.WithKind(kind), meta.RESTScopeNamespace)
+	}
+}
+
+// reconcile reconciles what all namespaces have in common, and namespaces, long after the last time, and returns what was
+// written for them.
+func (w *world) reconcile(t *testing.T, namespaces ...string) []string {
+	t.Helper()
+	w.clock.SetTime(w.clock.Now().Add(restPeriod))
+	for _, name := range append([]string{""}, namespaces...) {
+		if _, err := w.r.Reconcile(t.Context(), requestFor(name)); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+	writes := w.writes
+	w.writes = nil
+	return writes
+}
+
+// seen says that the whole cluster has been listed.
+func (w *world) seen(t *testing.T) {
+	t.Helper()
+	for _, store := range w.stores {
+		must(t, store.Replace(nil, "1"))
+	}
+}
+
+// requested returns the requests since the last time: those made at once, and those made for later.
+func (w *world) requested() (queued, delayed []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	queued, delayed = w.queued, w.delayed
+	w.queued, w.delayed = nil, nil
+	slices.Sort(queued)
+	slices.Sort(delayed)
+	return slices.Compact(queued), slices.Compact(delayed)
+}
+
+// observe returns what the snapshot says.
+func (w *world) observe(t *testing.T) (State, v1alpha1.ScrapeStatus) {
+	t.Helper()
+	_, err := w.r.Reconcile(t.Context(), inCommon)
+	must(t, err)
+	if snapshot := w.r.Snapshot(); snapshot != nil {
+		return snapshot.State, snapshot.Status
+	}
+	return State{}, v1alpha1.ScrapeStatus{}
+}
+
+// settings returns what the monitors of all namespaces have in common.
+func (w *world) settings(t *testing.T) *settings {
+	t.Helper()
+	_, err := w.r.Reconcile(t.Context(), inCommon)
+	must(t, err)
+	return w.r.common.Load()
+}
+
+func (w *world) monitors(t *testing.T) []monitoringv1.ServiceMonitor {
+	t.Helper()
+	var list monitoringv1.ServiceMonitorList
+	must(t, w.client.List(t.Context(), &list))
+	return list.Items
+}
+
+// change writes the pipeline's spec.
+func (w *world) change(t *testing.T, change func(*v1alpha1.ScrapeSpec)) {
+	t.Helper()
+	p := &v1alpha1.MetricsPipeline{}
+	must(t, w.client.Get(t.Context(), client.ObjectKey{Name: v1alpha1.SingletonName}, p))
+	change(&p.Spec.Scrape)
+	must(t, w.client.Update(t.Context(), p))
+}
+
+// pipeline is one with the default spec.
+func pipeline(changes ...func(*v1alpha1.MetricsPipelineSpec)) *v1alpha1.MetricsPipeline {
+	p := &v1alpha1.MetricsPipeline{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.SingletonName, UID: "pipeline"}}
+	p.Spec.Scrape = v1alpha1.ScrapeSpec{Targets: []v1alpha1.ScrapeTarget{v1alpha1.ScrapeServices, v1alpha1.ScrapePods},
+		Granularity: v1alpha1.ScrapePerNamespace, AnnotationPrefix: "prometheus.io", SampleLimit: ptr.To[int64](50000)}
+	for _, change := range changes {
+		change(&p.Spec)
+	}
+	return p
+}
+
+func crds() []client.Object {
+	var all []client.Object
+	for _, name := range []string{apply.ServiceMonitorCRD, apply.PodMonitorCRD, cluster.PrometheusCRD} {
+		all = append(all, &apiextv1.CustomResourceDefinition{ObjectMeta: metav1.ObjectMeta{Name: name}})
+	}
+	return all
+}
+
+// everything is a Prometheus that selects all monitors in all namespaces.
+func everything(changes ...func(*monitoringv1.PrometheusSpec)) *monitoringv1.Prometheus {
+	p := &monitoringv1.Prometheus{ObjectMeta: metav1.ObjectMeta{Namespace: "monitoring", Name: "k8s"}}
+	for _, selector := range []**metav1.LabelSelector{&p.Spec.ServiceMonitorSelector, &p.Spec.ServiceMonitorNamespaceSelector,
+		&p.Spec.PodMonitorSelector, &p.Spec.PodMonitorNamespaceSelector} {
+		*selector = &metav1.LabelSelector{}
+	}
+	for _, change := range changes {
+		change(&p.Spec)
+	}
+	return p
+}
+
+func namespaces(names ...string) []client.Object {
+	var all []client.Object
+	for _, name := range names {
+		all = append(all, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"kubernetes.io/metadata.name": name}}})
+	}
+	return all
+}
+
+// annotated returns the annotations of an app that wants to be scraped, with further ones as name, value.
+func annotated(further ...string) map[string]string {
+	all := map[string]string{"prometheus.io/scrape": "true"}
+	for i := 0; i < len(further); i += 2 {
+		all["prometheus.io/"+further[i]] = further[i+1]
+	}
+	return all
+}
+
+func service(namespace, name string, annotations map[string]string) *corev1.Service {
+	return &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Annotations: annotations, UID: types.UID(name)},
+		Spec: corev1.ServiceSpec{Selector: map[string]string{"app": name},
+			Ports: []corev1.ServicePort{{Name: "http", Port: 80, TargetPort: intstr.FromInt32(8080)}}},
+	}
+}
+
+func pod(namespace, name string, annotations map[string]string) *metav1.PartialObjectMetadata {
+	return &metav1.PartialObjectMetadata{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Annotations: annotations, UID: types.UID(name)}}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,149 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package index
+
+import (
+	"fmt"
+
+	"k8s.io/client-go/tools/cache"
+)
+
+// Store takes what a reflector sees of one kind into the index. It compacts each object before the reflector keeps it anywhere,
+// so that a first list of many thousands never exists whole.
+type Store struct {
+	index   *Index
+	kind    Kind
+	compact cache.TransformFunc
+	// listed is true once everything has been seen. Guarded by the index's lock.
+	listed bool
+}
+
+var _ cache.TransformingStore = &Store{}
+
+// Open returns the store that fills the index with the apps of a kind from now on. One that was open before is closed.
+func (x *Index) Open(kind Kind) *Store {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.close(kind)
+	s := &Store{index: x, kind: kind, compact: compactService}
+	if kind == Pod {
+		s.compact = compactPod
+	}
+	x.open[kind] = s
+	return s
+}
+
+// Close forgets the apps of a kind. What a reflector that is about to end still puts into the store has no effect.
+func (x *Index) Close(kind Kind) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.close(kind)
+}
+
+func (x *Index) close(kind Kind) {
+	store := x.open[kind]
+	if store == nil {
+		return
+	}
+	for key := range x.apps[kind] {
+		store.remove(key)
+	}
+	delete(x.open, kind)
+}
+
+// closed is true when the store no longer fills the index.
+func (s *Store) closed() bool { return s.index.open[s.kind] != s }
+
+// Transformer is used by the reflector for what it streams before it calls Replace.
+func (s *Store) Transformer() cache.TransformFunc { return s.compact }
+
+// Add takes a new or changed object.
+func (s *Store) Add(object any) error {
+	after, err := s.app(object)
+	if err != nil {
+		return err
+	}
+	s.index.mu.Lock()
+	defer s.index.mu.Unlock()
+	if !s.closed() {
+		s.put(after)
+	}
+	return nil
+}
+
+// Update is the same as Add.
+func (s *Store) Update(object any) error { return s.Add(object) }
+
+// Delete takes an object that is gone.
+func (s *Store) Delete(object any) error {
+	gone, err := s.app(object)
+	if err != nil {
+		return err
+	}
+	s.index.mu.Lock()
+	defer s.index.mu.Unlock()
+	if !s.closed() {
+		s.remove(gone.key())
+	}
+	return nil
+}
+
+// Replace takes a full list, and so finds what happened while the watch was interrupted.
+func (s *Store) Replace(objects []any, _ string) error {
+	apps := make(map[string]*App, len(objects))
+	for _, object := range objects {
+		a, err := s.app(object)
+		if err != nil {
+			return err
+		}
+		apps[a.key()] = a
+	}
+	s.index.mu.Lock()
+	defer s.index.mu.Unlock()
+	if s.closed() {
+		return nil
+	}
+	for key := range s.index.apps[s.kind] {
+		if apps[key] == nil {
+			s.remove(key)
+		}
+	}
+	for _, a := range apps {
+		s.put(a)
+	}
+	if !s.listed {
+		s.listed = true
+		s.index.events.Listed(s.kind)
+	}
+	return nil
+}
+
+// Resync has nothing to do: nothing is repeated on a timer.
+func (s *Store) Resync() error { return nil }
+
+func (s *Store) put(after *App) {
+	apps := s.index.apps[s.kind]
+	s.index.change(apps[after.key()], after)
+	apps[after.key()] = after
+}
+
+func (s *Store) remove(key string) {
+	apps := s.index.apps[s.kind]
+	if before := apps[key]; before != nil {
+		s.index.change(before, nil)
+		delete(apps, key)
+	}
+}
+
+func (s *Store) app(object any) (*App, error) {
+	compacted, err := s.compact(object)
+	if err != nil {
+		return nil, err
+	}
+	a, ok := compacted.(*App)
+	if !ok {
+		return nil, fmt.Errorf("unexpected %T among the %ss", object, s.kind)
+	}
+	return a, nil
+}
