@@ -28,9 +28,9 @@ func TestSomebodyElsesAPI(t *testing.T) {
 			Service: &apiregv1.ServiceReference{Namespace: "kube-system", Name: "bundled-metrics", Port: ptr.To[int32](443)},
 		},
 	}
-	w.Expect(w.cluster.Client.Create(t.Context(), theirs, client.FieldOwner("distribution"))).To(Succeed())
+	w.Expect(w.Client.Create(t.Context(), theirs, client.FieldOwner("distribution"))).To(Succeed())
 	w.t.Cleanup(func() {
-		w.Expect(client.IgnoreNotFound(w.cluster.Client.Delete(cleanupContext(t), theirs))).To(Succeed())
+		w.Expect(client.IgnoreNotFound(w.Client.Delete(cleanupContext(t), theirs))).To(Succeed())
 	})
 
 	w.apply(`{}`)
@@ -42,10 +42,10 @@ func TestSomebodyElsesAPI(t *testing.T) {
 	w.Eventually(w.condition(v1alpha1.ConditionReady)).Should(beFalse("ServiceNotFound", resourceAPI))
 	w.rest()
 	w.Expect(w.of(metricsServer)).To(BeEmpty())
-	w.Expect(w.cluster.Client.Get(t.Context(), inOperatorNamespace(metricsServer), &appsv1.Deployment{})).NotTo(Succeed())
+	w.Expect(w.Client.Get(t.Context(), inOperatorNamespace(metricsServer), &appsv1.Deployment{})).NotTo(Succeed())
 
 	found := &apiregv1.APIService{}
-	w.Expect(w.cluster.Client.Get(t.Context(), client.ObjectKey{Name: resourceAPI}, found)).To(Succeed())
+	w.Expect(w.Client.Get(t.Context(), client.ObjectKey{Name: resourceAPI}, found)).To(Succeed())
 	w.Expect(found.UID).To(Equal(theirs.UID))
 	w.Expect(found.Spec).To(Equal(theirs.Spec))
 	for _, entry := range found.ManagedFields {
@@ -53,7 +53,7 @@ func TestSomebodyElsesAPI(t *testing.T) {
 	}
 	w.Expect(found.OwnerReferences).To(BeEmpty())
 
-	w.Expect(w.cluster.Client.Delete(t.Context(), theirs)).To(Succeed())
+	w.Expect(w.Client.Delete(t.Context(), theirs)).To(Succeed())
 	w.Eventually(func() []string { return w.of(metricsServer) }).Should(ContainElement("Deployment metricspipeline-system/metrics-server"))
 	w.Eventually(w.api(resourceAPI)).Should(beAPI(metav1.ConditionUnknown, v1alpha1.ReasonWaitingForBackend))
 }
@@ -65,8 +65,8 @@ func TestSomebodyElsesName(t *testing.T) {
 	theirs.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "theirs"}}
 	theirs.Spec.Template.Labels = map[string]string{"app": "theirs"}
 	theirs.Spec.Template.Spec.Containers = append(theirs.Spec.Template.Spec.Containers, w.container())
-	w.Expect(w.cluster.Client.Create(t.Context(), theirs, client.FieldOwner("by-hand"))).To(Succeed())
-	t.Cleanup(func() { w.Expect(w.cluster.Client.Delete(cleanupContext(t), theirs)).To(Succeed()) })
+	w.Expect(w.Client.Create(t.Context(), theirs, client.FieldOwner("by-hand"))).To(Succeed())
+	t.Cleanup(func() { w.Expect(w.Client.Delete(cleanupContext(t), theirs)).To(Succeed()) })
 
 	w.apply(`{}`)
 	w.Eventually(w.condition(v1alpha1.ConditionComponentsReady)).Should(

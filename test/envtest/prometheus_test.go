@@ -52,7 +52,7 @@ func TestPrometheusIsChosen(t *testing.T) {
 
 	w.apply("prometheus: {ref: {namespace: other, name: second}}\n" + customRules)
 	w.Eventually(func() string { return w.status().Prometheus }).Should(Equal("http://prometheus-operated.other.svc:9090"))
-	w.Expect(w.cluster.Client.Delete(t.Context(), first)).To(Succeed())
+	w.Expect(w.Client.Delete(t.Context(), first)).To(Succeed())
 	w.rest()
 	w.Expect(w.status().Prometheus).To(Equal("http://prometheus-operated.other.svc:9090"))
 }
@@ -113,18 +113,18 @@ func TestPrometheusCredentials(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: harness.OperatorNamespace, Name: "prometheus-token"},
 		StringData: map[string]string{"other": "a"},
 	}
-	w.Expect(w.cluster.Client.Create(t.Context(), secret)).To(Succeed())
-	t.Cleanup(func() { w.Expect(w.cluster.Client.Delete(cleanupContext(t), secret)).To(Succeed()) })
+	w.Expect(w.Client.Create(t.Context(), secret)).To(Succeed())
+	t.Cleanup(func() { w.Expect(w.Client.Delete(cleanupContext(t), secret)).To(Succeed()) })
 	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(beFalse(v1alpha1.ReasonAuthMissing, "no key token"))
 
 	secret.StringData = map[string]string{"token": "first"}
-	w.Expect(w.cluster.Client.Update(t.Context(), secret)).To(Succeed())
+	w.Expect(w.Client.Update(t.Context(), secret)).To(Succeed())
 	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(beStatus(metav1.ConditionTrue, v1alpha1.ReasonReachable))
 	w.Eventually(w.podAnnotations).ShouldNot(BeEmpty())
 	first := w.podAnnotations()
 
 	secret.StringData = map[string]string{"token": "second"}
-	w.Expect(w.cluster.Client.Update(t.Context(), secret)).To(Succeed())
+	w.Expect(w.Client.Update(t.Context(), secret)).To(Succeed())
 	w.Eventually(w.podAnnotations).ShouldNot(Equal(first))
 }
 
@@ -137,7 +137,7 @@ func (w *world) prometheus(namespace, name string, selects map[string]string) *m
 	if selects != nil {
 		object.Spec.ServiceMonitorSelector = &metav1.LabelSelector{MatchLabels: selects}
 	}
-	w.Expect(w.cluster.Client.Create(w.t.Context(), object)).To(Succeed())
+	w.Expect(w.Client.Create(w.t.Context(), object)).To(Succeed())
 	return object
 }
 
@@ -145,9 +145,9 @@ func (w *world) prometheus(namespace, name string, selects map[string]string) *m
 func (w *world) namespace(name string) {
 	w.t.Helper()
 	object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	err := w.cluster.Client.Get(w.t.Context(), client.ObjectKeyFromObject(object), object)
+	err := w.Client.Get(w.t.Context(), client.ObjectKeyFromObject(object), object)
 	if client.IgnoreNotFound(err) == nil && err != nil {
-		err = w.cluster.Client.Create(w.t.Context(), object)
+		err = w.Client.Create(w.t.Context(), object)
 	}
 	w.Expect(err).NotTo(HaveOccurred())
 }

@@ -52,7 +52,7 @@ func (w *world) breaks(c brokenCase, end snapshot) {
 		w.start()
 	}
 	spec := specCase{set: c.set, with: goodSpec}.spec(w, c.wrong)
-	w.applySpec(spec)
+	w.must(w.ApplySpec(spec))
 	w.eventually(func() string {
 		pipeline, _ := w.pipeline()
 		condition := apimeta.FindStatusCondition(pipeline.Status.Conditions, c.tells)

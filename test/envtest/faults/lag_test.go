@@ -13,6 +13,8 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/metricspipeline/operator/test/envtest/harness"
 )
 
 // lag delays and cuts the watches of an operator. What it reads is as old as its watches are, each kind by another time, so
@@ -30,7 +32,7 @@ type lag struct {
 
 // wrap is for world.wrap.
 func (l *lag) wrap(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(request *http.Request) (*http.Response, error) {
+	return harness.RoundTripper(func(request *http.Request) (*http.Response, error) {
 		query := request.URL.Query()
 		if query.Get("watch") == "" {
 			return next.RoundTrip(request)

@@ -32,7 +32,7 @@ const (
 
 // FindCertManagerCRDs is FindMonitoringCRDs for cert-manager, which the operator's own go.mod pins.
 func FindCertManagerCRDs() error {
-	dir, err := moduleDir("../..", certManagerModule)
+	dir, err := moduleDir(inProject("."), certManagerModule)
 	if err != nil {
 		return err
 	}

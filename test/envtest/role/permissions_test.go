@@ -19,9 +19,9 @@ import (
 
 // roleFiles are what the operator's ServiceAccount is bound to, in the order of the digest (hack/verify-role.sh has it too).
 var roleFiles = []string{
-	"../../config/rbac/role.yaml",
-	"../../config/rbac/leader_election_role.yaml",
-	"../../config/rbac/adapter_aggregate_role.yaml",
+	"../../../config/rbac/role.yaml",
+	"../../../config/rbac/leader_election_role.yaml",
+	"../../../config/rbac/adapter_aggregate_role.yaml",
 }
 
 const (
