@@ -26,7 +26,7 @@ func (w *world) issuer() *harness.CertManager {
 	return manager
 }
 
-// issue has a component's certificate issued as soon as it is asked for.
+// issue has a component's certificate issued as soon as it is requested.
 func (w *world) issue(manager *harness.CertManager, component string) {
 	w.t.Helper()
 	w.Eventually(func() error { return manager.Issue(w.t.Context(), inOperatorNamespace(component)) }).Should(Succeed())
@@ -65,7 +65,7 @@ func TestCertManagerComesAndGoes(t *testing.T) {
 
 	w.installCRDs(harness.CertManagerCRDs()...)
 	manager := w.issuer()
-	// Asked and silent: what works goes on working.
+	// A request without an answer: what works goes on working.
 	w.Eventually(func() string { return w.condition(v1alpha1.ConditionCertificatesReady)().Message }).Should(
 		SatisfyAll(ContainSubstring("stands in for cert-manager"), ContainSubstring("Certificate metricspipeline-system/metrics-server")))
 	w.Expect(w.condition(v1alpha1.ConditionReady)()).To(beTrue())
@@ -92,7 +92,7 @@ func TestCertManagerComesAndGoes(t *testing.T) {
 	w.Eventually(w.condition(v1alpha1.ConditionReady)).Should(beTrue())
 }
 
-// TestIssuerRef: an issuer by name is asked and nobody else. Until it has issued nothing starts, and the status says why.
+// TestIssuerRef: a named issuer issues, and no other. Until it has issued nothing starts, and the status says why.
 func TestIssuerRef(t *testing.T) {
 	harness.NeedPodNetwork(t)
 	w := begin(t)

@@ -80,16 +80,16 @@ func (w *world) settled() {
 	w.t.Helper()
 	status := w.status()
 	for _, condition := range status.Conditions {
-		wanted := metav1.ConditionTrue
+		desired := metav1.ConditionTrue
 		if condition.Type == v1alpha1.ConditionReconciling || condition.Type == v1alpha1.ConditionStalled {
-			wanted = metav1.ConditionFalse
+			desired = metav1.ConditionFalse
 		}
 		if condition.Type == v1alpha1.ConditionScrapeReady {
-			// Nobody has installed prometheus-operator, which the metrics APIs do without.
+			// prometheus-operator is not installed; the metrics APIs do without.
 			w.Expect(condition.Reason).To(Equal(v1alpha1.ReasonCRDsMissing), "%+v", condition)
-			wanted = metav1.ConditionFalse
+			desired = metav1.ConditionFalse
 		}
-		w.Expect(condition.Status).To(Equal(wanted), "%+v", condition)
+		w.Expect(condition.Status).To(Equal(desired), "%+v", condition)
 		w.Expect(condition.ObservedGeneration).To(Equal(status.ObservedGeneration), condition.Type)
 	}
 	w.Expect(status.Components).To(ConsistOf(SatisfyAll(HaveField("Name", metricsServer), HaveField("Version", "v0.9.0"),

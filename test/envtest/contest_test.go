@@ -56,7 +56,7 @@ func TestContested(t *testing.T) {
 	w.Eventually(w.condition(v1alpha1.ConditionComponentsReady)).ShouldNot(HaveField("Reason", v1alpha1.ReasonContested))
 }
 
-// TestContestedAPIService: also when somebody leads the API elsewhere, our backend stays as long as the APIService is ours.
+// TestContestedAPIService: also when another manager leads the API elsewhere, our backend stays as long as the APIService is ours.
 func TestContestedAPIService(t *testing.T) {
 	harness.NeedPodNetwork(t)
 	w := begin(t)

@@ -42,10 +42,10 @@ var edits = map[string]func(object map[string]any){
 
 const (
 	othersLabel = "example.com/owner"
-	otherOwner  = "somebody-else"
+	otherOwner  = "another-manager"
 )
 
-// TestEditedObjectsComeBack: whatever somebody changes in an object of ours is put right at once; what they add to it and
+// TestEditedObjectsComeBack: whatever others change in an object of ours is repaired at once; what they add to it and
 // we do not care about stays.
 func TestEditedObjectsComeBack(t *testing.T) {
 	harness.NeedPodNetwork(t)
@@ -85,7 +85,7 @@ func TestLostLabelComesBack(t *testing.T) {
 	}
 }
 
-// TestDeletedObjectsComeBack: whatever somebody deletes is made again at once.
+// TestDeletedObjectsComeBack: whatever others delete is made again at once.
 func TestDeletedObjectsComeBack(t *testing.T) {
 	harness.NeedPodNetwork(t)
 	w := begin(t)

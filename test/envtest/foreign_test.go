@@ -17,9 +17,9 @@ import (
 	"github.com/metricspipeline/operator/test/envtest/harness"
 )
 
-// TestSomebodyElsesAPI: a metrics API that somebody else serves is theirs. It is reported with its owner, never touched,
+// TestForeignAPI: a metrics API that others serve is theirs. It is reported with its owner, never touched,
 // and nothing is deployed beside it; once they take it away, ours comes.
-func TestSomebodyElsesAPI(t *testing.T) {
+func TestForeignAPI(t *testing.T) {
 	w := begin(t)
 	theirs := &apiregv1.APIService{
 		ObjectMeta: metav1.ObjectMeta{Name: resourceAPI},
@@ -58,8 +58,8 @@ func TestSomebodyElsesAPI(t *testing.T) {
 	w.Eventually(w.api(resourceAPI)).Should(beAPI(metav1.ConditionUnknown, v1alpha1.ReasonWaitingForBackend))
 }
 
-// TestSomebodyElsesName: an object of ours whose name is taken is not forced upon what is there.
-func TestSomebodyElsesName(t *testing.T) {
+// TestForeignName: an object of ours whose name is taken is not forced upon what is there.
+func TestForeignName(t *testing.T) {
 	w := begin(t)
 	theirs := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: harness.OperatorNamespace, Name: metricsServer}}
 	theirs.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "theirs"}}

@@ -39,7 +39,7 @@ func TestIdleSendsNothing(t *testing.T) {
 	w.Expect(w.Operator.Requests.Take()).To(BeEmpty())
 }
 
-// rest waits until the operator has nothing to do: what it was told, the status that it wrote included, has come back by
+// rest waits until the operator has nothing to do: what it wrote, the status included, has come back by
 // its watches, and neither a reconcile nor a request follows from it.
 func (w *world) rest() {
 	w.t.Helper()

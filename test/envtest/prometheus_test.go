@@ -38,7 +38,7 @@ func TestPrometheusIsChosen(t *testing.T) {
 	// There is no DNS here, so it has no chance to answer.
 	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(beFalse(v1alpha1.ReasonUnreachable,
 		"Prometheus monitoring/k8s", "http://prometheus-operated.monitoring.svc:9090"))
-	w.Eventually(w.condition(v1alpha1.ConditionStalled)).ShouldNot(beTrue(), "time may mend it")
+	w.Eventually(w.condition(v1alpha1.ConditionStalled)).ShouldNot(beTrue(), "time may resolve it")
 	w.Eventually(func() []string { return w.of(adapter) }).ShouldNot(BeEmpty())
 
 	w.prometheus("other", "second", nil)
@@ -57,7 +57,7 @@ func TestPrometheusIsChosen(t *testing.T) {
 	w.Expect(w.status().Prometheus).To(Equal("http://prometheus-operated.other.svc:9090"))
 }
 
-// TestPrometheusAnswers: one that is named by its URL is asked, and its answer reported when it changes.
+// TestPrometheusAnswers: one that is named by its URL is queried, and its answer reported when it changes.
 func TestPrometheusAnswers(t *testing.T) {
 	w := begin(t)
 	prometheus := startPrometheus(t)

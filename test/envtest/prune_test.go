@@ -96,7 +96,7 @@ func (w *world) of(component string) []string {
 	return identities(managed)
 }
 
-// TestDeletedAPIServiceAlone: an APIService that somebody deletes takes nothing with it, and comes back.
+// TestDeletedAPIServiceAlone: an APIService that is deleted takes nothing with it, and comes back.
 func TestDeletedAPIServiceAlone(t *testing.T) {
 	harness.NeedPodNetwork(t)
 	w := begin(t)

@@ -16,9 +16,9 @@ import (
 	"github.com/metricspipeline/operator/test/envtest/harness"
 )
 
-// TestSomebodyElsesMonitor: a monitor that has our name and that somebody else made stays as it is, is told, and once it is
+// TestForeignMonitor: a foreign monitor that has our name stays as it is and is reported, and once it is
 // gone ours comes.
-func TestSomebodyElsesMonitor(t *testing.T) {
+func TestForeignMonitor(t *testing.T) {
 	w := begin(t)
 	w.installCRDs(harness.PrometheusCRD(), harness.ServiceMonitorCRD(), harness.PodMonitorCRD())
 	const namespace, name = "default", "metricspipeline-annotated"

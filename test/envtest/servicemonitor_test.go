@@ -24,7 +24,7 @@ func (w *world) installCRDs(files ...string) {
 	}
 }
 
-// TestPrometheusOperatorComesLater: whoever installs prometheus-operator after the pipeline gets the ServiceMonitors
+// TestPrometheusOperatorComesLater: a prometheus-operator that comes after the pipeline brings the ServiceMonitors
 // without a restart, with the labels that the Prometheus selects by; and may take it away again.
 func TestPrometheusOperatorComesLater(t *testing.T) {
 	w := begin(t)

@@ -17,7 +17,7 @@ import (
 )
 
 // TestTakeOver: a metrics-server that came with the cluster is observed, then taken over in one write without a moment in
-// which nobody serves the API, then given back.
+// which the API is not served, then given back.
 func TestTakeOver(t *testing.T) {
 	harness.NeedPodNetwork(t)
 	w := begin(t)
@@ -62,15 +62,15 @@ func TestTakeOver(t *testing.T) {
 	w.Eventually(w.api(resourceAPI)).Should(beAPI(metav1.ConditionUnknown, v1alpha1.ReasonDisabled, "spec.resourceMetrics.policy"))
 	w.Eventually(w.condition(v1alpha1.ConditionReady)).Should(beTrue())
 
-	// Whoever had it may have it again.
+	// The one that had it may have it again.
 	theirs.ResourceVersion, theirs.UID, theirs.ManagedFields = "", "", nil
 	w.Expect(w.Client.Create(t.Context(), theirs, client.FieldOwner("distribution"))).To(Succeed())
 	w.Eventually(w.api(resourceAPI)).Should(SatisfyAll(beAPI(metav1.ConditionTrue, v1alpha1.ReasonPassed), beTheirs()))
 	w.Expect(w.registration(resourceAPI).UID).To(Equal(theirs.UID))
 }
 
-// TestObservedByNobody: an API that somebody else is to serve is missed when nobody does.
-func TestObservedByNobody(t *testing.T) {
+// TestObservedAndNotServed: an API that others are to serve is missed when none does.
+func TestObservedAndNotServed(t *testing.T) {
 	w := begin(t)
 	w.apply(`{resourceMetrics: {policy: Observe}, externalMetrics: {policy: Disabled}}`)
 	w.Eventually(w.condition(v1alpha1.ConditionReady)).Should(beFalse(v1alpha1.ReasonNotServed, resourceAPI, "spec.resourceMetrics.policy"))

@@ -21,8 +21,8 @@ import (
 // everything is a pipeline with everything in it.
 var everything = scenario{name: "everything", spec: largeSpec, given: apps}
 
-// meddle brings everything up and calls run for each of its objects; then everything has to stand as before.
-func meddle(t *testing.T, kind string, run func(*world, *unstructured.Unstructured)) {
+// onEach brings everything up and calls run for each of its objects; then everything has to stand as before.
+func onEach(t *testing.T, kind string, run func(*world, *unstructured.Unstructured)) {
 	t.Helper()
 	w := begin(t)
 	end := w.prepare(everything, nil)
@@ -38,17 +38,17 @@ func meddle(t *testing.T, kind string, run func(*world, *unstructured.Unstructur
 
 // TestDeleted: whatever is deleted comes back.
 func TestDeleted(t *testing.T) {
-	meddle(t, "object deleted", func(w *world, object *unstructured.Unstructured) {
+	onEach(t, "object deleted", func(w *world, object *unstructured.Unstructured) {
 		w.must(w.Client.Delete(w.Ctx, object))
 	})
 }
 
 // TestDeletedOnTheWay: an object is deleted, or becomes another one of the same content, while a write of it is on its way. A
-// key that somebody deletes does not come back.
+// key that is deleted does not come back.
 func TestDeletedOnTheWay(t *testing.T) {
 	replace := func(kind string, how func(*world, *unstructured.Unstructured)) {
 		t.Run(kind, func(t *testing.T) {
-			meddle(t, kind, func(w *world, object *unstructured.Unstructured) {
+			onEach(t, kind, func(w *world, object *unstructured.Unstructured) {
 				before := w.read(object)
 				var onTheWay sync.Once
 				w.fault.Store(&fault{refuse: func(write write) error {
@@ -84,21 +84,21 @@ const deletedOnTheWay = "deleted while a write is on its way"
 
 // TestLabelsRemoved: what has lost its labels, by which the operator finds it, is found.
 func TestLabelsRemoved(t *testing.T) {
-	meddle(t, "labels removed", func(w *world, object *unstructured.Unstructured) {
+	onEach(t, "labels removed", func(w *world, object *unstructured.Unstructured) {
 		w.change(object, func(object *unstructured.Unstructured) { object.SetLabels(nil) })
 	})
 }
 
-// TestOwnersRemoved and TestOwnersChanged: what nobody owns, or what others own, is owned as before.
+// TestOwnersRemoved and TestOwnersChanged: what has no owner, or others, is owned as before.
 func TestOwnersRemoved(t *testing.T) {
-	meddle(t, "owner references removed", func(w *world, object *unstructured.Unstructured) {
+	onEach(t, "owner references removed", func(w *world, object *unstructured.Unstructured) {
 		w.change(object, func(object *unstructured.Unstructured) { object.SetOwnerReferences(nil) })
 	})
 }
 
 // TestOwnersChanged is described at TestOwnersRemoved.
 func TestOwnersChanged(t *testing.T) {
-	meddle(t, "owner references changed", func(w *world, object *unstructured.Unstructured) {
+	onEach(t, "owner references changed", func(w *world, object *unstructured.Unstructured) {
 		w.change(object, func(object *unstructured.Unstructured) {
 			owners := object.GetOwnerReferences()
 			for i := range owners {
@@ -111,7 +111,7 @@ func TestOwnersChanged(t *testing.T) {
 
 // TestStolen: another manager makes all our fields its own, with other values as far as there are such.
 func TestStolen(t *testing.T) {
-	meddle(t, "stolen by another manager", func(w *world, object *unstructured.Unstructured) {
+	onEach(t, "stolen by another manager", func(w *world, object *unstructured.Unstructured) {
 		current := w.read(object)
 		stolen := &unstructured.Unstructured{Object: map[string]any{}}
 		stolen.SetGroupVersionKind(current.GroupVersionKind())
@@ -141,7 +141,7 @@ func TestStolen(t *testing.T) {
 	})
 }
 
-// immutable are the fields that nobody can change alone, and why. An empty struct has nothing of ours in it: what others put
+// immutable are the fields that cannot be changed alone, and why. An empty struct has nothing of ours in it: what others put
 // there is theirs.
 var immutable = map[string]string{
 	"APIService .spec.group":                                               "the API server: it is a part of the name",
@@ -206,7 +206,7 @@ func TestEdited(t *testing.T) {
 	}
 }
 
-// tidy removes an item of a list that came to be when somebody changed the key of ours, once ours is back: what others add
+// tidy removes an item of a list that came to be when the key of ours was changed, once ours is back: what others add
 // under a key of their own, the operator leaves to them unless it contradicts.
 func (w *world) tidy(object *unstructured.Unstructured, path, list fieldpath.Path) {
 	w.Helper()
@@ -220,7 +220,7 @@ func (w *world) tidy(object *unstructured.Unstructured, path, list fieldpath.Pat
 			return ""
 		}
 		setAt(current.Object, list, before)
-		if err := w.Client.Update(w.Ctx, current, client.FieldOwner("somebody-else")); err != nil {
+		if err := w.Client.Update(w.Ctx, current, client.FieldOwner("another-manager")); err != nil {
 			return err.Error()
 		}
 		return ""
@@ -255,7 +255,7 @@ func (w *world) change(object *unstructured.Unstructured, how func(*unstructured
 	w.eventually(func() string {
 		current := w.read(object)
 		how(current)
-		if err := w.Client.Update(w.Ctx, current, client.FieldOwner("somebody-else")); err != nil {
+		if err := w.Client.Update(w.Ctx, current, client.FieldOwner("another-manager")); err != nil {
 			return err.Error()
 		}
 		return ""

@@ -24,8 +24,8 @@ type lag struct {
 	longest time.Duration
 
 	mutex sync.Mutex
-	// held is closed when the watches go on; nil while they run.
-	held chan struct{}
+	// stopped is closed when the watches go on; nil while they run.
+	stopped chan struct{}
 	// expired are the watches that have ended and may not be taken up where they ended.
 	expired map[string]bool
 }
@@ -81,26 +81,26 @@ func expired(request *http.Request) (*http.Response, error) {
 func (l *lag) hold() (release func()) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	held := make(chan struct{})
-	l.held = held
+	stopped := make(chan struct{})
+	l.stopped = stopped
 	return func() {
 		l.mutex.Lock()
 		defer l.mutex.Unlock()
-		l.held = nil
-		close(held)
+		l.stopped = nil
+		close(stopped)
 	}
 }
 
 func (l *lag) holding(key string) chan struct{} {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	if l.held != nil {
+	if l.stopped != nil {
 		if l.expired == nil {
 			l.expired = map[string]bool{}
 		}
 		l.expired[key] = true
 	}
-	return l.held
+	return l.stopped
 }
 
 // part is what was read at once, and when it may be handed on.
@@ -149,8 +149,8 @@ func (d *delayed) Read(to []byte) (int, error) {
 		}
 		d.now = <-d.parts
 		time.Sleep(time.Until(d.now.due))
-		if held := d.lag.holding(d.key); held != nil {
-			<-held
+		if stopped := d.lag.holding(d.key); stopped != nil {
+			<-stopped
 			return 0, io.EOF
 		}
 	}

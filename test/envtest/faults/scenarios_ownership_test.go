@@ -114,7 +114,7 @@ func issueAll(ctx context.Context, c *harness.Cluster, manager *harness.CertMana
 	}
 }
 
-// restoreNamespace makes the operator's namespace one that stays, if it is going: nobody is there to remove what is in it, so
+// restoreNamespace makes the operator's namespace one that stays, if it is going: there is no controller that removes what is in it, so
 // that is still there.
 func (w *world) restoreNamespace() {
 	w.Helper()

@@ -220,7 +220,7 @@ func (k certificates) describe(object *unstructured.Unstructured) {
 	}
 }
 
-// bundle says whom a caBundle trusts, and whether that is whoever serves.
+// bundle says what a caBundle trusts, and whether that is the certificate that is served.
 func (k certificates) bundle(content []byte, component string) string {
 	certs := parseAll(content)
 	roots := x509.NewCertPool()

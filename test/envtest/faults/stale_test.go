@@ -32,7 +32,7 @@ func TestStaleReads(t *testing.T) {
 	})
 }
 
-// TestMissedEvents: objects become others of the same name, and nobody tells the operator.
+// TestMissedEvents: objects become others of the same name, and no event says so.
 func TestMissedEvents(t *testing.T) {
 	w := begin(t)
 	end := w.prepare(everything, nil)
@@ -61,7 +61,7 @@ func TestMissedEvents(t *testing.T) {
 	late := &lag{}
 	w.wrap = late.wrap
 	w.start()
-	w.reaches(end, "with a watch that can be held")
+	w.reaches(end, "with a watch that can be stopped")
 	inject(t, "recreated between two reads", len(objects), func() {
 		release := late.hold()
 		for _, object := range objects {
@@ -72,7 +72,7 @@ func TestMissedEvents(t *testing.T) {
 	})
 }
 
-// recreate replaces an object by one of the same content, as whoever restores a backup does.
+// recreate replaces an object by one of the same content, as restoring a backup does.
 func (w *world) recreate(object *unstructured.Unstructured) {
 	w.Helper()
 	w.history.tampering(true)

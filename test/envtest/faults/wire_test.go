@@ -33,7 +33,7 @@ type write struct {
 	verb string
 	// object is its kind, namespace and name.
 	object string
-	// content tells different writes of one object apart.
+	// content distinguishes the writes of one object.
 	content [sha256.Size]byte
 	uid     types.UID
 }
@@ -207,7 +207,7 @@ func about(verb string, what any) write {
 		known.GetObjectKind().SetGroupVersionKind(kind)
 	}
 	if u, ok := known.(*unstructured.Unstructured); ok {
-		// Whoever issues a certificate once more issues another, which is the same write.
+		// A certificate that is issued once more is another one, and the same write.
 		delete(u.Object, "data")
 		unstructured.RemoveNestedField(u.Object, "spec", "caBundle")
 	}

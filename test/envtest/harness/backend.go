@@ -36,7 +36,7 @@ const (
 )
 
 // Backend is a small aggregated API server that stands for the pods of one component. It serves with the pair from the
-// Secret that the operator made, and answers nobody but the API server.
+// Secret that the operator made, and answers the API server alone.
 type Backend struct {
 	cluster   *Cluster
 	namespace string

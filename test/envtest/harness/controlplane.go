@@ -72,7 +72,7 @@ type Cluster struct {
 
 	environment *envtest.Environment
 	dir         string
-	// number tells the control planes of this process apart.
+	// number distinguishes the control planes of this process.
 	number int32
 
 	mutex sync.Mutex

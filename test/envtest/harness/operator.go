@@ -32,7 +32,7 @@ type Operator struct {
 	ended  chan error
 }
 
-// started counts operators: the metrics of each are told apart by its controller's name.
+// started counts operators: the name of its controller distinguishes the metrics of each.
 var started atomic.Int32
 
 // Conditions are what an operator lives under. The zero value is an ordinary life.

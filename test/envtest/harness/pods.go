@@ -174,7 +174,7 @@ func (p *Pods) step(ctx context.Context, name string) error {
 	return nil
 }
 
-// NeverStarts is in each value of a field with which new pods do not start: an image that nobody has, a flag that the program
+// NeverStarts is in each value of a field with which new pods do not start: an image that does not exist, a flag that the program
 // does not know, a node that there is none of.
 const NeverStarts = "never.example.com"
 

@@ -35,7 +35,7 @@ type World struct {
 	Operator *Operator
 }
 
-// NewWorld returns the world of a test, which nobody else uses the control plane during.
+// NewWorld returns the world of a test, which has the control plane to itself.
 func NewWorld(t *testing.T, c *Cluster) *World {
 	t.Helper()
 	ctx, end := context.WithCancel(context.WithoutCancel(t.Context()))

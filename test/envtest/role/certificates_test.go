@@ -30,7 +30,7 @@ func certificates(w *world) error {
 		return err
 	}
 	request := &certmanagerv1.CertificateRequest{}
-	err = w.until("cert-manager is asked", func() error {
+	err = w.until("cert-manager has a request", func() error {
 		desired := &certmanagerv1.Certificate{}
 		key := harness.InOperatorNamespace(metricsServer)
 		if err := w.Client.Get(w.Ctx, key, desired); err != nil {

@@ -36,7 +36,7 @@ func electing(o *ctrl.Options) {
 // lead: the operator takes the lease, keeps it, and an Event says who has it.
 func lead(w *world) error {
 	lease, key := &coordinationv1.Lease{}, harness.InOperatorNamespace(leaseName)
-	err := w.until("the lease is held", func() error {
+	err := w.until("the operator has the lease", func() error {
 		if err := w.Client.Get(w.Ctx, key, lease); err != nil {
 			return err
 		}
@@ -44,7 +44,7 @@ func lead(w *world) error {
 		case <-w.Operator.Elected:
 			return nil
 		default:
-			return errors.New("nobody leads")
+			return errors.New("no operator leads")
 		}
 	})
 	if err != nil {
@@ -74,7 +74,7 @@ func lead(w *world) error {
 				return nil
 			}
 		}
-		return fmt.Errorf("no Event of %s", ptr.Deref(lease.Spec.HolderIdentity, "nobody"))
+		return fmt.Errorf("no Event of %s", ptr.Deref(lease.Spec.HolderIdentity, "the leader"))
 	})
 }
 
@@ -84,7 +84,7 @@ func measured(o *ctrl.Options) {
 		FilterProvider: filters.WithAuthenticationAndAuthorization}
 }
 
-// metrics: the endpoint answers whoever may scrape, and nobody else.
+// metrics: the endpoint answers those alone who may scrape.
 func metrics(w *world) error {
 	stranger, err := w.Token(w.Ctx, "stranger", false)
 	if err != nil {
@@ -98,9 +98,9 @@ func metrics(w *world) error {
 		name, token string
 		want        int
 	}{
-		{"whoever may scrape", scraper, http.StatusOK},
-		{"somebody without the right", stranger, http.StatusForbidden},
-		{"somebody without a token", "", http.StatusUnauthorized},
+		{"one who may scrape", scraper, http.StatusOK},
+		{"one who may not", stranger, http.StatusForbidden},
+		{"one without a token", "", http.StatusUnauthorized},
 	} {
 		err := w.until("the answer to "+caller.name, func() error {
 			code, _, err := harness.GetMetrics(w.Ctx, metricsAddress, caller.token)

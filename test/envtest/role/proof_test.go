@@ -84,7 +84,7 @@ func missed(t *testing.T, r role, p permission, whole map[string]known) string {
 }
 
 // firstToFail returns the name of the first scenario that fails now, of those that use the permission and then of the others:
-// what is only granted is asked for by nobody.
+// what is only granted is used in no request.
 func firstToFail(t *testing.T, p permission, whole map[string]known) string {
 	t.Helper()
 	for _, s := range candidates(p, whole) {
@@ -99,7 +99,7 @@ func firstToFail(t *testing.T, p permission, whole map[string]known) string {
 		t.Logf("%q fails: %v; refused: %s", s.name, err, strings.Join(refused, ", "))
 		return s.name
 	}
-	t.Fatal("nobody misses it: remove it from internal/controller/rbac.go or config/rbac, or add a scenario that needs it")
+	t.Fatal("no scenario fails without it: remove it from internal/controller/rbac.go or config/rbac, or add a scenario that needs it")
 	return ""
 }
 
