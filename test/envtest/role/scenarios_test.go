@@ -69,7 +69,7 @@ var scenarios = []scenario{
 
 // install brings the resource metrics up.
 func install(w *world) error {
-	if err := w.apply(builtIn); err != nil {
+	if err := errors.Join(w.apply(builtIn), w.play()); err != nil {
 		return err
 	}
 	return w.ready()
@@ -93,7 +93,7 @@ func (w *world) ready() error {
 func serveRules(w *world) error {
 	prometheus := harness.StartPrometheus()
 	defer prometheus.Stop()
-	if err := w.apply(builtIn, "prometheus: {url: '"+prometheus.URL+"'}", rules); err != nil {
+	if err := errors.Join(w.apply(builtIn, "prometheus: {url: '"+prometheus.URL+"'}", rules), w.play()); err != nil {
 		return err
 	}
 	return w.until("custom and external metrics are available", func() error {

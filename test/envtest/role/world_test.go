@@ -29,10 +29,11 @@ const (
 	indulgence = time.Second
 )
 
-// world is an operator with the rights of its ServiceAccount and pods that run by themselves, in one scenario.
+// world is an operator with the rights of its ServiceAccount, in one scenario.
 type world struct {
 	*harness.World
 	wire *wire
+	// pods run by themselves; nil for none.
 	pods *harness.Pods
 
 	// usual is how long each step took with the whole role, by its name; took is how long they take now.
@@ -43,11 +44,13 @@ type world struct {
 func begin(t *testing.T, s scenario, usual map[string]time.Duration) (*world, error) {
 	t.Helper()
 	w := &world{World: harness.NewWorld(t, cluster), wire: &wire{}, usual: usual, took: map[string]time.Duration{}}
-	var err error
-	if w.pods, err = w.StartPods(w.Ctx); err != nil {
-		return nil, err
-	}
 	return w, w.Launch(logr.Discard(), harness.Conditions{Wrap: w.wire.Wrap, Manager: s.adjust})
+}
+
+// play has pods run by themselves.
+func (w *world) play() (err error) {
+	w.pods, err = w.StartPods(w.Ctx)
+	return err
 }
 
 // lostError is an error that no waiting resolves.
@@ -89,7 +92,9 @@ func (w *world) end() error {
 	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: harness.OperatorNamespace, Name: leaseName}}
 	errs = append(errs, w.DeletePipeline(), client.IgnoreNotFound(w.Client.Delete(w.Ctx, lease)))
 	_, err := w.DeleteObjects(harness.Everything)
-	w.pods.Stop()
+	if w.pods != nil {
+		w.pods.Stop()
+	}
 	return errors.Join(append(errs, err)...)
 }
 
