@@ -49,7 +49,7 @@ func inProject(path string) string {
 	return path
 }
 
-// PrometheusCRD, ServiceMonitorCRD and PodMonitorCRD are the files of prometheus-operator's CRDs, known after FindMonitoringCRDs.
+// PrometheusCRD is a file of prometheus-operator's CRDs, which are known after FindMonitoringCRDs.
 func PrometheusCRD() string { return monitoringCRD("prometheuses") }
 
 // ServiceMonitorCRD is described at PrometheusCRD.

@@ -151,15 +151,8 @@ func (p *Pods) step(ctx context.Context, name string) error {
 		r.service = ""
 		return p.withdraw(ctx, name)
 	}
-	switch starts := starts(deployment); {
-	case !starts && deployment.Status.ObservedGeneration != deployment.Generation:
-		if err := p.cluster.MarkRolloutStuck(ctx, OperatorNamespace, name); err != nil {
-			return err
-		}
-	case starts && (deployment.Status.ObservedGeneration != deployment.Generation || deployment.Status.AvailableReplicas != *deployment.Spec.Replicas):
-		if err := p.cluster.MarkDeploymentAvailable(ctx, OperatorNamespace, name); err != nil {
-			return err
-		}
+	if err := p.rollOut(ctx, deployment); err != nil {
+		return err
 	}
 	slices, err := p.endpoints(ctx, name)
 	if err != nil {
@@ -170,6 +163,18 @@ func (p *Pods) step(ctx context.Context, name string) error {
 			return err
 		}
 		r.service = version
+	}
+	return nil
+}
+
+// rollOut says in a Deployment's status what comes of its present specification.
+func (p *Pods) rollOut(ctx context.Context, deployment *appsv1.Deployment) error {
+	seen := deployment.Status.ObservedGeneration == deployment.Generation
+	switch {
+	case !starts(deployment) && !seen:
+		return p.cluster.MarkRolloutStuck(ctx, deployment.Namespace, deployment.Name)
+	case starts(deployment) && (!seen || deployment.Status.AvailableReplicas != *deployment.Spec.Replicas):
+		return p.cluster.MarkDeploymentAvailable(ctx, deployment.Namespace, deployment.Name)
 	}
 	return nil
 }
