@@ -24,10 +24,10 @@ func TestNoAggregationLayer(t *testing.T) {
 			t.Errorf("stopping the control plane: %v", err)
 		}
 	})
-	if _, err := without.Install(t.Context()); err != nil {
+	if err := without.Install(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	w := beginOn(t, without)
+	w := beginOn(t, without, harness.Conditions{})
 	w.apply(`{}`)
 	w.Eventually(w.condition(v1alpha1.ConditionAggregationLayerReady)).Should(beFalse(v1alpha1.ReasonRequestHeaderCAMissing,
 		"kube-system/extension-apiserver-authentication", "requestheader-client-ca-file", "--proxy-client-cert-file"))

@@ -21,12 +21,12 @@ import (
 // issuer starts what stands for cert-manager's controllers.
 func (w *world) issuer() *harness.CertManager {
 	w.t.Helper()
-	manager, err := w.cluster.NewCertManager()
+	manager, err := w.NewCertManager()
 	w.Expect(err).NotTo(HaveOccurred())
 	return manager
 }
 
-// issue has a component's certificate issued as soon as it is asked for.
+// issue has a component's certificate issued as soon as it is requested.
 func (w *world) issue(manager *harness.CertManager, component string) {
 	w.t.Helper()
 	w.Eventually(func() error { return manager.Issue(w.t.Context(), inOperatorNamespace(component)) }).Should(Succeed())
@@ -36,7 +36,7 @@ func (w *world) issue(manager *harness.CertManager, component string) {
 func (w *world) trusted() int {
 	w.t.Helper()
 	apiService := &apiregv1.APIService{}
-	w.Expect(w.cluster.Client.Get(w.t.Context(), client.ObjectKey{Name: resourceAPI}, apiService)).To(Succeed())
+	w.Expect(w.Client.Get(w.t.Context(), client.ObjectKey{Name: resourceAPI}, apiService)).To(Succeed())
 	found, err := cert.ParseCertsPEM(apiService.Spec.CABundle)
 	w.Expect(err).NotTo(HaveOccurred())
 	return len(found)
@@ -65,7 +65,7 @@ func TestCertManagerComesAndGoes(t *testing.T) {
 
 	w.installCRDs(harness.CertManagerCRDs()...)
 	manager := w.issuer()
-	// Asked and silent: what works goes on working.
+	// A request without an answer: what works goes on working.
 	w.Eventually(func() string { return w.condition(v1alpha1.ConditionCertificatesReady)().Message }).Should(
 		SatisfyAll(ContainSubstring("stands in for cert-manager"), ContainSubstring("Certificate metricspipeline-system/metrics-server")))
 	w.Expect(w.condition(v1alpha1.ConditionReady)()).To(beTrue())
@@ -78,11 +78,11 @@ func TestCertManagerComesAndGoes(t *testing.T) {
 	w.Eventually(w.trusted).Should(Equal(1))
 	w.Eventually(w.condition(v1alpha1.ConditionReady)).Should(beTrue())
 	w.Eventually(func() error {
-		return w.cluster.Client.Get(t.Context(), inOperatorNamespace("metricspipeline-ca"), &corev1.Secret{})
+		return w.Client.Get(t.Context(), inOperatorNamespace("metricspipeline-ca"), &corev1.Secret{})
 	}).Should(Satisfy(apierrors.IsNotFound), "our own authority is needed no more")
 
 	for _, file := range harness.CertManagerCRDs() {
-		w.Expect(w.cluster.RemoveCRD(t.Context(), file)).To(Succeed())
+		w.Expect(w.RemoveCRD(t.Context(), file)).To(Succeed())
 	}
 	w.Eventually(w.providerOf(metricsServer)).Should(Equal(v1alpha1.CertificatesBuiltIn))
 	w.Eventually(w.trusted).Should(Equal(2))
@@ -92,7 +92,7 @@ func TestCertManagerComesAndGoes(t *testing.T) {
 	w.Eventually(w.condition(v1alpha1.ConditionReady)).Should(beTrue())
 }
 
-// TestIssuerRef: an issuer by name is asked and nobody else. Until it has issued nothing starts, and the status says why.
+// TestIssuerRef: a named issuer issues, and no other. Until it has issued nothing starts, and the status says why.
 func TestIssuerRef(t *testing.T) {
 	harness.NeedPodNetwork(t)
 	w := begin(t)
@@ -109,7 +109,7 @@ func TestIssuerRef(t *testing.T) {
 	w.Eventually(w.condition(v1alpha1.ConditionCertificatesReady)).Should(
 		beFalse(v1alpha1.ReasonIssuing, `ClusterIssuer "company" not found`))
 	asked := &certmanagerv1.Certificate{}
-	w.Expect(w.cluster.Client.Get(t.Context(), inOperatorNamespace(metricsServer), asked)).To(Succeed())
+	w.Expect(w.Client.Get(t.Context(), inOperatorNamespace(metricsServer), asked)).To(Succeed())
 	w.Expect(asked.Spec.IssuerRef).To(HaveField("Name", "company"))
 	w.Expect(w.of(metricsServer)).NotTo(ContainElement(HavePrefix("Deployment")), "its pods could not start")
 
@@ -119,7 +119,7 @@ func TestIssuerRef(t *testing.T) {
 
 	manager.WithoutCA = false
 	w.issue(manager, metricsServer)
-	backend := w.backend(metricsServer, metricsServerAddress, resourceMetrics)
+	backend := w.backend(metricsServer)
 	w.run(metricsServer, backend)
 	w.Eventually(w.condition(v1alpha1.ConditionReady)).Should(beTrue())
 

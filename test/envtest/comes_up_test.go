@@ -48,9 +48,9 @@ func TestComesUp(t *testing.T) {
 	w.Eventually(w.condition(v1alpha1.ConditionComponentsReady)).Should(beFalse(v1alpha1.ReasonUnavailable, metricsServer))
 
 	// Pods that are not ready are no backend.
-	backend := w.backend(metricsServer, metricsServerAddress, resourceMetrics)
+	backend := w.backend(metricsServer)
 	w.Expect(backend.Publish(t.Context(), false)).To(Succeed())
-	w.Expect(w.cluster.MarkDeploymentAvailable(t.Context(), harness.OperatorNamespace, metricsServer)).To(Succeed())
+	w.Expect(w.MarkDeploymentAvailable(t.Context(), harness.OperatorNamespace, metricsServer)).To(Succeed())
 	w.Eventually(w.condition(v1alpha1.ConditionComponentsReady)).Should(beTrue())
 	w.Eventually(w.api(resourceAPI)).Should(beAPI(metav1.ConditionUnknown, v1alpha1.ReasonWaitingForBackend, "no ready endpoint"))
 	w.Expect(w.apiServices()).To(BeEmpty())
@@ -68,8 +68,8 @@ func TestComesUp(t *testing.T) {
 func (w *world) verifiesTLS(name string) {
 	w.t.Helper()
 	apiService, secret := &apiregv1.APIService{}, &corev1.Secret{}
-	w.Expect(w.cluster.Client.Get(w.t.Context(), client.ObjectKey{Name: name}, apiService)).To(Succeed())
-	w.Expect(w.cluster.Client.Get(w.t.Context(), inOperatorNamespace(metricsServer+"-tls"), secret)).To(Succeed())
+	w.Expect(w.Client.Get(w.t.Context(), client.ObjectKey{Name: name}, apiService)).To(Succeed())
+	w.Expect(w.Client.Get(w.t.Context(), inOperatorNamespace(metricsServer+"-tls"), secret)).To(Succeed())
 	w.Expect(apiService.Spec.InsecureSkipTLSVerify).To(BeFalse())
 	w.Expect(apiService.Spec.CABundle).To(Equal(secret.Data["ca.crt"]))
 	w.Expect(apiService.Spec.Service).To(HaveField("Port", ptr.To[int32](443)))
@@ -80,16 +80,16 @@ func (w *world) settled() {
 	w.t.Helper()
 	status := w.status()
 	for _, condition := range status.Conditions {
-		wanted := metav1.ConditionTrue
+		desired := metav1.ConditionTrue
 		if condition.Type == v1alpha1.ConditionReconciling || condition.Type == v1alpha1.ConditionStalled {
-			wanted = metav1.ConditionFalse
+			desired = metav1.ConditionFalse
 		}
 		if condition.Type == v1alpha1.ConditionScrapeReady {
-			// Nobody has installed prometheus-operator, which the metrics APIs do without.
+			// prometheus-operator is not installed; the metrics APIs do without.
 			w.Expect(condition.Reason).To(Equal(v1alpha1.ReasonCRDsMissing), "%+v", condition)
-			wanted = metav1.ConditionFalse
+			desired = metav1.ConditionFalse
 		}
-		w.Expect(condition.Status).To(Equal(wanted), "%+v", condition)
+		w.Expect(condition.Status).To(Equal(desired), "%+v", condition)
 		w.Expect(condition.ObservedGeneration).To(Equal(status.ObservedGeneration), condition.Type)
 	}
 	w.Expect(status.Components).To(ConsistOf(SatisfyAll(HaveField("Name", metricsServer), HaveField("Version", "v0.9.0"),
@@ -105,18 +105,18 @@ func (w *world) settled() {
 // printsColumns: kubectl get shows at a glance what works.
 func (w *world) printsColumns() {
 	w.t.Helper()
-	table, err := w.cluster.Kubectl(w.t.Context(), "get", "mp")
+	table, err := w.Kubectl(w.t.Context(), "get", "mp")
 	w.Expect(err).NotTo(HaveOccurred())
 	lines := strings.Split(strings.TrimSpace(table), "\n")
 	w.Expect(lines).To(HaveLen(2), table)
 	w.Expect(strings.Fields(lines[0])).To(Equal([]string{"NAME", "READY", "RESOURCE", "CUSTOM", "EXTERNAL", "MONITORS", "AGE"}))
 	w.Expect(strings.Fields(lines[1])[:6]).To(Equal([]string{"default", "True", "Passed", "NoRules", "NoRules", "0"}))
 
-	wide, err := w.cluster.Kubectl(w.t.Context(), "get", "metricspipeline", "default", "-o", "wide")
+	wide, err := w.Kubectl(w.t.Context(), "get", "metricspipeline", "default", "-o", "wide")
 	w.Expect(err).NotTo(HaveOccurred())
 	w.Expect(wide).To(ContainSubstring("Available: metrics.k8s.io."))
 
-	_, err = w.cluster.Kubectl(w.t.Context(), "wait", "--for=condition=Ready", "metricspipeline/default", "--timeout=1s")
+	_, err = w.Kubectl(w.t.Context(), "wait", "--for=condition=Ready", "metricspipeline/default", "--timeout=1s")
 	w.Expect(err).NotTo(HaveOccurred())
 }
 
@@ -131,15 +131,15 @@ func TestForeignCertificate(t *testing.T) {
 	w.Expect(err).NotTo(HaveOccurred())
 	pair, err := tls.X509KeyPair(certPEM, keyPEM)
 	w.Expect(err).NotTo(HaveOccurred())
-	impostor, err := w.cluster.ServeBackend(t.Context(), harness.OperatorNamespace, metricsServer, adapterAddress, pair, resourceMetrics)
+	impostor, err := w.ServeBackend(t.Context(), harness.OperatorNamespace, metricsServer, w.AddressOf(adapter), pair, resourceMetrics)
 	w.Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(func() { w.Expect(impostor.Stop(cleanupContext(t))).To(Succeed()) })
 	w.run(metricsServer, impostor)
 	w.Eventually(w.api(resourceAPI)).Should(beAPI(metav1.ConditionUnknown, v1alpha1.ReasonWaitingForBackend,
-		"certificate", "unknown authority", adapterAddress))
+		"certificate", "unknown authority", w.AddressOf(adapter)))
 	w.Expect(w.apiServices()).To(BeEmpty())
 
 	// One endpoint that verifies is enough.
-	w.run(metricsServer, w.backend(metricsServer, metricsServerAddress, resourceMetrics))
+	w.run(metricsServer, w.backend(metricsServer))
 	w.Eventually(w.apiServices).Should(ConsistOf(resourceAPI))
 }

@@ -27,7 +27,7 @@ func TestContested(t *testing.T) {
 	w := begin(t)
 	w.ready()
 	w.rest()
-	w.operator.Requests.Take()
+	w.Operator.Requests.Take()
 	stop := w.rival(configuration("apps/v1", "Deployment", harness.OperatorNamespace, metricsServer,
 		map[string]any{"replicas": int64(7)}))
 	w.Eventually(w.condition(v1alpha1.ConditionComponentsReady)).Should(
@@ -36,19 +36,19 @@ func TestContested(t *testing.T) {
 	w.rest()
 	w.Expect(*w.deployment(metricsServer).Spec.Replicas).To(Equal(int32(7)))
 	// Up to two for each repair: the cache may not yet have seen the last one.
-	w.Expect(writesTo(w.operator.Requests.Take(), "/deployments/"+metricsServer)).To(SatisfyAll(
+	w.Expect(writesTo(w.Operator.Requests.Take(), "/deployments/"+metricsServer)).To(SatisfyAll(
 		Not(BeEmpty()), HaveEach(HavePrefix("PATCH "))))
 	w.Eventually(w.events).Should(ContainElement(SatisfyAll(HavePrefix("Contested: "), ContainSubstring("rival"))))
 
 	// Nothing else is given up.
 	service := &corev1.Service{}
-	w.Expect(w.cluster.Client.Get(t.Context(), inOperatorNamespace(metricsServer), service)).To(Succeed())
-	w.Expect(w.cluster.Client.Delete(t.Context(), service)).To(Succeed())
+	w.Expect(w.Client.Get(t.Context(), inOperatorNamespace(metricsServer), service)).To(Succeed())
+	w.Expect(w.Client.Delete(t.Context(), service)).To(Succeed())
 	w.Eventually(func() error {
-		return w.cluster.Client.Get(t.Context(), inOperatorNamespace(metricsServer), &corev1.Service{})
+		return w.Client.Get(t.Context(), inOperatorNamespace(metricsServer), &corev1.Service{})
 	}).Should(Succeed())
 	w.rest()
-	w.Expect(writesTo(w.operator.Requests.Take(), "/deployments/"+metricsServer)).To(BeEmpty())
+	w.Expect(writesTo(w.Operator.Requests.Take(), "/deployments/"+metricsServer)).To(BeEmpty())
 
 	stop()
 	w.apply(`metricsServer: {metricResolution: 20s}`)
@@ -56,7 +56,7 @@ func TestContested(t *testing.T) {
 	w.Eventually(w.condition(v1alpha1.ConditionComponentsReady)).ShouldNot(HaveField("Reason", v1alpha1.ReasonContested))
 }
 
-// TestContestedAPIService: also when somebody leads the API elsewhere, our backend stays as long as the APIService is ours.
+// TestContestedAPIService: also when another manager leads the API elsewhere, our backend stays as long as the APIService is ours.
 func TestContestedAPIService(t *testing.T) {
 	harness.NeedPodNetwork(t)
 	w := begin(t)
@@ -90,7 +90,7 @@ func configuration(apiVersion, kind, namespace, name string, spec map[string]any
 func (w *world) rival(wants *unstructured.Unstructured) (stop func()) {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(w.t.Context())
-	c, err := client.NewWithWatch(w.cluster.Config, client.Options{Scheme: harness.Scheme})
+	c, err := client.NewWithWatch(w.Config, client.Options{Scheme: harness.Scheme})
 	w.Expect(err).NotTo(HaveOccurred())
 	list := &unstructured.UnstructuredList{}
 	list.SetAPIVersion(wants.GetAPIVersion())

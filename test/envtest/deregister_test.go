@@ -21,9 +21,9 @@ import (
 func TestDeregister(t *testing.T) {
 	harness.NeedPodNetwork(t)
 	clock := clocktesting.NewFakePassiveClock(time.Now())
-	w := beginOn(t, cluster, func(o *controller.Options) { o.Clock = clock })
+	w := beginOn(t, cluster, harness.Conditions{Options: controller.Options{Clock: clock}})
 	w.apply(`resourceMetrics: {onUnavailable: Deregister}`)
-	backend := w.backend(metricsServer, metricsServerAddress, resourceMetrics)
+	backend := w.backend(metricsServer)
 	w.run(metricsServer, backend)
 	w.Eventually(w.condition(v1alpha1.ConditionReady)).Should(beTrue())
 

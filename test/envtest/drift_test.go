@@ -42,10 +42,10 @@ var edits = map[string]func(object map[string]any){
 
 const (
 	othersLabel = "example.com/owner"
-	otherOwner  = "somebody-else"
+	otherOwner  = "another-manager"
 )
 
-// TestEditedObjectsComeBack: whatever somebody changes in an object of ours is put right at once; what they add to it and
+// TestEditedObjectsComeBack: whatever others change in an object of ours is repaired at once; what they add to it and
 // we do not care about stays.
 func TestEditedObjectsComeBack(t *testing.T) {
 	harness.NeedPodNetwork(t)
@@ -60,7 +60,7 @@ func TestEditedObjectsComeBack(t *testing.T) {
 		labels := changed.GetLabels()
 		labels[othersLabel] = otherOwner
 		changed.SetLabels(labels)
-		w.Expect(w.cluster.Client.Update(t.Context(), changed, client.FieldOwner(otherOwner))).To(Succeed(), identity(object))
+		w.Expect(w.Client.Update(t.Context(), changed, client.FieldOwner(otherOwner))).To(Succeed(), identity(object))
 		w.Expect(ours(changed)).NotTo(Equal(ours(before)), "the change of %s has changed nothing", identity(object))
 
 		w.Eventually(func() map[string]any { return ours(w.read(object)) }).Should(Equal(ours(before)), identity(object))
@@ -79,19 +79,19 @@ func TestLostLabelComesBack(t *testing.T) {
 		labels := unlabeled.GetLabels()
 		delete(labels, v1alpha1.ManagedLabel)
 		unlabeled.SetLabels(labels)
-		w.Expect(w.cluster.Client.Update(t.Context(), unlabeled, client.FieldOwner(otherOwner))).To(Succeed(), identity(object))
+		w.Expect(w.Client.Update(t.Context(), unlabeled, client.FieldOwner(otherOwner))).To(Succeed(), identity(object))
 		w.Eventually(func() map[string]string { return w.read(object).GetLabels() }).Should(
 			HaveKeyWithValue(v1alpha1.ManagedLabel, v1alpha1.SingletonName), identity(object))
 	}
 }
 
-// TestDeletedObjectsComeBack: whatever somebody deletes is made again at once.
+// TestDeletedObjectsComeBack: whatever others delete is made again at once.
 func TestDeletedObjectsComeBack(t *testing.T) {
 	harness.NeedPodNetwork(t)
 	w := begin(t)
 	backend := w.ready()
 	for _, object := range w.deployed() {
-		w.Expect(w.cluster.Client.Delete(t.Context(), ptr.To(object))).To(Succeed(), identity(object))
+		w.Expect(w.Client.Delete(t.Context(), ptr.To(object))).To(Succeed(), identity(object))
 		w.Eventually(func(g Gomega) {
 			again := w.get(object)
 			g.Expect(again.GetUID()).NotTo(BeElementOf(object.UID, types.UID("")), identity(object))
@@ -102,7 +102,7 @@ func TestDeletedObjectsComeBack(t *testing.T) {
 			w.Eventually(w.certificateVerifies).Should(Succeed())
 			w.Expect(backend.Reload(t.Context())).To(Succeed())
 		case "Deployment":
-			w.Expect(w.cluster.MarkDeploymentAvailable(t.Context(), object.Namespace, object.Name)).To(Succeed())
+			w.Expect(w.MarkDeploymentAvailable(t.Context(), object.Namespace, object.Name)).To(Succeed())
 		}
 	}
 	w.Eventually(w.condition(v1alpha1.ConditionReady)).Should(beTrue())
@@ -111,12 +111,12 @@ func TestDeletedObjectsComeBack(t *testing.T) {
 // certificateVerifies returns an error until the serving pair is one of the present authority.
 func (w *world) certificateVerifies() error {
 	secret := &corev1.Secret{}
-	if err := w.cluster.Client.Get(w.t.Context(), inOperatorNamespace("metricspipeline-ca"), secret); err != nil {
+	if err := w.Client.Get(w.t.Context(), inOperatorNamespace("metricspipeline-ca"), secret); err != nil {
 		return err
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(secret.Data[corev1.TLSCertKey])
-	if err := w.cluster.Client.Get(w.t.Context(), inOperatorNamespace(metricsServer+"-tls"), secret); err != nil {
+	if err := w.Client.Get(w.t.Context(), inOperatorNamespace(metricsServer+"-tls"), secret); err != nil {
 		return err
 	}
 	pair, err := tls.X509KeyPair(secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey])
@@ -153,7 +153,7 @@ func (w *world) get(object metav1.PartialObjectMetadata) *unstructured.Unstructu
 	w.t.Helper()
 	found := &unstructured.Unstructured{}
 	found.SetGroupVersionKind(object.GroupVersionKind())
-	w.Expect(client.IgnoreNotFound(w.cluster.Client.Get(w.t.Context(), client.ObjectKeyFromObject(&object), found))).To(Succeed())
+	w.Expect(client.IgnoreNotFound(w.Client.Get(w.t.Context(), client.ObjectKeyFromObject(&object), found))).To(Succeed())
 	return found
 }
 

@@ -15,9 +15,9 @@ import (
 func (w *world) events() []string {
 	w.t.Helper()
 	pipeline := &v1alpha1.MetricsPipeline{}
-	w.Expect(w.cluster.Client.Get(w.t.Context(), client.ObjectKey{Name: v1alpha1.SingletonName}, pipeline)).To(Succeed())
+	w.Expect(w.Client.Get(w.t.Context(), client.ObjectKey{Name: v1alpha1.SingletonName}, pipeline)).To(Succeed())
 	list := &eventsv1.EventList{}
-	w.Expect(w.cluster.Client.List(w.t.Context(), list)).To(Succeed())
+	w.Expect(w.Client.List(w.t.Context(), list)).To(Succeed())
 	announced := []string{}
 	for _, event := range list.Items {
 		if event.Regarding.UID == pipeline.UID {

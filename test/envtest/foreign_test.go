@@ -17,9 +17,9 @@ import (
 	"github.com/metricspipeline/operator/test/envtest/harness"
 )
 
-// TestSomebodyElsesAPI: a metrics API that somebody else serves is theirs. It is reported with its owner, never touched,
+// TestForeignAPI: a metrics API that others serve is theirs. It is reported with its owner, never touched,
 // and nothing is deployed beside it; once they take it away, ours comes.
-func TestSomebodyElsesAPI(t *testing.T) {
+func TestForeignAPI(t *testing.T) {
 	w := begin(t)
 	theirs := &apiregv1.APIService{
 		ObjectMeta: metav1.ObjectMeta{Name: resourceAPI},
@@ -28,9 +28,9 @@ func TestSomebodyElsesAPI(t *testing.T) {
 			Service: &apiregv1.ServiceReference{Namespace: "kube-system", Name: "bundled-metrics", Port: ptr.To[int32](443)},
 		},
 	}
-	w.Expect(w.cluster.Client.Create(t.Context(), theirs, client.FieldOwner("distribution"))).To(Succeed())
+	w.Expect(w.Client.Create(t.Context(), theirs, client.FieldOwner("distribution"))).To(Succeed())
 	w.t.Cleanup(func() {
-		w.Expect(client.IgnoreNotFound(w.cluster.Client.Delete(cleanupContext(t), theirs))).To(Succeed())
+		w.Expect(client.IgnoreNotFound(w.Client.Delete(cleanupContext(t), theirs))).To(Succeed())
 	})
 
 	w.apply(`{}`)
@@ -42,10 +42,10 @@ func TestSomebodyElsesAPI(t *testing.T) {
 	w.Eventually(w.condition(v1alpha1.ConditionReady)).Should(beFalse("ServiceNotFound", resourceAPI))
 	w.rest()
 	w.Expect(w.of(metricsServer)).To(BeEmpty())
-	w.Expect(w.cluster.Client.Get(t.Context(), inOperatorNamespace(metricsServer), &appsv1.Deployment{})).NotTo(Succeed())
+	w.Expect(w.Client.Get(t.Context(), inOperatorNamespace(metricsServer), &appsv1.Deployment{})).NotTo(Succeed())
 
 	found := &apiregv1.APIService{}
-	w.Expect(w.cluster.Client.Get(t.Context(), client.ObjectKey{Name: resourceAPI}, found)).To(Succeed())
+	w.Expect(w.Client.Get(t.Context(), client.ObjectKey{Name: resourceAPI}, found)).To(Succeed())
 	w.Expect(found.UID).To(Equal(theirs.UID))
 	w.Expect(found.Spec).To(Equal(theirs.Spec))
 	for _, entry := range found.ManagedFields {
@@ -53,20 +53,20 @@ func TestSomebodyElsesAPI(t *testing.T) {
 	}
 	w.Expect(found.OwnerReferences).To(BeEmpty())
 
-	w.Expect(w.cluster.Client.Delete(t.Context(), theirs)).To(Succeed())
+	w.Expect(w.Client.Delete(t.Context(), theirs)).To(Succeed())
 	w.Eventually(func() []string { return w.of(metricsServer) }).Should(ContainElement("Deployment metricspipeline-system/metrics-server"))
 	w.Eventually(w.api(resourceAPI)).Should(beAPI(metav1.ConditionUnknown, v1alpha1.ReasonWaitingForBackend))
 }
 
-// TestSomebodyElsesName: an object of ours whose name is taken is not forced upon what is there.
-func TestSomebodyElsesName(t *testing.T) {
+// TestForeignName: an object of ours whose name is taken is not forced upon what is there.
+func TestForeignName(t *testing.T) {
 	w := begin(t)
 	theirs := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: harness.OperatorNamespace, Name: metricsServer}}
 	theirs.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "theirs"}}
 	theirs.Spec.Template.Labels = map[string]string{"app": "theirs"}
 	theirs.Spec.Template.Spec.Containers = append(theirs.Spec.Template.Spec.Containers, w.container())
-	w.Expect(w.cluster.Client.Create(t.Context(), theirs, client.FieldOwner("by-hand"))).To(Succeed())
-	t.Cleanup(func() { w.Expect(w.cluster.Client.Delete(cleanupContext(t), theirs)).To(Succeed()) })
+	w.Expect(w.Client.Create(t.Context(), theirs, client.FieldOwner("by-hand"))).To(Succeed())
+	t.Cleanup(func() { w.Expect(w.Client.Delete(cleanupContext(t), theirs)).To(Succeed()) })
 
 	w.apply(`{}`)
 	w.Eventually(w.condition(v1alpha1.ConditionComponentsReady)).Should(

@@ -22,31 +22,31 @@ func TestIdleSendsNothing(t *testing.T) {
 	w := begin(t)
 	w.ready()
 	w.rest()
-	w.operator.Requests.Take()
+	w.Operator.Requests.Take()
 	announced, status := w.events(), w.status()
 
 	// It is seen, as the object is watched, and needs no answer.
-	seen := w.operator.Reconciles()
+	seen := w.Operator.Reconciles()
 	service := &corev1.Service{}
-	w.Expect(w.cluster.Client.Get(t.Context(), inOperatorNamespace(metricsServer), service)).To(Succeed())
+	w.Expect(w.Client.Get(t.Context(), inOperatorNamespace(metricsServer), service)).To(Succeed())
 	before := service.DeepCopy()
 	service.Annotations = map[string]string{"example.com/note": "harmless"}
-	w.Expect(w.cluster.Client.Patch(t.Context(), service, client.MergeFrom(before))).To(Succeed())
-	w.Eventually(w.operator.Reconciles).Should(BeNumerically(">", seen))
+	w.Expect(w.Client.Patch(t.Context(), service, client.MergeFrom(before))).To(Succeed())
+	w.Eventually(w.Operator.Reconciles).Should(BeNumerically(">", seen))
 	w.rest()
 	w.Expect(w.status()).To(Equal(status))
 	w.Expect(w.events()).To(ConsistOf(announced))
-	w.Expect(w.operator.Requests.Take()).To(BeEmpty())
+	w.Expect(w.Operator.Requests.Take()).To(BeEmpty())
 }
 
-// rest waits until the operator has nothing to do: what it was told, the status that it wrote included, has come back by
+// rest waits until the operator has nothing to do: what it wrote, the status included, has come back by
 // its watches, and neither a reconcile nor a request follows from it.
 func (w *world) rest() {
 	w.t.Helper()
 	reconciles, requests := -1, -1
 	w.Eventually(func(g Gomega) {
-		now, sent := w.operator.Reconciles(), w.operator.Requests.Sent()
-		calm := now == reconciles && sent == requests && w.operator.Busy() == 0
+		now, sent := w.Operator.Reconciles(), w.Operator.Requests.Sent()
+		calm := now == reconciles && sent == requests && w.Operator.Busy() == 0
 		reconciles, requests = now, sent
 		g.Expect(calm).To(BeTrue(), "it still reconciles, or sends")
 	}).WithPolling(500 * time.Millisecond).Should(Succeed())
@@ -59,12 +59,10 @@ func TestRestartChangesNothing(t *testing.T) {
 	w.ready()
 	w.rest()
 	before := w.versions()
-	w.Expect(w.operator.Stop()).To(Succeed())
+	w.Expect(w.Operator.Stop()).To(Succeed())
 
-	again, err := w.cluster.StartOperator(t.Context(), logTo(t))
-	w.Expect(err).NotTo(HaveOccurred())
-	w.operator = again
-	w.Eventually(w.operator.Reconciles).Should(BeNumerically(">", 0))
+	w.Expect(w.Start(logTo(t), harness.Conditions{})).To(Succeed())
+	w.Eventually(w.Operator.Reconciles).Should(BeNumerically(">", 0))
 	w.rest()
 	w.Expect(w.versions()).To(Equal(before))
 	w.Expect(w.condition(v1alpha1.ConditionReady)()).To(beTrue())
@@ -74,7 +72,7 @@ func TestRestartChangesNothing(t *testing.T) {
 func (w *world) versions() map[string]string {
 	w.t.Helper()
 	pipeline := &v1alpha1.MetricsPipeline{}
-	w.Expect(w.cluster.Client.Get(w.t.Context(), client.ObjectKey{Name: v1alpha1.SingletonName}, pipeline)).To(Succeed())
+	w.Expect(w.Client.Get(w.t.Context(), client.ObjectKey{Name: v1alpha1.SingletonName}, pipeline)).To(Succeed())
 	versions := map[string]string{"MetricsPipeline": pipeline.ResourceVersion}
 	for _, object := range w.deployed() {
 		versions[identity(object)] = object.ResourceVersion

@@ -17,7 +17,7 @@ import (
 	"github.com/metricspipeline/operator/test/envtest/harness"
 )
 
-// TestMetricsEndpoint: the program's /metrics answers whoever may get it and nobody else, over nothing but modern TLS.
+// TestMetricsEndpoint: the program's /metrics answers those alone who may get it, over nothing but modern TLS.
 func TestMetricsEndpoint(t *testing.T) {
 	harness.NeedPodNetwork(t)
 	g := NewWithT(t)

@@ -34,7 +34,7 @@ func TestBackendGoesAway(t *testing.T) {
 	// It runs and answers with errors.
 	backend.Fail(resourceMetrics, true)
 	w.Expect(backend.Publish(t.Context(), true)).To(Succeed())
-	w.Eventually(w.api(resourceAPI)).Should(beAPI(metav1.ConditionFalse, "FailedDiscoveryCheck", metricsServerAddress))
+	w.Eventually(w.api(resourceAPI)).Should(beAPI(metav1.ConditionFalse, "FailedDiscoveryCheck", w.AddressOf(metricsServer)))
 	w.Eventually(w.condition(v1alpha1.ConditionReady)).Should(beFalse("FailedDiscoveryCheck", resourceAPI))
 
 	backend.Fail(resourceMetrics, false)

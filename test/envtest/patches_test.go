@@ -65,7 +65,7 @@ func patching(patch string) string {
 func (w *world) deployment(component string) *appsv1.Deployment {
 	w.t.Helper()
 	deployment := &appsv1.Deployment{}
-	err := w.cluster.Client.Get(w.t.Context(), inOperatorNamespace(component), deployment)
+	err := w.Client.Get(w.t.Context(), inOperatorNamespace(component), deployment)
 	w.Expect(client.IgnoreNotFound(err)).To(Succeed())
 	return deployment
 }

@@ -39,7 +39,7 @@ func TestPrometheusIsChosen(t *testing.T) {
 	// There is no DNS here, so it has no chance to answer.
 	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(beFalse(v1alpha1.ReasonUnreachable,
 		"Prometheus monitoring/k8s", "http://prometheus-operated.monitoring.svc:9090"))
-	w.Eventually(w.condition(v1alpha1.ConditionStalled)).ShouldNot(beTrue(), "time may mend it")
+	w.Eventually(w.condition(v1alpha1.ConditionStalled)).ShouldNot(beTrue(), "time may resolve it")
 	w.Eventually(func() []string { return w.of(adapter) }).ShouldNot(BeEmpty())
 
 	w.prometheus("other", "second", nil)
@@ -58,7 +58,7 @@ func TestPrometheusIsChosen(t *testing.T) {
 	w.Expect(w.source()).To(HaveField("URL", "http://prometheus-operated.other.svc:9090"))
 }
 
-// TestPrometheusAnswers: one that is named by its URL is asked, and its answer reported when it changes.
+// TestPrometheusAnswers: one that is named by its URL is queried, and its answer reported when it changes.
 func TestPrometheusAnswers(t *testing.T) {
 	w := begin(t)
 	prometheus := startPrometheus(t)
@@ -114,18 +114,18 @@ func TestPrometheusCredentials(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: harness.OperatorNamespace, Name: "prometheus-token"},
 		StringData: map[string]string{"other": "a"},
 	}
-	w.Expect(w.cluster.Client.Create(t.Context(), secret)).To(Succeed())
-	t.Cleanup(func() { w.Expect(w.cluster.Client.Delete(cleanupContext(t), secret)).To(Succeed()) })
+	w.Expect(w.Client.Create(t.Context(), secret)).To(Succeed())
+	t.Cleanup(func() { w.Expect(w.Client.Delete(cleanupContext(t), secret)).To(Succeed()) })
 	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(beFalse(v1alpha1.ReasonAuthMissing, "no key token"))
 
 	secret.StringData = map[string]string{"token": "first"}
-	w.Expect(w.cluster.Client.Update(t.Context(), secret)).To(Succeed())
+	w.Expect(w.Client.Update(t.Context(), secret)).To(Succeed())
 	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(beStatus(metav1.ConditionTrue, v1alpha1.ReasonReachable))
 	w.Eventually(w.podAnnotations).ShouldNot(BeEmpty())
 	first := w.podAnnotations()
 
 	secret.StringData = map[string]string{"token": "second"}
-	w.Expect(w.cluster.Client.Update(t.Context(), secret)).To(Succeed())
+	w.Expect(w.Client.Update(t.Context(), secret)).To(Succeed())
 	w.Eventually(w.podAnnotations).ShouldNot(Equal(first))
 }
 
@@ -138,7 +138,7 @@ func (w *world) prometheus(namespace, name string, selects map[string]string) *m
 	if selects != nil {
 		object.Spec.ServiceMonitorSelector = &metav1.LabelSelector{MatchLabels: selects}
 	}
-	w.Expect(w.cluster.Client.Create(w.t.Context(), object)).To(Succeed())
+	w.Expect(w.Client.Create(w.t.Context(), object)).To(Succeed())
 	return object
 }
 
@@ -146,9 +146,9 @@ func (w *world) prometheus(namespace, name string, selects map[string]string) *m
 func (w *world) namespace(name string) {
 	w.t.Helper()
 	object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	err := w.cluster.Client.Get(w.t.Context(), client.ObjectKeyFromObject(object), object)
+	err := w.Client.Get(w.t.Context(), client.ObjectKeyFromObject(object), object)
 	if client.IgnoreNotFound(err) == nil && err != nil {
-		err = w.cluster.Client.Create(w.t.Context(), object)
+		err = w.Client.Create(w.t.Context(), object)
 	}
 	w.Expect(err).NotTo(HaveOccurred())
 }

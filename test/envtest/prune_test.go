@@ -54,8 +54,8 @@ func TestPruneRules(t *testing.T) {
 	w := begin(t)
 	source := prometheusAt(startPrometheus(t).URL)
 	w.apply(source + customRules + externalRules)
-	w.run(metricsServer, w.backend(metricsServer, metricsServerAddress, resourceMetrics))
-	w.run(adapter, w.backend(adapter, adapterAddress, adapterMetrics...))
+	w.run(metricsServer, w.backend(metricsServer))
+	w.run(adapter, w.backend(adapter))
 	w.Eventually(w.apiServices).Should(ConsistOf(resourceAPI, customAPI, oldCustomAPI, externalAPI))
 	w.Eventually(w.condition(v1alpha1.ConditionReady)).Should(beTrue())
 
@@ -65,7 +65,7 @@ func TestPruneRules(t *testing.T) {
 	w.Eventually(w.api(customAPI)).Should(beAPI(metav1.ConditionUnknown, v1alpha1.ReasonNoRules, "spec.customMetrics.rules"))
 	w.Eventually(w.condition(v1alpha1.ConditionComponentsReady)).Should(beFalse(v1alpha1.ReasonUnavailable, adapter),
 		"the adapter rolls, as its rules have changed")
-	w.Expect(w.cluster.MarkDeploymentAvailable(t.Context(), harness.OperatorNamespace, adapter)).To(Succeed())
+	w.Expect(w.MarkDeploymentAvailable(t.Context(), harness.OperatorNamespace, adapter)).To(Succeed())
 	w.Eventually(w.condition(v1alpha1.ConditionReady)).Should(beTrue())
 
 	order := w.watchDeletions()
@@ -81,10 +81,10 @@ func TestPruneRules(t *testing.T) {
 
 // watchDeletions returns a function that gives the deletions that the operator has sent, in their order.
 func (w *world) watchDeletions() func() []string {
-	w.operator.Requests.Take()
+	w.Operator.Requests.Take()
 	var sent []string
 	return func() []string {
-		sent = append(sent, w.operator.Requests.Take()...)
+		sent = append(sent, w.Operator.Requests.Take()...)
 		return harness.Deletions(sent)
 	}
 }
@@ -98,16 +98,16 @@ func (w *world) of(component string) []string {
 	return identities(managed)
 }
 
-// TestDeletedAPIServiceAlone: an APIService that somebody deletes takes nothing with it, and comes back.
+// TestDeletedAPIServiceAlone: an APIService that is deleted takes nothing with it, and comes back.
 func TestDeletedAPIServiceAlone(t *testing.T) {
 	harness.NeedPodNetwork(t)
 	w := begin(t)
 	w.ready()
 	before := w.of(metricsServer)
 	apiService := &apiregv1.APIService{}
-	w.Expect(w.cluster.Client.Get(t.Context(), client.ObjectKey{Name: resourceAPI}, apiService)).To(Succeed())
-	w.Expect(w.cluster.Client.Delete(t.Context(), apiService)).To(Succeed())
-	w.Expect(w.cluster.CollectGarbage(t.Context())).To(Succeed())
+	w.Expect(w.Client.Get(t.Context(), client.ObjectKey{Name: resourceAPI}, apiService)).To(Succeed())
+	w.Expect(w.Client.Delete(t.Context(), apiService)).To(Succeed())
+	w.Expect(w.CollectGarbage(t.Context())).To(Succeed())
 	w.Eventually(w.condition(v1alpha1.ConditionReady)).Should(beTrue())
 	w.Eventually(func() []string { return w.of(metricsServer) }).Should(ConsistOf(before))
 }

@@ -59,7 +59,7 @@ func TestBadRulesAreLeftOut(t *testing.T) {
 
 	config := &corev1.ConfigMap{}
 	w.Eventually(func() error {
-		return w.cluster.Client.Get(t.Context(), inOperatorNamespace(adapter), config)
+		return w.Client.Get(t.Context(), inOperatorNamespace(adapter), config)
 	}).Should(Succeed())
 	w.Expect(config.Data["config.yaml"]).To(ContainSubstring("http_requests_total"))
 	for _, word := range []string{"unclosed", "wrong_"} {
@@ -104,7 +104,7 @@ func TestBadRulesKeepWhatWorks(t *testing.T) {
 	w.rest()
 	w.Expect(w.of(adapter)).To(ConsistOf(before))
 	config := &corev1.ConfigMap{}
-	w.Expect(w.cluster.Client.Get(t.Context(), inOperatorNamespace(adapter), config)).To(Succeed())
+	w.Expect(w.Client.Get(t.Context(), inOperatorNamespace(adapter), config)).To(Succeed())
 	w.Expect(config.Data["config.yaml"]).To(ContainSubstring("http_requests_total"))
 }
 

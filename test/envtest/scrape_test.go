@@ -16,9 +16,9 @@ import (
 	"github.com/metricspipeline/operator/test/envtest/harness"
 )
 
-// TestSomebodyElsesMonitor: a monitor that has our name and that somebody else made stays as it is, is told, and once it is
+// TestForeignMonitor: a foreign monitor that has our name stays as it is and is reported, and once it is
 // gone ours comes.
-func TestSomebodyElsesMonitor(t *testing.T) {
+func TestForeignMonitor(t *testing.T) {
 	w := begin(t)
 	w.installCRDs(harness.PrometheusCRD(), harness.ServiceMonitorCRD(), harness.PodMonitorCRD())
 	const namespace, name = "default", "metricspipeline-annotated"
@@ -26,32 +26,32 @@ func TestSomebodyElsesMonitor(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
 		Spec:       monitoringv1.ServiceMonitorSpec{Endpoints: []monitoringv1.Endpoint{{Port: "web"}}},
 	}
-	w.Expect(w.cluster.Client.Create(t.Context(), theirs, client.FieldOwner("helm"))).To(Succeed())
+	w.Expect(w.Client.Create(t.Context(), theirs, client.FieldOwner("helm"))).To(Succeed())
 	app := &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "shop", Annotations: map[string]string{"prometheus.io/scrape": "true"}},
 		Spec:       corev1.ServiceSpec{Selector: map[string]string{"app": "shop"}, Ports: []corev1.ServicePort{{Name: "web", Port: 80}}},
 	}
-	w.Expect(w.cluster.Client.Create(t.Context(), app)).To(Succeed())
-	t.Cleanup(func() { w.Expect(w.cluster.Client.Delete(cleanupContext(t), app)).To(Succeed()) })
+	w.Expect(w.Client.Create(t.Context(), app)).To(Succeed())
+	t.Cleanup(func() { w.Expect(w.Client.Delete(cleanupContext(t), app)).To(Succeed()) })
 	w.namespace("monitoring")
 	all := &metav1.LabelSelector{}
 	selecting := &monitoringv1.Prometheus{ObjectMeta: metav1.ObjectMeta{Namespace: "monitoring", Name: "k8s"}}
 	selecting.Spec.CommonPrometheusFields = monitoringv1.CommonPrometheusFields{
 		ServiceMonitorSelector: all, ServiceMonitorNamespaceSelector: all, PodMonitorSelector: all, PodMonitorNamespaceSelector: all}
-	w.Expect(w.cluster.Client.Create(t.Context(), selecting)).To(Succeed())
+	w.Expect(w.Client.Create(t.Context(), selecting)).To(Succeed())
 	w.apply(`{}`)
 
 	w.Eventually(w.condition(v1alpha1.ConditionScrapeReady)).Should(
 		beFalse(v1alpha1.ReasonMonitorsFailed, "ServiceMonitor default/"+name, `"helm"`, "is left alone"))
 	found := &monitoringv1.ServiceMonitor{}
-	w.Expect(w.cluster.Client.Get(t.Context(), client.ObjectKeyFromObject(theirs), found)).To(Succeed())
+	w.Expect(w.Client.Get(t.Context(), client.ObjectKeyFromObject(theirs), found)).To(Succeed())
 	w.Expect(found.Spec).To(Equal(theirs.Spec))
 	w.Expect(found.Labels).To(BeEmpty())
 	w.Expect(found.OwnerReferences).To(BeEmpty())
 
-	w.Expect(w.cluster.Client.Delete(t.Context(), found)).To(Succeed())
+	w.Expect(w.Client.Delete(t.Context(), found)).To(Succeed())
 	w.Eventually(func() string {
-		if err := w.cluster.Client.Get(t.Context(), client.ObjectKeyFromObject(theirs), found); err != nil {
+		if err := w.Client.Get(t.Context(), client.ObjectKeyFromObject(theirs), found); err != nil {
 			return err.Error()
 		}
 		return found.Labels[v1alpha1.ManagedLabel]

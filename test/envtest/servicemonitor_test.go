@@ -19,12 +19,12 @@ import (
 func (w *world) installCRDs(files ...string) {
 	w.t.Helper()
 	for _, file := range files {
-		w.Expect(w.cluster.InstallCRD(w.t.Context(), file)).To(Succeed())
-		w.t.Cleanup(func() { w.Expect(w.cluster.RemoveCRD(cleanupContext(w.t), file)).To(Succeed()) })
+		w.Expect(w.InstallCRD(w.t.Context(), file)).To(Succeed())
+		w.t.Cleanup(func() { w.Expect(w.RemoveCRD(cleanupContext(w.t), file)).To(Succeed()) })
 	}
 }
 
-// TestPrometheusOperatorComesLater: whoever installs prometheus-operator after the pipeline gets the ServiceMonitors
+// TestPrometheusOperatorComesLater: a prometheus-operator that comes after the pipeline brings the ServiceMonitors
 // without a restart, with the labels that the Prometheus selects by; and may take it away again.
 func TestPrometheusOperatorComesLater(t *testing.T) {
 	w := begin(t)
@@ -45,18 +45,18 @@ func TestPrometheusOperatorComesLater(t *testing.T) {
 
 	// A deleted one comes back, as everything else.
 	monitor := &monitoringv1.ServiceMonitor{ObjectMeta: metav1.ObjectMeta{Namespace: harness.OperatorNamespace, Name: metricsServer}}
-	w.Expect(w.cluster.Client.Delete(t.Context(), monitor)).To(Succeed())
+	w.Expect(w.Client.Delete(t.Context(), monitor)).To(Succeed())
 	w.Eventually(w.monitors).Should(HaveKey(metricsServer))
 
 	// Without the CRDs there is no ServiceMonitor, and nothing else is amiss.
-	w.Expect(w.cluster.RemoveCRD(t.Context(), harness.ServiceMonitorCRD())).To(Succeed())
-	w.Expect(w.cluster.RemoveCRD(t.Context(), harness.PrometheusCRD())).To(Succeed())
+	w.Expect(w.RemoveCRD(t.Context(), harness.ServiceMonitorCRD())).To(Succeed())
+	w.Expect(w.RemoveCRD(t.Context(), harness.PrometheusCRD())).To(Succeed())
 	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(
 		beFalse(v1alpha1.ReasonPrometheusNotFound, "prometheuses.monitoring.coreos.com"))
 	w.Expect(w.of(adapter)).NotTo(BeEmpty(), "what ran keeps running")
 
 	// And once more.
-	w.Expect(w.cluster.InstallCRD(t.Context(), harness.ServiceMonitorCRD())).To(Succeed())
+	w.Expect(w.InstallCRD(t.Context(), harness.ServiceMonitorCRD())).To(Succeed())
 	w.Eventually(w.monitors).Should(HaveKey(metricsServer))
 }
 
@@ -64,7 +64,7 @@ func TestPrometheusOperatorComesLater(t *testing.T) {
 func (w *world) monitors() map[string]map[string]string {
 	w.t.Helper()
 	list := &monitoringv1.ServiceMonitorList{}
-	w.Expect(w.cluster.Client.List(w.t.Context(), list, client.InNamespace(harness.OperatorNamespace))).To(Succeed())
+	w.Expect(w.Client.List(w.t.Context(), list, client.InNamespace(harness.OperatorNamespace))).To(Succeed())
 	found := map[string]map[string]string{}
 	for _, monitor := range list.Items {
 		found[monitor.Name] = monitor.Labels

@@ -17,7 +17,7 @@ import (
 )
 
 // TestTakeOver: a metrics-server that came with the cluster is observed, then taken over in one write without a moment in
-// which nobody serves the API, then given back.
+// which the API is not served, then given back.
 func TestTakeOver(t *testing.T) {
 	harness.NeedPodNetwork(t)
 	w := begin(t)
@@ -26,23 +26,23 @@ func TestTakeOver(t *testing.T) {
 	w.Eventually(w.api(resourceAPI)).Should(SatisfyAll(beAPI(metav1.ConditionTrue, v1alpha1.ReasonPassed), beTheirs()))
 	w.Eventually(w.condition(v1alpha1.ConditionReady)).Should(beTrue())
 	w.Expect(w.of(metricsServer)).To(BeEmpty())
-	w.operator.Requests.Take()
+	w.Operator.Requests.Take()
 
 	w.apply(`resourceMetrics: {policy: TakeOver}`)
-	backend := w.backend(metricsServer, metricsServerAddress, resourceMetrics)
+	backend := w.backend(metricsServer)
 	w.Eventually(w.api(resourceAPI)).Should(SatisfyAll(beTheirs(),
 		beAPI(metav1.ConditionTrue, v1alpha1.ReasonWaitingForBackend, "distribution", "being rolled out")))
 	w.Eventually(w.condition(v1alpha1.ConditionAPIServicesAvailable)).Should(beFalse(v1alpha1.ReasonWaitingForBackend, resourceAPI))
 	w.rest()
 	w.Expect(w.registration(resourceAPI).Spec).To(Equal(theirs.Spec))
-	w.Expect(registrations(w.operator.Requests.Take())).To(BeEmpty(), "before the backend is ready")
+	w.Expect(registrations(w.Operator.Requests.Take())).To(BeEmpty(), "before the backend is ready")
 
 	w.run(metricsServer, backend)
 	w.Eventually(w.condition(v1alpha1.ConditionReady)).Should(beTrue())
 	w.Expect(w.api(resourceAPI)()).To(SatisfyAll(beAPI(metav1.ConditionTrue, v1alpha1.ReasonPassed),
 		HaveField("Owner", "MetricsPipeline default"), HaveField("Backend", metricsServer)))
 	w.rest()
-	w.Expect(registrations(w.operator.Requests.Take())).To(ConsistOf(HavePrefix("PATCH ")))
+	w.Expect(registrations(w.Operator.Requests.Take())).To(ConsistOf(HavePrefix("PATCH ")))
 	w.verifiesTLS(resourceAPI)
 	w.Expect(w.registration(resourceAPI).UID).To(Equal(theirs.UID), "it was deleted and made anew")
 	w.Eventually(w.events).Should(ContainElement(SatisfyAll(HavePrefix("APITakenOver: "), ContainSubstring("distribution"))))
@@ -62,15 +62,15 @@ func TestTakeOver(t *testing.T) {
 	w.Eventually(w.api(resourceAPI)).Should(beAPI(metav1.ConditionUnknown, v1alpha1.ReasonDisabled, "spec.resourceMetrics.policy"))
 	w.Eventually(w.condition(v1alpha1.ConditionReady)).Should(beTrue())
 
-	// Whoever had it may have it again.
+	// The one that had it may have it again.
 	theirs.ResourceVersion, theirs.UID, theirs.ManagedFields = "", "", nil
-	w.Expect(w.cluster.Client.Create(t.Context(), theirs, client.FieldOwner("distribution"))).To(Succeed())
+	w.Expect(w.Client.Create(t.Context(), theirs, client.FieldOwner("distribution"))).To(Succeed())
 	w.Eventually(w.api(resourceAPI)).Should(SatisfyAll(beAPI(metav1.ConditionTrue, v1alpha1.ReasonPassed), beTheirs()))
 	w.Expect(w.registration(resourceAPI).UID).To(Equal(theirs.UID))
 }
 
-// TestObservedByNobody: an API that somebody else is to serve is missed when nobody does.
-func TestObservedByNobody(t *testing.T) {
+// TestObservedAndNotServed: an API that others are to serve is missed when none does.
+func TestObservedAndNotServed(t *testing.T) {
 	w := begin(t)
 	w.apply(`{resourceMetrics: {policy: Observe}, externalMetrics: {policy: Disabled}}`)
 	w.Eventually(w.condition(v1alpha1.ConditionReady)).Should(beFalse(v1alpha1.ReasonNotServed, resourceAPI, "spec.resourceMetrics.policy"))
@@ -83,11 +83,11 @@ func TestObservedByNobody(t *testing.T) {
 // bundled installs a metrics-server as a distribution brings it, and lets it run.
 func (w *world) bundled() *apiregv1.APIService {
 	w.t.Helper()
-	remove, err := w.cluster.StartBundled(w.t.Context(), adapterAddress)
+	remove, err := w.StartBundled(w.t.Context(), w.AddressOf(adapter))
 	w.Expect(err).NotTo(HaveOccurred())
 	w.t.Cleanup(func() { w.Expect(remove(cleanupContext(w.t))).To(Succeed()) })
 	theirs := harness.BundledAPIService()
-	w.Expect(w.cluster.Client.Create(w.t.Context(), theirs, client.FieldOwner("distribution"))).To(Succeed())
+	w.Expect(w.Client.Create(w.t.Context(), theirs, client.FieldOwner("distribution"))).To(Succeed())
 	return theirs
 }
 
@@ -99,7 +99,7 @@ func beTheirs() OmegaMatcher {
 func (w *world) registration(name string) *apiregv1.APIService {
 	w.t.Helper()
 	found := &apiregv1.APIService{}
-	w.Expect(w.cluster.Client.Get(w.t.Context(), client.ObjectKey{Name: name}, found)).To(Succeed())
+	w.Expect(w.Client.Get(w.t.Context(), client.ObjectKey{Name: name}, found)).To(Succeed())
 	return found
 }
 

@@ -32,23 +32,23 @@ func TestOwnNamespaceGoes(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	if _, err := own.Install(t.Context()); err != nil {
+	if err := own.Install(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	w := beginOn(t, own)
+	w := beginOn(t, own, harness.Conditions{})
 	w.ready()
 	w.rest()
 	backend := slices.DeleteFunc(w.of(metricsServer), func(name string) bool { return name == "APIService "+resourceAPI })
-	w.operator.Requests.Take()
+	w.Operator.Requests.Take()
 
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: harness.OperatorNamespace}}
-	w.Expect(w.cluster.Client.Delete(t.Context(), namespace)).To(Succeed())
+	w.Expect(w.Client.Delete(t.Context(), namespace)).To(Succeed())
 	w.Eventually(w.apiServices).Should(BeEmpty())
 	w.Eventually(w.condition(v1alpha1.ConditionReady)).Should(beFalse(v1alpha1.ReasonTerminating, harness.OperatorNamespace))
 	w.Eventually(w.condition(v1alpha1.ConditionStalled)).Should(HaveField("Status", metav1.ConditionFalse))
 	w.Eventually(w.api(resourceAPI)).Should(beAPI(metav1.ConditionUnknown, v1alpha1.ReasonTerminating))
 	w.rest()
-	w.Expect(harness.Deletions(w.operator.Requests.Take())).To(SatisfyAll(Not(BeEmpty()), HaveEach("apiservices "+resourceAPI)))
+	w.Expect(harness.Deletions(w.Operator.Requests.Take())).To(SatisfyAll(Not(BeEmpty()), HaveEach("apiservices "+resourceAPI)))
 	w.Expect(w.of(metricsServer)).To(ConsistOf(backend), "the operator leaves the rest to Kubernetes")
 
 	// Whatever happens to what is left, nothing is put back.
@@ -61,7 +61,7 @@ func TestOwnNamespaceGoes(t *testing.T) {
 
 	// Without a pipeline an APIService of ours goes as well.
 	pipeline := &v1alpha1.MetricsPipeline{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.SingletonName}}
-	w.Expect(w.cluster.Client.Delete(t.Context(), pipeline)).To(Succeed())
+	w.Expect(w.Client.Delete(t.Context(), pipeline)).To(Succeed())
 	late := &apiregv1.APIService{
 		ObjectMeta: metav1.ObjectMeta{Name: resourceAPI, Labels: component.Labels(metricsServer)},
 		Spec: apiregv1.APIServiceSpec{
@@ -69,8 +69,8 @@ func TestOwnNamespaceGoes(t *testing.T) {
 			Service: &apiregv1.ServiceReference{Namespace: harness.OperatorNamespace, Name: metricsServer, Port: ptr.To[int32](443)},
 		},
 	}
-	w.Expect(w.cluster.Client.Create(t.Context(), late)).To(Succeed())
+	w.Expect(w.Client.Create(t.Context(), late)).To(Succeed())
 	w.Eventually(func() error {
-		return w.cluster.Client.Get(t.Context(), client.ObjectKeyFromObject(late), &apiregv1.APIService{})
+		return w.Client.Get(t.Context(), client.ObjectKeyFromObject(late), &apiregv1.APIService{})
 	}).ShouldNot(Succeed())
 }

@@ -4,7 +4,6 @@
 package envtest
 
 import (
-	"context"
 	"regexp"
 	"testing"
 	"time"
@@ -15,14 +14,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
-	"github.com/metricspipeline/operator/internal/controller"
 	"github.com/metricspipeline/operator/test/envtest/harness"
 )
 
@@ -35,91 +31,68 @@ const (
 	customAPI     = "v1beta2.custom.metrics.k8s.io"
 	oldCustomAPI  = "v1beta1.custom.metrics.k8s.io"
 	externalAPI   = "v1beta1.external.metrics.k8s.io"
-	metricsServer = "metrics-server"
-	adapter       = "prometheus-adapter"
-
-	metricsServerAddress = "198.18.0.10"
-	adapterAddress       = "198.18.0.11"
+	metricsServer = harness.MetricsServer
+	adapter       = harness.Adapter
 )
 
-// The group versions that each component serves.
-var (
-	resourceMetrics = schema.GroupVersion{Group: "metrics.k8s.io", Version: "v1beta1"}
-	adapterMetrics  = []schema.GroupVersion{
-		{Group: "custom.metrics.k8s.io", Version: "v1beta1"},
-		{Group: "custom.metrics.k8s.io", Version: "v1beta2"},
-		{Group: "external.metrics.k8s.io", Version: "v1beta1"},
-	}
-)
+var resourceMetrics = schema.GroupVersion{Group: "metrics.k8s.io", Version: "v1beta1"}
 
 // world is a cluster with a running operator and no pipeline yet.
 type world struct {
+	*harness.World
 	Gomega
-	t        *testing.T
-	cluster  *harness.Cluster
-	operator *harness.Operator
+	t *testing.T
 }
 
 // begin starts the operator on the shared control plane. What the story leaves is removed at its end as it would be in
 // a real cluster: the pipeline is deleted and garbage collection follows. Nothing of ours may remain then.
 func begin(t *testing.T) *world {
 	t.Helper()
-	return beginOn(t, cluster)
+	return beginOn(t, cluster, harness.Conditions{})
 }
 
-func beginOn(t *testing.T, on *harness.Cluster, options ...func(*controller.Options)) *world {
+func beginOn(t *testing.T, on *harness.Cluster, conditions harness.Conditions) *world {
 	t.Helper()
-	operator, err := on.StartOperator(t.Context(), logTo(t), options...)
-	if err != nil {
-		t.Fatalf("starting the operator: %v", err)
-	}
-	w := &world{Gomega: NewWithT(t), t: t, cluster: on, operator: operator}
+	w := &world{World: harness.NewWorld(t, on), Gomega: NewWithT(t), t: t}
 	w.SetDefaultEventuallyTimeout(soon)
 	w.SetDefaultEventuallyPollingInterval(poll)
-	t.Cleanup(func() { w.end(cleanupContext(t)) })
+	w.Expect(w.Start(logTo(t), conditions)).To(Succeed())
+	t.Cleanup(w.end)
 	return w
 }
 
-func (w *world) end(ctx context.Context) {
+func (w *world) end() {
 	w.t.Helper()
-	pipeline := &v1alpha1.MetricsPipeline{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.SingletonName}}
-	w.Expect(client.IgnoreNotFound(w.cluster.Client.Delete(ctx, pipeline))).To(Succeed())
+	w.Expect(w.DeletePipeline()).To(Succeed())
 	// The operator is still there: it must leave alone what garbage collection takes, sooner or later.
-	w.Eventually(w.collect).WithContext(ctx).WithTimeout(soon).Should(BeEmpty(), "what is left after the pipeline was deleted")
-	w.Expect(w.operator.Stop()).To(Succeed())
-	w.Expect(w.collect(ctx)).To(BeEmpty(), "what is left after the operator has ended")
-	w.Expect(w.operator.Panics()).To(BeZero(), "the reconciler panicked; the log above has the stack")
+	w.Eventually(w.collect).Should(BeEmpty(), "what is left after the pipeline was deleted")
+	w.Expect(w.Operator.Stop()).To(Succeed())
+	w.Expect(w.collect()).To(BeEmpty(), "what is left after the operator has ended")
+	w.Expect(w.Operator.Panics()).To(BeZero(), "the reconciler panicked; the log above has the stack")
 }
 
 // collect runs the garbage collector and returns what stays.
-func (w *world) collect(ctx context.Context) ([]string, error) {
-	if err := w.cluster.CollectGarbage(ctx); err != nil {
+func (w *world) collect() ([]string, error) {
+	if err := w.CollectGarbage(w.Ctx); err != nil {
 		return nil, err
 	}
-	remaining, err := w.cluster.Managed(ctx)
+	remaining, err := w.Managed(w.Ctx)
 	return identities(remaining), err
 }
 
 // apply creates or replaces the pipeline's spec.
 func (w *world) apply(spec string) {
 	w.t.Helper()
-	object := map[string]any{
-		"apiVersion": v1alpha1.GroupVersion.String(), "kind": "MetricsPipeline",
-		"metadata": map[string]any{"name": v1alpha1.SingletonName},
-	}
-	var content map[string]any
-	w.Expect(yaml.Unmarshal([]byte(spec), &content)).To(Succeed())
-	object["spec"] = content
-	configuration := client.ApplyConfigurationFromUnstructured(&unstructured.Unstructured{Object: object})
-	w.Expect(w.cluster.Client.Apply(w.t.Context(), configuration, client.FieldOwner("user"))).To(Succeed())
+	w.Expect(w.Apply(spec)).To(Succeed())
 }
 
+// status returns the pipeline's, empty while it is about an earlier spec.
 func (w *world) status() v1alpha1.MetricsPipelineStatus {
 	w.t.Helper()
-	pipeline := &v1alpha1.MetricsPipeline{}
-	w.Expect(w.cluster.Client.Get(w.t.Context(), client.ObjectKey{Name: v1alpha1.SingletonName}, pipeline)).To(Succeed())
+	pipeline, err := w.Pipeline()
+	w.Expect(err).NotTo(HaveOccurred())
 	if pipeline.Status.ObservedGeneration != pipeline.Generation {
-		return v1alpha1.MetricsPipelineStatus{} // It is about an earlier spec.
+		return v1alpha1.MetricsPipelineStatus{}
 	}
 	return pipeline.Status
 }
@@ -150,7 +123,7 @@ func (w *world) api(name string) func() v1alpha1.APIServiceStatus {
 func (w *world) apiServices() []string {
 	w.t.Helper()
 	list := &apiregv1.APIServiceList{}
-	w.Expect(w.cluster.Client.List(w.t.Context(), list)).To(Succeed())
+	w.Expect(w.Client.List(w.t.Context(), list)).To(Succeed())
 	names := []string{}
 	for _, item := range list.Items {
 		if item.Spec.Service != nil {
@@ -162,16 +135,16 @@ func (w *world) apiServices() []string {
 
 // backend starts what stands for the pods of a component, as soon as the operator has made its serving pair. Nothing leads
 // to it yet.
-func (w *world) backend(component, address string, apis ...schema.GroupVersion) *harness.Backend {
+func (w *world) backend(component string) *harness.Backend {
 	w.t.Helper()
 	var backend *harness.Backend
 	w.Eventually(func(g Gomega) {
-		g.Expect(w.cluster.Client.Get(w.t.Context(), inOperatorNamespace(component), &corev1.Service{})).To(Succeed())
+		g.Expect(w.Client.Get(w.Ctx, inOperatorNamespace(component), &corev1.Service{})).To(Succeed())
 		var err error
-		backend, err = w.cluster.StartBackend(w.t.Context(), harness.OperatorNamespace, component, address, apis...)
+		backend, err = w.StartBackend(w.Ctx, component)
 		g.Expect(err).NotTo(HaveOccurred())
 	}).Should(Succeed())
-	w.t.Cleanup(func() { w.Expect(backend.Stop(cleanupContext(w.t))).To(Succeed()) })
+	w.t.Cleanup(func() { w.Expect(backend.Stop(w.Ctx)).To(Succeed()) })
 	return backend
 }
 
@@ -179,7 +152,7 @@ func (w *world) backend(component, address string, apis ...schema.GroupVersion) 
 func (w *world) run(component string, backend *harness.Backend) {
 	w.t.Helper()
 	w.Eventually(func() error {
-		return w.cluster.MarkDeploymentAvailable(w.t.Context(), harness.OperatorNamespace, component)
+		return w.MarkDeploymentAvailable(w.t.Context(), harness.OperatorNamespace, component)
 	}).Should(Succeed())
 	w.Expect(backend.Publish(w.t.Context(), true)).To(Succeed())
 }
@@ -188,7 +161,7 @@ func (w *world) run(component string, backend *harness.Backend) {
 func (w *world) ready() *harness.Backend {
 	w.t.Helper()
 	w.apply(`{}`)
-	backend := w.backend(metricsServer, metricsServerAddress, resourceMetrics)
+	backend := w.backend(metricsServer)
 	w.run(metricsServer, backend)
 	w.Eventually(w.condition(v1alpha1.ConditionReady)).Should(beTrue())
 	return backend
@@ -196,7 +169,7 @@ func (w *world) ready() *harness.Backend {
 
 func (w *world) managed() []metav1.PartialObjectMetadata {
 	w.t.Helper()
-	managed, err := w.cluster.Managed(w.t.Context())
+	managed, err := w.Managed(w.t.Context())
 	w.Expect(err).NotTo(HaveOccurred())
 	return managed
 }
@@ -222,13 +195,6 @@ func identities(objects []metav1.PartialObjectMetadata) []string {
 	return names
 }
 
-func identity(object metav1.PartialObjectMetadata) string {
-	if object.Namespace == "" {
-		return object.Kind + " " + object.Name
-	}
-	return object.Kind + " " + object.Namespace + "/" + object.Name
-}
+func identity(object metav1.PartialObjectMetadata) string { return harness.Identity(&object) }
 
-func inOperatorNamespace(name string) client.ObjectKey {
-	return client.ObjectKey{Namespace: harness.OperatorNamespace, Name: name}
-}
+func inOperatorNamespace(name string) client.ObjectKey { return harness.InOperatorNamespace(name) }

@@ -20,14 +20,14 @@ type brokenCase struct {
 	// fields of the schema that the case is about, and set and wrong what is set to what, as YAML.
 	fields     []string
 	set, wrong string
-	// tells is the condition that is False meanwhile.
-	tells string
+	// condition is False meanwhile.
+	condition string
 }
 
 // goodSpec is the spec that a field is set wrong in, and right again.
 const goodSpec = "certificates: {provider: BuiltIn}\n" + largeSpec
 
-// TestBrokenFields: a field that is set wrong is told of in the condition that it is about, and once it is right everything
+// TestBrokenFields: a field that is set wrong is reported in the condition that it is about, and once it is right everything
 // is as before, without help.
 func TestBrokenFields(t *testing.T) {
 	w := begin(t)
@@ -52,14 +52,14 @@ func (w *world) breaks(c brokenCase, end snapshot) {
 		w.start()
 	}
 	spec := specCase{set: c.set, with: goodSpec}.spec(w, c.wrong)
-	w.applySpec(spec)
+	w.must(w.ApplySpec(spec))
 	w.eventually(func() string {
 		pipeline, _ := w.pipeline()
-		condition := apimeta.FindStatusCondition(pipeline.Status.Conditions, c.tells)
+		condition := apimeta.FindStatusCondition(pipeline.Status.Conditions, c.condition)
 		if current(pipeline) && condition != nil && condition.Status == metav1.ConditionFalse {
 			return ""
 		}
-		return fmt.Sprintf("%s: %s is not told of in %s: %+v", c.set, c.wrong, c.tells, condition)
+		return fmt.Sprintf("%s: %s is not reported in %s: %+v", c.set, c.wrong, c.condition, condition)
 	})
 	w.apply(goodSpec)
 	w.reaches(end, fmt.Sprintf("%s was wrong and is right", c.set))

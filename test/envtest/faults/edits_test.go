@@ -15,45 +15,44 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
-	"github.com/metricspipeline/operator/internal/apply"
+	"github.com/metricspipeline/operator/test/envtest/harness"
 )
 
 // everything is a pipeline with everything in it.
 var everything = scenario{name: "everything", spec: largeSpec, given: apps}
 
-// meddle brings everything up and calls run for each of its objects; then everything has to stand as before.
-func meddle(t *testing.T, kind string, run func(*world, *unstructured.Unstructured)) {
+// onEach brings everything up and calls run for each of its objects; then everything has to stand as before.
+func onEach(t *testing.T, kind string, run func(*world, *unstructured.Unstructured)) {
 	t.Helper()
 	w := begin(t)
 	end := w.prepare(everything, nil)
 	w.history.tampering(true)
-	objects, err := managed(w.ctx, w.cluster.Client)
-	w.must(err)
+	objects := w.objects()
 	for _, object := range objects {
 		inject(t, kind, 1, func() {
 			run(w, object)
-			w.reaches(end, apply.Identity(object)+", "+kind)
+			w.reaches(end, harness.Identity(object)+", "+kind)
 		})
 	}
 }
 
 // TestDeleted: whatever is deleted comes back.
 func TestDeleted(t *testing.T) {
-	meddle(t, "object deleted", func(w *world, object *unstructured.Unstructured) {
-		w.must(w.cluster.Client.Delete(w.ctx, object))
+	onEach(t, "object deleted", func(w *world, object *unstructured.Unstructured) {
+		w.must(w.Client.Delete(w.Ctx, object))
 	})
 }
 
 // TestDeletedOnTheWay: an object is deleted, or becomes another one of the same content, while a write of it is on its way. A
-// key that somebody deletes does not come back.
+// key that is deleted does not come back.
 func TestDeletedOnTheWay(t *testing.T) {
 	replace := func(kind string, how func(*world, *unstructured.Unstructured)) {
 		t.Run(kind, func(t *testing.T) {
-			meddle(t, kind, func(w *world, object *unstructured.Unstructured) {
+			onEach(t, kind, func(w *world, object *unstructured.Unstructured) {
 				before := w.read(object)
 				var onTheWay sync.Once
 				w.fault.Store(&fault{refuse: func(write write) error {
-					if write.object == apply.Identity(object) {
+					if write.object == harness.Identity(object) {
 						onTheWay.Do(func() { how(w, object) })
 					}
 					return nil
@@ -68,16 +67,16 @@ func TestDeletedOnTheWay(t *testing.T) {
 					isSecret, isDeleted := object.GetKind() == "Secret", kind == deletedOnTheWay
 					switch {
 					case after.GetUID() == before.GetUID():
-						return apply.Identity(object) + " is not another one yet"
+						return harness.Identity(object) + " is not another one yet"
 					case isSecret && isDeleted && pairIn(after) != nil && pairIn(after).Equal(pairIn(before)):
-						t.Errorf("%s has the key again that was deleted", apply.Identity(object))
+						t.Errorf("%s has the key again that was deleted", harness.Identity(object))
 					}
 					return ""
 				})
 			})
 		})
 	}
-	replace(deletedOnTheWay, func(w *world, object *unstructured.Unstructured) { w.must(w.cluster.Client.Delete(w.ctx, object)) })
+	replace(deletedOnTheWay, func(w *world, object *unstructured.Unstructured) { w.must(w.Client.Delete(w.Ctx, object)) })
 	replace("recreated while a write is on its way", (*world).recreate)
 }
 
@@ -85,21 +84,21 @@ const deletedOnTheWay = "deleted while a write is on its way"
 
 // TestLabelsRemoved: what has lost its labels, by which the operator finds it, is found.
 func TestLabelsRemoved(t *testing.T) {
-	meddle(t, "labels removed", func(w *world, object *unstructured.Unstructured) {
+	onEach(t, "labels removed", func(w *world, object *unstructured.Unstructured) {
 		w.change(object, func(object *unstructured.Unstructured) { object.SetLabels(nil) })
 	})
 }
 
-// TestOwnersRemoved and TestOwnersChanged: what nobody owns, or what others own, is owned as before.
+// TestOwnersRemoved and TestOwnersChanged: what has no owner, or others, is owned as before.
 func TestOwnersRemoved(t *testing.T) {
-	meddle(t, "owner references removed", func(w *world, object *unstructured.Unstructured) {
+	onEach(t, "owner references removed", func(w *world, object *unstructured.Unstructured) {
 		w.change(object, func(object *unstructured.Unstructured) { object.SetOwnerReferences(nil) })
 	})
 }
 
 // TestOwnersChanged is described at TestOwnersRemoved.
 func TestOwnersChanged(t *testing.T) {
-	meddle(t, "owner references changed", func(w *world, object *unstructured.Unstructured) {
+	onEach(t, "owner references changed", func(w *world, object *unstructured.Unstructured) {
 		w.change(object, func(object *unstructured.Unstructured) {
 			owners := object.GetOwnerReferences()
 			for i := range owners {
@@ -112,7 +111,7 @@ func TestOwnersChanged(t *testing.T) {
 
 // TestStolen: another manager makes all our fields its own, with other values as far as there are such.
 func TestStolen(t *testing.T) {
-	meddle(t, "stolen by another manager", func(w *world, object *unstructured.Unstructured) {
+	onEach(t, "stolen by another manager", func(w *world, object *unstructured.Unstructured) {
 		current := w.read(object)
 		stolen := &unstructured.Unstructured{Object: map[string]any{}}
 		stolen.SetGroupVersionKind(current.GroupVersionKind())
@@ -131,7 +130,7 @@ func TestStolen(t *testing.T) {
 		other := stolen.DeepCopy()
 		other.SetLabels(labels)
 		steal := func(object *unstructured.Unstructured) error {
-			return w.cluster.Client.Apply(w.ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner("thief"), client.ForceOwnership)
+			return w.Client.Apply(w.Ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner("thief"), client.ForceOwnership)
 		}
 		for _, path := range ownedPaths(current) {
 			if err := edit(other.DeepCopy(), path, func(edited *unstructured.Unstructured) error { return steal(edited) }); err == nil {
@@ -142,7 +141,7 @@ func TestStolen(t *testing.T) {
 	})
 }
 
-// immutable are the fields that nobody can change alone, and why. An empty struct has nothing of ours in it: what others put
+// immutable are the fields that cannot be changed alone, and why. An empty struct has nothing of ours in it: what others put
 // there is theirs.
 var immutable = map[string]string{
 	"APIService .spec.group":                                               "the API server: it is a part of the name",
@@ -172,8 +171,7 @@ func TestEdited(t *testing.T) {
 	w := begin(t)
 	end := w.prepare(everything, nil)
 	w.history.tampering(true)
-	objects, err := managed(w.ctx, w.cluster.Client)
-	w.must(err)
+	objects := w.objects()
 	edits := 0
 	for round := 0; ; round++ {
 		var edited []string
@@ -184,7 +182,7 @@ func TestEdited(t *testing.T) {
 				continue
 			}
 			edits++
-			about := apply.Identity(object) + " " + paths[round].String()
+			about := harness.Identity(object) + " " + paths[round].String()
 			err := w.editField(object, paths[round], fmt.Sprintf("editor-%d", edits))
 			switch {
 			case err == nil:
@@ -208,7 +206,7 @@ func TestEdited(t *testing.T) {
 	}
 }
 
-// tidy removes an item of a list that came to be when somebody changed the key of ours, once ours is back: what others add
+// tidy removes an item of a list that came to be when the key of ours was changed, once ours is back: what others add
 // under a key of their own, the operator leaves to them unless it contradicts.
 func (w *world) tidy(object *unstructured.Unstructured, path, list fieldpath.Path) {
 	w.Helper()
@@ -216,13 +214,13 @@ func (w *world) tidy(object *unstructured.Unstructured, path, list fieldpath.Pat
 	w.eventually(func() string {
 		current := w.read(object)
 		if _, back := valueAt(current.Object, path); !back {
-			return apply.Identity(object) + " " + path.String() + " has not come back"
+			return harness.Identity(object) + " " + path.String() + " has not come back"
 		}
 		if after, _ := valueAt(current.Object, list); len(after.([]any)) == len(before.([]any)) {
 			return ""
 		}
 		setAt(current.Object, list, before)
-		if err := w.cluster.Client.Update(w.ctx, current, client.FieldOwner("somebody-else")); err != nil {
+		if err := w.Client.Update(w.Ctx, current, client.FieldOwner("another-manager")); err != nil {
 			return err.Error()
 		}
 		return ""
@@ -235,7 +233,7 @@ func (w *world) editField(object *unstructured.Unstructured, path fieldpath.Path
 		current := w.read(object)
 		err := edit(current, path, func(edited *unstructured.Unstructured) error {
 			answer := edited.DeepCopy()
-			if err := w.cluster.Client.Update(w.ctx, answer, client.FieldOwner(manager)); err != nil {
+			if err := w.Client.Update(w.Ctx, answer, client.FieldOwner(manager)); err != nil {
 				return err
 			}
 			before, _ := valueAt(current.Object, path)
@@ -257,7 +255,7 @@ func (w *world) change(object *unstructured.Unstructured, how func(*unstructured
 	w.eventually(func() string {
 		current := w.read(object)
 		how(current)
-		if err := w.cluster.Client.Update(w.ctx, current, client.FieldOwner("somebody-else")); err != nil {
+		if err := w.Client.Update(w.Ctx, current, client.FieldOwner("another-manager")); err != nil {
 			return err.Error()
 		}
 		return ""
@@ -269,7 +267,7 @@ func (w *world) read(object *unstructured.Unstructured) *unstructured.Unstructur
 	found := &unstructured.Unstructured{}
 	found.SetGroupVersionKind(object.GroupVersionKind())
 	w.eventually(func() string {
-		if err := w.cluster.Client.Get(w.ctx, client.ObjectKeyFromObject(object), found); err != nil {
+		if err := w.Client.Get(w.Ctx, client.ObjectKeyFromObject(object), found); err != nil {
 			return err.Error()
 		}
 		return ""

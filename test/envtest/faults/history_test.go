@@ -47,7 +47,7 @@ type history struct {
 	// pending are the events that have not been judged yet, and now the state before them.
 	pending []event
 	now     state
-	// removed are the objects that the operator deleted; removals tells who deleted the last of a kind and name.
+	// removed are the objects that the operator deleted; removals says which was deleted last of a kind and name.
 	removed  map[types.UID]bool
 	removals map[string]types.UID
 	lenient  bool
@@ -123,7 +123,7 @@ func (h *history) wrote(w write) {
 }
 
 // judge returns the rules that were broken since the last call. What has just arrived is left for the next: the order of
-// kinds is only known when all of them have told.
+// kinds is only known when the events of all have arrived.
 func (h *history) judge(settle time.Duration) []string {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()

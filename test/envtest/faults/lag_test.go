@@ -13,6 +13,8 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/metricspipeline/operator/test/envtest/harness"
 )
 
 // lag delays and cuts the watches of an operator. What it reads is as old as its watches are, each kind by another time, so
@@ -22,15 +24,15 @@ type lag struct {
 	longest time.Duration
 
 	mutex sync.Mutex
-	// held is closed when the watches go on; nil while they run.
-	held chan struct{}
+	// stopped is closed when the watches go on; nil while they run.
+	stopped chan struct{}
 	// expired are the watches that have ended and may not be taken up where they ended.
 	expired map[string]bool
 }
 
 // wrap is for world.wrap.
 func (l *lag) wrap(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(request *http.Request) (*http.Response, error) {
+	return harness.RoundTripper(func(request *http.Request) (*http.Response, error) {
 		query := request.URL.Query()
 		if query.Get("watch") == "" {
 			return next.RoundTrip(request)
@@ -79,26 +81,26 @@ func expired(request *http.Request) (*http.Response, error) {
 func (l *lag) hold() (release func()) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	held := make(chan struct{})
-	l.held = held
+	stopped := make(chan struct{})
+	l.stopped = stopped
 	return func() {
 		l.mutex.Lock()
 		defer l.mutex.Unlock()
-		l.held = nil
-		close(held)
+		l.stopped = nil
+		close(stopped)
 	}
 }
 
 func (l *lag) holding(key string) chan struct{} {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	if l.held != nil {
+	if l.stopped != nil {
 		if l.expired == nil {
 			l.expired = map[string]bool{}
 		}
 		l.expired[key] = true
 	}
-	return l.held
+	return l.stopped
 }
 
 // part is what was read at once, and when it may be handed on.
@@ -147,8 +149,8 @@ func (d *delayed) Read(to []byte) (int, error) {
 		}
 		d.now = <-d.parts
 		time.Sleep(time.Until(d.now.due))
-		if held := d.lag.holding(d.key); held != nil {
-			<-held
+		if stopped := d.lag.holding(d.key); stopped != nil {
+			<-stopped
 			return 0, io.EOF
 		}
 	}

@@ -42,7 +42,7 @@ func TestRulesCanBeBroken(t *testing.T) {
 		broken string
 	}{
 		{name: "all in order", events: []event{at(1, service), at(2, deployment), at(3, secret), at(4, good), gone(5, good), gone(6, deployment)}},
-		{name: "told in another order", events: []event{gone(6, deployment), at(4, good), at(1, service), gone(5, good), at(2, deployment)}},
+		{name: "events in another order", events: []event{gone(6, deployment), at(4, good), at(1, service), gone(5, good), at(2, deployment)}},
 		{name: "empty caBundle", events: []event{at(1, service), at(2, deployment), at(3, registration(nil, false))}, broken: "verifies nobody"},
 		{name: "skips verification", events: []event{at(1, service), at(2, deployment), at(3, registration(authority.Cert, true))}, broken: "verifies nobody"},
 		{name: "no Deployment yet", events: []event{at(1, service), at(2, good), at(3, deployment)}, broken: "no Deployment backend"},
@@ -51,7 +51,7 @@ func TestRulesCanBeBroken(t *testing.T) {
 			broken: "the operator deleted Deployment backend"},
 		{name: "made again after the operator removed the backend", events: []event{
 			at(1, service), at(2, deployment), gone(3, deployment), at(4, good)}, broken: "no Deployment backend"},
-		{name: "backend removed by somebody else", events: []event{
+		{name: "backend removed by others", events: []event{
 			at(1, service), at(2, deployment), at(3, good), gone(4, thing("Service", "backend", "other")), gone(5, good), at(6, good)}},
 		{name: "certificate of a stranger", events: []event{
 			at(1, service), at(2, deployment), at(3, registration(stranger.Cert, false)), at(4, secret)}, broken: "does not trust the certificate"},
@@ -85,7 +85,7 @@ func thing(kind, name string, content any) *unstructured.Unstructured {
 	object.SetName(name)
 	object.SetUID("operator's")
 	if _, others := content.(string); others {
-		object.SetUID("somebody else's")
+		object.SetUID("another's")
 	}
 	return object
 }

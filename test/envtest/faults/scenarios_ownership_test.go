@@ -35,7 +35,7 @@ func ownershipScenarios() []scenario {
 		{name: "cert-manager is to issue", spec: builtIn, setup: issuing, act: func(w *world) { w.apply(certManager) }},
 		{name: "cert-manager is no more to issue", spec: certManager, setup: issuing, act: func(w *world) { w.apply(builtIn) }},
 		{name: "uninstall: the operator's namespace goes", spec: largeSpec, given: apps, unready: true, act: func(w *world) {
-			w.must(w.cluster.Client.Delete(w.ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: harness.OperatorNamespace}}))
+			w.must(w.Client.Delete(w.Ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: harness.OperatorNamespace}}))
 		}},
 	}
 }
@@ -43,9 +43,9 @@ func ownershipScenarios() []scenario {
 // bundled lets a metrics-server run that came with the cluster.
 func bundled(w *world) {
 	w.Helper()
-	remove, err := w.cluster.StartBundled(w.ctx, w.cluster.PodAddress(12))
+	remove, err := w.StartBundled(w.Ctx, w.PodAddress(12))
 	w.must(err)
-	w.Cleanup(func() { w.must(remove(w.ctx)) })
+	w.Cleanup(func() { w.must(remove(w.Ctx)) })
 }
 
 // registerTheirs registers the bundled one as soon as the operator has given the API up.
@@ -53,9 +53,9 @@ func registerTheirs(w *world) {
 	w.Helper()
 	w.eventually(func() string {
 		found := &apiregv1.APIService{}
-		err := w.cluster.Client.Get(w.ctx, client.ObjectKeyFromObject(harness.BundledAPIService()), found)
+		err := w.Client.Get(w.Ctx, client.ObjectKeyFromObject(harness.BundledAPIService()), found)
 		if apierrors.IsNotFound(err) {
-			err = w.cluster.Client.Create(w.ctx, harness.BundledAPIService(), client.FieldOwner("distribution"))
+			err = w.Client.Create(w.Ctx, harness.BundledAPIService(), client.FieldOwner("distribution"))
 		}
 		if err != nil {
 			return err.Error()
@@ -71,20 +71,20 @@ func registerTheirs(w *world) {
 func issuing(w *world) {
 	w.Helper()
 	for _, file := range harness.CertManagerCRDs() {
-		w.must(w.cluster.InstallCRD(w.ctx, file))
+		w.must(w.InstallCRD(w.Ctx, file))
 	}
-	manager, err := w.cluster.NewCertManager()
+	manager, err := w.NewCertManager()
 	w.must(err)
-	ctx, end := context.WithCancel(w.ctx)
+	ctx, end := context.WithCancel(w.Ctx)
 	var failure error
 	var issues sync.WaitGroup
-	issues.Go(func() { failure = issueAll(ctx, w.cluster, manager) })
+	issues.Go(func() { failure = issueAll(ctx, w.Cluster, manager) })
 	w.Cleanup(func() {
 		end()
 		issues.Wait()
 		w.must(failure, "issuing: ")
 		for _, file := range harness.CertManagerCRDs() {
-			w.must(w.cluster.RemoveCRD(w.ctx, file))
+			w.must(w.RemoveCRD(w.Ctx, file))
 		}
 	})
 }
@@ -114,17 +114,17 @@ func issueAll(ctx context.Context, c *harness.Cluster, manager *harness.CertMana
 	}
 }
 
-// restoreNamespace makes the operator's namespace one that stays, if it is going: nobody is there to remove what is in it, so
+// restoreNamespace makes the operator's namespace one that stays, if it is going: there is no controller that removes what is in it, so
 // that is still there.
 func (w *world) restoreNamespace() {
 	w.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: harness.OperatorNamespace}}
-	w.must(w.cluster.Client.Get(w.ctx, client.ObjectKeyFromObject(namespace), namespace))
+	w.must(w.Client.Get(w.Ctx, client.ObjectKeyFromObject(namespace), namespace))
 	if namespace.DeletionTimestamp.IsZero() {
 		return
 	}
 	again := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace.Name, Labels: namespace.Labels}}
 	namespace.Spec.Finalizers = nil
-	w.must(w.cluster.Client.SubResource("finalize").Update(w.ctx, namespace))
-	w.must(w.cluster.Client.Create(w.ctx, again))
+	w.must(w.Client.SubResource("finalize").Update(w.Ctx, namespace))
+	w.must(w.Client.Create(w.Ctx, again))
 }

@@ -90,8 +90,8 @@ func scenarios() []scenario {
 		}},
 		{name: "remove rules", spec: largeSpec, act: func(w *world) { w.apply(smallSpec) }},
 		{name: "remove the pipeline", spec: largeSpec, given: apps, act: func(w *world) {
-			w.must(w.cluster.Client.Delete(w.ctx, &v1alpha1.MetricsPipeline{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.SingletonName}}))
-			w.must(w.cluster.CollectGarbage(w.ctx))
+			w.must(w.Client.Delete(w.Ctx, &v1alpha1.MetricsPipeline{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.SingletonName}}))
+			w.must(w.CollectGarbage(w.Ctx))
 		}},
 	}...)
 }
@@ -171,7 +171,7 @@ func (w *world) undisturbed(s scenario) (begin, end snapshot, writes []write) {
 	return begin, end, w.life.take()
 }
 
-// appNamespaces hold annotated apps; namespaces stay, as nobody could delete them.
+// appNamespaces hold annotated apps; namespaces stay, as there is no controller that deletes them.
 var appNamespaces = []string{"bank", "forum", "shop"}
 
 // apps makes annotated Services in several namespaces, and a Pod in one.
@@ -179,17 +179,17 @@ func apps(w *world) {
 	w.Helper()
 	for _, namespace := range appNamespaces {
 		object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
-		w.must(client.IgnoreAlreadyExists(w.cluster.Client.Create(w.ctx, object)))
+		w.must(client.IgnoreAlreadyExists(w.Client.Create(w.Ctx, object)))
 		annotations := map[string]string{"prometheus.io/scrape": "true", "prometheus.io/port": "8080"}
 		service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "app", Annotations: annotations}}
 		service.Spec.Selector = map[string]string{"app": "app"}
 		service.Spec.Ports = []corev1.ServicePort{{Name: "http", Port: 8080}}
-		w.must(w.cluster.Client.Create(w.ctx, service))
+		w.must(w.Client.Create(w.Ctx, service))
 	}
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "job",
 		Annotations: map[string]string{"prometheus.io/scrape": "true", "prometheus.io/port": "9090"}}}
 	pod.Spec.Containers = []corev1.Container{{Name: "job", Image: "example.com/job:1", Ports: []corev1.ContainerPort{{ContainerPort: 9090}}}}
-	w.must(w.cluster.Client.Create(w.ctx, pod))
+	w.must(w.Client.Create(w.Ctx, pod))
 }
 
 // noApps removes them.
@@ -197,10 +197,10 @@ func (w *world) noApps() {
 	w.Helper()
 	for _, namespace := range appNamespaces {
 		service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "app"}}
-		w.must(client.IgnoreNotFound(w.cluster.Client.Delete(w.ctx, service)))
+		w.must(client.IgnoreNotFound(w.Client.Delete(w.Ctx, service)))
 	}
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "job"}}
-	w.must(client.IgnoreNotFound(w.cluster.Client.Delete(w.ctx, pod, client.GracePeriodSeconds(0))))
+	w.must(client.IgnoreNotFound(w.Client.Delete(w.Ctx, pod, client.GracePeriodSeconds(0))))
 }
 
 // earlierRelease is an operator with other images.
@@ -221,7 +221,7 @@ func leftovers(w *world) {
 			Labels: component.Labels(metricsServer), OwnerReferences: []metav1.OwnerReference{{
 				APIVersion: v1alpha1.GroupVersion.String(), Kind: "MetricsPipeline", Name: pipeline.Name, UID: pipeline.UID}}}}
 		// The earlier release knows it; this operator does not, so it may be gone before the begin is reached.
-		w.must(client.IgnoreAlreadyExists(w.cluster.Client.Create(w.ctx, object)))
+		w.must(client.IgnoreAlreadyExists(w.Client.Create(w.Ctx, object)))
 	}
 }
 
@@ -236,11 +236,11 @@ func oldCertificates(w *world) {
 	w.clock.SetTime(time.Now().Add(-250 * day))
 	w.eventually(func() string {
 		secret := &corev1.Secret{}
-		if err := w.cluster.Client.Get(w.ctx, inOperatorNamespace(authoritySecret), secret); err != nil {
+		if err := w.Client.Get(w.Ctx, harness.InOperatorNamespace(authoritySecret), secret); err != nil {
 			return err.Error()
 		}
 		secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey] = authority.Cert, authority.Key
-		if err := w.cluster.Client.Update(w.ctx, secret); err != nil {
+		if err := w.Client.Update(w.Ctx, secret); err != nil {
 			return err.Error()
 		}
 		return ""
@@ -249,7 +249,7 @@ func oldCertificates(w *world) {
 
 func (w *world) deleteSecret(name string) {
 	w.Helper()
-	w.must(w.cluster.Client.Delete(w.ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: harness.OperatorNamespace, Name: name}}))
+	w.must(w.Client.Delete(w.Ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: harness.OperatorNamespace, Name: name}}))
 }
 
 // poke makes the operator look, as it would when the time comes: its clock is not that of its timers.
@@ -257,11 +257,7 @@ func (w *world) poke() {
 	w.Helper()
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: harness.OperatorNamespace, Name: authoritySecret}}
 	for _, value := range []string{`"now"`, "null"} {
-		w.must(w.cluster.Client.Patch(w.ctx, secret, client.RawPatch(types.MergePatchType,
+		w.must(w.Client.Patch(w.Ctx, secret, client.RawPatch(types.MergePatchType,
 			[]byte(`{"metadata": {"annotations": {"example.com/poked": `+value+`}}}`))))
 	}
-}
-
-func inOperatorNamespace(name string) client.ObjectKey {
-	return client.ObjectKey{Namespace: harness.OperatorNamespace, Name: name}
 }

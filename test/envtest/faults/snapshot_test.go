@@ -5,7 +5,6 @@ package faults
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
@@ -18,19 +17,14 @@ import (
 	"strings"
 
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/sync/errgroup"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
-	"github.com/metricspipeline/operator/internal/apply"
 	"github.com/metricspipeline/operator/test/envtest/harness"
 )
 
@@ -63,18 +57,18 @@ func (s snapshot) differs(other snapshot) string {
 }
 
 // takeSnapshot reads how everything stands.
-func takeSnapshot(ctx context.Context, c client.Reader) (snapshot, error) {
-	objects, err := managed(ctx, c)
+func takeSnapshot(w *harness.World) (snapshot, error) {
+	objects, err := w.Objects()
 	if err != nil {
 		return nil, err
 	}
 	pipelines := &v1alpha1.MetricsPipelineList{}
-	if err := c.List(ctx, pipelines); err != nil {
+	if err := w.Client.List(w.Ctx, pipelines); err != nil {
 		return nil, err
 	}
 	owners := map[types.UID]string{}
 	for _, object := range objects {
-		owners[object.GetUID()] = apply.Identity(object)
+		owners[object.GetUID()] = harness.Identity(object)
 	}
 	taken := snapshot{}
 	for i := range pipelines.Items {
@@ -85,45 +79,11 @@ func takeSnapshot(ctx context.Context, c client.Reader) (snapshot, error) {
 	}
 	known := readCertificates(objects)
 	for _, object := range objects {
-		if taken[apply.Identity(object)], err = normal(object, owners, known); err != nil {
+		if taken[harness.Identity(object)], err = normal(object, owners, known); err != nil {
 			return nil, err
 		}
 	}
 	return taken, nil
-}
-
-// managed returns the objects with the operator's label that it writes itself, whole.
-func managed(ctx context.Context, c client.Reader) ([]*unstructured.Unstructured, error) {
-	kinds := map[schema.GroupVersionKind]*unstructured.UnstructuredList{}
-	var all errgroup.Group
-	for _, kind := range slices.Concat(apply.Kinds, apply.Monitors) {
-		if kinds[kind.GroupVersionKind] != nil {
-			continue
-		}
-		list := &unstructured.UnstructuredList{}
-		list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
-		kinds[kind.GroupVersionKind] = list
-		all.Go(func() error {
-			err := c.List(ctx, list, client.MatchingLabels{v1alpha1.ManagedLabel: v1alpha1.SingletonName})
-			if err != nil && (kind.CRD == "" || !apimeta.IsNoMatchError(err) && !apierrors.IsNotFound(err)) {
-				return fmt.Errorf("listing %s: %w", kind.Kind, err)
-			}
-			return nil
-		})
-	}
-	if err := all.Wait(); err != nil {
-		return nil, err
-	}
-	var objects []*unstructured.Unstructured
-	for _, list := range kinds {
-		for i := range list.Items {
-			objects = append(objects, &list.Items[i])
-		}
-	}
-	slices.SortFunc(objects, func(a, b *unstructured.Unstructured) int {
-		return strings.Compare(apply.Identity(a), apply.Identity(b))
-	})
-	return objects, nil
 }
 
 // normal returns an object as JSON without what differs between runs.
@@ -260,7 +220,7 @@ func (k certificates) describe(object *unstructured.Unstructured) {
 	}
 }
 
-// bundle says whom a caBundle trusts, and whether that is whoever serves.
+// bundle says what a caBundle trusts, and whether that is the certificate that is served.
 func (k certificates) bundle(content []byte, component string) string {
 	certs := parseAll(content)
 	roots := x509.NewCertPool()

@@ -54,7 +54,7 @@ func TestSpecFields(t *testing.T) {
 		w.reaches(fresh[c.with], c.set+" is not set yet")
 		inject(t, "spec field unset, set, changed, unset", len(c.fields), func() {
 			for _, value := range []string{c.value, c.other} {
-				w.applySpec(c.spec(w, value))
+				w.must(w.ApplySpec(c.spec(w, value)))
 				w.eventually(func() string {
 					if pipeline, _ := w.pipeline(); !current(pipeline) {
 						return fmt.Sprintf("the operator has not seen %s: %s", c.set, value)
@@ -161,7 +161,7 @@ func (w *world) sources() {
 		&corev1.ConfigMap{ObjectMeta: here("source"), Data: map[string]string{"a": string(authority.Cert), "b": string(authority.Cert)}},
 		&corev1.ConfigMap{ObjectMeta: here("other-source"), Data: map[string]string{"a": string(authority.Cert)}},
 	} {
-		w.must(w.cluster.Client.Create(w.ctx, object))
-		w.Cleanup(func() { w.must(w.cluster.Client.Delete(w.ctx, object)) })
+		w.must(w.Client.Create(w.Ctx, object))
+		w.Cleanup(func() { w.must(w.Client.Delete(w.Ctx, object)) })
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
-	"github.com/metricspipeline/operator/internal/apply"
+	"github.com/metricspipeline/operator/test/envtest/harness"
 )
 
 var codecs = clientgoscheme.Codecs.LegacyCodec(metav1.SchemeGroupVersion)
@@ -32,29 +32,28 @@ func TestStaleReads(t *testing.T) {
 	})
 }
 
-// TestMissedEvents: objects become others of the same name, and nobody tells the operator.
+// TestMissedEvents: objects become others of the same name, and no event says so.
 func TestMissedEvents(t *testing.T) {
 	w := begin(t)
 	end := w.prepare(everything, nil)
-	objects, err := managed(w.ctx, w.cluster.Client)
-	w.must(err)
+	objects := w.objects()
 
 	for _, object := range objects {
 		inject(t, "recreated while the operator was down", 1, func() {
 			w.kill()
 			w.recreate(object)
 			w.start()
-			w.reaches(end, apply.Identity(object)+", recreated while the operator was down")
+			w.reaches(end, harness.Identity(object)+", recreated while the operator was down")
 		})
 	}
 
 	inject(t, "pipeline recreated while the operator was down", 1, func() {
 		w.kill()
-		w.must(w.cluster.Client.Delete(w.ctx, &v1alpha1.MetricsPipeline{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.SingletonName}}))
+		w.must(w.Client.Delete(w.Ctx, &v1alpha1.MetricsPipeline{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.SingletonName}}))
 		w.apply(largeSpec)
 		w.start()
 		w.reaches(end, "another pipeline of the same name")
-		w.must(w.cluster.CollectGarbage(w.ctx))
+		w.must(w.CollectGarbage(w.Ctx))
 		w.reaches(end, "another pipeline of the same name, after garbage collection")
 	})
 
@@ -62,7 +61,7 @@ func TestMissedEvents(t *testing.T) {
 	late := &lag{}
 	w.wrap = late.wrap
 	w.start()
-	w.reaches(end, "with a watch that can be held")
+	w.reaches(end, "with a watch that can be stopped")
 	inject(t, "recreated between two reads", len(objects), func() {
 		release := late.hold()
 		for _, object := range objects {
@@ -73,18 +72,18 @@ func TestMissedEvents(t *testing.T) {
 	})
 }
 
-// recreate replaces an object by one of the same content, as whoever restores a backup does.
+// recreate replaces an object by one of the same content, as restoring a backup does.
 func (w *world) recreate(object *unstructured.Unstructured) {
 	w.Helper()
 	w.history.tampering(true)
 	defer w.history.tampering(false)
 	current := &unstructured.Unstructured{}
 	current.SetGroupVersionKind(object.GroupVersionKind())
-	w.must(w.cluster.Client.Get(w.ctx, client.ObjectKeyFromObject(object), current))
-	w.must(w.cluster.Client.Delete(w.ctx, current))
+	w.must(w.Client.Get(w.Ctx, client.ObjectKeyFromObject(object), current))
+	w.must(w.Client.Delete(w.Ctx, current))
 	again := current.DeepCopy()
 	again.SetUID("")
 	again.SetResourceVersion("")
 	again.SetManagedFields(nil)
-	w.must(w.cluster.Client.Create(w.ctx, again, client.FieldOwner("backup")))
+	w.must(w.Client.Create(w.Ctx, again, client.FieldOwner("backup")))
 }

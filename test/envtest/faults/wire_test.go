@@ -22,7 +22,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
-	"github.com/metricspipeline/operator/internal/apply"
 	"github.com/metricspipeline/operator/test/envtest/harness"
 )
 
@@ -34,7 +33,7 @@ type write struct {
 	verb string
 	// object is its kind, namespace and name.
 	object string
-	// content tells different writes of one object apart.
+	// content distinguishes the writes of one object.
 	content [sha256.Size]byte
 	uid     types.UID
 }
@@ -208,7 +207,7 @@ func about(verb string, what any) write {
 		known.GetObjectKind().SetGroupVersionKind(kind)
 	}
 	if u, ok := known.(*unstructured.Unstructured); ok {
-		// Whoever issues a certificate once more issues another, which is the same write.
+		// A certificate that is issued once more is another one, and the same write.
 		delete(u.Object, "data")
 		unstructured.RemoveNestedField(u.Object, "spec", "caBundle")
 	}
@@ -216,20 +215,15 @@ func about(verb string, what any) write {
 	if err != nil {
 		content = []byte(err.Error())
 	}
-	return write{verb: verb, object: apply.Identity(known), content: sha256.Sum256(content), uid: object.GetUID()}
+	return write{verb: verb, object: harness.Identity(known), content: sha256.Sum256(content), uid: object.GetUID()}
 }
 
 // wrap is for harness.Conditions: nothing leaves a program that has crashed, from whichever client.
 func (w *wire) wrap(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(request *http.Request) (*http.Response, error) {
+	return harness.RoundTripper(func(request *http.Request) (*http.Response, error) {
 		if w.isDead() {
 			return nil, errDead
 		}
 		return next.RoundTrip(request)
 	})
 }
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-// RoundTrip implements http.RoundTripper.
-func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }

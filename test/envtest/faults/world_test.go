@@ -4,7 +4,6 @@
 package faults
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -14,13 +13,9 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
-	"golang.org/x/sync/errgroup"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/controller"
@@ -36,6 +31,9 @@ const (
 	calm     = 25 * time.Millisecond
 	longCalm = 400 * time.Millisecond
 	poll     = 10 * time.Millisecond
+
+	metricsServer = harness.MetricsServer
+	neverStarts   = harness.NeverStarts
 )
 
 // impatience lets twenty failures in a row take a second instead of minutes.
@@ -49,8 +47,7 @@ var impatience = controller.Timing{
 // world is the cluster with pods that run by themselves, a Prometheus, and at most one operator.
 type world struct {
 	*testing.T
-	ctx        context.Context
-	cluster    *harness.Cluster
+	*harness.World
 	history    *history
 	prometheus *harness.Prometheus
 	clock      *clocktesting.FakePassiveClock
@@ -80,19 +77,14 @@ func (l *life) quiet(since time.Duration) bool { return l.wire.quiet(since) && l
 func begin(t *testing.T) *world {
 	t.Helper()
 	t.Parallel()
-	cluster := <-free
-	t.Cleanup(func() { free <- cluster })
-	// What is cleaned up in the end is cleaned up by requests, too.
-	ctx, end := context.WithCancel(context.WithoutCancel(t.Context()))
-	t.Cleanup(end)
-	w := &world{T: t, ctx: ctx, cluster: cluster, prometheus: harness.StartPrometheus(),
+	harness.NeedPodNetwork(t)
+	w := &world{T: t, World: harness.NewWorld(t, suite.Take(t)), prometheus: harness.StartPrometheus(),
 		clock: clocktesting.NewFakePassiveClock(time.Now())}
 	t.Cleanup(w.prometheus.Stop)
-	harness.NeedPodNetwork(t)
-	pods, err := startPods(ctx, cluster)
+	pods, err := w.StartPods(w.Ctx)
 	w.must(err)
-	t.Cleanup(pods.stop)
-	w.history, err = startHistory(ctx, cluster)
+	t.Cleanup(pods.Stop)
+	w.history, err = startHistory(w.Ctx, w.Cluster)
 	w.must(err)
 	// Everything is removed, and the operator dies, while pods and history still see it.
 	t.Cleanup(func() {
@@ -139,9 +131,8 @@ func (w *world) start() {
 		}
 		return l.wrap(next)
 	}
-	var err error
-	l.operator, err = w.cluster.StartOperatorUnder(w.ctx, w.logger(), conditions)
-	w.must(err, "starting the operator: ")
+	w.must(w.Start(w.logger(), conditions), "starting the operator: ")
+	l.operator = w.Operator
 	go func() {
 		<-dying
 		l.operator.Cancel()
@@ -172,32 +163,20 @@ func (w *world) bury() {
 	w.life = nil
 }
 
-// apply makes the pipeline's spec what it is told. $PROMETHEUS is the address of the world's Prometheus.
+// apply gives the pipeline a spec. $PROMETHEUS is the address of the world's Prometheus.
 func (w *world) apply(spec string) {
 	w.Helper()
-	content := map[string]any{}
-	w.must(yaml.Unmarshal([]byte(strings.ReplaceAll(spec, "$PROMETHEUS", w.prometheus.URL)), &content))
-	w.applySpec(content)
+	w.must(w.Apply(strings.ReplaceAll(spec, "$PROMETHEUS", w.prometheus.URL)))
 }
 
-func (w *world) applySpec(content map[string]any) {
-	w.Helper()
-	object := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": v1alpha1.GroupVersion.String(), "kind": "MetricsPipeline",
-		"metadata": map[string]any{"name": v1alpha1.SingletonName}, "spec": content,
-	}}
-	w.must(w.cluster.Client.Apply(w.ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner("user"), client.ForceOwnership))
-}
-
-// clear deletes the pipeline and everything that was managed, whoever owns it now.
+// clear deletes the pipeline and everything that was managed, whatever owns it now.
 func (w *world) clear() {
 	w.Helper()
 	w.restoreNamespace()
-	pipeline := &v1alpha1.MetricsPipeline{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.SingletonName}}
-	w.must(client.IgnoreNotFound(w.cluster.Client.Delete(w.ctx, pipeline)))
+	w.must(w.DeletePipeline())
 	w.eventually(func() string {
 		// A reconcile that had begun may still write.
-		deleted := w.delete(func(*unstructured.Unstructured) bool { return true })
+		deleted := w.delete(harness.Everything)
 		if deleted > 0 || w.life != nil && !w.life.quiet(calm) {
 			return fmt.Sprintf("%d objects were left", deleted)
 		}
@@ -215,24 +194,22 @@ func (w *world) collect() int {
 // delete deletes some of the managed objects and returns their number.
 func (w *world) delete(which func(*unstructured.Unstructured) bool) int {
 	w.Helper()
-	objects, err := managed(w.ctx, w.cluster.Client)
+	deleted, err := w.DeleteObjects(which)
 	w.must(err)
-	var all errgroup.Group
-	deleted := 0
-	for _, object := range objects {
-		if !which(object) {
-			continue
-		}
-		deleted++
-		all.Go(func() error { return client.IgnoreNotFound(w.cluster.Client.Delete(w.ctx, object)) })
-	}
-	w.must(all.Wait())
 	return deleted
+}
+
+// objects returns what the operator has written.
+func (w *world) objects() []*unstructured.Unstructured {
+	w.Helper()
+	objects, err := w.Objects()
+	w.must(err)
+	return objects
 }
 
 func (w *world) snapshot() snapshot {
 	w.Helper()
-	taken, err := takeSnapshot(w.ctx, w.cluster.Client)
+	taken, err := takeSnapshot(w.World)
 	w.must(err)
 	return taken
 }
@@ -240,13 +217,9 @@ func (w *world) snapshot() snapshot {
 // pipeline returns it as it stands, and false where there is none.
 func (w *world) pipeline() (*v1alpha1.MetricsPipeline, bool) {
 	w.Helper()
-	pipeline := &v1alpha1.MetricsPipeline{}
-	err := w.cluster.Client.Get(w.ctx, client.ObjectKey{Name: v1alpha1.SingletonName}, pipeline)
-	if apierrors.IsNotFound(err) {
-		return nil, false
-	}
-	w.must(err)
-	return pipeline, true
+	pipeline, err := w.Pipeline()
+	w.must(client.IgnoreNotFound(err))
+	return pipeline, err == nil
 }
 
 // logger shows errors of the operator with the test; there are many, as most of these lives go wrong.

@@ -36,7 +36,7 @@ const (
 )
 
 // Backend is a small aggregated API server that stands for the pods of one component. It serves with the pair from the
-// Secret that the operator made, and answers nobody but the API server.
+// Secret that the operator made, and answers the API server alone.
 type Backend struct {
 	cluster   *Cluster
 	namespace string
@@ -47,14 +47,13 @@ type Backend struct {
 	failing   sync.Map
 }
 
-// StartBackend serves discovery of the group versions on an address of PodNetwork, with the serving pair in the Secret
-// <service>-tls. Nothing leads to it before Publish. Each backend needs an address of its own.
-func (c *Cluster) StartBackend(ctx context.Context, namespace, service, address string, apis ...schema.GroupVersion) (*Backend, error) {
-	pair, err := c.servingPair(ctx, namespace, service)
+// StartBackend serves the APIs of a component with the serving pair in its Secret. Nothing leads to it before Publish.
+func (c *Cluster) StartBackend(ctx context.Context, component string) (*Backend, error) {
+	pair, err := c.servingPair(ctx, OperatorNamespace, component)
 	if err != nil {
 		return nil, err
 	}
-	return c.ServeBackend(ctx, namespace, service, address, pair, apis...)
+	return c.ServeBackend(ctx, OperatorNamespace, component, c.AddressOf(component), pair, components[component].apis...)
 }
 
 func (c *Cluster) servingPair(ctx context.Context, namespace, service string) (tls.Certificate, error) {
@@ -69,7 +68,8 @@ func (c *Cluster) servingPair(ctx context.Context, namespace, service string) (t
 	return pair, nil
 }
 
-// ServeBackend is StartBackend with a serving pair of the caller.
+// ServeBackend serves discovery of the group versions on an address of PodNetwork, each backend on one of its own, with a serving
+// pair of the caller.
 func (c *Cluster) ServeBackend(
 	ctx context.Context, namespace, service, address string, pair tls.Certificate, apis ...schema.GroupVersion,
 ) (*Backend, error) {
@@ -86,12 +86,12 @@ func (c *Cluster) ServeBackend(
 	b.server = &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 10 * time.Second,
-		// Whoever refuses the certificate is part of the story.
+		// A refused certificate is part of the story.
 		ErrorLog: log.New(io.Discard, "", 0),
 		TLSConfig: &tls.Config{
 			MinVersion:     tls.VersionTLS12,
 			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return b.pair.Load(), nil },
-			// Whoever only wants to see the certificate has none.
+			// A client that only looks at the certificate has none.
 			ClientAuth: tls.VerifyClientCertIfGiven,
 			ClientCAs:  trusted,
 		},
@@ -124,7 +124,7 @@ func (b *Backend) discover(w http.ResponseWriter, r *http.Request, api schema.Gr
 		return
 	}
 	if _, fails := b.failing.Load(api); fails {
-		http.Error(w, "told to fail", http.StatusInternalServerError)
+		http.Error(w, "failing as the test demands", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")

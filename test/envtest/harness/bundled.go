@@ -20,7 +20,7 @@ import (
 // bundledName is that of the Service and the endpoints of a metrics-server that came with the cluster.
 const bundledName = "bundled-metrics"
 
-// BundledAPIService registers it, as a distribution does that verifies nobody.
+// BundledAPIService registers it, as a distribution does that verifies no certificate.
 func BundledAPIService() *apiregv1.APIService {
 	return &apiregv1.APIService{
 		ObjectMeta: metav1.ObjectMeta{Name: "v1beta1.metrics.k8s.io"},
@@ -31,7 +31,7 @@ func BundledAPIService() *apiregv1.APIService {
 	}
 }
 
-// StartBundled lets it run on an address of PodNetwork, registered by nobody yet. The function that it returns removes it, and
+// StartBundled lets it run on an address of PodNetwork, not registered yet. The function that it returns removes it, and
 // whatever APIService there is for its API.
 func (c *Cluster) StartBundled(ctx context.Context, address string) (remove func(context.Context) error, err error) {
 	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{

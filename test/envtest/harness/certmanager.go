@@ -32,7 +32,7 @@ const (
 
 // FindCertManagerCRDs is FindMonitoringCRDs for cert-manager, which the operator's own go.mod pins.
 func FindCertManagerCRDs() error {
-	dir, err := moduleDir("../..", certManagerModule)
+	dir, err := moduleDir(inProject("."), certManagerModule)
 	if err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func CertManagerCRDs() []string {
 	return files
 }
 
-// CertManager issues what Certificates ask for, as cert-manager's controllers would; those themselves run in test/e2e.
+// CertManager issues what Certificates request, as cert-manager's controllers would; those themselves run in test/e2e.
 type CertManager struct {
 	cluster *Cluster
 	ca      *x509.Certificate
@@ -77,17 +77,17 @@ func (m *CertManager) CA() []byte {
 
 // Issue writes a new certificate for a Certificate that is no authority into its Secret.
 func (m *CertManager) Issue(ctx context.Context, key client.ObjectKey) error {
-	wanted := &certmanagerv1.Certificate{}
-	if err := m.cluster.Client.Get(ctx, key, wanted); err != nil {
+	desired := &certmanagerv1.Certificate{}
+	if err := m.cluster.Client.Get(ctx, key, desired); err != nil {
 		return err
 	}
-	certPEM, keyPEM, err := m.sign(wanted.Spec.DNSNames, wanted.Spec.Duration.Duration)
+	certPEM, keyPEM, err := m.sign(desired.Spec.DNSNames, desired.Spec.Duration.Duration)
 	if err != nil {
 		return fmt.Errorf("signing for Certificate %s: %w", key, err)
 	}
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: wanted.Spec.SecretName}}
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: desired.Spec.SecretName}}
 	_, err = controllerutil.CreateOrUpdate(ctx, m.cluster.Client, secret, func() error {
-		secret.Type, secret.Labels = corev1.SecretTypeTLS, wanted.Spec.SecretTemplate.Labels
+		secret.Type, secret.Labels = corev1.SecretTypeTLS, desired.Spec.SecretTemplate.Labels
 		secret.Data = map[string][]byte{corev1.TLSCertKey: certPEM, corev1.TLSPrivateKeyKey: keyPEM}
 		if !m.WithoutCA {
 			secret.Data[cmmeta.TLSCAKey] = m.CA()
@@ -99,14 +99,14 @@ func (m *CertManager) Issue(ctx context.Context, key client.ObjectKey) error {
 
 // Refuse writes into a Certificate's status why nothing is issued.
 func (m *CertManager) Refuse(ctx context.Context, key client.ObjectKey, message string) error {
-	wanted := &certmanagerv1.Certificate{}
-	if err := m.cluster.Client.Get(ctx, key, wanted); err != nil {
+	desired := &certmanagerv1.Certificate{}
+	if err := m.cluster.Client.Get(ctx, key, desired); err != nil {
 		return err
 	}
 	now := metav1.Now()
-	wanted.Status.Conditions = []certmanagerv1.CertificateCondition{{Type: certmanagerv1.CertificateConditionReady,
+	desired.Status.Conditions = []certmanagerv1.CertificateCondition{{Type: certmanagerv1.CertificateConditionReady,
 		Status: cmmeta.ConditionFalse, Reason: "DoesNotExist", Message: message, LastTransitionTime: &now}}
-	return m.cluster.Client.Status().Update(ctx, wanted)
+	return m.cluster.Client.Status().Update(ctx, desired)
 }
 
 func (m *CertManager) sign(names []string, lifetime time.Duration) (certPEM, keyPEM []byte, err error) {

@@ -1,10 +1,10 @@
 // Copyright The MetricsPipeline Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package harness is the world that the user stories of test/envtest happen in: a real kube-apiserver with etcd, and
-// small stand-ins for what is not there. There is no kube-controller-manager, kubelet or Prometheus, so a story says
-// itself when a Deployment's pods run, when an endpoint appears and what an aggregated server answers, and the operator
-// has to draw its conclusions from the same objects as in a real cluster.
+// Package harness is what the suites of test/envtest share: a real kube-apiserver with etcd, the operator, and small stand-ins
+// for what is not there. There is no kube-controller-manager, kubelet or Prometheus, so a test says itself when a Deployment's
+// pods run, when an endpoint appears and what an aggregated server answers, or has Pods play it. The operator has to draw its
+// conclusions from the same objects as in a real cluster.
 package harness
 
 import (
@@ -67,10 +67,12 @@ type Cluster struct {
 	Config *rest.Config
 	// Client is an administrator's client. It reads from the API server, not from a cache.
 	Client client.Client
+	// InstallWarnings are what the API server said about config/.
+	InstallWarnings []string
 
 	environment *envtest.Environment
 	dir         string
-	// number tells the control planes of this process apart.
+	// number distinguishes the control planes of this process.
 	number int32
 
 	mutex sync.Mutex

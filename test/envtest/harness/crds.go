@@ -49,7 +49,7 @@ func inProject(path string) string {
 	return path
 }
 
-// PrometheusCRD and ServiceMonitorCRD are the files of prometheus-operator's CRDs, known after FindMonitoringCRDs.
+// PrometheusCRD is a file of prometheus-operator's CRDs, which are known after FindMonitoringCRDs.
 func PrometheusCRD() string { return monitoringCRD("prometheuses") }
 
 // ServiceMonitorCRD is described at PrometheusCRD.
@@ -57,6 +57,11 @@ func ServiceMonitorCRD() string { return monitoringCRD("servicemonitors") }
 
 // PodMonitorCRD is described at PrometheusCRD.
 func PodMonitorCRD() string { return monitoringCRD("podmonitors") }
+
+// MonitoringCRDs are the three.
+func MonitoringCRDs() []string {
+	return []string{PrometheusCRD(), ServiceMonitorCRD(), PodMonitorCRD()}
+}
 
 func monitoringCRD(plural string) string {
 	return filepath.Join(os.Getenv(monitoringEnv), "monitoring.coreos.com_"+plural+".yaml")

@@ -28,39 +28,40 @@ const (
 var installFolder = inProject("config/default")
 
 // Install applies config/default as `make deploy` does: the CRD, the operator's namespace, account, roles and Deployment.
-// The Deployment stays without pods, its work is done by StartOperator. It returns the warnings of the API server.
-func (c *Cluster) Install(ctx context.Context) ([]string, error) {
+// The Deployment stays without pods, its work is done by World.Start.
+func (c *Cluster) Install(ctx context.Context) error {
 	warnings := &warningRecorder{}
 	config := rest.CopyConfig(c.Config)
 	config.WarningHandler = warnings
 	installer, err := client.New(config, client.Options{Scheme: Scheme})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	options := krusty.MakeDefaultOptions()
 	options.Reorder = krusty.ReorderOptionUnspecified // The kustomization says it.
 	built, err := krusty.MakeKustomizer(options).Run(filesys.MakeFsOnDisk(), installFolder)
 	if err != nil {
-		return nil, fmt.Errorf("building %s: %w", installFolder, err)
+		return fmt.Errorf("building %s: %w", installFolder, err)
 	}
 	for _, resource := range built.Resources() {
 		content, err := resource.MarshalJSON()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		object := &unstructured.Unstructured{}
 		if err := object.UnmarshalJSON(content); err != nil {
-			return nil, err
+			return err
 		}
 		if err := installer.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner("kubectl")); err != nil {
-			return nil, fmt.Errorf("applying %s of %s: %w", resource.CurId(), installFolder, err)
+			return fmt.Errorf("applying %s of %s: %w", resource.CurId(), installFolder, err)
 		}
 	}
 	crd, err := readCRD(PipelineCRD)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return warnings.all(), c.waitEstablished(ctx, crd)
+	c.InstallWarnings = warnings.all()
+	return c.waitEstablished(ctx, crd)
 }
 
 // operatorIdentity is the operator's ServiceAccount, with the rights that Install gave it and no others.

@@ -73,7 +73,7 @@ func newScratch() (*os.File, error) {
 	return folder, unix.Flock(int(folder.Fd()), unix.LOCK_EX)
 }
 
-// sweep removes the folders of runs that were killed: the lock ends with whoever holds it.
+// sweep removes the folders of runs that were killed: the lock ends with the process that has it.
 func sweep() {
 	paths, err := filepath.Glob(filepath.Join(os.TempDir(), scratchPrefix+"*"))
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// metricsReader is the ClusterRole of config/ for whoever scrapes the operator.
+// metricsReader is the ClusterRole of config/ for scrapers of the operator.
 const metricsReader = "metricspipeline-operator-metrics-reader"
 
 // Token makes a ServiceAccount in the namespace default, bound to the role of scrapers or to none, and returns its token.
@@ -45,8 +45,8 @@ func (c *Cluster) Token(ctx context.Context, name string, mayScrape bool) (strin
 	return request.Status.Token, nil
 }
 
-// GetMetrics asks the operator's metrics endpoint, whose certificate is self-signed, and returns the status code and what
-// it answers. Without a token it asks anonymously.
+// GetMetrics reads the operator's metrics endpoint, whose certificate is self-signed, and returns the status code and the
+// answer. Without a token it is anonymous.
 func GetMetrics(ctx context.Context, address, token string) (code int, body string, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+address+"/metrics", http.NoBody)
 	if err != nil {

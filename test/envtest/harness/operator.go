@@ -24,13 +24,15 @@ import (
 type Operator struct {
 	// Requests are what it sends to the API server.
 	Requests *Requests
+	// Elected is closed once its caches are filled and it leads.
+	Elected <-chan struct{}
 
 	name   string
 	cancel context.CancelFunc
 	ended  chan error
 }
 
-// started counts operators: the metrics of each are told apart by its controller's name.
+// started counts operators: the name of its controller distinguishes the metrics of each.
 var started atomic.Int32
 
 // Conditions are what an operator lives under. The zero value is an ordinary life.
@@ -39,20 +41,15 @@ type Conditions struct {
 	controller.Options
 	// Wrap stands between the operator and the network; nil for nothing.
 	Wrap func(http.RoundTripper) http.RoundTripper
+	// Manager changes the options of the manager; nil for nothing.
+	Manager func(*ctrl.Options)
 }
 
-// StartOperator starts an operator as cmd/manager does, and waits until its caches are filled. It outlives ctx and ends
-// with Stop. Each option changes what it is set up with.
-func (c *Cluster) StartOperator(ctx context.Context, log logr.Logger, options ...func(*controller.Options)) (*Operator, error) {
-	var conditions Conditions
-	for _, option := range options {
-		option(&conditions.Options)
-	}
-	return c.StartOperatorUnder(ctx, log, conditions)
-}
+// ErrNotStopped is what Stop returns of an operator that goes on.
+var ErrNotStopped = errors.New("the operator did not stop within 30s")
 
-// StartOperatorUnder is StartOperator under conditions.
-func (c *Cluster) StartOperatorUnder(ctx context.Context, log logr.Logger, conditions Conditions) (*Operator, error) {
+// launchOperator starts an operator as cmd/manager does. It outlives ctx and ends with Stop.
+func (c *Cluster) launchOperator(ctx context.Context, log logr.Logger, conditions Conditions) (*Operator, error) {
 	o := &Operator{Requests: &Requests{}, name: fmt.Sprintf("metricspipeline-%d", started.Add(1)), ended: make(chan error, 1)}
 	config, err := c.OperatorConfig()
 	if err != nil {
@@ -62,7 +59,7 @@ func (c *Cluster) StartOperatorUnder(ctx context.Context, log logr.Logger, condi
 	if conditions.Wrap != nil {
 		config.Wrap(conditions.Wrap)
 	}
-	manager, err := ctrl.NewManager(config, ctrl.Options{
+	managerOptions := ctrl.Options{
 		Scheme:                  Scheme,
 		Cache:                   controller.CacheOptions(OperatorNamespace),
 		NewCache:                conditions.NewCache,
@@ -70,7 +67,11 @@ func (c *Cluster) StartOperatorUnder(ctx context.Context, log logr.Logger, condi
 		Metrics:                 metricsserver.Options{BindAddress: "0"},
 		Logger:                  log,
 		GracefulShutdownTimeout: ptr.To(10 * time.Second),
-	})
+	}
+	if conditions.Manager != nil {
+		conditions.Manager(&managerOptions)
+	}
+	manager, err := ctrl.NewManager(config, managerOptions)
 	if err != nil {
 		return nil, fmt.Errorf("making the manager: %w", err)
 	}
@@ -80,18 +81,12 @@ func (c *Cluster) StartOperatorUnder(ctx context.Context, log logr.Logger, condi
 		return nil, fmt.Errorf("setting up the controller: %w", err)
 	}
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	o.cancel = cancel
+	o.cancel, o.Elected = cancel, manager.Elected()
 	go func() { o.ended <- manager.Start(running) }()
-	select {
-	case <-manager.Elected():
-	case err := <-o.ended:
-		cancel()
-		return nil, fmt.Errorf("the manager ended at its start: %w", err)
-	}
 	return o, nil
 }
 
-// Cancel tells the operator to end, and does not wait for it.
+// Cancel ends the operator and does not wait for it.
 func (o *Operator) Cancel() { o.cancel() }
 
 // Stop ends the operator and returns the error that it ended with.
@@ -101,6 +96,6 @@ func (o *Operator) Stop() error {
 	case err := <-o.ended:
 		return err
 	case <-time.After(30 * time.Second):
-		return errors.New("the operator did not stop within 30s")
+		return ErrNotStopped
 	}
 }

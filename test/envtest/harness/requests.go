@@ -10,8 +10,8 @@ import (
 	"sync"
 )
 
-// Requests counts what one client sends to the API server. Watches do not count: one is a request once in a few minutes,
-// and whoever is idle has them open.
+// Requests counts what one client sends to the API server. Watches do not count: each is one request in a few minutes, and
+// an idle client has them open.
 type Requests struct {
 	mutex sync.Mutex
 	sent  []string
@@ -20,7 +20,7 @@ type Requests struct {
 
 // Wrap is for rest.Config.Wrap.
 func (r *Requests) Wrap(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(request *http.Request) (*http.Response, error) {
+	return RoundTripper(func(request *http.Request) (*http.Response, error) {
 		if query := request.URL.Query(); query.Get("watch") == "" {
 			r.mutex.Lock()
 			r.total++
@@ -70,7 +70,8 @@ func describe(path string) string {
 	return resource + " " + name
 }
 
-type roundTripper func(*http.Request) (*http.Response, error)
+// RoundTripper is a function that sends requests.
+type RoundTripper func(*http.Request) (*http.Response, error)
 
 // RoundTrip implements http.RoundTripper.
-func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
+func (f RoundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }

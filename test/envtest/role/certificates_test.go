@@ -11,10 +11,9 @@ import (
 	cmmeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
-	"github.com/metricspipeline/operator/internal/apply"
 	"github.com/metricspipeline/operator/test/envtest/harness"
 )
 
@@ -23,7 +22,7 @@ const denial = "denied by policy"
 
 // certificates come from cert-manager, which says itself why one does not, and from our own authority again.
 func certificates(w *world) error {
-	manager, err := cluster.NewCertManager()
+	manager, err := w.NewCertManager()
 	if err != nil {
 		return err
 	}
@@ -31,18 +30,18 @@ func certificates(w *world) error {
 		return err
 	}
 	request := &certmanagerv1.CertificateRequest{}
-	err = w.until("cert-manager is asked", func() error {
-		wanted := &certmanagerv1.Certificate{}
-		key := client.ObjectKey{Namespace: harness.OperatorNamespace, Name: metricsServer}
-		if err := cluster.Client.Get(w.ctx, key, wanted); err != nil {
+	err = w.until("cert-manager has a request", func() error {
+		desired := &certmanagerv1.Certificate{}
+		key := harness.InOperatorNamespace(metricsServer)
+		if err := w.Client.Get(w.Ctx, key, desired); err != nil {
 			return err
 		}
-		return w.deny(request, wanted)
+		return w.deny(request, desired)
 	})
 	if err != nil {
 		return err
 	}
-	defer func() { _ = cluster.Client.Delete(w.ctx, request) }()
+	defer func() { _ = w.Client.Delete(w.Ctx, request) }()
 	if err := w.until("the status repeats what cert-manager says", func() error { return w.says(denial) }); err != nil {
 		return err
 	}
@@ -50,7 +49,7 @@ func certificates(w *world) error {
 		if w.provider() == v1alpha1.CertificatesCertManager {
 			return nil
 		}
-		if err := manager.Issue(w.ctx, client.ObjectKey{Namespace: harness.OperatorNamespace, Name: metricsServer}); err != nil {
+		if err := manager.Issue(w.Ctx, harness.InOperatorNamespace(metricsServer)); err != nil {
 			return err
 		}
 		return fmt.Errorf("the certificate is of %q", w.provider())
@@ -62,12 +61,9 @@ func certificates(w *world) error {
 		return err
 	}
 	return w.until("nothing is left of cert-manager's", func() error {
-		for _, kind := range []apply.Kind{apply.Certificate, apply.Issuer} {
-			if found, err := list(w.ctx, kind.GroupVersionKind); err != nil || len(found) > 0 {
-				return fmt.Errorf("%d %ss, %w", len(found), kind.Kind, err)
-			}
-		}
-		return nil
+		return w.gone(func(object *unstructured.Unstructured) bool {
+			return object.GetKind() == certmanagerv1.CertificateKind || object.GetKind() == certmanagerv1.IssuerKind
+		})
 	})
 }
 
@@ -77,14 +73,14 @@ func (w *world) deny(denied *certmanagerv1.CertificateRequest, of *certmanagerv1
 		Annotations:     map[string]string{certmanagerv1.CertificateNameKey: of.Name},
 		OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(of, certmanagerv1.SchemeGroupVersion.WithKind("Certificate"))}}
 	denied.Spec = certmanagerv1.CertificateRequestSpec{Request: []byte("none"), IssuerRef: of.Spec.IssuerRef}
-	if err := cluster.Client.Create(w.ctx, denied); err != nil {
+	if err := w.Client.Create(w.Ctx, denied); err != nil {
 		return err
 	}
 	now := metav1.Now()
 	denied.Status.Conditions = []certmanagerv1.CertificateRequestCondition{{Type: certmanagerv1.CertificateRequestConditionReady,
 		Status: cmmeta.ConditionFalse, Reason: certmanagerv1.CertificateRequestReasonDenied, Message: denial,
 		LastTransitionTime: &now}}
-	return cluster.Client.Status().Update(w.ctx, denied)
+	return w.Client.Status().Update(w.Ctx, denied)
 }
 
 func (w *world) says(words string) error {

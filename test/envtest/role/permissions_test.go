@@ -19,9 +19,9 @@ import (
 
 // roleFiles are what the operator's ServiceAccount is bound to, in the order of the digest (hack/verify-role.sh has it too).
 var roleFiles = []string{
-	"../../config/rbac/role.yaml",
-	"../../config/rbac/leader_election_role.yaml",
-	"../../config/rbac/adapter_aggregate_role.yaml",
+	"../../../config/rbac/role.yaml",
+	"../../../config/rbac/leader_election_role.yaml",
+	"../../../config/rbac/adapter_aggregate_role.yaml",
 }
 
 const (
@@ -68,16 +68,16 @@ func (p permission) String() string {
 }
 
 // covers is true when a request is allowed by the permission.
-func (p permission) covers(asked *request.RequestInfo) bool {
-	if !asked.IsResourceRequest {
-		return p.nonResourceURL == asked.Path && p.verb == asked.Verb
+func (p permission) covers(sent *request.RequestInfo) bool {
+	if !sent.IsResourceRequest {
+		return p.nonResourceURL == sent.Path && p.verb == sent.Verb
 	}
-	resource := asked.Resource
-	if asked.Subresource != "" {
-		resource += "/" + asked.Subresource
+	resource := sent.Resource
+	if sent.Subresource != "" {
+		resource += "/" + sent.Subresource
 	}
-	return p.group == asked.APIGroup && (p.resource == resource || p.resource == "*") && p.verb == asked.Verb &&
-		(p.namespace == "" || p.namespace == asked.Namespace) && (p.objectName == "" || p.objectName == asked.Name)
+	return p.group == sent.APIGroup && (p.resource == resource || p.resource == "*") && p.verb == sent.Verb &&
+		(p.namespace == "" || p.namespace == sent.Namespace) && (p.objectName == "" || p.objectName == sent.Name)
 }
 
 // readRoles returns the roles of the files, and a digest of these.

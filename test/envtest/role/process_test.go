@@ -35,16 +35,16 @@ func electing(o *ctrl.Options) {
 
 // lead: the operator takes the lease, keeps it, and an Event says who has it.
 func lead(w *world) error {
-	lease, key := &coordinationv1.Lease{}, client.ObjectKey{Namespace: harness.OperatorNamespace, Name: leaseName}
-	err := w.until("the lease is held", func() error {
-		if err := cluster.Client.Get(w.ctx, key, lease); err != nil {
+	lease, key := &coordinationv1.Lease{}, harness.InOperatorNamespace(leaseName)
+	err := w.until("the operator has the lease", func() error {
+		if err := w.Client.Get(w.Ctx, key, lease); err != nil {
 			return err
 		}
 		select {
-		case <-w.elected:
+		case <-w.Operator.Elected:
 			return nil
 		default:
-			return errors.New("nobody leads")
+			return errors.New("no operator leads")
 		}
 	})
 	if err != nil {
@@ -52,7 +52,7 @@ func lead(w *world) error {
 	}
 	first := lease.Spec.RenewTime
 	err = w.until("the lease is renewed", func() error {
-		if err := cluster.Client.Get(w.ctx, key, lease); err != nil {
+		if err := w.Client.Get(w.Ctx, key, lease); err != nil {
 			return err
 		}
 		if !first.Before(lease.Spec.RenewTime) {
@@ -65,7 +65,7 @@ func lead(w *world) error {
 	}
 	return w.until("an Event says who leads", func() error {
 		found := &corev1.EventList{}
-		if err := cluster.Client.List(w.ctx, found, client.InNamespace(harness.OperatorNamespace)); err != nil {
+		if err := w.Client.List(w.Ctx, found, client.InNamespace(harness.OperatorNamespace)); err != nil {
 			return err
 		}
 		for _, event := range found.Items {
@@ -74,7 +74,7 @@ func lead(w *world) error {
 				return nil
 			}
 		}
-		return fmt.Errorf("no Event of %s", ptr.Deref(lease.Spec.HolderIdentity, "nobody"))
+		return fmt.Errorf("no Event of %s", ptr.Deref(lease.Spec.HolderIdentity, "the leader"))
 	})
 }
 
@@ -84,13 +84,13 @@ func measured(o *ctrl.Options) {
 		FilterProvider: filters.WithAuthenticationAndAuthorization}
 }
 
-// metrics: the endpoint answers whoever may scrape, and nobody else.
+// metrics: the endpoint answers those alone who may scrape.
 func metrics(w *world) error {
-	stranger, err := cluster.Token(w.ctx, "stranger", false)
+	stranger, err := w.Token(w.Ctx, "stranger", false)
 	if err != nil {
 		return err
 	}
-	scraper, err := cluster.Token(w.ctx, "scraper", true)
+	scraper, err := w.Token(w.Ctx, "scraper", true)
 	if err != nil {
 		return err
 	}
@@ -98,12 +98,12 @@ func metrics(w *world) error {
 		name, token string
 		want        int
 	}{
-		{"whoever may scrape", scraper, http.StatusOK},
-		{"somebody without the right", stranger, http.StatusForbidden},
-		{"somebody without a token", "", http.StatusUnauthorized},
+		{"one who may scrape", scraper, http.StatusOK},
+		{"one who may not", stranger, http.StatusForbidden},
+		{"one without a token", "", http.StatusUnauthorized},
 	} {
 		err := w.until("the answer to "+caller.name, func() error {
-			code, _, err := harness.GetMetrics(w.ctx, metricsAddress, caller.token)
+			code, _, err := harness.GetMetrics(w.Ctx, metricsAddress, caller.token)
 			if err == nil && code != caller.want {
 				err = fmt.Errorf("status %d, want %d", code, caller.want)
 			}

@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	proofFile = "role/proof.txt"
+	proofFile = "proof.txt"
 	preamble  = `# For each permission of the operator the scenario that fails without it: written by make test-role, never by hand.
 # make verify fails when the roles are others than these.
 `
@@ -43,7 +43,7 @@ func TestRole(t *testing.T) {
 	}
 	whole := map[string]known{}
 	for _, s := range scenarios {
-		w, err := play(t.Context(), s, nil)
+		w, err := play(t, s, nil)
 		if err != nil {
 			t.Fatalf("with the whole role %q fails: %v", s.name, err)
 		}
@@ -84,11 +84,11 @@ func missed(t *testing.T, r role, p permission, whole map[string]known) string {
 }
 
 // firstToFail returns the name of the first scenario that fails now, of those that use the permission and then of the others:
-// what is only granted is asked for by nobody.
+// what is only granted is used in no request.
 func firstToFail(t *testing.T, p permission, whole map[string]known) string {
 	t.Helper()
 	for _, s := range candidates(p, whole) {
-		w, err := play(context.WithoutCancel(t.Context()), s, whole[s.name].took)
+		w, err := play(t, s, whole[s.name].took)
 		if err == nil {
 			continue
 		}
@@ -99,7 +99,7 @@ func firstToFail(t *testing.T, p permission, whole map[string]known) string {
 		t.Logf("%q fails: %v; refused: %s", s.name, err, strings.Join(refused, ", "))
 		return s.name
 	}
-	t.Fatal("nobody misses it: remove it from internal/controller/rbac.go or config/rbac, or add a scenario that needs it")
+	t.Fatal("no scenario fails without it: remove it from internal/controller/rbac.go or config/rbac, or add a scenario that needs it")
 	return ""
 }
 
@@ -120,14 +120,15 @@ func candidates(p permission, whole map[string]known) []scenario {
 }
 
 // play runs a scenario with the rights that the operator has now.
-func play(ctx context.Context, s scenario, usual map[string]time.Duration) (*world, error) {
-	w, err := begin(ctx, usual, s.adjust)
+func play(t *testing.T, s scenario, usual map[string]time.Duration) (*world, error) {
+	t.Helper()
+	w, err := begin(t, s, usual)
 	if err != nil {
-		return nil, err
+		t.Fatalf("%q does not begin: %v", s.name, err)
 	}
 	outcome := s.run(w)
-	if err := w.end(ctx); err != nil {
-		return nil, fmt.Errorf("clearing up: %w", err)
+	if err := w.end(); err != nil {
+		t.Fatalf("clearing up after %q: %v", s.name, err)
 	}
 	return w, outcome
 }

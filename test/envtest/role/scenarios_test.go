@@ -4,8 +4,8 @@
 package role
 
 import (
+	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -14,18 +14,17 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
-	"github.com/metricspipeline/operator/internal/apply"
 	"github.com/metricspipeline/operator/test/envtest/harness"
 )
 
 const (
-	metricsServer = "metrics-server"
-	adapter       = "prometheus-adapter"
+	metricsServer = harness.MetricsServer
+	adapter       = harness.Adapter
 	appsNamespace = "apps"
 
 	builtIn = "certificates: {provider: BuiltIn}"
@@ -72,10 +71,7 @@ var scenarios = []scenario{
 
 // install brings the resource metrics up.
 func install(w *world) error {
-	if err := w.apply(builtIn); err != nil {
-		return err
-	}
-	if err := w.serve(metricsServer, "198.18.0.10", schema.GroupVersion{Group: "metrics.k8s.io", Version: "v1beta1"}); err != nil {
+	if err := errors.Join(w.apply(builtIn), w.play()); err != nil {
 		return err
 	}
 	return w.ready()
@@ -99,13 +95,7 @@ func (w *world) ready() error {
 func serveRules(w *world) error {
 	prometheus := harness.StartPrometheus()
 	defer prometheus.Stop()
-	if err := w.apply(builtIn, "prometheus: {url: '"+prometheus.URL+"'}", rules); err != nil {
-		return err
-	}
-	err := w.serve(adapter, "198.18.0.11", schema.GroupVersion{Group: "custom.metrics.k8s.io", Version: "v1beta1"},
-		schema.GroupVersion{Group: "custom.metrics.k8s.io", Version: "v1beta2"},
-		schema.GroupVersion{Group: "external.metrics.k8s.io", Version: "v1beta1"})
-	if err != nil {
+	if err := errors.Join(w.apply(builtIn, "prometheus: {url: '"+prometheus.URL+"'}", rules), w.play()); err != nil {
 		return err
 	}
 	return w.until("custom and external metrics are available", func() error {
@@ -138,11 +128,9 @@ func prune(w *world) error {
 }
 
 func (w *world) nothingLeft(component string) error {
-	names, err := left(w.ctx, component)
-	if err == nil && len(names) > 0 {
-		err = fmt.Errorf("there are still %s", strings.Join(names, ", "))
-	}
-	return err
+	return w.gone(func(object *unstructured.Unstructured) bool {
+		return object.GetLabels()[v1alpha1.ComponentLabel] == component
+	})
 }
 
 // scrapeApps has an annotated Service and a Pod scraped by the Prometheus that there is, until they go.
@@ -156,11 +144,11 @@ func scrapeApps(w *world) error {
 	apps := []client.Object{service, pod}
 	defer func() {
 		for _, app := range apps {
-			_ = cluster.Client.Delete(w.ctx, app, client.GracePeriodSeconds(0))
+			_ = w.Client.Delete(w.Ctx, app, client.GracePeriodSeconds(0))
 		}
 	}()
 	for _, app := range apps {
-		if err := cluster.Client.Create(w.ctx, app); err != nil {
+		if err := w.Client.Create(w.Ctx, app); err != nil {
 			return err
 		}
 	}
@@ -172,7 +160,7 @@ func scrapeApps(w *world) error {
 		return err
 	}
 	for _, app := range apps {
-		if err := cluster.Client.Delete(w.ctx, app, client.GracePeriodSeconds(0)); err != nil {
+		if err := w.Client.Delete(w.Ctx, app, client.GracePeriodSeconds(0)); err != nil {
 			return err
 		}
 	}
@@ -181,16 +169,12 @@ func scrapeApps(w *world) error {
 
 // monitored returns an error until both kinds of monitor are there.
 func (w *world) monitored(release string) error {
-	for _, kind := range apply.Monitors {
-		monitors, err := list(w.ctx, kind.GroupVersionKind)
-		if err != nil {
-			return err
-		}
-		wanted := func(m metav1.PartialObjectMetadata) bool {
-			return m.Namespace == appsNamespace && m.Labels["release"] == release
-		}
-		if !slices.ContainsFunc(monitors, wanted) {
-			return fmt.Errorf("no %s in %s", kind.Kind, appsNamespace)
+	for _, kind := range monitors {
+		found, err := w.managed(func(object *unstructured.Unstructured) bool {
+			return object.GetKind() == kind && object.GetNamespace() == appsNamespace && object.GetLabels()["release"] == release
+		})
+		if err != nil || len(found) == 0 {
+			return errors.Join(fmt.Errorf("no %s in %s", kind, appsNamespace), err)
 		}
 	}
 	return nil
@@ -207,7 +191,7 @@ func events(w *world) error {
 	// Repairs are counted as long as the pipeline stays the same, so one may not be enough.
 	policy := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: harness.OperatorNamespace, Name: metricsServer}}
 	return w.until("an Event that counts repairs", func() error {
-		if err := client.IgnoreNotFound(cluster.Client.Delete(w.ctx, policy)); err != nil {
+		if err := client.IgnoreNotFound(w.Client.Delete(w.Ctx, policy)); err != nil {
 			return err
 		}
 		return w.announced("DriftRepaired", 2)
@@ -217,11 +201,11 @@ func events(w *world) error {
 // announced returns an error until there is an Event about the pipeline, which was repeated so many times.
 func (w *world) announced(reason string, repeated int32) error {
 	pipeline := &v1alpha1.MetricsPipeline{}
-	if err := cluster.Client.Get(w.ctx, client.ObjectKey{Name: v1alpha1.SingletonName}, pipeline); err != nil {
+	if err := w.Client.Get(w.Ctx, client.ObjectKey{Name: v1alpha1.SingletonName}, pipeline); err != nil {
 		return err
 	}
 	found := &eventsv1.EventList{}
-	if err := cluster.Client.List(w.ctx, found); err != nil {
+	if err := w.Client.List(w.Ctx, found); err != nil {
 		return err
 	}
 	for _, event := range found.Items {
@@ -233,7 +217,7 @@ func (w *world) announced(reason string, repeated int32) error {
 	return fmt.Errorf("no Event %s", reason)
 }
 
-// rest: an operator that has nothing to do is told what happens, and asks for nothing twice.
+// rest: an operator that has nothing to do gets events, and lists nothing twice.
 func rest(w *world) error {
 	if err := install(w); err != nil {
 		return err

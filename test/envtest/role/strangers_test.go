@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -14,13 +15,16 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
-	"github.com/metricspipeline/operator/internal/apply"
+	"github.com/metricspipeline/operator/test/envtest/harness"
 )
+
+// monitors are the kinds of monitors for annotated apps.
+var monitors = []string{monitoringv1.ServiceMonitorsKind, monitoringv1.PodMonitorsKind}
 
 // monitorName is what the operator calls the monitors of annotated apps.
 const monitorName = "metricspipeline-annotated"
 
-// meetStrangers has monitors of somebody else in the place of ours, which are left alone and named with whoever made them.
+// meetStrangers has foreign monitors in the place of ours, which are left alone and named with their field manager.
 func meetStrangers(w *world) error {
 	if err := w.apply(builtIn); err != nil {
 		return err
@@ -32,13 +36,13 @@ func meetStrangers(w *world) error {
 	pod := &corev1.Pod{ObjectMeta: about, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "app"}}}}
 	apps := map[string]client.Object{"ServiceMonitor": service, "PodMonitor": pod}
 	endpoints := map[string]string{"ServiceMonitor": "endpoints", "PodMonitor": "podMetricsEndpoints"}
-	for _, kind := range apply.Monitors {
+	for _, kind := range monitors {
 		theirs := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{
-			"selector": map[string]any{}, endpoints[kind.Kind]: []any{}}}}
-		theirs.SetGroupVersionKind(kind.GroupVersionKind)
+			"selector": map[string]any{}, endpoints[kind]: []any{}}}}
+		theirs.SetGroupVersionKind(monitoringv1.SchemeGroupVersion.WithKind(kind))
 		theirs.SetNamespace(appsNamespace)
 		theirs.SetName(monitorName)
-		if err := w.meet(theirs, apps[kind.Kind]); err != nil {
+		if err := w.meet(theirs, apps[kind]); err != nil {
 			return err
 		}
 	}
@@ -48,10 +52,10 @@ func meetStrangers(w *world) error {
 // meet lets an app ask for the monitor that there is already.
 func (w *world) meet(theirs *unstructured.Unstructured, app client.Object) error {
 	for _, object := range []client.Object{theirs, app} {
-		if err := cluster.Client.Create(w.ctx, object, client.FieldOwner("stranger")); err != nil {
+		if err := w.Client.Create(w.Ctx, object, client.FieldOwner("stranger")); err != nil {
 			return err
 		}
-		defer func() { _ = cluster.Client.Delete(w.ctx, object, client.GracePeriodSeconds(0)) }()
+		defer func() { _ = w.Client.Delete(w.Ctx, object, client.GracePeriodSeconds(0)) }()
 	}
 	return w.until("the status names who made the "+theirs.GetKind()+" in our place", func() error {
 		pipeline, err := w.pipeline()
@@ -59,7 +63,7 @@ func (w *world) meet(theirs *unstructured.Unstructured, app client.Object) error
 			return err
 		}
 		condition := apimeta.FindStatusCondition(pipeline.Status.Conditions, v1alpha1.ConditionScrapeReady)
-		words := fmt.Sprintf("%s was made by the field manager %q", apply.Identity(theirs), "stranger")
+		words := fmt.Sprintf("%s was made by the field manager %q", harness.Identity(theirs), "stranger")
 		if condition == nil || !strings.Contains(condition.Message, words) {
 			return fmt.Errorf("the condition is %+v, not %s", condition, words)
 		}

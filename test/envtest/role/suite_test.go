@@ -2,63 +2,38 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package role proves that the operator's role is exactly what it uses and grants: for each permission it takes that one
-// away, and some scenario that works with the whole role has to fail. A permission that nobody misses has to go. It runs
+// away, and some scenario that works with the whole role has to fail. A permission without such a scenario has to go. It runs
 // once for each change of the role, and proof.txt says what it found; `make verify` sees when the role has changed since.
 package role
 
 import (
 	"context"
-	"errors"
-	"os"
+	"slices"
 	"testing"
 
-	"github.com/go-logr/logr"
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/klog/v2"
 	"k8s.io/utils/ptr"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/test/envtest/harness"
 )
 
-// cluster is the control plane of all scenarios, which run one after another. The CRDs of others are there from the start.
+// cluster is the control plane of all scenarios, which run one after another.
 var cluster *harness.Cluster
 
 func TestMain(m *testing.M) {
-	harness.Suite{Prepare: prepare, Furnish: furnish}.Main(m)
+	suite := &harness.Suite{PlainLists: true, Furnish: furnish, CRDs: func() []string {
+		return slices.Concat(harness.CertManagerCRDs(), harness.MonitoringCRDs())
+	}}
+	suite.Main(m)
 }
 
-func prepare() error {
-	// The harness finds the files of the project from the folder above.
-	if err := os.Chdir(".."); err != nil {
-		return err
-	}
-	// An API server that streams its lists asks for no more than watch. Older ones do not, and then a client lists first.
-	if err := os.Setenv("KUBE_FEATURE_WatchListClient", "false"); err != nil {
-		return err
-	}
-	return errors.Join(harness.CheckAssets(), harness.FindMonitoringCRDs(), harness.FindCertManagerCRDs())
-}
-
-// furnish installs the operator, the CRDs of others, and a Prometheus that selects monitors by a label.
+// furnish makes a Prometheus that selects monitors by a label, and collects what others let prometheus-adapter list.
 func furnish(ctx context.Context, started *harness.Cluster) error {
-	// What is refused here would fill the log, and is part of the findings.
-	ctrl.SetLogger(logr.Discard())
-	klog.SetLogger(logr.Discard())
 	cluster = started
-	if _, err := cluster.Install(ctx); err != nil {
-		return err
-	}
-	files := append(harness.CertManagerCRDs(), harness.PrometheusCRD(), harness.ServiceMonitorCRD(), harness.PodMonitorCRD())
-	for _, file := range files {
-		if err := cluster.InstallCRD(ctx, file); err != nil {
-			return err
-		}
-	}
 	// As the controller that aggregates roles would write it.
 	collected := &rbacv1.ClusterRole{}
 	if err := cluster.Client.Get(ctx, client.ObjectKey{Name: aggregateRole}, collected); err != nil {

@@ -12,14 +12,16 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apiserver/pkg/endpoints/request"
+
+	"github.com/metricspipeline/operator/test/envtest/harness"
 )
 
 var requestInfo = request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")}
 
-// wire writes down what an operator asks of the API server, as the authorizer sees it, and what it is refused.
+// wire records what an operator requests of the API server, as the authorizer sees it, and what it is refused.
 type wire struct {
 	mutex   sync.Mutex
-	asked   []*request.RequestInfo
+	sent    []*request.RequestInfo
 	refused []string
 	// refusedAt is when the first of refused came.
 	refusedAt time.Time
@@ -29,7 +31,7 @@ type wire struct {
 
 // Wrap is for rest.Config.Wrap.
 func (w *wire) Wrap(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(r *http.Request) (*http.Response, error) {
+	return harness.RoundTripper(func(r *http.Request) (*http.Response, error) {
 		info, err := requestInfo.NewRequestInfo(r)
 		if err != nil {
 			return nil, err
@@ -46,7 +48,7 @@ func (w *wire) Wrap(next http.RoundTripper) http.RoundTripper {
 func (w *wire) note(info *request.RequestInfo) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	w.asked, w.lastAt = append(w.asked, info), time.Now()
+	w.sent, w.lastAt = append(w.sent, info), time.Now()
 	if info.Verb == "list" {
 		if w.lists == nil {
 			w.lists = map[string]int{}
@@ -77,7 +79,7 @@ func (w *wire) refusals() ([]string, time.Time) {
 func (w *wire) uses(p permission) bool {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	return slices.ContainsFunc(w.asked, p.covers)
+	return slices.ContainsFunc(w.sent, p.covers)
 }
 
 // relisted returns what was listed more than once: a watch that works needs no second list.
@@ -99,8 +101,3 @@ func (w *wire) quiet() time.Duration {
 	defer w.mutex.Unlock()
 	return time.Since(w.lastAt)
 }
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-// RoundTrip implements http.RoundTripper.
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -1,7 +1,7 @@
 // Copyright The MetricsPipeline Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package faults
+package harness
 
 import (
 	"context"
@@ -18,13 +18,12 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"github.com/metricspipeline/operator/test/envtest/harness"
 )
 
+// The components that the operator deploys.
 const (
-	metricsServer = "metrics-server"
-	adapter       = "prometheus-adapter"
+	MetricsServer = "metrics-server"
+	Adapter       = "prometheus-adapter"
 )
 
 // components are what runs in pods, with the last part of the address and the APIs of each.
@@ -32,20 +31,23 @@ var components = map[string]struct {
 	host byte
 	apis []schema.GroupVersion
 }{
-	metricsServer: {10, []schema.GroupVersion{{Group: "metrics.k8s.io", Version: "v1beta1"}}},
-	adapter: {11, []schema.GroupVersion{
+	MetricsServer: {10, []schema.GroupVersion{{Group: "metrics.k8s.io", Version: "v1beta1"}}},
+	Adapter: {11, []schema.GroupVersion{
 		{Group: "custom.metrics.k8s.io", Version: "v1beta1"},
 		{Group: "custom.metrics.k8s.io", Version: "v1beta2"},
 		{Group: "external.metrics.k8s.io", Version: "v1beta1"},
 	}},
 }
 
-// pods plays kubelet and the controllers of Deployments and EndpointSlices: it looks at what there is, and as soon as a
+// AddressOf returns the address of a component's pods.
+func (c *Cluster) AddressOf(component string) string { return c.PodAddress(components[component].host) }
+
+// Pods plays kubelet and the controllers of Deployments and EndpointSlices: it looks at what there is, and as soon as a
 // component could run, it runs, serves with the certificate in its Secret and is an endpoint of its Service.
-type pods struct {
-	cluster *harness.Cluster
+type Pods struct {
+	cluster *Cluster
 	seen    cache.Cache
-	news    chan struct{}
+	changed chan struct{}
 	end     context.CancelFunc
 	ended   sync.WaitGroup
 
@@ -54,19 +56,19 @@ type pods struct {
 
 // running is one component.
 type running struct {
-	backend *harness.Backend
+	backend *Backend
 	// secret is the version of the serving pair that it presents, and service that of the Service it was published for.
 	secret, service string
 }
 
-// startPods plays until stop.
-func startPods(ctx context.Context, c *harness.Cluster) (*pods, error) {
-	seen, err := cache.New(c.Config, cache.Options{Scheme: harness.Scheme,
-		DefaultNamespaces: map[string]cache.Config{harness.OperatorNamespace: {}}})
+// StartPods plays until Stop.
+func (c *Cluster) StartPods(ctx context.Context) (*Pods, error) {
+	seen, err := cache.New(c.Config, cache.Options{Scheme: Scheme,
+		DefaultNamespaces: map[string]cache.Config{OperatorNamespace: {}}})
 	if err != nil {
 		return nil, err
 	}
-	p := &pods{cluster: c, seen: seen, news: make(chan struct{}, 1), running: map[string]*running{}}
+	p := &Pods{cluster: c, seen: seen, changed: make(chan struct{}, 1), running: map[string]*running{}}
 	ctx, p.end = context.WithCancel(ctx)
 	for _, object := range []client.Object{&appsv1.Deployment{}, &corev1.Service{}, &corev1.Secret{}, &discoveryv1.EndpointSlice{}} {
 		informer, err := seen.GetInformer(ctx, object, cache.BlockUntilSynced(false))
@@ -74,9 +76,9 @@ func startPods(ctx context.Context, c *harness.Cluster) (*pods, error) {
 			return nil, err
 		}
 		if _, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-			AddFunc:    func(any) { p.tell() },
-			UpdateFunc: func(any, any) { p.tell() },
-			DeleteFunc: func(any) { p.tell() },
+			AddFunc:    func(any) { p.wake() },
+			UpdateFunc: func(any, any) { p.wake() },
+			DeleteFunc: func(any) { p.wake() },
 		}); err != nil {
 			return nil, err
 		}
@@ -86,19 +88,20 @@ func startPods(ctx context.Context, c *harness.Cluster) (*pods, error) {
 	return p, nil
 }
 
-func (p *pods) stop() {
+// Stop ends all pods.
+func (p *Pods) Stop() {
 	p.end()
 	p.ended.Wait()
 }
 
-func (p *pods) tell() {
+func (p *Pods) wake() {
 	select {
-	case p.news <- struct{}{}:
+	case p.changed <- struct{}{}:
 	default:
 	}
 }
 
-func (p *pods) play(ctx context.Context) {
+func (p *Pods) play(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -108,23 +111,23 @@ func (p *pods) play(ctx context.Context) {
 				}
 			}
 			return
-		case <-p.news:
+		case <-p.changed:
 		}
 		for name := range components {
 			// What fails, because it changes meanwhile or is not whole, is looked at again.
 			if p.step(ctx, name) != nil {
-				time.AfterFunc(10*time.Millisecond, p.tell)
+				time.AfterFunc(10*time.Millisecond, p.wake)
 			}
 		}
 	}
 }
 
 // step does what is next for one component.
-func (p *pods) step(ctx context.Context, name string) error {
+func (p *Pods) step(ctx context.Context, name string) error {
 	if p.running[name] == nil {
 		p.running[name] = &running{}
 	}
-	r, key := p.running[name], client.ObjectKey{Namespace: harness.OperatorNamespace, Name: name}
+	r, key := p.running[name], client.ObjectKey{Namespace: OperatorNamespace, Name: name}
 	deployment, service, secret := &appsv1.Deployment{}, &corev1.Service{}, &corev1.Secret{}
 	deployed, err := p.get(ctx, key, deployment)
 	if err != nil {
@@ -148,15 +151,8 @@ func (p *pods) step(ctx context.Context, name string) error {
 		r.service = ""
 		return p.withdraw(ctx, name)
 	}
-	switch starts := starts(deployment); {
-	case !starts && deployment.Status.ObservedGeneration != deployment.Generation:
-		if err := p.cluster.MarkRolloutStuck(ctx, harness.OperatorNamespace, name); err != nil {
-			return err
-		}
-	case starts && (deployment.Status.ObservedGeneration != deployment.Generation || deployment.Status.AvailableReplicas != *deployment.Spec.Replicas):
-		if err := p.cluster.MarkDeploymentAvailable(ctx, harness.OperatorNamespace, name); err != nil {
-			return err
-		}
+	if err := p.rollOut(ctx, deployment); err != nil {
+		return err
 	}
 	slices, err := p.endpoints(ctx, name)
 	if err != nil {
@@ -171,29 +167,40 @@ func (p *pods) step(ctx context.Context, name string) error {
 	return nil
 }
 
-// neverStarts is in each value of a field with which new pods do not start: an image that nobody has, a flag that the program
-// does not know, a node that there is none of.
-const neverStarts = "never.example.com"
-
-func starts(deployment *appsv1.Deployment) bool {
-	return !strings.Contains(deployment.Spec.Template.String(), neverStarts)
+// rollOut says in a Deployment's status what comes of its present specification.
+func (p *Pods) rollOut(ctx context.Context, deployment *appsv1.Deployment) error {
+	seen := deployment.Status.ObservedGeneration == deployment.Generation
+	switch {
+	case !starts(deployment) && !seen:
+		return p.cluster.MarkRolloutStuck(ctx, deployment.Namespace, deployment.Name)
+	case starts(deployment) && (!seen || deployment.Status.AvailableReplicas != *deployment.Spec.Replicas):
+		return p.cluster.MarkDeploymentAvailable(ctx, deployment.Namespace, deployment.Name)
+	}
+	return nil
 }
 
-func (p *pods) get(ctx context.Context, key client.ObjectKey, object client.Object) (bool, error) {
+// NeverStarts is in each value of a field with which new pods do not start: an image that does not exist, a flag that the program
+// does not know, a node that there is none of.
+const NeverStarts = "never.example.com"
+
+func starts(deployment *appsv1.Deployment) bool {
+	return !strings.Contains(deployment.Spec.Template.String(), NeverStarts)
+}
+
+func (p *Pods) get(ctx context.Context, key client.ObjectKey, object client.Object) (bool, error) {
 	err := p.seen.Get(ctx, key, object)
 	return err == nil, client.IgnoreNotFound(err)
 }
 
 // serve starts a component with the pair in its Secret, or lets it present that from now on.
-func (p *pods) serve(ctx context.Context, name string, r *running, secret *corev1.Secret) error {
+func (p *Pods) serve(ctx context.Context, name string, r *running, secret *corev1.Secret) error {
 	pair, err := tls.X509KeyPair(secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey])
 	if err != nil {
 		r.secret = secret.ResourceVersion
 		return nil //nolint:nilerr // it goes on with the pair that it has, until there is another
 	}
 	if r.backend == nil {
-		about := components[name]
-		r.backend, err = p.cluster.ServeBackend(ctx, harness.OperatorNamespace, name, p.cluster.PodAddress(about.host), pair, about.apis...)
+		r.backend, err = p.cluster.ServeBackend(ctx, OperatorNamespace, name, p.cluster.AddressOf(name), pair, components[name].apis...)
 		if err != nil {
 			return fmt.Errorf("starting the pods of %s: %w", name, err)
 		}
@@ -205,7 +212,7 @@ func (p *pods) serve(ctx context.Context, name string, r *running, secret *corev
 }
 
 // withdraw removes the endpoints of pods that no longer run.
-func (p *pods) withdraw(ctx context.Context, name string) error {
+func (p *Pods) withdraw(ctx context.Context, name string) error {
 	slices, err := p.endpoints(ctx, name)
 	for i := range slices {
 		if err == nil {
@@ -215,7 +222,7 @@ func (p *pods) withdraw(ctx context.Context, name string) error {
 	return err
 }
 
-func (p *pods) endpoints(ctx context.Context, name string) ([]discoveryv1.EndpointSlice, error) {
+func (p *Pods) endpoints(ctx context.Context, name string) ([]discoveryv1.EndpointSlice, error) {
 	slices := &discoveryv1.EndpointSliceList{}
 	err := p.seen.List(ctx, slices, client.MatchingLabels{discoveryv1.LabelServiceName: name})
 	return slices.Items, err
