@@ -87,6 +87,20 @@ func setReplicas(ctx context.Context, cluster *kit.Cluster, replicas int) error 
 	return mergePatch(ctx, cluster, operator, fmt.Sprintf(`{"spec": {"replicas": %d}}`, replicas))
 }
 
+// cordon keeps new pods off all nodes, or lets them come again.
+func cordon(ctx context.Context, cluster *kit.Cluster, on bool) error {
+	nodes := &corev1.NodeList{}
+	if err := cluster.Client.List(ctx, nodes); err != nil {
+		return err
+	}
+	for i := range nodes.Items {
+		if err := mergePatch(ctx, cluster, &nodes.Items[i], fmt.Sprintf(`{"spec": {"unschedulable": %t}}`, on)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func mergePatch(ctx context.Context, cluster *kit.Cluster, object client.Object, patch string) error {
 	return cluster.Client.Patch(ctx, object, client.RawPatch(types.MergePatchType, []byte(patch)), client.FieldOwner(kit.FieldOwner))
 }

@@ -25,10 +25,10 @@ import (
 	"github.com/metricspipeline/operator/test/e2e/kit"
 )
 
-// waveEnd is for how long no object has come when the wave is over. The first pod of a component takes longer to serve.
+// waveEnd is for how long no object has come when the wave is over.
 const waveEnd = 3 * time.Second
 
-// firstWave are the objects that a new pipeline brings by itself: all but the APIServices, which wait for pods to serve.
+// firstWave are the objects that a new pipeline brings where no pod runs: all but the APIServices, which wait for pods to serve.
 type firstWave struct {
 	cluster  *kit.Cluster
 	pipeline *unstructured.Unstructured
