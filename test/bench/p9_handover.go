@@ -38,7 +38,7 @@ var leaseKey = client.ObjectKey{Namespace: kit.OperatorNamespace, Name: "metrics
 // handOver is the end of one leader, as times since its SIGTERM.
 type handOver struct{ released, taken, written time.Duration }
 
-// p9HandOver ends one leader after the other.
+// p9HandOver gives the operator a standby, ends one leader after the other, and leaves the operator one pod.
 func p9HandOver(ctx context.Context, cluster *kit.Cluster, step progress) ([]figure, error) {
 	if err := standsBy(ctx, cluster); err != nil {
 		return nil, err
@@ -61,7 +61,7 @@ func p9HandOver(ctx context.Context, cluster *kit.Cluster, step progress) ([]fig
 			ours: median(written), theirs: period, unit: "s", goal: p9Goal,
 		},
 		{name: "SIGTERM of the leader to the standby's lease", against: "RetryPeriod", ours: median(taken), theirs: period, unit: "s", free: true},
-	}, nil
+	}, scale(ctx, cluster, 1)
 }
 
 // endLeader sends SIGTERM to the leader, changes an object as soon as the lease is not its any more, and waits until the

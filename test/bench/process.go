@@ -218,33 +218,6 @@ func resident(pod *corev1.Pod) (now, most float64, err error) {
 	return now, most, nil
 }
 
-// footprint reads how much memory the operator's process in a pod has to itself, and how much in all, with the pages of its
-// program that others could share, in MB.
-func footprint(pod *corev1.Pod) (private, resident float64, err error) {
-	process, err := processOf(pod)
-	if err != nil {
-		return 0, 0, err
-	}
-	rollup, err := os.ReadFile(filepath.Join(process, "smaps_rollup"))
-	if err != nil {
-		return 0, 0, err
-	}
-	for line := range bytes.Lines(rollup) {
-		fields := strings.Fields(string(line))
-		if len(fields) < 2 {
-			continue
-		}
-		kib, _ := strconv.ParseFloat(fields[1], 64)
-		switch fields[0] {
-		case "Rss:":
-			resident = kib * 1024 / 1e6
-		case "Private_Clean:", "Private_Dirty:":
-			private += kib * 1024 / 1e6
-		}
-	}
-	return private, resident, nil
-}
-
 // processOf returns the folder below /proc of the operator's process in a pod.
 func processOf(pod *corev1.Pod) (string, error) {
 	files, err := filepath.Glob("/proc/[0-9]*/cgroup")
