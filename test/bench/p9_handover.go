@@ -60,7 +60,10 @@ func p9HandOver(ctx context.Context, cluster *kit.Cluster, step progress) ([]fig
 			name: fmt.Sprintf("SIGTERM of the leader to the standby's first write, median of %d", p9Runs), against: "RetryPeriod",
 			ours: median(written), theirs: period, unit: "s", goal: p9Goal,
 		},
-		{name: "SIGTERM of the leader to the standby's lease", against: "RetryPeriod", ours: median(taken), theirs: period, unit: "s", free: true},
+		{
+			name: "SIGTERM of the leader to the standby's lease", against: "RetryPeriod",
+			ours: median(taken), theirs: period, unit: "s", free: true,
+		},
 	}, scale(ctx, cluster, 1)
 }
 
@@ -85,28 +88,15 @@ func endLeader(ctx context.Context, cluster *kit.Cluster) (run handOver, err err
 	}
 	defer services.Stop()
 
-	// Of two pods, the one that costs less to delete goes.
-	cheap := fmt.Sprintf(`{"metadata": {"annotations": {%q: "-1"}}}`, corev1.PodDeletionCost)
-	if err := mergePatch(ctx, cluster, leader, cheap); err != nil {
-		return run, err
-	}
-	process, err := processOf(leader)
+	ended, err := terminate(ctx, cluster, leader)
 	if err != nil {
 		return run, err
 	}
-	pid, err := strconv.Atoi(filepath.Base(process))
-	if err != nil {
-		return run, err
+	next := ""
+	released := func(lease *coordinationv1.Lease) bool {
+		next = holder(lease)
+		return !holds(leader, lease)
 	}
-	ended := time.Now()
-	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
-		return run, err
-	}
-	// It must neither be restarted nor be replaced, since a new process looks at the lease at once.
-	if err := setReplicas(ctx, cluster, 1); err != nil {
-		return run, err
-	}
-	released := func(lease *coordinationv1.Lease) bool { return !holds(leader, lease) }
 	if run.released, err = sinceUntil(ctx, ended, leases, released); err != nil {
 		return run, fmt.Errorf("wait for the lease of pod %s to be free: %w", leader.Name, err)
 	}
@@ -114,9 +104,11 @@ func endLeader(ctx context.Context, cluster *kit.Cluster) (run handOver, err err
 	if err := mergePatch(ctx, cluster, changed, fmt.Sprintf(`{"metadata": {"labels": {%q: %q}}}`, driftedLabel, drift)); err != nil {
 		return run, err
 	}
-	taken := func(lease *coordinationv1.Lease) bool { return released(lease) && holder(lease) != "" }
-	if run.taken, err = sinceUntil(ctx, ended, leases, taken); err != nil {
-		return run, fmt.Errorf("wait for the standby's lease: %w", err)
+	run.taken = run.released
+	for next == "" {
+		if run.taken, err = sinceUntil(ctx, ended, leases, released); err != nil {
+			return run, fmt.Errorf("wait for the standby's lease: %w", err)
+		}
 	}
 	seen := false
 	repaired := func(service *corev1.Service) bool {
@@ -128,6 +120,26 @@ func endLeader(ctx context.Context, cluster *kit.Cluster) (run handOver, err err
 		return run, fmt.Errorf("wait for the standby to repair Service %s: %w", service, err)
 	}
 	return run, standsBy(ctx, cluster)
+}
+
+// terminate sends SIGTERM to the operator's process in one of its two pods, and returns when that was. The pod is neither started
+// again nor replaced, since a new process looks at the lease at once.
+func terminate(ctx context.Context, cluster *kit.Cluster, pod *corev1.Pod) (at time.Time, err error) {
+	// Of two pods, the one that costs less to delete goes.
+	cheap := fmt.Sprintf(`{"metadata": {"annotations": {%q: "-1"}}}`, corev1.PodDeletionCost)
+	if err := mergePatch(ctx, cluster, pod, cheap); err != nil {
+		return at, err
+	}
+	process, err := processOf(pod)
+	if err != nil {
+		return at, err
+	}
+	pid, err := strconv.Atoi(filepath.Base(process))
+	if err != nil {
+		return at, err
+	}
+	at = time.Now()
+	return at, errors.Join(syscall.Kill(pid, syscall.SIGTERM), setReplicas(ctx, cluster, 1))
 }
 
 // sinceUntil reads events until done is true of an object, and returns how long after start that was.
