@@ -10,6 +10,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"slices"
@@ -27,10 +28,12 @@ type row struct {
 	about string
 	// measure runs it, and tells how it goes on through progress.
 	measure func(ctx context.Context, cluster *kit.Cluster, progress progress) ([]figure, error)
+	// floor is the program that the row compares with, where that is one of our own; see [startFloor].
+	floor func(ctx context.Context, in io.Reader, out io.Writer) error
 }
 
 // rows are all the benchmarks.
-var rows = []row{p2, p5, p6, p7}
+var rows = []row{p1, p2, p5, p6, p7, p9}
 
 // progress reports a step of a measurement.
 type progress func(format string, args ...any)
@@ -51,15 +54,10 @@ type figure struct {
 
 func main() {
 	name := flag.String("row", "P2", "the row to measure: "+names())
-	floor := flag.Bool("floor", false, "be the bare watcher that P6 compares with; P6 starts it")
+	floor := flag.Bool("floor", false, "be the program that the row compares with; the row starts it")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	var err error
-	if *floor {
-		err = beFloor(ctx, os.Stdin, os.Stdout)
-	} else {
-		err = run(ctx, *name)
-	}
+	err := run(ctx, *name, *floor)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
@@ -67,10 +65,16 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, name string) error {
+func run(ctx context.Context, name string, floor bool) error {
 	i := slices.IndexFunc(rows, func(r row) bool { return strings.EqualFold(r.name, name) })
 	if i < 0 {
 		return fmt.Errorf("no row %q: there are %s", name, names())
+	}
+	if floor {
+		if rows[i].floor == nil {
+			return fmt.Errorf("row %s compares with no program of its own", rows[i].name)
+		}
+		return rows[i].floor(ctx, os.Stdin, os.Stdout)
 	}
 	cluster, err := kit.Connect()
 	if err != nil {

@@ -33,6 +33,7 @@ var p6 = row{
 	about: "writes for each new annotated Service, and how long after 10,000 of them, made at full speed, the next one's " +
 		"monitor is there: the operator against a bare watcher of metadata that writes the same object",
 	measure: measureP6,
+	floor:   floorP6,
 }
 
 const (
@@ -69,7 +70,7 @@ func measureP6(ctx context.Context, cluster *kit.Cluster, step progress) (figure
 	if err != nil || len(pods) == 0 {
 		return nil, errors.Join(err, errors.New("the operator has no pod"))
 	}
-	floor, err := startFloor(ctx, monitor, &pods[0])
+	floor, err := startFloor(ctx, "P6", monitor.Object, &pods[0])
 	if err != nil {
 		return nil, err
 	}

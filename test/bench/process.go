@@ -13,9 +13,12 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/test/e2e/kit"
@@ -59,6 +62,91 @@ func operatorPods(ctx context.Context, cluster *kit.Cluster) ([]corev1.Pod, erro
 	err := cluster.Client.List(ctx, pods, client.InNamespace(kit.OperatorNamespace),
 		client.MatchingLabels{"app.kubernetes.io/name": kit.OperatorName})
 	return pods.Items, err
+}
+
+// scale sets how many pods the operator has, and waits until it has them and no others.
+func scale(ctx context.Context, cluster *kit.Cluster, replicas int) error {
+	if err := setReplicas(ctx, cluster, replicas); err != nil {
+		return err
+	}
+	return kit.Poll(ctx, func(ctx context.Context) (bool, error) {
+		pods, err := operatorPods(ctx, cluster)
+		ready := 0
+		for i := range pods {
+			if kit.PodReady(&pods[i]) {
+				ready++
+			}
+		}
+		return len(pods) == replicas && ready == replicas, err
+	})
+}
+
+// setReplicas is scale without the wait.
+func setReplicas(ctx context.Context, cluster *kit.Cluster, replicas int) error {
+	operator := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: kit.OperatorNamespace, Name: kit.OperatorName}}
+	return mergePatch(ctx, cluster, operator, fmt.Sprintf(`{"spec": {"replicas": %d}}`, replicas))
+}
+
+// cordon keeps new pods off all nodes, or lets them come again.
+func cordon(ctx context.Context, cluster *kit.Cluster, on bool) error {
+	nodes := &corev1.NodeList{}
+	if err := cluster.Client.List(ctx, nodes); err != nil {
+		return err
+	}
+	for i := range nodes.Items {
+		if err := mergePatch(ctx, cluster, &nodes.Items[i], fmt.Sprintf(`{"spec": {"unschedulable": %t}}`, on)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func mergePatch(ctx context.Context, cluster *kit.Cluster, object client.Object, patch string) error {
+	return cluster.Client.Patch(ctx, object, client.RawPatch(types.MergePatchType, []byte(patch)), client.FieldOwner(kit.FieldOwner))
+}
+
+// rested waits until the operator's process in a pod has nothing to do: it used less than 2 % of a processor for 2 seconds,
+// which its lease alone would use.
+func rested(ctx context.Context, pod *corev1.Pod) error {
+	const look, ticks = 2 * time.Second, 4
+	process, err := processOf(pod)
+	if err != nil {
+		return err
+	}
+	before, err := usedTicks(process)
+	for err == nil {
+		select {
+		case <-time.After(look):
+		case <-ctx.Done():
+			return fmt.Errorf("wait for pod %s to have nothing to do: %w", pod.Name, ctx.Err())
+		}
+		var now float64
+		if now, err = usedTicks(process); err == nil && now-before <= ticks {
+			return nil
+		}
+		before = now
+	}
+	return err
+}
+
+// usedTicks is how long a process has used a processor, in hundredths of a second.
+func usedTicks(process string) (float64, error) {
+	stat, err := os.ReadFile(filepath.Join(process, "stat"))
+	if err != nil {
+		return 0, err
+	}
+	// The name in parentheses may have blanks.
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	const utime, stime = 11, 12
+	if len(fields) <= stime {
+		return 0, fmt.Errorf("read %s: %q", filepath.Join(process, "stat"), stat)
+	}
+	user, err := strconv.ParseFloat(fields[utime], 64)
+	if err != nil {
+		return 0, err
+	}
+	system, err := strconv.ParseFloat(fields[stime], 64)
+	return user + system, err
 }
 
 // collection is one run of Go's garbage collector.
