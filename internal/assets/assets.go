@@ -9,5 +9,5 @@ import "embed"
 
 // Files are the manifests, one folder for each component.
 //
-//go:embed metrics-server prometheus-adapter
+//go:embed */*
 var Files embed.FS
