@@ -1,6 +1,8 @@
 // Copyright The MetricsPipeline Authors.
 // SPDX-License-Identifier: Apache-2.0
 
+// Package apply writes objects by server-side apply under one field manager, finds from the watch cache whether a write
+// is needed at all, never takes a foreign object, and deletes what is no longer wanted.
 package apply
 
 import (
@@ -18,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/ownership"
 )
 
 // Result is what an apply did.
@@ -31,7 +34,7 @@ const (
 	Created
 	// Configured means that what is wanted had changed.
 	Configured
-	// Repaired means that somebody had changed or deleted what the operator wrote.
+	// Repaired means that another writer had changed or deleted what the operator wrote.
 	Repaired
 	// Replaced means that the API server refused to change an immutable field, so the object was deleted to be made anew. Where
 	// that takes longer than the call, as for a Deployment, whose pods go on serving, the event of its deletion brings the
@@ -39,7 +42,7 @@ const (
 	Replaced
 )
 
-// NameTakenError means that an object exists which somebody else made. It is left alone.
+// NameTakenError means that an object exists which is foreign. It is left alone.
 type NameTakenError struct {
 	// Object is its kind, namespace and name.
 	Object string
@@ -48,7 +51,7 @@ type NameTakenError struct {
 }
 
 func (e *NameTakenError) Error() string {
-	by := "somebody else"
+	by := "another owner"
 	if e.Manager != "" {
 		by = fmt.Sprintf("the field manager %q", e.Manager)
 	}
@@ -110,7 +113,7 @@ func New(c client.Client, live client.Reader, contests clock.PassiveClock, optio
 }
 
 // Apply makes sure that the object exists with the wanted fields. It sends nothing when the cache shows that the fields
-// are still those of the last write. It returns a NameTakenError for what somebody else made and, without a write, a
+// are still those of the last write. It returns a NameTakenError for what is foreign and, without a write, a
 // ContestedError for what others keep undoing and a RefusedError for what the API server has refused. A wanted object with a
 // UID, or a resourceVersion, is that one or none: the API server answers a conflict where it is gone or another one. The wanted
 // object is not changed.
@@ -118,14 +121,14 @@ func (a *Applier) Apply(ctx context.Context, wanted *unstructured.Unstructured) 
 	return a.apply(ctx, wanted, false)
 }
 
-// TakeOver is Apply for an object that somebody else made and that the user wants to be ours: one write changes the fields
+// TakeOver is Apply for an object that is foreign and that the user wants to be ours: one write changes the fields
 // and whose it is.
 func (a *Applier) TakeOver(ctx context.Context, wanted *unstructured.Unstructured) (Result, error) {
 	return a.apply(ctx, wanted, true)
 }
 
 func (a *Applier) apply(ctx context.Context, wanted *unstructured.Unstructured, takeOver bool) (Result, error) {
-	id := Identity(wanted)
+	id := ownership.Identity(wanted)
 	digest, err := digestOf(wanted)
 	if err != nil {
 		return Unchanged, fmt.Errorf("%s: %w", id, err)
@@ -144,7 +147,7 @@ func (a *Applier) apply(ctx context.Context, wanted *unstructured.Unstructured, 
 	if w.before != nil && a.isReplaced(id, w.before) {
 		return Unchanged, nil // Its deletion brings us back.
 	}
-	if w.before != nil && w.accepted() && w.last.uid == w.before.GetUID() && w.last.fields == ownedFields(w.before) {
+	if w.before != nil && w.accepted() && w.last.uid == w.before.GetUID() && w.last.fields == ownership.AppliedFields(w.before) {
 		a.conceded(id)
 		return Unchanged, nil
 	}
@@ -201,7 +204,7 @@ func (a *Applier) write(ctx context.Context, w write) (Result, error) {
 	result := Replaced
 	if sent != nil {
 		now := record{wanted: w.content.digest, uid: sent.GetUID(), generation: sent.GetGeneration(),
-			resourceVersion: sent.GetResourceVersion(), fields: ownedFields(sent)}
+			resourceVersion: sent.GetResourceVersion(), fields: ownership.AppliedFields(sent)}
 		a.remember(w.content, now)
 		if !replaced {
 			result = outcome(w.before, w.last, w.known, now)
@@ -270,20 +273,11 @@ func (a *Applier) forget(id string) {
 	delete(a.applied, id)
 }
 
-// Identity returns an object's kind, namespace and name, for messages and as a key.
-func Identity(object client.Object) string {
-	kind := object.GetObjectKind().GroupVersionKind().Kind
-	if namespace := object.GetNamespace(); namespace != "" {
-		return kind + " " + namespace + "/" + object.GetName()
-	}
-	return kind + " " + object.GetName()
-}
-
 // FromTyped returns a typed object in the form that Apply takes, without what only the API server writes.
 func FromTyped(object client.Object) (*unstructured.Unstructured, error) {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 	if err != nil {
-		return nil, fmt.Errorf("convert %s: %w", Identity(object), err)
+		return nil, fmt.Errorf("convert %s: %w", ownership.Identity(object), err)
 	}
 	converted := &unstructured.Unstructured{Object: content}
 	unstructured.RemoveNestedField(converted.Object, "status")

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/ownership"
 )
 
 // When drift repair is given up. A rival that answers each of our writes with one of its own would otherwise cost the API
@@ -29,7 +30,7 @@ const (
 	truce = time.Hour
 )
 
-// ContestedError means that somebody keeps undoing what the operator writes, so that it has stopped to write the object.
+// ContestedError means that another writer keeps undoing what the operator writes, so that it has stopped to write the object.
 type ContestedError struct {
 	// Object is its kind, namespace and name.
 	Object string
@@ -43,7 +44,7 @@ type ContestedError struct {
 
 // Error names the object, the rival and the remedy. It says the same as long as the contest lasts.
 func (e *ContestedError) Error() string {
-	by := "somebody"
+	by := "another writer"
 	if len(e.Managers) > 0 {
 		by = fmt.Sprintf("the field manager %q", strings.Join(e.Managers, `", "`))
 	}
@@ -59,7 +60,7 @@ func (e *ContestedError) Error() string {
 		"It is tried again an hour after the last change, and at once when the spec changes", e.Object, by, what, mostRepairs)
 }
 
-// loss is what somebody took from an object since the last write.
+// loss is what another writer took from an object since the last write.
 type loss struct {
 	// fields are ours no longer; nil where the object was deleted.
 	fields []string
@@ -96,7 +97,7 @@ func older(now client.Object, last record) bool {
 	return err == nil && order < 0
 }
 
-// madeAnew is a deletion after which somebody has made an object of the same name.
+// madeAnew is a deletion after which another owner has made an object of the same name.
 func madeAnew(now client.Object) *loss {
 	l := &loss{seen: string(now.GetUID())}
 	for _, entry := range now.GetManagedFields() {
@@ -108,7 +109,7 @@ func madeAnew(now client.Object) *loss {
 }
 
 func lostFields(now client.Object, last record) *loss {
-	lost := fieldsOf(last.fields).Difference(fieldsOf(ownedFields(now))).Leaves()
+	lost := fieldsOf(last.fields).Difference(fieldsOf(ownership.AppliedFields(now))).Leaves()
 	if lost.Empty() {
 		return nil
 	}
@@ -221,7 +222,7 @@ func (a *Applier) NewSpec(version string) {
 // Contested returns the ContestedError that Apply would return, and writes nothing: what follows from an object that cannot
 // be written must not be written either.
 func (a *Applier) Contested(ctx context.Context, wanted *unstructured.Unstructured) error {
-	id := Identity(wanted)
+	id := ownership.Identity(wanted)
 	a.mu.Lock()
 	calm := len(a.contests[id]) == 0
 	a.mu.Unlock()

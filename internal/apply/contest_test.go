@@ -169,7 +169,7 @@ func TestDeletionIsContested(t *testing.T) {
 	}
 	remove()
 	contested := s.concedes(t, a, object)
-	if len(contested.Managers) > 0 || !strings.Contains(contested.Error(), "somebody deletes it") {
+	if len(contested.Managers) > 0 || !strings.Contains(contested.Error(), "another writer deletes it") {
 		t.Errorf("contested: %v", contested)
 	}
 }

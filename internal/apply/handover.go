@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/ownership"
 )
 
 // selectorPath is where a Service's selector stands in managedFields.
@@ -28,23 +29,23 @@ var selectorPath = fieldpath.MakePathOrDie("spec", "selector")
 func (a *Applier) RetainSelector(ctx context.Context, wanted *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	digest, err := digestOf(wanted)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", Identity(wanted), err)
+		return nil, fmt.Errorf("%s: %w", ownership.Identity(wanted), err)
 	}
-	if last, known := a.record(Identity(wanted)); known && last.wanted == digest {
+	if last, known := a.record(ownership.Identity(wanted)); known && last.wanted == digest {
 		return wanted, nil // It has this selector already.
 	}
 	found := &corev1.Service{}
 	if err := a.live.Get(ctx, client.ObjectKeyFromObject(wanted), found); apierrors.IsNotFound(err) {
 		return wanted, nil
 	} else if err != nil {
-		return nil, fmt.Errorf("read the selector of %s: %w", Identity(wanted), err)
+		return nil, fmt.Errorf("read the selector of %s: %w", ownership.Identity(wanted), err)
 	}
-	if !fieldsOf(ownedFields(found)).Has(selectorPath) {
+	if !fieldsOf(ownership.AppliedFields(found)).Has(selectorPath) {
 		return wanted, nil
 	}
 	retained := wanted.DeepCopy()
 	if err := unstructured.SetNestedStringMap(retained.Object, found.Spec.Selector, "spec", "selector"); err != nil {
-		return nil, fmt.Errorf("retain the selector of %s: %w", Identity(wanted), err)
+		return nil, fmt.Errorf("retain the selector of %s: %w", ownership.Identity(wanted), err)
 	}
 	return retained, nil
 }
@@ -88,7 +89,7 @@ func (a *Applier) DeleteOrphans(ctx context.Context, namespace, component string
 			return deleted, err
 		}
 		if gone {
-			deleted = append(deleted, Identity(orphan))
+			deleted = append(deleted, ownership.Identity(orphan))
 		}
 	}
 	a.mu.Lock()

@@ -15,14 +15,16 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/kinds"
+	"github.com/metricspipeline/operator/internal/ownership"
 )
 
 // Prune deletes the objects of the given kinds that carry the operator's label and that keep does not want, of those that where
 // selects, and returns the identities of those it deleted. It reads from the cache, and deletes an object only as the one that it saw: by
 // UID, so that what has been recreated meanwhile stays.
-func (a *Applier) Prune(ctx context.Context, kinds []Kind, keep func(client.Object) bool, where ...client.ListOption) ([]string, error) {
+func (a *Applier) Prune(ctx context.Context, of []kinds.Kind, keep func(client.Object) bool, where ...client.ListOption) ([]string, error) {
 	var deleted []string
-	for _, kind := range kinds {
+	for _, kind := range of {
 		objects, err := a.list(ctx, kind, where)
 		if err != nil {
 			return deleted, err
@@ -36,7 +38,7 @@ func (a *Applier) Prune(ctx context.Context, kinds []Kind, keep func(client.Obje
 				return deleted, err
 			}
 			if gone {
-				deleted = append(deleted, Identity(object))
+				deleted = append(deleted, ownership.Identity(object))
 			}
 		}
 	}
@@ -47,7 +49,7 @@ func (a *Applier) Prune(ctx context.Context, kinds []Kind, keep func(client.Obje
 // brings us back. It returns a conflict when it is another object by now, and for any other that an admission webhook may
 // answer with, after which nothing would bring us back.
 func (a *Applier) Delete(ctx context.Context, object client.Object) (bool, error) {
-	id := Identity(object)
+	id := ownership.Identity(object)
 	err := a.client.Delete(ctx, object,
 		client.Preconditions{UID: ptr.To(object.GetUID())},
 		client.PropagationPolicy(metav1.DeletePropagationBackground))
@@ -62,8 +64,8 @@ func (a *Applier) Delete(ctx context.Context, object client.Object) (bool, error
 }
 
 // list returns the cached objects of a kind that carry the operator's label.
-func (a *Applier) list(ctx context.Context, kind Kind, where []client.ListOption) ([]client.Object, error) {
-	list := kind.newList()
+func (a *Applier) list(ctx context.Context, kind kinds.Kind, where []client.ListOption) ([]client.Object, error) {
+	list := kind.NewList()
 	where = append(slices.Clone(where), client.MatchingLabels{v1alpha1.ManagedLabel: v1alpha1.SingletonName})
 	err := a.client.List(ctx, list, where...)
 	if err != nil {

@@ -20,11 +20,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/kinds"
+	"github.com/metricspipeline/operator/internal/ownership"
 )
 
 // required are the managed kinds that every cluster has.
-func required() []Kind {
-	return slices.DeleteFunc(slices.Clone(Kinds), func(kind Kind) bool { return kind.CRD != "" })
+func required() []kinds.Kind {
+	return slices.DeleteFunc(slices.Clone(kinds.Managed), func(kind kinds.Kind) bool { return kind.CRD != "" })
 }
 
 func metaOf(name string, ours bool) metav1.ObjectMeta {
@@ -51,7 +53,7 @@ func TestPrune(t *testing.T) {
 	)
 	a.remember(content{id: "Deployment metrics/gone"}, record{uid: "uid-gone"})
 	deleted, err := a.Prune(t.Context(), required(), func(object client.Object) bool {
-		return Identity(object) == "Deployment metrics/kept"
+		return ownership.Identity(object) == "Deployment metrics/kept"
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -97,7 +99,7 @@ func TestPruneOfWhatIsGone(t *testing.T) {
 // TestKinds pins the order of deletion, and that one kind is never listed twice.
 func TestKinds(t *testing.T) {
 	position := map[string]int{}
-	for i, kind := range Kinds {
+	for i, kind := range kinds.Managed {
 		if _, twice := position[kind.Kind]; twice {
 			t.Errorf("%s is listed twice", kind.Kind)
 		}

@@ -12,14 +12,15 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/kinds"
+	"github.com/metricspipeline/operator/internal/ownership"
 )
 
 // cached returns the object as the watch cache holds it; nil where it does not.
 func (a *Applier) cached(ctx context.Context, wanted *unstructured.Unstructured) (client.Object, error) {
-	kind, managed := kindOf(wanted.GroupVersionKind())
+	kind, managed := kinds.Of(wanted.GroupVersionKind())
 	if !managed {
-		return nil, fmt.Errorf("%s: the operator does not manage %s", Identity(wanted), wanted.GroupVersionKind())
+		return nil, fmt.Errorf("%s: the operator does not manage %s", ownership.Identity(wanted), wanted.GroupVersionKind())
 	}
 	current := kind.New()
 	err := a.client.Get(ctx, client.ObjectKeyFromObject(wanted), current)
@@ -27,9 +28,9 @@ func (a *Applier) cached(ctx context.Context, wanted *unstructured.Unstructured)
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s from the cache: %w", Identity(wanted), err)
+		return nil, fmt.Errorf("read %s from the cache: %w", ownership.Identity(wanted), err)
 	}
-	if !ours(current) {
+	if !ownership.Labeled(current) {
 		// Some kinds are cached whether they are ours or not.
 		return nil, nil
 	}
@@ -37,7 +38,7 @@ func (a *Applier) cached(ctx context.Context, wanted *unstructured.Unstructured)
 }
 
 // mayCreate looks whether an object that the cache does not hold is really absent, and returns it if it is ours or to be
-// taken over. An apply would otherwise quietly merge into what somebody else made, and our owner reference would have it
+// taken over. An apply would otherwise quietly merge into what is foreign, and our owner reference would have it
 // deleted with the pipeline.
 func (a *Applier) mayCreate(ctx context.Context, wanted *unstructured.Unstructured, takeOver bool) (client.Object, error) {
 	found := &metav1.PartialObjectMetadata{}
@@ -47,29 +48,14 @@ func (a *Applier) mayCreate(ctx context.Context, wanted *unstructured.Unstructur
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look for %s: %w", Identity(wanted), err)
+		return nil, fmt.Errorf("look for %s: %w", ownership.Identity(wanted), err)
 	}
-	if takeOver || ours(found) || ownedFields(found) != "" {
+	if takeOver || ownership.Ours(found) {
 		return found, nil
 	}
-	taken := &NameTakenError{Object: Identity(wanted)}
+	taken := &NameTakenError{Object: ownership.Identity(wanted)}
 	if entries := found.GetManagedFields(); len(entries) > 0 {
 		taken.Manager = entries[0].Manager
 	}
 	return nil, taken
-}
-
-func ours(object client.Object) bool {
-	return object.GetLabels()[v1alpha1.ManagedLabel] == v1alpha1.SingletonName
-}
-
-// ownedFields returns the fields that our server-side apply owns, in the API server's own writing.
-func ownedFields(object client.Object) string {
-	for _, entry := range object.GetManagedFields() {
-		applied := entry.Operation == metav1.ManagedFieldsOperationApply && entry.Subresource == ""
-		if applied && entry.Manager == v1alpha1.FieldManager && entry.FieldsV1 != nil {
-			return entry.FieldsV1.GetRawString()
-		}
-	}
-	return ""
 }

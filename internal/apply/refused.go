@@ -13,6 +13,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/internal/ownership"
 )
 
 // refusalRetry is how long what the API server refused is not sent again, where no other time is given.
@@ -55,9 +57,9 @@ type refusal struct {
 func (a *Applier) Refused(ctx context.Context, wanted *unstructured.Unstructured) error {
 	digest, err := digestOf(wanted)
 	if err != nil {
-		return fmt.Errorf("%s: %w", Identity(wanted), err)
+		return fmt.Errorf("%s: %w", ownership.Identity(wanted), err)
 	}
-	return a.refused(ctx, wanted, content{Identity(wanted), digest}, true)
+	return a.refused(ctx, wanted, content{ownership.Identity(wanted), digest}, true)
 }
 
 // refused is Refused; without a dry run it returns nil when it is time to send the object again.
@@ -107,7 +109,7 @@ func (a *Applier) accepted(c content) {
 	delete(a.refusals, c)
 }
 
-// refusesContent is true for an answer that the same request will meet again until somebody acts. That a namespace is being
+// refusesContent is true for an answer that the same request will meet again until a person acts. That a namespace is being
 // deleted is none: the next one of its name takes the object.
 func refusesContent(err error) bool {
 	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {

@@ -14,6 +14,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/metricspipeline/operator/internal/ownership"
 )
 
 var (
@@ -29,8 +31,8 @@ func (s *server) refuses(t *testing.T, a *Applier, object *unstructured.Unstruct
 	if !errors.As(err, &refused) {
 		t.Fatalf("error %v, want a RefusedError", err)
 	}
-	if !errors.Is(err, s.fail) || refused.Object != Identity(object) || refused.RetryAfter != retryAfter {
-		t.Errorf("%+v, want the answer about %s and a retry after %s", refused, Identity(object), retryAfter)
+	if !errors.Is(err, s.fail) || refused.Object != ownership.Identity(object) || refused.RetryAfter != retryAfter {
+		t.Errorf("%+v, want the answer about %s and a retry after %s", refused, ownership.Identity(object), retryAfter)
 	}
 	s.sent(t, applied, dryRuns)
 }

@@ -20,15 +20,17 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/kinds"
+	"github.com/metricspipeline/operator/internal/ownership"
 )
 
 // replaceable is true when the API server refuses an object for nothing but fields that it never changes, and the kind is one
 // that may be deleted and made anew. An update is validated as a whole, so an object that is refused for nothing else will be
 // accepted as a new one.
 func replaceable(wanted *unstructured.Unstructured, err error) bool {
-	kind, _ := kindOf(wanted.GroupVersionKind())
+	kind, _ := kinds.Of(wanted.GroupVersionKind())
 	status := apierrors.APIStatus(nil)
-	if kind.replace == "" || !errors.As(err, &status) || !apierrors.IsInvalid(err) || status.Status().Details == nil {
+	if kind.Replace == "" || !errors.As(err, &status) || !apierrors.IsInvalid(err) || status.Status().Details == nil {
 		return false
 	}
 	causes := status.Status().Details.Causes
@@ -49,14 +51,14 @@ func (a *Applier) replace(ctx context.Context, w write, refused error) (*unstruc
 	if w.before == nil {
 		return nil, refused // Another one has made it meanwhile.
 	}
-	kind, _ := kindOf(w.wanted.GroupVersionKind())
+	kind, _ := kinds.Of(w.wanted.GroupVersionKind())
 	if w.before.GetDeletionTimestamp() == nil {
-		err := a.client.Delete(ctx, w.before, client.Preconditions{UID: ptr.To(w.before.GetUID())}, client.PropagationPolicy(kind.replace))
+		err := a.client.Delete(ctx, w.before, client.Preconditions{UID: ptr.To(w.before.GetUID())}, client.PropagationPolicy(kind.Replace))
 		if client.IgnoreNotFound(err) != nil {
 			return nil, fmt.Errorf("delete it, to replace what cannot be changed: %w", err)
 		}
 	}
-	if kind.replace != metav1.DeletePropagationOrphan {
+	if kind.Replace != metav1.DeletePropagationOrphan {
 		sent, err := a.try(ctx, w.wanted, client.ForceOwnership)
 		if !replaceable(w.wanted, err) {
 			return sent, err
@@ -71,7 +73,7 @@ func (a *Applier) replace(ctx context.Context, w write, refused error) (*unstruc
 func (a *Applier) replacing(wanted *unstructured.Unstructured, uid types.UID) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.replaced[Identity(wanted)] = uid
+	a.replaced[ownership.Identity(wanted)] = uid
 	delete(a.swept, orphansOf(wanted.GetNamespace(), wanted.GetLabels()[v1alpha1.ComponentLabel]))
 }
 

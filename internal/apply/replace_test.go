@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/ownership"
 )
 
 // neverChanges makes the API server refuse to change a field, in the words that it has for it.
@@ -188,7 +189,7 @@ func TestReplacesDeployment(t *testing.T) {
 				a = New(a.client, a.live, s.clock)
 				s.expect(t, a, desiredDeployment("two"), Replaced, 3)
 			}
-			if !a.Behind(old, Identity(old)) || !a.Behind(going, Identity(going)) {
+			if !a.Behind(old, ownership.Identity(old)) || !a.Behind(going, ownership.Identity(going)) {
 				t.Error("the one that goes counts as the desired one")
 			}
 			s.expect(t, a, desiredDeployment("two"), Unchanged, s.applied)
@@ -198,7 +199,7 @@ func TestReplacesDeployment(t *testing.T) {
 
 			s.released(t)
 			s.expect(t, a, desiredDeployment("two"), Created, s.applied+1)
-			if found := s.deployment(t); found.Spec.Selector.MatchLabels["instance"] != "two" || a.Behind(found, Identity(found)) {
+			if found := s.deployment(t); found.Spec.Selector.MatchLabels["instance"] != "two" || a.Behind(found, ownership.Identity(found)) {
 				t.Errorf("stored %+v", found.Spec.Selector)
 			}
 			s.expect(t, a, desiredDeployment("two"), Unchanged, s.applied)

@@ -19,6 +19,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/kinds"
+	"github.com/metricspipeline/operator/internal/ownership"
 )
 
 // send applies an object. Whoever edits the key of a list's item, such as a port's number, leaves an item of their own
@@ -37,7 +39,7 @@ func (a *Applier) send(ctx context.Context, wanted *unstructured.Unstructured, m
 	if !reclaimed {
 		return sent, err
 	}
-	a.distrust(Identity(wanted))
+	a.distrust(ownership.Identity(wanted))
 	return a.try(ctx, wanted, client.ForceOwnership)
 }
 
@@ -65,7 +67,7 @@ func editsUID(err error) bool {
 	return slices.ContainsFunc(status.Status().Details.Causes, func(cause metav1.StatusCause) bool { return cause.Field == "metadata.uid" })
 }
 
-// create applies an object that the cache does not hold and that the API server refuses to merge into somebody else's. It
+// create applies an object that the cache does not hold and that the API server refuses to merge into a foreign one. It
 // returns it as the API server answered, and as it was before where there was one.
 func (a *Applier) create(
 	ctx context.Context, wanted *unstructured.Unstructured,
@@ -81,7 +83,7 @@ func (a *Applier) create(
 }
 
 func guarded(wanted *unstructured.Unstructured) bool {
-	kind, _ := kindOf(wanted.GroupVersionKind())
+	kind, _ := kinds.Of(wanted.GroupVersionKind())
 	return kind.Guarded
 }
 

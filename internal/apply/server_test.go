@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/ownership"
 )
 
 // server is an API server in memory, with server-side apply and managedFields, that counts what it is sent. What the fake
@@ -84,7 +85,7 @@ func newServer(t *testing.T, objects ...client.Object) (*server, *Applier) {
 			s.deleted++
 			options := (&client.DeleteOptions{}).ApplyOptions(opts)
 			if options.Preconditions == nil || options.Preconditions.UID == nil || *options.Preconditions.UID != object.GetUID() {
-				t.Errorf("%s is deleted whoever it is now", Identity(object))
+				t.Errorf("%s is deleted whoever it is now", ownership.Identity(object))
 			}
 			if s.fail != nil || s.failDelete != nil {
 				return errors.Join(s.fail, s.failDelete)

@@ -27,6 +27,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/metricspipeline/operator/internal/kinds"
 )
 
 // fakeRequests are those of an informer; err is what the API server answers all of them. One that lists cannot stream what is
@@ -124,7 +126,7 @@ func TestLocate(t *testing.T) {
 		sure   bool
 	}{
 		"an object":                 {object: &corev1.ConfigMap{}, err: undecodable, want: "ConfigMap apps/broken cannot be decoded", sure: true},
-		"metadata has no such part": {object: CRDMetadata(), err: undecodable, want: undecodable.Error()},
+		"metadata has no such part": {object: kinds.CRD.New(), err: undecodable, want: undecodable.Error()},
 		"no permission to look":     {object: &corev1.ConfigMap{}, err: undecodable, list: forbidden(), want: undecodable.Error()},
 		"a network's error":         {object: &corev1.ConfigMap{}, err: &url.Error{Op: "Get", Err: errors.New("EOF")}, want: "EOF"},
 		"the API server's":          {object: &corev1.ConfigMap{}, err: forbidden(), want: "forbidden", sure: true},

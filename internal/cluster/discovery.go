@@ -10,24 +10,9 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/internal/kinds"
 )
-
-// CRDs of others whose objects the operator reads when they are there.
-const (
-	PrometheusCRD         = "prometheuses.monitoring.coreos.com"
-	CertificateRequestCRD = "certificaterequests.cert-manager.io"
-)
-
-var crdKind = schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}
-
-// CRDMetadata returns an empty CRD in the form that the manager's cache has to hold.
-func CRDMetadata() client.Object {
-	object := &metav1.PartialObjectMetadata{}
-	object.SetGroupVersionKind(crdKind)
-	return object
-}
 
 // follow begins or ends the watch of a kind that may be defined; listed is true when that is known for sure.
 func (w *Watches) follow(ctx context.Context, kind *watched, defined, listed bool) {
@@ -49,7 +34,7 @@ func (w *Watches) follow(ctx context.Context, kind *watched, defined, listed boo
 // crds returns the CRDs that are not being deleted, each with its version.
 func (w *Watches) crds(ctx context.Context) ([]string, error) {
 	list := &metav1.PartialObjectMetadataList{}
-	list.SetGroupVersionKind(crdKind.GroupVersion().WithKind(crdKind.Kind + "List"))
+	list.SetGroupVersionKind(kinds.CRD.GroupVersion().WithKind(kinds.CRD.Kind + "List"))
 	if err := w.Reader(w.cluster.GetCache(), w.cluster.GetCache()).List(ctx, list); err != nil {
 		return nil, fmt.Errorf("list the CRDs: %w", err)
 	}

@@ -91,6 +91,9 @@ func (s Served) Err(kind schema.GroupVersionKind) error {
 	return nil
 }
 
+// Waiting is true when there is a kind that may yet be listed for the first time; that brings an event.
+func (s Served) Waiting() bool { return s.unanswered() }
+
 // Digest changes when a kind with a CRD begins or ceases to be served.
 func (s Served) Digest() string {
 	var names []string

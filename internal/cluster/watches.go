@@ -20,6 +20,8 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/internal/kinds"
 )
 
 const (
@@ -87,7 +89,7 @@ func NewWatches(c clock.PassiveClock) *Watches {
 	return &Watches{clock: c, caches: map[cache.Cache]*informers{}, moved: make(chan struct{})}
 }
 
-// Use connects the watches with a manager. Its cache has to hold CRDs in the form of CRDMetadata.
+// Use connects the watches with a manager. Its cache has to hold CRDs as metadata.
 func (w *Watches) Use(c Cluster) {
 	w.cluster = c
 	w.Add(w.CRDs())
@@ -95,7 +97,7 @@ func (w *Watches) Use(c Cluster) {
 
 // CRDs is the kind of CRDs.
 func (w *Watches) CRDs() Kind {
-	return Kind{GroupVersionKind: crdKind, Object: CRDMetadata(), Cache: w.cluster.GetCache()}
+	return Kind{GroupVersionKind: kinds.CRD.GroupVersionKind, Object: kinds.CRD.New(), Cache: w.cluster.GetCache()}
 }
 
 // Add has kinds watched. It adds nothing twice.
@@ -270,6 +272,21 @@ func (w *Watches) judge(kind *watched) (State, *UnreadableError, time.Duration) 
 		return Absent, nil, 0 // The event of its CRD is still to come.
 	}
 	return judge(kind.GroupVersionKind, kind.informer.HasSynced(), last, kind.began, now)
+}
+
+// Unreadable returns why a kind that was added cannot be read, or is no longer; nil where it can be, or has not been answered yet.
+func (w *Watches) Unreadable(of schema.GroupVersionKind) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, kind := range w.kinds {
+		if kind.GroupVersionKind != of {
+			continue
+		}
+		if _, err, _ := w.judge(kind); err != nil && !err.Pending {
+			return err
+		}
+	}
+	return nil
 }
 
 // lookup returns the state of a kind, and false when nobody has added it.

@@ -13,6 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/metricspipeline/operator/internal/kinds"
 )
 
 // TestComeAndGo: a kind is watched from when it is served until its CRD goes, and once more when it comes back.
@@ -171,17 +173,17 @@ func TestFailures(t *testing.T) {
 // listed, nothing is taken for missing.
 func TestCRDsUnreadable(t *testing.T) {
 	w := newWorld(t)
-	w.unsynced[crdKind], w.mapper.served["One"] = true, true
+	w.unsynced[kinds.CRD.GroupVersionKind], w.mapper.served["One"] = true, true
 	served, did := w.ensure()
 	if !served.Pending || served.State(one) != Pending || served.State(two) != Pending || w.mapper.asked > 0 || len(did) != 1 {
 		t.Errorf("at first: %+v, did %q, asked %d times", served, did, w.mapper.asked)
 	}
-	w.answers(crdKind, metadata, forbidden())
+	w.answers(kinds.CRD.GroupVersionKind, metadata, forbidden())
 	served, did = w.ensure()
 	if served.Pending || served.State(one) != Ready || served.State(two) != Absent || !slices.Equal(did, []string{"watch One"}) {
 		t.Errorf("without the permission: %+v, did %q", served, did)
 	}
-	if len(served.Unreadable) != 1 || served.Unreadable[0].Kind != crdKind {
+	if len(served.Unreadable) != 1 || served.Unreadable[0].Kind != kinds.CRD.GroupVersionKind {
 		t.Errorf("unreadable: %v", served.Unreadable)
 	}
 }
@@ -195,7 +197,7 @@ func TestServing(t *testing.T) {
 }
 
 func TestCRDMetadata(t *testing.T) {
-	if got := CRDMetadata().GetObjectKind().GroupVersionKind().String(); got != "apiextensions.k8s.io/v1, Kind=CustomResourceDefinition" {
+	if got := kinds.CRD.New().GetObjectKind().GroupVersionKind().String(); got != "apiextensions.k8s.io/v1, Kind=CustomResourceDefinition" {
 		t.Error(got)
 	}
 }

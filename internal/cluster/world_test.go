@@ -26,6 +26,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllertest"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/metricspipeline/operator/internal/kinds"
 )
 
 // The kinds of the tests: Two has a CRD, ConfigMaps are always there.
@@ -53,7 +55,7 @@ type fakeCache struct {
 
 func (c *fakeCache) GetInformer(_ context.Context, object client.Object, _ ...cache.InformerGetOption) (cache.Informer, error) {
 	kind := kindOf(object)
-	if c.fail != nil && kind != crdKind {
+	if c.fail != nil && kind != kinds.CRD.GroupVersionKind {
 		return nil, c.fail
 	}
 	c.did = append(c.did, "watch "+kind.Kind)

@@ -38,8 +38,6 @@ type Target struct {
 	Shards int32
 	// ServiceMonitors and PodMonitors are what it demands of monitors; nil where no object stands behind the URL.
 	ServiceMonitors, PodMonitors *Selection
-	// MonitorLabels are demanded by its serviceMonitorSelector; nil where it demands none or that cannot be known.
-	MonitorLabels map[string]string
 }
 
 // NotFoundError means that no Prometheus could be chosen. Reason is one of the reasons of the condition PrometheusReady.
@@ -122,9 +120,6 @@ func target(p monitoringv1.Prometheus, all []monitoringv1.Prometheus) Target {
 	t.PodMonitors = &Selection{
 		Field: "podMonitorSelector", Selector: p.Spec.PodMonitorSelector,
 		NamespaceField: "podMonitorNamespaceSelector", Namespaces: p.Spec.PodMonitorNamespaceSelector, HomeNamespace: p.Namespace,
-	}
-	if selector := p.Spec.ServiceMonitorSelector; selector != nil {
-		t.MonitorLabels = selector.MatchLabels
 	}
 	return t
 }

@@ -114,7 +114,6 @@ func TestResolveReadsTheObject(t *testing.T) {
 		Revision:       "uid/3/2",
 		ScrapeInterval: 90 * time.Second,
 		Shards:         1,
-		MonitorLabels:  map[string]string{"release": "stack"},
 		ServiceMonitors: &Selection{
 			Field: "serviceMonitorSelector", Selector: p.Spec.ServiceMonitorSelector,
 			NamespaceField: "serviceMonitorNamespaceSelector", HomeNamespace: "monitoring"},

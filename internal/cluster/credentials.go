@@ -1,0 +1,90 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/prometheus"
+)
+
+// reference is a key that spec.prometheus names, and where its content goes.
+type reference struct {
+	field     string
+	configMap bool
+	key       v1alpha1.KeyReference
+	into      *[]byte
+}
+
+// references returns the keys that spec.prometheus names.
+func references(spec v1alpha1.PrometheusSpec, c *prometheus.Credentials) []reference {
+	var all []reference
+	if spec.Auth != nil && spec.Auth.BearerToken != nil {
+		all = append(all, reference{field: "auth.bearerToken", key: *spec.Auth.BearerToken, into: &c.Token})
+	}
+	if spec.TLS == nil {
+		return all
+	}
+	if authority := spec.TLS.CA; authority != nil && authority.Secret != nil {
+		all = append(all, reference{field: "tls.ca.secret", key: *authority.Secret, into: &c.CA})
+	} else if authority != nil && authority.ConfigMap != nil {
+		all = append(all, reference{field: "tls.ca.configMap", key: *authority.ConfigMap, into: &c.CA, configMap: true})
+	}
+	if cert := spec.TLS.ClientCert; cert != nil {
+		for key, into := range map[string]*[]byte{corev1.TLSCertKey: &c.ClientCert, corev1.TLSPrivateKeyKey: &c.ClientKey} {
+			all = append(all, reference{field: "tls.clientCert", key: v1alpha1.KeyReference{Name: cert.Name, Key: key}, into: into})
+		}
+	}
+	return all
+}
+
+// credentials reads what spec.prometheus names. What is missing is a fact, not an error: it may come later, and brings an event
+// when it does.
+func (s *Source) credentials(ctx context.Context, spec v1alpha1.PrometheusSpec) (prometheus.Credentials, string, error) {
+	var credentials prometheus.Credentials
+	first := ""
+	for _, ref := range references(spec, &credentials) {
+		missing, err := s.readKey(ctx, ref)
+		if err != nil {
+			return credentials, fmt.Sprintf("spec.prometheus.%s: %v", ref.field, err), err
+		}
+		if missing != "" && first == "" {
+			first = fmt.Sprintf("spec.prometheus.%s: %s", ref.field, missing)
+		}
+	}
+	return credentials, first, nil
+}
+
+// readKey reads one key of a Secret or ConfigMap in the operator's namespace, and says what is missing.
+func (s *Source) readKey(ctx context.Context, ref reference) (missing string, err error) {
+	kind, object := "Secret", client.Object(&corev1.Secret{})
+	if ref.configMap {
+		kind, object = "ConfigMap", &corev1.ConfigMap{}
+	}
+	err = s.Client.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: ref.key.Name}, object)
+	if apierrors.IsNotFound(err) {
+		return fmt.Sprintf("there is no %s %s in the operator's namespace %s; create it", kind, ref.key.Name, s.Namespace), nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read %s %s/%s: %w", kind, s.Namespace, ref.key.Name, err)
+	}
+	var value []byte
+	switch typed := object.(type) {
+	case *corev1.Secret:
+		value = typed.Data[ref.key.Key]
+	case *corev1.ConfigMap:
+		value = []byte(typed.Data[ref.key.Key])
+	}
+	if len(value) == 0 {
+		return fmt.Sprintf("%s %s/%s has no key %s, or an empty one; add it", kind, s.Namespace, ref.key.Name, ref.key.Key), nil
+	}
+	*ref.into = value
+	return "", nil
+}

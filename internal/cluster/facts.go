@@ -1,0 +1,141 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/health"
+	"github.com/metricspipeline/operator/internal/metricsapi"
+	"github.com/metricspipeline/operator/internal/ownership"
+	"github.com/metricspipeline/operator/internal/probe"
+	"github.com/metricspipeline/operator/internal/prometheus"
+)
+
+// Facts are what a cluster is and offers, as read at the start of a reconcile. Nothing changes them.
+type Facts struct {
+	// Namespace of the operator, in which the components run.
+	Namespace string
+	// Terminating is true while that namespace is being deleted.
+	Terminating bool
+	// Served says which kinds the cluster serves and the operator can read.
+	Served Served
+	// Mapper knows the resources that the API server serves.
+	Mapper meta.RESTMapper
+	// APIServices are the cluster's metrics APIs by name, whoever owns them.
+	APIServices map[string]*apiregv1.APIService
+	// APIServerPorts are the ports of the API server's own endpoints.
+	APIServerPorts []int32
+	// RequestHeaderCA is true when the API server publishes the CA by which backends trust its requests.
+	RequestHeaderCA bool
+	// Prometheus is where application metrics come from.
+	Prometheus Prometheus
+	// Problems are what could not be read. What depends on it is unknown; the rest of the facts stand.
+	Problems []error
+	// Unplannable is why no plan can be made: who serves the metrics APIs is not known. nil where one can.
+	Unplannable error
+	// Incomplete is true when what components are rendered from is not known in full: one that runs well stays as it is.
+	Incomplete bool
+}
+
+// withoutRepeats drops problems that say what an earlier one says: several reads of one kind fail alike.
+func (f Facts) withoutRepeats() Facts {
+	var distinct []error
+	for _, problem := range f.Problems {
+		var unreadable *UnreadableError
+		repeats := errors.As(problem, &unreadable) && slices.ContainsFunc(distinct, func(earlier error) bool {
+			var same *UnreadableError
+			return errors.As(earlier, &same) && same.Kind == unreadable.Kind
+		})
+		if !repeats {
+			distinct = append(distinct, problem)
+		}
+	}
+	f.Problems = distinct
+	return f
+}
+
+// Prometheus is what is known of the source of application metrics.
+type Prometheus struct {
+	// Required is true when a rule queries it.
+	Required bool
+	// Target is the Prometheus that the spec and the cluster lead to; its URL is empty where there is none.
+	Target prometheus.Target
+	// NotFound is why there is no target; nil where there is one.
+	NotFound *prometheus.NotFoundError
+	// Credentials are what spec.prometheus names for it, and CredentialsMissing says which of them is not there.
+	Credentials        prometheus.Credentials
+	CredentialsMissing string
+	// Answer to the last query.
+	Answer probe.Answer
+}
+
+// Usable is true when it is known whom to query, and with what.
+func (p Prometheus) Usable() bool { return p.Target.URL != "" && p.CredentialsMissing == "" }
+
+// Foreign returns the groups of metrics APIs that have another owner.
+func (f Facts) Foreign() map[string]bool {
+	groups := map[string]bool{}
+	for _, apiService := range f.APIServices {
+		if !ownership.Ours(apiService) {
+			groups[apiService.Spec.Group] = true
+		}
+	}
+	return groups
+}
+
+// Ours returns our APIService of a metrics API; nil where there is none.
+func (f Facts) Ours(api metricsapi.API) *apiregv1.APIService {
+	if found := f.APIServices[api.Name()]; found != nil && ownership.Ours(found) {
+		return found
+	}
+	return nil
+}
+
+// Registered returns the metrics APIs whose APIServices of ours lead to a component.
+func (f Facts) Registered(component string) []metricsapi.API {
+	var apis []metricsapi.API
+	for _, api := range metricsapi.All() {
+		if found := f.Ours(api); found != nil && found.Labels[v1alpha1.ComponentLabel] == component {
+			apis = append(apis, api)
+		}
+	}
+	return apis
+}
+
+// Without returns the facts without some APIServices, by name.
+func (f Facts) Without(apiServices []string) Facts {
+	f.APIServices = maps.Clone(f.APIServices)
+	for _, name := range apiServices {
+		delete(f.APIServices, name)
+	}
+	return f
+}
+
+// ScrapeInterval is how often application metrics get a new sample by default; 0 where that cannot be known. The spec's own
+// interval is that of the monitors that the operator makes.
+func (f Facts) ScrapeInterval(spec v1alpha1.ScrapeSpec) time.Duration {
+	return max(f.Prometheus.Target.ScrapeInterval, spec.Interval.Or(0))
+}
+
+// Workload is a Deployment of a component as it stands.
+type Workload struct {
+	// Name of the Deployment.
+	Name string
+	// Deployment is nil where there is none.
+	Deployment *appsv1.Deployment
+	// Pods of the component.
+	Pods []corev1.Pod
+	// Missing are the Secrets and ConfigMaps that the pods mount and that do not exist.
+	Missing []health.Source
+}

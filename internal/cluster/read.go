@@ -1,0 +1,162 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/kinds"
+	"github.com/metricspipeline/operator/internal/metricsapi"
+	"github.com/metricspipeline/operator/internal/prometheus"
+)
+
+// The ConfigMap in which the API server publishes how backends authenticate its requests.
+const (
+	AuthenticationNamespace = "kube-system"
+	AuthenticationConfigMap = "extension-apiserver-authentication"
+	RequestHeaderCAKey      = "requestheader-client-ca-file"
+)
+
+// Source is where facts are read from: watch caches that never make a read wait.
+type Source struct {
+	// Client reads what the operator's own cache has, and Prometheuses every Prometheus object.
+	Client, Prometheuses client.Reader
+	// Kinds starts and stops the watches, and says which kinds are served.
+	Kinds interface {
+		Ensure(ctx context.Context) Served
+	}
+	// Mapper knows the resources that the API server serves.
+	Mapper meta.RESTMapper
+	// Namespace of the operator.
+	Namespace string
+}
+
+// Read returns the facts for a spec. What cannot be read is a problem among them, and keeps nothing else from being read.
+func (s *Source) Read(ctx context.Context, spec v1alpha1.MetricsPipelineSpec) Facts {
+	facts := Facts{Namespace: s.Namespace, Mapper: s.Mapper}
+	note := func(err error) bool {
+		if err != nil {
+			facts.Problems = append(facts.Problems, err)
+		}
+		return err != nil
+	}
+	var err error
+	facts.Served = s.Kinds.Ensure(ctx)
+	facts.Incomplete = facts.Served.Err(kinds.CRD.GroupVersionKind) != nil
+	for _, unreadable := range facts.Served.Unreadable {
+		note(unreadable)
+	}
+	if facts.APIServices, err = s.MetricsAPIs(ctx); note(err) {
+		facts.Unplannable = err
+	}
+	facts.Terminating, err = s.Terminating(ctx)
+	note(err)
+	if facts.APIServerPorts, err = s.apiServerPorts(ctx); note(err) {
+		facts.Incomplete = true
+	}
+	facts.RequestHeaderCA, err = s.requestHeaderCA(ctx)
+	note(err)
+	facts.Prometheus, err = s.prometheus(ctx, spec, facts.Served)
+	note(err)
+	return facts.withoutRepeats()
+}
+
+// MetricsAPIs returns the APIServices of metrics APIs by name, whoever owns them.
+func (s *Source) MetricsAPIs(ctx context.Context) (map[string]*apiregv1.APIService, error) {
+	apiServices := map[string]*apiregv1.APIService{}
+	for _, api := range metricsapi.All() {
+		found := &apiregv1.APIService{}
+		err := s.Client.Get(ctx, client.ObjectKey{Name: api.Name()}, found)
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read APIService %s: %w", api.Name(), err)
+		}
+		found.SetGroupVersionKind(kinds.APIService.GroupVersionKind) // The cache strips it.
+		apiServices[api.Name()] = found
+	}
+	return apiServices, nil
+}
+
+// Terminating is true while the operator's namespace is being deleted. An operator that runs outside of the cluster may name
+// one that does not exist yet.
+func (s *Source) Terminating(ctx context.Context) (bool, error) {
+	namespace := kinds.Namespace.New()
+	err := s.Client.Get(ctx, client.ObjectKey{Name: s.Namespace}, namespace)
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read Namespace %s: %w", s.Namespace, err)
+	}
+	return !namespace.GetDeletionTimestamp().IsZero(), nil
+}
+
+// apiServerPorts returns the ports of the API server's own endpoints, which components must be able to reach.
+func (s *Source) apiServerPorts(ctx context.Context) ([]int32, error) {
+	var endpointSlices discoveryv1.EndpointSliceList
+	err := s.Client.List(ctx, &endpointSlices, client.InNamespace(metav1.NamespaceDefault),
+		client.MatchingLabels{discoveryv1.LabelServiceName: "kubernetes"})
+	if err != nil {
+		return nil, fmt.Errorf("list the endpoints of the API server: %w", err)
+	}
+	var ports []int32
+	for _, slice := range endpointSlices.Items {
+		for _, port := range slice.Ports {
+			if port.Port != nil {
+				ports = append(ports, *port.Port)
+			}
+		}
+	}
+	slices.Sort(ports)
+	return slices.Compact(ports), nil
+}
+
+func (s *Source) requestHeaderCA(ctx context.Context) (bool, error) {
+	authentication := &corev1.ConfigMap{}
+	err := s.Client.Get(ctx, client.ObjectKey{Namespace: AuthenticationNamespace, Name: AuthenticationConfigMap}, authentication)
+	if client.IgnoreNotFound(err) != nil {
+		return false, fmt.Errorf("read ConfigMap %s/%s: %w", AuthenticationNamespace, AuthenticationConfigMap, err)
+	}
+	return authentication.Data[RequestHeaderCAKey] != "", nil
+}
+
+// prometheus chooses the source of application metrics and reads what it demands of its clients.
+func (s *Source) prometheus(ctx context.Context, spec v1alpha1.MetricsPipelineSpec, served Served) (Prometheus, error) {
+	inForce := metricsapi.InForce(spec)
+	p := Prometheus{Required: len(inForce.CustomMetrics.Rules)+len(inForce.ExternalMetrics.Rules) > 0}
+	var objects monitoringv1.PrometheusList
+	if served.Has(kinds.PrometheusCRD) {
+		if err := s.Prometheuses.List(ctx, &objects); err != nil && spec.Prometheus.URL == "" {
+			// Which Prometheus there is stays unknown, and that must not look like none.
+			p.NotFound = &prometheus.NotFoundError{Reason: v1alpha1.ReasonUnreadable,
+				Message: fmt.Sprintf("Which Prometheus to use is not known: %v.", err)}
+			return p, fmt.Errorf("list Prometheus objects: %w", err)
+		}
+	}
+	target, err := prometheus.Resolve(spec.Prometheus, served.Has(kinds.PrometheusCRD), objects.Items)
+	if errors.As(err, &p.NotFound) {
+		return p, nil
+	}
+	if err != nil {
+		return p, err
+	}
+	p.Target = target
+	p.Credentials, p.CredentialsMissing, err = s.credentials(ctx, spec.Prometheus)
+	return p, err
+}
