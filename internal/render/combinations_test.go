@@ -14,7 +14,10 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
-	"github.com/metricspipeline/operator/internal/component"
+	"github.com/metricspipeline/operator/internal/operand"
+	"github.com/metricspipeline/operator/internal/operand/metricsserver"
+	"github.com/metricspipeline/operator/internal/operand/operandtest"
+	"github.com/metricspipeline/operator/internal/operand/prometheusadapter"
 )
 
 // choice is one way to set one knob.
@@ -33,7 +36,7 @@ func shared(options func(*input) *v1alpha1.ComponentOptions) [][]choice {
 		{
 			{"no monitor", func(*input) {}},
 			{"monitor", func(in *input) {
-				in.Capabilities.ServiceMonitors, in.Capabilities.MonitorLabels = true, map[string]string{"release": "stack"}
+				in.Facts.ServiceMonitors, in.Facts.MonitorLabels = true, map[string]string{"release": "stack"}
 			}},
 		},
 		{
@@ -123,37 +126,35 @@ func combinations(knobs [][]choice) [][]choice {
 func TestEveryCombinationIsRestricted(t *testing.T) {
 	evaluate := restricted(t)
 	for name, knobs := range map[string][][]choice{
-		component.MetricsServer: append(shared(func(in *input) *v1alpha1.ComponentOptions {
+		metricsserver.Name: append(shared(func(in *input) *v1alpha1.ComponentOptions {
 			return &in.Spec.MetricsServer.ComponentOptions
 		}), kubelets...),
-		component.PrometheusAdapter: append(shared(func(in *input) *v1alpha1.ComponentOptions {
+		prometheusadapter.Name: append(shared(func(in *input) *v1alpha1.ComponentOptions {
 			return &in.Spec.PrometheusAdapter.ComponentOptions
 		}), sources...),
 	} {
 		for _, chosen := range combinations(knobs) {
 			in := read(t, "defaults")
-			if name == component.PrometheusAdapter {
-				in.Capabilities.Prometheus.URL = "http://prometheus-operated.monitoring.svc:9090"
-				in.Capabilities.Rules = component.Rules{Custom: 1, External: 1, Config: "rules: []\n"}
-				in.Spec.CustomMetrics.Rules = []v1alpha1.CustomMetricRule{{}}
-				in.Spec.ExternalMetrics.Rules = []v1alpha1.ExternalMetricRule{{}}
+			if name == prometheusadapter.Name {
+				in.Facts.Prometheus.URL = "http://prometheus-operated.monitoring.svc:9090"
+				in.Spec.CustomMetrics, in.Spec.ExternalMetrics = operandtest.Spec().CustomMetrics, operandtest.Spec().ExternalMetrics
 			}
 			var names []string
 			for _, c := range chosen {
 				c.set(&in)
 				names = append(names, c.name)
 			}
-			plan := component.For(in.Spec, in.Capabilities)
-			found := slices.IndexFunc(plan.Components, func(c component.Component) bool { return c.Name == name })
+			components := in.components()
+			found := slices.IndexFunc(components, func(c operand.Component) bool { return c.Name == name })
 			if found < 0 {
 				t.Fatalf("%s is not deployed with %s", name, strings.Join(names, ", "))
 			}
 			var renderer Renderer
-			rendered, err := renderer.Build(plan.Components[found : found+1])
+			objects, err := renderer.Build(components[found])
 			if err != nil {
 				t.Fatalf("%s with %s: %v", name, strings.Join(names, ", "), err)
 			}
-			evaluate(fmt.Sprintf("%s with %s", name, strings.Join(names, ", ")), rendered[0].Objects)
+			evaluate(fmt.Sprintf("%s with %s", name, strings.Join(names, ", ")), objects)
 		}
 	}
 }

@@ -10,14 +10,21 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
-	"github.com/metricspipeline/operator/internal/component"
+	"github.com/metricspipeline/operator/internal/cluster"
+	"github.com/metricspipeline/operator/internal/kinds"
+	"github.com/metricspipeline/operator/internal/operand"
+	"github.com/metricspipeline/operator/internal/operand/operandtest"
+	"github.com/metricspipeline/operator/internal/operand/registry"
+	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
 // update writes the golden files: go test ./internal/render -update. Read the difference before you commit it.
@@ -27,8 +34,69 @@ var update = flag.Bool("update", false, "write testdata/*/out.yaml")
 type input struct {
 	// Spec as the schema would admit it, without its defaults.
 	Spec v1alpha1.MetricsPipelineSpec `json:"spec"`
-	// Capabilities of the cluster; namespace and images have defaults.
-	Capabilities component.Capabilities `json:"capabilities"`
+	// Facts about the cluster; the namespace has a default.
+	Facts facts `json:"facts"`
+}
+
+// facts are those about a cluster that reach the objects.
+type facts struct {
+	Namespace      string  `json:"namespace"`
+	APIServerPorts []int32 `json:"apiServerPorts"`
+	// ServiceMonitors is true where their CRD is served, and MonitorLabels are what the Prometheus selects them by.
+	ServiceMonitors bool                  `json:"serviceMonitors"`
+	MonitorLabels   map[string]string     `json:"monitorLabels"`
+	MonitorSelector *metav1.LabelSelector `json:"-"`
+	Prometheus      struct {
+		URL               string `json:"url"`
+		CredentialsDigest string `json:"credentialsDigest"`
+	} `json:"prometheus"`
+	// Config and CredentialsDigest stand for what is made of the rules and of the Secrets: golden files show where these go, and
+	// do not change with the way in which rules are written or digests computed.
+	Config string `json:"config"`
+}
+
+// cluster returns the facts as they are read from a cluster.
+func (f facts) cluster() cluster.Facts {
+	read := operandtest.Facts()
+	read.Namespace, read.APIServerPorts = f.Namespace, f.APIServerPorts
+	read.Prometheus.Target.URL = f.Prometheus.URL
+	if f.ServiceMonitors {
+		read.Served = cluster.Serving(kinds.ServiceMonitorCRD)
+		read.Prometheus.Target.ServiceMonitors = &prometheus.Selection{Field: "serviceMonitorSelector", Selector: f.MonitorSelector}
+		if f.MonitorSelector == nil {
+			read.Prometheus.Target.ServiceMonitors.Selector = &metav1.LabelSelector{MatchLabels: f.MonitorLabels}
+		}
+	}
+	return read
+}
+
+// components are those of the plan.
+func (in input) components() []operand.Component {
+	images := map[string]string{}
+	for _, c := range operand.Catalog(registry.Operands()) {
+		// Not the default images, so that a new release of one changes no golden file.
+		images[c.Name] = "registry.k8s.io/" + c.Name + "/" + c.Name + ":v0.0.0"
+	}
+	read := in.Facts.cluster()
+	plan := operand.For(operand.Request{Spec: in.Spec, Facts: read, Operands: registry.Operands(), Images: images})
+	var all []operand.Component
+	for _, c := range plan.Components {
+		var pinned []string
+		for name, content := range c.Files {
+			if in.Facts.Config != "" {
+				pinned = append(pinned, operand.Digest(content), operand.Digest(in.Facts.Config))
+				c.Files[name] = in.Facts.Config
+			}
+		}
+		if digest := in.Facts.Prometheus.CredentialsDigest; digest != "" {
+			pinned = append(pinned, read.Prometheus.Credentials.Digest(), digest)
+		}
+		for i := range c.Patches {
+			c.Patches[i].Content = strings.NewReplacer(pinned...).Replace(c.Patches[i].Content)
+		}
+		all = append(all, c.Component)
+	}
+	return all
 }
 
 // cases returns the names of the folders in testdata.
@@ -51,14 +119,7 @@ func read(t *testing.T, name string) input {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := input{Capabilities: component.Capabilities{
-		Namespace: "metricspipeline-system",
-		Images: map[string]string{
-			// Not the default images, so that a new release of one changes no golden file.
-			component.MetricsServer:     "registry.k8s.io/metrics-server/metrics-server:v0.0.0",
-			component.PrometheusAdapter: "registry.k8s.io/prometheus-adapter/prometheus-adapter:v0.0.0",
-		},
-	}}
+	in := input{Facts: facts{Namespace: "metricspipeline-system"}}
 	if err := yaml.UnmarshalStrict(content, &in); err != nil {
 		t.Fatal(err)
 	}
@@ -76,13 +137,13 @@ func objectsOf(t *testing.T, name string) []*unstructured.Unstructured {
 	}
 	in := read(t, name)
 	var renderer Renderer
-	rendered, err := renderer.Build(component.For(in.Spec, in.Capabilities).Components)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var objects []*unstructured.Unstructured
-	for _, r := range rendered {
-		objects = append(objects, r.Objects...)
+	for _, c := range in.components() {
+		of, err := renderer.Build(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		objects = append(objects, of...)
 	}
 	slices.SortFunc(objects, func(a, b *unstructured.Unstructured) int {
 		return cmp.Or(cmp.Compare(a.GetKind(), b.GetKind()), cmp.Compare(a.GetNamespace(), b.GetNamespace()),

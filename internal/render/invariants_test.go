@@ -62,7 +62,7 @@ func TestLabels(t *testing.T) {
 				}
 			}
 			if deployment.Spec.Template.Labels[v1alpha1.ManagedLabel] != v1alpha1.SingletonName {
-				t.Errorf("the pods of %s do not carry %s, so the cache does not hold them", object.GetName(), v1alpha1.ManagedLabel)
+				t.Errorf("the pods of %s do not carry %s, so they are not in the cache", object.GetName(), v1alpha1.ManagedLabel)
 			}
 			if _, immutable := deployment.Spec.Selector.MatchLabels[v1alpha1.ManagedLabel]; immutable {
 				t.Errorf("%s selects by a label of the operator, and a selector can never change", object.GetName())
@@ -78,7 +78,7 @@ func TestNamespaces(t *testing.T) {
 	everyCase(t, func(t *testing.T, in input, objects []*unstructured.Unstructured) {
 		t.Helper()
 		for _, object := range objects {
-			want := in.Capabilities.Namespace
+			want := in.Facts.Namespace
 			switch {
 			case slices.Contains(clusterScoped, object.GetKind()):
 				want = ""
@@ -102,7 +102,7 @@ func TestBindings(t *testing.T) {
 				continue
 			}
 			binding := decode[rbacv1.ClusterRoleBinding](t, object)
-			want := rbacv1.Subject{Kind: "ServiceAccount", Namespace: in.Capabilities.Namespace, Name: object.GetLabels()[v1alpha1.ComponentLabel]}
+			want := rbacv1.Subject{Kind: "ServiceAccount", Namespace: in.Facts.Namespace, Name: object.GetLabels()[v1alpha1.ComponentLabel]}
 			if strings.HasSuffix(object.GetName(), ":horizontal-pod-autoscaler") {
 				want.Namespace, want.Name = "kube-system", "horizontal-pod-autoscaler"
 			}
@@ -158,8 +158,8 @@ func TestPodSecurity(t *testing.T) {
 	})
 }
 
-// TestNothingInsecureUnasked looks for the ways around TLS in everything that is rendered.
-func TestNothingInsecureUnasked(t *testing.T) {
+// TestNothingInsecureByDefault looks for the ways around TLS in everything that is rendered.
+func TestNothingInsecureByDefault(t *testing.T) {
 	everyCase(t, func(t *testing.T, in input, objects []*unstructured.Unstructured) {
 		t.Helper()
 		content, err := json.Marshal(objects)
@@ -171,9 +171,9 @@ func TestNothingInsecureUnasked(t *testing.T) {
 				t.Errorf("the objects contain %s", forbidden)
 			}
 		}
-		asked := in.Spec.MetricsServer.Kubelet.TLS.Verification == v1alpha1.TLSInsecure
-		if got := strings.Contains(string(content), "--kubelet-insecure-tls"); got != asked {
-			t.Errorf("--kubelet-insecure-tls: %v, asked for: %v", got, asked)
+		wanted := in.Spec.MetricsServer.Kubelet.TLS.Verification == v1alpha1.TLSInsecure
+		if got := strings.Contains(string(content), "--kubelet-insecure-tls"); got != wanted {
+			t.Errorf("--kubelet-insecure-tls: %v, wanted by the spec: %v", got, wanted)
 		}
 	})
 }
@@ -200,6 +200,15 @@ func TestMountsHaveVolumes(t *testing.T) {
 			if image := pod.Containers[0].Image; !strings.Contains(image, "/") {
 				t.Errorf("%s: the asset's image %q was not replaced", object.GetName(), image)
 			}
+		}
+	})
+}
+
+// TestObjectsCanBeCopied: kustomize's own maps hold numbers as int, on which DeepCopy panics.
+func TestObjectsCanBeCopied(t *testing.T) {
+	everyCase(t, func(_ *testing.T, _ input, objects []*unstructured.Unstructured) {
+		for _, object := range objects {
+			object.DeepCopy()
 		}
 	})
 }

@@ -23,8 +23,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
-	"github.com/metricspipeline/operator/internal/assets"
-	"github.com/metricspipeline/operator/internal/component"
+	"github.com/metricspipeline/operator/internal/operand"
+	"github.com/metricspipeline/operator/internal/ownership"
 )
 
 // kustomizeLock guards kustomize, which keeps its OpenAPI schema in state of the process.
@@ -34,9 +34,12 @@ var kustomizeLock sync.Mutex
 const overlay = "overlay"
 
 // buildOne returns the objects of a component, with the user's patches that concern them.
-func buildOne(c component.Component) ([]*unstructured.Unstructured, error) {
+func (r *Renderer) buildOne(c operand.Component) ([]*unstructured.Unstructured, error) {
 	k := kustomization(c)
-	objects, err := run(c, k)
+	objects, err := r.run(c, k)
+	if err == nil {
+		err = label(objects, c.Name)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("build %s: %w", c.Name, err)
 	}
@@ -57,17 +60,52 @@ func buildOne(c component.Component) ([]*unstructured.Unstructured, error) {
 				Name: exactly(patch.Target.Name),
 			}},
 		})
-		patched, err := run(c, k)
+		patched, err := r.run(c, k)
 		if err != nil {
 			return nil, fmt.Errorf("spec.patches[%d] does not apply to %s: %w; what runs is kept, correct the patch",
 				index, c.Name, err)
 		}
-		if err := sameObjects(objects, patched); err != nil {
+		if err := errors.Join(sameObjects(objects, patched), label(patched, c.Name)); err != nil {
 			return nil, fmt.Errorf("spec.patches[%d]: %w", index, err)
 		}
 		objects = patched
 	}
 	return objects, nil
+}
+
+// nameLabel is what the selectors of the assets go by.
+const nameLabel = "app.kubernetes.io/name"
+
+// label puts the operator's labels on objects and on the pods that they make. Those by which the operator, Services and
+// monitors find objects are set whatever a patch says; any other may be given another value, as where a Prometheus selects
+// monitors by it.
+func label(objects []*unstructured.Unstructured, component string) error {
+	wanted, fixed := ownership.Labels(component), append(ownership.Fixed(), nameLabel)
+	wanted[nameLabel] = component
+	for _, object := range objects {
+		places := [][]string{{"metadata", "labels"}}
+		if MakesPods(object) {
+			places = append(places, []string{"spec", "template", "metadata", "labels"})
+		}
+		for _, place := range places {
+			labels, _, err := unstructured.NestedStringMap(object.Object, place...)
+			if err != nil {
+				return fmt.Errorf("labels of %s: %w", ownership.Identity(object), err)
+			}
+			if labels == nil {
+				labels = map[string]string{}
+			}
+			for key, value := range wanted {
+				if _, given := labels[key]; !given || slices.Contains(fixed, key) {
+					labels[key] = value
+				}
+			}
+			if err := unstructured.SetNestedStringMap(object.Object, labels, place...); err != nil {
+				return fmt.Errorf("labels of %s: %w", ownership.Identity(object), err)
+			}
+		}
+	}
+	return nil
 }
 
 // matches is true when a patch is about an object.
@@ -108,18 +146,18 @@ func complete(patch string, object *unstructured.Unstructured) (string, error) {
 }
 
 // kustomization returns what is to be built for a component, without the user's patches.
-func kustomization(c component.Component) *types.Kustomization {
-	labels := component.Labels(c.Name)
-	labels["app.kubernetes.io/name"] = c.Name
+func kustomization(c operand.Component) *types.Kustomization {
 	k := &types.Kustomization{
 		TypeMeta:  types.TypeMeta{APIVersion: types.KustomizationVersion, Kind: types.KustomizationKind},
 		Resources: []string{"../base"},
-		Images:    []types.Image{image(c.Name, c.Image)},
-		Labels:    []types.Label{{Pairs: labels, IncludeTemplates: true}},
 		// unsetOnly: the auth-reader binding names kube-system and has to stay there, wherever the rest goes.
 		Transformers: []string{fmt.Sprintf(
 			"{apiVersion: builtin, kind: NamespaceTransformer, metadata: {name: namespace, namespace: %q}, "+
 				"unsetOnly: true, setRoleBindingSubjects: allServiceAccounts}", c.Namespace)},
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Images)) {
+		image := operand.ParseImage(c.Images[name])
+		k.Images = append(k.Images, types.Image{Name: name, NewName: image.Repository, NewTag: image.Tag, Digest: image.Digest})
 	}
 	for _, variant := range c.Variants {
 		k.Components = append(k.Components, "../"+variant)
@@ -140,8 +178,8 @@ func kustomization(c component.Component) *types.Kustomization {
 }
 
 // run builds a kustomization beside the component's assets.
-func run(c component.Component, k *types.Kustomization) (_ []*unstructured.Unstructured, err error) {
-	files, err := folder(c)
+func (r *Renderer) run(c operand.Component, k *types.Kustomization) (_ []*unstructured.Unstructured, err error) {
+	files, err := r.folder(c)
 	if err != nil {
 		return nil, err
 	}
@@ -168,13 +206,13 @@ func run(c component.Component, k *types.Kustomization) (_ []*unstructured.Unstr
 }
 
 // folder copies the component's assets and files into a file system in memory.
-func folder(c component.Component) (filesys.FileSystem, error) {
+func (r *Renderer) folder(c operand.Component) (filesys.FileSystem, error) {
 	files := filesys.MakeFsInMemory()
-	err := fs.WalkDir(assets.Files, c.Name, func(name string, entry fs.DirEntry, err error) error {
+	err := fs.WalkDir(r.assets(), c.Name, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		content, err := assets.Files.ReadFile(name)
+		content, err := fs.ReadFile(r.assets(), name)
 		if err != nil {
 			return err
 		}
@@ -195,22 +233,14 @@ func folder(c component.Component) (filesys.FileSystem, error) {
 func sameObjects(before, after []*unstructured.Unstructured) error {
 	left := map[string]bool{}
 	for _, object := range after {
-		left[identity(object)] = true
+		left[ownership.Identity(object)] = true
 	}
 	for _, object := range before {
-		if id := identity(object); !left[id] {
+		if id := ownership.Identity(object); !left[id] {
 			return fmt.Errorf("it removes or renames %s, which a patch cannot do", id)
 		}
 	}
 	return nil
-}
-
-func identity(object interface {
-	GetKind() string
-	GetNamespace() string
-	GetName() string
-}) string {
-	return strings.Trim(object.GetKind()+" "+object.GetNamespace()+"/"+object.GetName(), "/")
 }
 
 func convert(objects resmap.ResMap) ([]*unstructured.Unstructured, error) {
@@ -219,11 +249,11 @@ func convert(objects resmap.ResMap) ([]*unstructured.Unstructured, error) {
 		// By way of JSON: kustomize's maps hold numbers as int, which no Unstructured may.
 		content, err := object.MarshalJSON()
 		if err != nil {
-			return nil, fmt.Errorf("write %s: %w", identity(object), err)
+			return nil, fmt.Errorf("write %s %s: %w", object.GetKind(), object.GetName(), err)
 		}
 		u := &unstructured.Unstructured{}
 		if err := u.UnmarshalJSON(content); err != nil {
-			return nil, fmt.Errorf("read %s: %w", identity(object), err)
+			return nil, fmt.Errorf("read %s %s: %w", object.GetKind(), object.GetName(), err)
 		}
 		converted = append(converted, u)
 	}
@@ -232,13 +262,3 @@ func convert(objects resmap.ResMap) ([]*unstructured.Unstructured, error) {
 
 // exactly returns the regular expression that kustomize takes for a name; empty stays any.
 func exactly(name string) string { return regexp.QuoteMeta(name) }
-
-// image returns the replacement of the image called name by a reference with a tag, a digest or both.
-func image(name, reference string) types.Image {
-	repository, digest, _ := strings.Cut(reference, "@")
-	tag := ""
-	if colon := strings.LastIndex(repository, ":"); colon > strings.LastIndex(repository, "/") {
-		repository, tag = repository[:colon], repository[colon+1:]
-	}
-	return types.Image{Name: name, NewName: repository, NewTag: tag, Digest: digest}
-}

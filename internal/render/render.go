@@ -10,105 +10,106 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
-	"github.com/metricspipeline/operator/internal/component"
+	"github.com/metricspipeline/operator/internal/assets"
+	"github.com/metricspipeline/operator/internal/operand"
 )
 
-// Renderer builds objects, and remembers the last result as long as the components stay the same.
+// Renderer builds objects, and remembers the last result of each component as long as that stays the same. Components are
+// built apart from each other, so that what is wrong with one holds back none of the others.
 type Renderer struct {
-	mu     sync.Mutex
-	digest [sha256.Size]byte
-	last   []Rendered
-	// catalog are the objects that a patch may be about; built when there is a patch.
-	catalog []*unstructured.Unstructured
+	// Assets has a folder for each component; nil for the embedded ones.
+	Assets fs.FS
+	// Catalog are the components that a patch may be about, with everything that a spec could want of them.
+	Catalog []operand.Component
+
+	mu   sync.Mutex
+	last map[string]remembered
+	// targets are the objects of the catalog; built when there is a patch.
+	targets []*unstructured.Unstructured
 }
 
-// Rendered are the objects of one component.
-type Rendered struct {
-	// Component that they belong to.
-	Component string
-	// Objects in the order in which to write them: what pods need comes before what makes pods. They are shared with later
-	// results: change only copies.
-	Objects []*unstructured.Unstructured
+// remembered is the last result of one component, and what it was built from.
+type remembered struct {
+	digest  [sha256.Size]byte
+	objects []*unstructured.Unstructured
+	err     error
 }
 
-// Build returns the objects of the components. An error is the user's to mend (a patch that does not apply, or whose
-// target no component could have) and holds back all of them.
-func (r *Renderer) Build(components []component.Component) ([]Rendered, error) {
-	content, err := json.Marshal(components)
+// Build returns the objects of a component in the order in which to write them: what pods need, what makes pods, what selects them.
+// They are shared with later results: change only copies. An error is about the spec (a patch that does not apply) and is
+// remembered as well.
+func (r *Renderer) Build(c operand.Component) ([]*unstructured.Unstructured, error) {
+	content, err := json.Marshal(c)
 	if err != nil {
-		return nil, fmt.Errorf("digest of the components: %w", err)
+		return nil, fmt.Errorf("digest of component %s: %w", c.Name, err)
 	}
 	digest := sha256.Sum256(content)
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.last != nil && r.digest == digest {
-		return r.last, nil
+	if known, found := r.last[c.Name]; found && known.digest == digest {
+		return known.objects, known.err
 	}
-	rendered, err := r.build(components)
-	if err != nil {
-		return nil, err
+	objects, err := r.buildOne(c)
+	// A Deployment whose pods cannot be made yet because their ServiceAccount is missing, or a pod without its ConfigMap, waits
+	// before it tries again. A Service may have to wait for the pods that it is to select.
+	slices.SortStableFunc(objects, func(a, b *unstructured.Unstructured) int {
+		return cmp.Compare(rank(a), rank(b))
+	})
+	if r.last == nil {
+		r.last = map[string]remembered{}
 	}
-	r.digest, r.last = digest, rendered
-	return rendered, nil
+	r.last[c.Name] = remembered{digest, objects, err}
+	return objects, err
 }
 
-func (r *Renderer) build(components []component.Component) ([]Rendered, error) {
-	rendered := []Rendered{}
-	for _, c := range components {
-		objects, err := buildOne(c)
-		if err != nil {
-			return nil, err
-		}
-		// A ReplicaSet that finds no ServiceAccount, or a pod without its ConfigMap, waits before it tries again.
-		slices.SortStableFunc(objects, func(a, b *unstructured.Unstructured) int {
-			return cmp.Compare(makesPods(a), makesPods(b))
-		})
-		rendered = append(rendered, Rendered{Component: c.Name, Objects: objects})
-	}
-	if len(components) == 0 {
-		return rendered, nil
-	}
-	return rendered, r.checkTargets(components[0].UserPatches)
-}
+// MakesPods is true of an object that makes pods.
+func MakesPods(object *unstructured.Unstructured) bool { return object.GetKind() == "Deployment" }
 
-// makesPods is 1 for a Deployment and 0 for anything else.
-func makesPods(object *unstructured.Unstructured) int {
-	if object.GetKind() == "Deployment" {
+func rank(object *unstructured.Unstructured) int {
+	switch {
+	case MakesPods(object):
 		return 1
+	case object.GetKind() == "Service":
+		return 2
+	default:
+		return 0
 	}
-	return 0
 }
 
-// checkTargets returns an error for each patch whose target no component could ever have. A target that is only absent
-// now (a PodDisruptionBudget of a single replica, the adapter as long as there is no rule) is none of the user's mistakes.
-func (r *Renderer) checkTargets(patches []v1alpha1.Patch) error {
+// CheckTargets returns an error for each patch whose target no component could ever have. A target that is only absent now (a
+// PodDisruptionBudget of a single replica, a component that there is no need for) is no mistake.
+func (r *Renderer) CheckTargets(patches []v1alpha1.Patch) error {
 	if len(patches) == 0 {
 		return nil
 	}
-	if r.catalog == nil {
-		for _, c := range component.Catalog() {
-			objects, err := buildOne(c)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.targets == nil {
+		for _, c := range r.Catalog {
+			c.Namespace = "catalog"
+			objects, err := r.buildOne(c)
 			if err != nil {
 				return fmt.Errorf("build the catalog: %w", err)
 			}
-			r.catalog = append(r.catalog, objects...)
+			r.targets = append(r.targets, objects...)
 		}
 	}
 	var problems []error
 	for index, patch := range patches {
 		target := patch.Target
-		if slices.ContainsFunc(r.catalog, func(object *unstructured.Unstructured) bool { return matches(target, object) }) {
+		if slices.ContainsFunc(r.targets, func(object *unstructured.Unstructured) bool { return matches(target, object) }) {
 			continue
 		}
 		var names []string
-		for _, object := range r.catalog {
+		for _, object := range r.targets {
 			if object.GetKind() == target.Kind {
 				names = append(names, object.GetName())
 			}
@@ -118,4 +119,11 @@ func (r *Renderer) checkTargets(patches []v1alpha1.Patch) error {
 			index, target.Kind, target.Group, target.Name, names))
 	}
 	return errors.Join(problems...)
+}
+
+func (r *Renderer) assets() fs.FS {
+	if r.Assets != nil {
+		return r.Assets
+	}
+	return assets.Files
 }

@@ -5,279 +5,227 @@ package render
 
 import (
 	"io/fs"
-	"path"
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/kustomize/api/krusty"
-	"sigs.k8s.io/kustomize/kyaml/filesys"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
-	"github.com/metricspipeline/operator/internal/assets"
-	"github.com/metricspipeline/operator/internal/component"
+	"github.com/metricspipeline/operator/internal/operand"
+	"github.com/metricspipeline/operator/internal/ownership"
 )
 
-// patched are the components of the smallest spec with patches.
-func patched(patches ...v1alpha1.Patch) []component.Component {
-	return component.For(v1alpha1.MetricsPipelineSpec{Patches: patches}, component.Capabilities{
-		Namespace: "metrics", Images: component.Images(func(string) string { return "" })}).Components
-}
-
-func patch(kind, name, content string) v1alpha1.Patch {
-	return v1alpha1.Patch{Target: v1alpha1.PatchTarget{Kind: kind, Name: name}, Patch: content}
-}
-
-// TestPatchesThatAreRefused hold back everything, and say which of them is at fault.
-func TestPatchesThatAreRefused(t *testing.T) {
-	good := patch("Deployment", "metrics-server", `[{"op": "add", "path": "/metadata/annotations", "value": {"a": "b"}}]`)
-	merge := func(content string) string {
-		return "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: metrics-server}\n" + content
-	}
-	for name, tc := range map[string]struct {
-		patch v1alpha1.Patch
-		says  []string
-	}{
-		"a path that is not there": {
-			patch("Deployment", "metrics-server", `[{"op": "replace", "path": "/spec/nothing/here", "value": 1}]`),
-			[]string{"does not apply to metrics-server", "/spec/nothing/here"}},
-		"a failed test": {
-			patch("Deployment", "", `[{"op": "test", "path": "/spec/replicas", "value": 77}]`), []string{"does not apply to metrics-server"}},
-		"an operation that is none": {
-			patch("Deployment", "", `[{"op": "paint", "path": "/spec/replicas", "value": 77}]`), []string{"does not apply to metrics-server"}},
-		"an operation that is a word": {
-			patch("Deployment", "", `["replace"]`), []string{"does not apply to metrics-server"}},
-		"no YAML": {
-			patch("Deployment", "", "spec: [unclosed"), []string{"not YAML"}},
-		"a sentence": {
-			patch("Deployment", "", "please use three replicas"), []string{"neither a strategic merge patch nor a list"}},
-		"a long sentence": {
-			patch("Deployment", "", strings.Repeat("please ", 9000)), []string{"neither a strategic merge patch nor a list"}},
-		"a misspelled name": {
-			patch("Deployment", "metric-server", "[]"), []string{".target", `"metric-server"`, `["metrics-server" "prometheus-adapter"]`}},
-		"a part of a name": {
-			patch("Deployment", "metrics", "[]"), []string{".target", `["metrics-server" "prometheus-adapter"]`}},
-		"a pattern as name": {
-			patch("Deployment", "metrics-.*", "[]"), []string{".target"}},
-		"a misspelled kind": {
-			patch("deployment", "metrics-server", "[]"), []string{".target", `kind "deployment"`}},
-		"another group": {
-			v1alpha1.Patch{Target: v1alpha1.PatchTarget{Group: "extensions", Kind: "Deployment"}, Patch: "[]"},
-			[]string{".target", `group "extensions"`, `["metrics-server" "prometheus-adapter"]`}},
-		"another name": {
-			patch("Service", "metrics-server", `[{"op": "replace", "path": "/metadata/name", "value": "other"}]`),
-			[]string{"removes or renames Service", "metrics-server"}},
-		"another kind": {
-			patch("Service", "metrics-server", `[{"op": "replace", "path": "/kind", "value": "Route"}]`),
-			[]string{"removes or renames Service", "metrics-server"}},
-		"another namespace": {
-			patch("Service", "metrics-server", `[{"op": "add", "path": "/metadata/namespace", "value": "default"}]`),
-			[]string{"removes or renames Service", "metrics-server"}},
-		"the binding out of kube-system": {
-			patch("RoleBinding", "", `[{"op": "replace", "path": "/metadata/namespace", "value": "default"}]`),
-			[]string{"removes or renames RoleBinding", "kube-system"}},
-		"removal": {
-			patch("Deployment", "metrics-server", merge("$patch: delete\n")), []string{"removes or renames Deployment"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			var renderer Renderer
-			rendered, err := renderer.Build(patched(good, tc.patch))
-			if err == nil {
-				t.Fatalf("rendered %d components", len(rendered))
-			}
-			for _, part := range append(tc.says, "spec.patches[1]") {
-				if !strings.Contains(err.Error(), part) {
-					t.Errorf("%q does not say %q", err, part)
-				}
-			}
-			if len(err.Error()) > 2000 {
-				t.Errorf("the message has %d characters: nobody reads that in a status", len(err.Error()))
-			}
-		})
-	}
-}
-
-// TestMergePatchMayRelyOnItsTarget: kustomize wants kind and name inside of a patch, and then goes by the target.
-func TestMergePatchMayRelyOnItsTarget(t *testing.T) {
-	for _, content := range []string{
-		"spec: {minReadySeconds: 7}",
-		"kind: Deployment\nspec: {minReadySeconds: 7}",
-		"metadata: {name: other}\nspec: {minReadySeconds: 7}",
-		"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: metrics-server}\nspec: {minReadySeconds: 7}",
-	} {
-		var renderer Renderer
-		rendered, err := renderer.Build(patched(patch("Deployment", "metrics-server", content)))
+// TestDeploymentsComeLast, after what their pods need; but for the Service, which may have to wait for the pods.
+func TestDeploymentsComeLast(t *testing.T) {
+	renderer := everything()
+	for _, c := range renderer.Catalog {
+		objects, err := renderer.Build(c)
 		if err != nil {
-			t.Errorf("%s: %v", content, err)
-			continue
+			t.Fatal(err)
 		}
-		spec := named(t, rendered, "Deployment").Object["spec"].(map[string]any)
-		if spec["minReadySeconds"] != int64(7) {
-			t.Errorf("%s: minReadySeconds %v", content, spec["minReadySeconds"])
-		}
-	}
-}
-
-// TestPatchMayWaitForItsTarget: what a valid patch is about may be absent for a passing reason, such as a Prometheus or a
-// CRD that comes later. That must not hold up everything else.
-func TestPatchMayWaitForItsTarget(t *testing.T) {
-	for _, target := range []v1alpha1.PatchTarget{
-		{Kind: "Deployment", Name: "prometheus-adapter"}, {Kind: "ServiceMonitor"}, {Kind: "ConfigMap", Name: "prometheus-adapter"},
-	} {
-		var renderer Renderer
-		rendered, err := renderer.Build(patched(v1alpha1.Patch{Target: target,
-			Patch: `[{"op": "add", "path": "/metadata/annotations", "value": {"a": "1"}}]`}))
-		if err != nil || len(rendered) != 1 {
-			t.Errorf("%+v: rendered %d components, error %v", target, len(rendered), err)
-		}
-	}
-}
-
-// TestPatchesApplyInOrder lets a later patch rely on an earlier one.
-func TestPatchesApplyInOrder(t *testing.T) {
-	var renderer Renderer
-	rendered, err := renderer.Build(patched(
-		patch("Deployment", "", `[{"op": "add", "path": "/metadata/annotations", "value": {"a": "1"}}]`),
-		patch("Deployment", "metrics-server", `[{"op": "replace", "path": "/metadata/annotations/a", "value": "2"}]`)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := named(t, rendered, "Deployment").GetAnnotations()["a"]; got != "2" {
-		t.Errorf("annotation %q, want 2", got)
-	}
-}
-
-// TestPatchCannotTakeALabelAway: an object without our label would be lost to the cache and to prune.
-func TestPatchCannotTakeALabelAway(t *testing.T) {
-	var renderer Renderer
-	rendered, err := renderer.Build(patched(patch("Service", "metrics-server",
-		`[{"op": "add", "path": "/metadata/labels", "value": {"metricspipeline.io/pipeline": "other", "team": "mine"}}]`)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	labels := named(t, rendered, "Service").GetLabels()
-	if labels[v1alpha1.ManagedLabel] != v1alpha1.SingletonName || labels["team"] != "mine" {
-		t.Errorf("labels %v", labels)
-	}
-}
-
-func named(t *testing.T, rendered []Rendered, kind string) *unstructured.Unstructured {
-	t.Helper()
-	for _, r := range rendered {
-		for _, object := range r.Objects {
-			if object.GetKind() == kind {
-				return object
+		for index, object := range objects {
+			later := slices.ContainsFunc(objects[index:], func(o *unstructured.Unstructured) bool {
+				return o.GetKind() != "Deployment" && o.GetKind() != "Service"
+			})
+			if object.GetKind() == "Deployment" && later {
+				t.Errorf("%s: the Deployment is object %d of %d, before what its pods need", c.Name, index+1, len(objects))
 			}
 		}
 	}
-	t.Fatalf("no %s was rendered", kind)
-	return nil
+}
+
+// TestNothingHasASecret: what is rendered is stored in a ConfigMap as a last good form.
+func TestNothingHasASecret(t *testing.T) {
+	renderer := everything()
+	for _, c := range renderer.Catalog {
+		objects, err := renderer.Build(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := (operand.LastGood{Component: c, Objects: objects}).Object(); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // TestSameInputIsNotBuiltAgain: a build takes as long as all the rest of a reconcile.
 func TestSameInputIsNotBuiltAgain(t *testing.T) {
 	var renderer Renderer
-	build := func(components []component.Component) *unstructured.Unstructured {
-		rendered, err := renderer.Build(components)
+	build := func(c operand.Component) *unstructured.Unstructured {
+		t.Helper()
+		objects, err := renderer.Build(c)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return rendered[0].Objects[0]
+		return objects[0]
 	}
-	first := build(patched())
-	if build(patched()) != first {
-		t.Error("the same components were built again")
+	first := build(server())
+	if build(server()) != first {
+		t.Error("the same component was built again")
 	}
 	change := patch("Deployment", "", `[{"op": "add", "path": "/metadata/annotations", "value": {"a": "1"}}]`)
-	second := build(patched(change))
+	second := build(server(change))
 	if second == first {
-		t.Error("changed components were not built")
+		t.Error("a changed component was not built")
 	}
-	if _, err := renderer.Build(patched(patch("Gadget", "", "[]"))); err == nil {
+	other := lamp()
+	other.Name = "other"
+	if _, err := renderer.Build(other); err == nil {
 		t.Fatal("no error")
 	}
-	if build(patched(change)) != second {
-		t.Error("an error made it forget what it had built")
+	if build(server(change)) != second {
+		t.Error("another component's error made it forget what it had built")
 	}
 }
 
-func TestNothingToRender(t *testing.T) {
+// TestErrorIsRemembered: a patch that does not apply is not tried at each reconcile.
+func TestErrorIsRemembered(t *testing.T) {
 	var renderer Renderer
-	rendered, err := renderer.Build(nil)
-	if err != nil || len(rendered) != 0 {
-		t.Errorf("%v, %v", rendered, err)
+	bad := server(patch("Deployment", "", "spec: [unclosed"))
+	_, first := renderer.Build(bad)
+	_, second := renderer.Build(bad)
+	if first == nil || first != second { //nolint:errorlint // Identity is what shows that it was not built again.
+		t.Errorf("errors %v and %v", first, second)
+	}
+	if _, err := renderer.Build(server()); err != nil {
+		t.Errorf("once the patch is gone: %v", err)
 	}
 }
 
-// TestObjectsCanBeCopied: kustomize's own maps hold numbers as int, on which DeepCopy panics.
-func TestObjectsCanBeCopied(t *testing.T) {
-	everyCase(t, func(_ *testing.T, _ input, objects []*unstructured.Unstructured) {
-		for _, object := range objects {
-			object.DeepCopy()
-		}
-	})
-}
-
-func TestImageReferences(t *testing.T) {
-	for reference, want := range map[string][3]string{
-		"example.com/a/b:v1":             {"example.com/a/b", "v1", ""},
-		"example.com/a/b":                {"example.com/a/b", "", ""},
-		"localhost:5000/b":               {"localhost:5000/b", "", ""},
-		"localhost:5000/b:v1":            {"localhost:5000/b", "v1", ""},
-		"localhost:5000/b@sha256:abc":    {"localhost:5000/b", "", "sha256:abc"},
-		"localhost:5000/b:v1@sha256:abc": {"localhost:5000/b", "v1", "sha256:abc"},
-		"b":                              {"b", "", ""},
-	} {
-		got := image("name", reference)
-		if got.Name != "name" || [3]string{got.NewName, got.NewTag, got.Digest} != want {
-			t.Errorf("%s: %+v, want %q", reference, got, want)
+// TestErrorsStayWithTheirComponent: a patch that does not apply to one component leaves the others alone.
+func TestErrorsStayWithTheirComponent(t *testing.T) {
+	in := read(t, "everything")
+	in.Spec.Patches = []v1alpha1.Patch{patch("Deployment", "metrics-server", `[{"op": "remove", "path": "/spec/nothing"}]`)}
+	var renderer Renderer
+	for _, c := range in.components() {
+		objects, err := renderer.Build(c)
+		if failed := err != nil; failed != (c.Name == "metrics-server") {
+			t.Errorf("%s: %d objects, error %v", c.Name, len(objects), err)
 		}
 	}
 }
 
-// TestAssetsAreKustomize holds what the package assets promises: each base builds as it stands, and so does each of the
-// kustomize components beside it on top of the base.
-func TestAssetsAreKustomize(t *testing.T) {
-	files := filesys.MakeFsInMemory()
-	var variants []string
-	err := fs.WalkDir(assets.Files, ".", func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		content, err := assets.Files.ReadFile(name)
-		if path.Base(name) == "kustomization.yaml" {
-			variants = append(variants, path.Dir(name))
-		}
-		if err != nil {
-			return err
-		}
-		return files.WriteFile(name, content)
-	})
+// lampAssets are those of an operand that only tests know.
+var lampAssets = fstest.MapFS{
+	"lamp/base/kustomization.yaml": {Data: []byte("resources: [objects.yaml]\n")},
+	"lamp/base/objects.yaml": {Data: []byte(`
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: lamp}
+spec:
+  selector: {matchLabels: {app.kubernetes.io/name: lamp}}
+  template:
+    metadata: {labels: {app.kubernetes.io/name: lamp}}
+    spec: {containers: [{name: lamp, image: lamp}]}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: lamp}
+`)},
+	"lamp/bright/kustomization.yaml": {Data: []byte("apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nresources: [service.yaml]\n")},
+	"lamp/bright/service.yaml":       {Data: []byte("apiVersion: v1\nkind: Service\nmetadata: {name: lamp}\n")},
+}
+
+func lamp() operand.Component {
+	return operand.Component{Name: "lamp", Namespace: "metrics", Images: map[string]string{"lamp": "example.com/lamp@sha256:abc"}}
+}
+
+// TestFakeOperand: what has a folder in the assets is built, and nothing here need know it.
+func TestFakeOperand(t *testing.T) {
+	c := lamp()
+	c.Variants, c.Files = []string{"bright"}, map[string]string{"level": "11"}
+	c.Patches = []operand.Patch{operand.PatchOf("Deployment", "lamp", operand.Operation{Op: "add", Path: "/spec/replicas", Value: 2})}
+	renderer := Renderer{Assets: lampAssets, Catalog: []operand.Component{c}}
+	objects, err := renderer.Build(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{component.MetricsServer, component.PrometheusAdapter} {
-		for _, variant := range []string{"base", "high-availability", "monitor"} {
-			if !slices.Contains(variants, path.Join(name, variant)) {
-				t.Fatalf("there is no %s of %s; there is %q", variant, name, variants)
-			}
-		}
+	var got []string
+	for _, object := range objects {
+		got = append(got, ownership.Identity(object))
 	}
-	for _, variant := range variants {
-		folder, above := variant, path.Dir(variant)
-		if path.Base(variant) != "base" {
-			folder = path.Join(above, "test")
-			content := "resources: [../base]\ncomponents: [../" + path.Base(variant) + "]\n"
-			if err := files.WriteFile(path.Join(folder, "kustomization.yaml"), []byte(content)); err != nil {
+	want := []string{"ServiceAccount metrics/lamp", "ConfigMap metrics/lamp", "Deployment metrics/lamp", "Service metrics/lamp"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("objects (-want +got):\n%s", diff)
+	}
+	containers, _, _ := unstructured.NestedSlice(named(t, objects, "Deployment").Object, "spec", "template", "spec", "containers")
+	if image := containers[0].(map[string]any)["image"]; image != "example.com/lamp@sha256:abc" {
+		t.Errorf("image %v", image)
+	}
+	if level, _, _ := unstructured.NestedString(named(t, objects, "ConfigMap").Object, "data", "level"); level != "11" {
+		t.Errorf("file %q", level)
+	}
+	bad := patch("Deployment", "metrics-server", "[]")
+	if err := renderer.CheckTargets([]v1alpha1.Patch{bad}); err == nil || !strings.Contains(err.Error(), `of that kind are ["lamp"]`) {
+		t.Errorf("targets are checked against other operands: %v", err)
+	}
+}
+
+// TestMissingAssets name the component: a line in the registry without a folder is a programmer's mistake.
+func TestMissingAssets(t *testing.T) {
+	var renderer Renderer
+	if _, err := renderer.Build(lamp()); err == nil || !strings.Contains(err.Error(), "build lamp: read the assets: ") {
+		t.Errorf("error %v", err)
+	}
+	broken := Renderer{Assets: fstest.MapFS{}, Catalog: []operand.Component{lamp()}}
+	err := broken.CheckTargets([]v1alpha1.Patch{patch("Deployment", "", "[]")})
+	if err == nil || !strings.Contains(err.Error(), fs.ErrNotExist.Error()) {
+		t.Errorf("error %v of the catalog", err)
+	}
+	if err := broken.CheckTargets(nil); err != nil {
+		t.Errorf("without patches: %v", err)
+	}
+}
+
+// TestMonitorsAreSelected by whatever the Prometheus demands of their labels and can be met. Where it cannot, the monitor is
+// there all the same.
+func TestMonitorsAreSelected(t *testing.T) {
+	const partOf, managedBy = "app.kubernetes.io/part-of", "app.kubernetes.io/managed-by"
+	expression := func(key string, operator metav1.LabelSelectorOperator, values ...string) metav1.LabelSelectorRequirement {
+		return metav1.LabelSelectorRequirement{Key: key, Operator: operator, Values: values}
+	}
+	in, exists := metav1.LabelSelectorOpIn, metav1.LabelSelectorOpExists
+	for name, tc := range map[string]struct {
+		selector metav1.LabelSelector
+		unmet    bool
+	}{
+		"everything": {selector: metav1.LabelSelector{}},
+		"labels":     {selector: metav1.LabelSelector{MatchLabels: map[string]string{"release": "stack"}}},
+		"In and Exists": {selector: metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
+			expression("team", in, "one", "two"), expression("scrape", exists)}}},
+		"another part-of": {selector: metav1.LabelSelector{MatchLabels: map[string]string{partOf: "kube-prometheus"}}},
+		"another managed-by": {selector: metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
+			expression(managedBy, in, "Helm")}}},
+		"our part-of": {selector: metav1.LabelSelector{MatchLabels: map[string]string{partOf: "metricspipeline"}}},
+		"another component": {unmet: true, selector: metav1.LabelSelector{MatchLabels: map[string]string{
+			v1alpha1.ComponentLabel: "other"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := read(t, "everything")
+			in.Facts.ServiceMonitors, in.Facts.MonitorSelector = true, &tc.selector
+			selector, err := metav1.LabelSelectorAsSelector(&tc.selector)
+			if err != nil {
 				t.Fatal(err)
 			}
-		}
-		built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(files, folder)
-		if err != nil {
-			t.Errorf("kustomize build %s: %v", variant, err)
-		} else if built.Size() == 0 {
-			t.Errorf("kustomize build %s: nothing", variant)
-		}
+			for _, c := range in.components() {
+				var renderer Renderer
+				objects, err := renderer.Build(c)
+				if err != nil {
+					t.Fatal(err)
+				}
+				monitor := named(t, objects, "ServiceMonitor").GetLabels()
+				if monitor[v1alpha1.ManagedLabel] != v1alpha1.SingletonName || monitor[v1alpha1.ComponentLabel] != c.Name {
+					t.Errorf("%s: its monitor is lost to the cache and to prune: %v", c.Name, monitor)
+				}
+				if selector.Matches(labels.Set(monitor)) == tc.unmet {
+					t.Errorf("%s: %s selects its monitor: %t; labels %v", c.Name, selector, tc.unmet, monitor)
+				}
+			}
+		})
 	}
 }

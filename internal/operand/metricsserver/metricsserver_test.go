@@ -1,19 +1,33 @@
 // Copyright The MetricsPipeline Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package component
+package metricsserver
 
 import (
-	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/metricsapi"
+	"github.com/metricspipeline/operator/internal/operand"
+	"github.com/metricspipeline/operator/internal/operand/operandtest"
 )
 
-func TestMetricsServerArguments(t *testing.T) {
+// plan returns what the operand wants for its section of the spec.
+func plan(t *testing.T, spec v1alpha1.MetricsServerSpec) operand.Proposal {
+	t.Helper()
+	in := operand.Input{Spec: v1alpha1.MetricsPipelineSpec{MetricsServer: spec}, Facts: operandtest.Facts(), Image: "example.com/server:1"}
+	proposal, err := Operand{}.Plan(in)
+	if err != nil || proposal.Component == nil {
+		t.Fatal(proposal, err)
+	}
+	return proposal
+}
+
+func TestArguments(t *testing.T) {
 	for name, tc := range map[string]struct {
 		spec v1alpha1.MetricsServerSpec
 		want []string
@@ -46,8 +60,7 @@ func TestMetricsServerArguments(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			plan := For(v1alpha1.MetricsPipelineSpec{MetricsServer: tc.spec}, offered())
-			if diff := cmp.Diff(tc.want, args(t, find(t, plan, MetricsServer))); diff != "" {
+			if diff := cmp.Diff(tc.want, operandtest.Args(t, *plan(t, tc.spec).Component)); diff != "" {
 				t.Errorf("arguments (-want +got):\n%s", diff)
 			}
 		})
@@ -73,14 +86,13 @@ func TestKubeletTimeout(t *testing.T) {
 		{"", "14s", 13500 * time.Millisecond},
 		{"15s", "not a duration", 10 * time.Second},
 	} {
-		server := v1alpha1.MetricsServerSpec{
-			MetricResolution: tc.resolution, Kubelet: v1alpha1.KubeletSpec{RequestTimeout: tc.timeout}}
-		c := find(t, For(v1alpha1.MetricsPipelineSpec{MetricsServer: server}, offered()), MetricsServer)
-		got, _ := arg(t, c, "--kubelet-request-timeout")
+		c := *plan(t, v1alpha1.MetricsServerSpec{
+			MetricResolution: tc.resolution, Kubelet: v1alpha1.KubeletSpec{RequestTimeout: tc.timeout}}).Component
+		got, _ := operandtest.Arg(t, c, "--kubelet-request-timeout")
 		if got != tc.want.String() {
 			t.Errorf("resolution %q, timeout %q: --kubelet-request-timeout=%s, want %s", tc.resolution, tc.timeout, got, tc.want)
 		}
-		given, _ := arg(t, c, "--metric-resolution")
+		given, _ := operandtest.Arg(t, c, "--metric-resolution")
 		resolution, err := time.ParseDuration(given)
 		if err != nil {
 			t.Fatal(err)
@@ -92,13 +104,29 @@ func TestKubeletTimeout(t *testing.T) {
 	}
 }
 
-// TestExtraArgsComeLast lets a user's flag win over one of the asset that the schema does not refuse.
-func TestExtraArgsComeLast(t *testing.T) {
-	spec := withRules()
-	spec.MetricsServer.ExtraArgs, spec.PrometheusAdapter.ExtraArgs = []string{"--v=9"}, []string{"--v=9"}
-	for _, c := range For(spec, offered()).Components {
-		if given := args(t, c); slices.Index(given, "--v=9") != len(given)-1 {
-			t.Errorf("%s: %q", c.Name, given)
+// TestInsecureIsReported, in Ready and without turning it False: the spec wants it.
+func TestInsecureIsReported(t *testing.T) {
+	for verification, want := range map[v1alpha1.TLSVerification]int{"": 0, v1alpha1.TLSVerify: 0, v1alpha1.TLSInsecure: 1} {
+		findings := plan(t, v1alpha1.MetricsServerSpec{
+			Kubelet: v1alpha1.KubeletSpec{TLS: v1alpha1.TLSOptions{Verification: verification}}}).Findings
+		if len(findings) != want {
+			t.Errorf("%q: %d findings, want %d", verification, len(findings), want)
 		}
+		for _, f := range findings {
+			if f.Condition != v1alpha1.ConditionReady || f.Reason != "" || f.Stalled ||
+				!strings.HasPrefix(f.Message, "metricsServer.kubelet.tls.verification is Insecure") {
+				t.Errorf("%q: found %+v", verification, f)
+			}
+		}
+	}
+}
+
+// TestWithheld: where the operator is not to serve metrics.k8s.io, nothing runs for it.
+func TestWithheld(t *testing.T) {
+	in := operand.Input{Facts: operandtest.Facts(), Omitted: metricsapi.Withhold(
+		v1alpha1.MetricsPipelineSpec{}, map[string]bool{metricsapi.Resource.Group: true})}
+	proposal, err := Operand{}.Plan(in)
+	if diff := cmp.Diff(operand.Proposal{}, proposal); err != nil || diff != "" {
+		t.Errorf("error %v, proposal (-want +got):\n%s", err, diff)
 	}
 }

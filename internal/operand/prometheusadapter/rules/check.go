@@ -4,7 +4,6 @@
 package rules
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -20,24 +19,32 @@ import (
 	"sigs.k8s.io/prometheus-adapter/pkg/naming"
 )
 
-// sampleNamespace and sampleObject stand for what an HorizontalPodAutoscaler asks about when a query is tried out.
+// sampleNamespace and sampleObject stand for what a HorizontalPodAutoscaler queries, where a query is tried out.
 const (
 	sampleNamespace = "sample"
 	sampleObject    = "sample-0"
 )
 
-// unreachableError marks an error as the cluster's, not the rule's.
-type unreachableError struct{ error }
+// UnreachableError is the cluster's, not the rule's: the API server could not be queried for the resources that it serves.
+type UnreachableError struct{ Err error }
 
-func (e unreachableError) Unwrap() error { return e.error }
+func (e *UnreachableError) Error() string {
+	return "query the API server for the resources that it serves: " + e.Err.Error()
+}
 
-// unavailable returns the cluster's error in err, if it is one.
-func unavailable(err error) error {
-	var unreachable unreachableError
-	if errors.As(err, &unreachable) {
-		return unreachable.error
-	}
-	return nil
+// Unwrap returns the API server's error.
+func (e *UnreachableError) Unwrap() error { return e.Err }
+
+// UnservedError is that of a rule for a resource that the API server does not serve, or not yet.
+type UnservedError struct {
+	schema.GroupResource
+	// Label of the series that the rule maps to the resource.
+	Label string
+}
+
+func (e *UnservedError) Error() string {
+	return fmt.Sprintf("resources.overrides[%s]: the API server serves no resource %q in group %q; correct the name, or install "+
+		"what serves it", e.Label, e.Resource, e.Group)
 }
 
 // checkRule returns why the adapter would not run a rule, or would run it and never answer.
@@ -153,15 +160,14 @@ func checkResources(mapping adapter.ResourceMapping, mapper meta.RESTMapper) ([]
 		wanted := schema.GroupResource{Group: override.Group, Resource: override.Resource}
 		kind, err := mapper.KindFor(wanted.WithVersion(""))
 		if meta.IsNoMatchError(err) {
-			return nil, fmt.Errorf("resources.overrides[%s]: the API server serves no resource %q in group %q; correct the name, "+
-				"or install what serves it and change the rule", label, override.Resource, override.Group)
+			return nil, &UnservedError{GroupResource: wanted, Label: label}
 		}
 		if err != nil {
-			return nil, unreachableError{err}
+			return nil, &UnreachableError{err}
 		}
 		mapped, err := mapper.RESTMapping(kind.GroupKind(), kind.Version)
 		if err != nil {
-			return nil, unreachableError{err}
+			return nil, &UnreachableError{err}
 		}
 		namespaced := mapped.Scope.Name() == meta.RESTScopeNameNamespace
 		found = append(found, resource{GroupResource: mapped.Resource.GroupResource(), namespaced: namespaced})

@@ -4,70 +4,58 @@
 package rules
 
 import (
+	"errors"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	adapter "sigs.k8s.io/prometheus-adapter/pkg/config"
 	"sigs.k8s.io/prometheus-adapter/pkg/naming"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
-	"github.com/metricspipeline/operator/internal/component"
+	"github.com/metricspipeline/operator/internal/operand/operandtest"
 )
 
-// servedKinds is a cluster's list of kinds, as far as rules speak of them.
-func servedKinds() meta.RESTMapper {
-	mapper := meta.NewDefaultRESTMapper(nil)
-	add := func(group, version, kind string, scope meta.RESTScope) {
-		mapper.Add(schema.GroupVersionKind{Group: group, Version: version, Kind: kind}, scope)
-	}
-	for _, kind := range []string{"Pod", "Service", "PersistentVolumeClaim"} {
-		add("", "v1", kind, meta.RESTScopeNamespace)
-	}
-	for _, kind := range []string{"Namespace", "Node", "PersistentVolume"} {
-		add("", "v1", kind, meta.RESTScopeRoot)
-	}
-	add("example.com", "v1alpha1", "Widget", meta.RESTScopeNamespace)
-	add("apps", "v1", "Deployment", meta.RESTScopeNamespace)
-	add("networking.k8s.io", "v1", "Ingress", meta.RESTScopeNamespace)
-	return mapper
-}
-
-// loads fails the test if the adapter would not start with the configuration.
-func loads(t *testing.T, accepted component.Rules, mapper meta.RESTMapper) *adapter.MetricsDiscoveryConfig {
+// loads fails the test if the adapter would not start with the configuration of rules.
+func loads(t *testing.T, accepted []Rule, mapper meta.RESTMapper) *adapter.MetricsDiscoveryConfig {
 	t.Helper()
-	config, err := adapter.FromYAML([]byte(accepted.Config))
+	content, err := Config(accepted)
 	if err != nil {
-		t.Fatalf("the adapter does not read its configuration: %v\n%s", err, accepted.Config)
+		t.Fatal(err)
 	}
-	if len(config.Rules) != accepted.Custom || len(config.ExternalRules) != accepted.External {
-		t.Errorf("%d custom and %d external rules are written, %d and %d were accepted",
-			len(config.Rules), len(config.ExternalRules), accepted.Custom, accepted.External)
+	config, err := adapter.FromYAML([]byte(content))
+	if err != nil {
+		t.Fatalf("the adapter does not read its configuration: %v\n%s", err, content)
+	}
+	if len(config.Rules)+len(config.ExternalRules) != len(accepted) {
+		t.Errorf("%d custom and %d external rules are written, %d were accepted",
+			len(config.Rules), len(config.ExternalRules), len(accepted))
 	}
 	for _, rules := range [][]adapter.DiscoveryRule{config.Rules, config.ExternalRules} {
 		if _, err := naming.NamersFromConfig(rules, mapper); err != nil {
-			t.Fatalf("the adapter exits on its configuration: %v\n%s", err, accepted.Config)
+			t.Fatalf("the adapter exits on its configuration: %v\n%s", err, content)
 		}
 	}
 	return config
 }
 
-// check runs one rule and returns why it was rejected; empty if it was accepted. What is accepted must load.
+// check runs the only rule of a spec and returns why it was rejected; empty if it was accepted. What is accepted must load.
 func check(t *testing.T, spec v1alpha1.MetricsPipelineSpec) string {
 	t.Helper()
-	mapper := servedKinds()
-	result, err := Check(spec, mapper)
-	if err != nil {
+	all := Of(spec)
+	if len(all) != 1 {
+		t.Fatalf("one rule became %+v", all)
+	}
+	mapper := operandtest.Mapper()
+	err := all[0].Check(mapper)
+	var unreachable *UnreachableError
+	if errors.As(err, &unreachable) {
 		t.Fatal(err)
 	}
-	loads(t, result.Accepted, mapper)
-	if len(result.Rejected)+result.Accepted.Custom+result.Accepted.External != 1 {
-		t.Fatalf("one rule became %+v", result)
+	if err != nil {
+		return err.Error()
 	}
-	if len(result.Rejected) == 0 {
-		return ""
-	}
-	return result.Rejected[0].Message
+	loads(t, all, mapper)
+	return ""
 }
 
 func customSpec(rules ...v1alpha1.CustomMetricRule) v1alpha1.MetricsPipelineSpec {

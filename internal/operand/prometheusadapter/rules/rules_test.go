@@ -4,19 +4,16 @@
 package rules
 
 import (
-	"errors"
-	"slices"
+	"encoding/json"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
-	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/ptr"
 	adapter "sigs.k8s.io/prometheus-adapter/pkg/config"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/operand/operandtest"
 )
 
 func TestCustomRulesThatWork(t *testing.T) {
@@ -185,35 +182,36 @@ func TestExternalRules(t *testing.T) {
 	}
 }
 
-// TestBadRulesLeaveOthersAlone names each bad rule by its API and id, and keeps the good ones in their order.
-func TestBadRulesLeaveOthersAlone(t *testing.T) {
-	spec := customSpec(requests(), requests(selecting("bad{")), requests(selecting("other_total"), named("", "")))
-	for i, id := range []string{"requests", "bad", "other"} {
-		spec.CustomMetrics.Rules[i].ID = id
+// TestOf names each rule by its API and id, in the order of the spec.
+func TestOf(t *testing.T) {
+	spec := customSpec(requests(), requests())
+	spec.CustomMetrics.Rules[0].ID, spec.CustomMetrics.Rules[1].ID = "one", "two"
+	spec.ExternalMetrics = externalSpec(depth()).ExternalMetrics
+	spec.ExternalMetrics.Rules[0].ID = "one"
+	var got []string
+	for _, rule := range Of(spec) {
+		got = append(got, rule.API+" "+rule.ID)
 	}
-	spec.ExternalMetrics = externalSpec(depth(func(r *v1alpha1.ExternalMetricRule) { r.MetricsQuery = "(" }), depth()).ExternalMetrics
-	spec.ExternalMetrics.Rules[0].ID, spec.ExternalMetrics.Rules[1].ID = "bad", "depth"
-	mapper := servedKinds()
-	result, err := Check(spec, mapper)
+	want := []string{"custom.metrics.k8s.io one", "custom.metrics.k8s.io two", "external.metrics.k8s.io one"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("rules (-want +got):\n%s", diff)
+	}
+}
+
+// TestRulesSurviveBeingStored: a rule is stored as JSON until it serves again as the last good one.
+func TestRulesSurviveBeingStored(t *testing.T) {
+	spec := customSpec(requests(filtering(v1alpha1.SeriesFilter{Is: "^http"})), requests(templating("kube_<<.Resource>>")))
+	spec.ExternalMetrics = externalSpec(depth(func(r *v1alpha1.ExternalMetricRule) { r.Resources.Namespaced = ptr.To(false) })).ExternalMetrics
+	stored, err := json.Marshal(Of(spec))
 	if err != nil {
 		t.Fatal(err)
 	}
-	const custom, external = "custom.metrics.k8s.io", "external.metrics.k8s.io"
-	rejected, inUse := v1alpha1.RuleRejected, v1alpha1.RuleInUse
-	want := Result{Accepted: result.Accepted,
-		Rejected: []v1alpha1.RuleStatus{{ID: "bad", API: custom, State: rejected}, {ID: "bad", API: external, State: rejected}},
-		InUse: []v1alpha1.RuleStatus{{ID: "requests", API: custom, State: inUse}, {ID: "other", API: custom, State: inUse},
-			{ID: "depth", API: external, State: inUse}}}
-	if diff := cmp.Diff(want, result, cmpopts.IgnoreFields(v1alpha1.RuleStatus{}, "Message")); diff != "" {
-		t.Errorf("result (-want +got):\n%s", diff)
+	var read []Rule
+	if err := json.Unmarshal(stored, &read); err != nil {
+		t.Fatal(err)
 	}
-	if says := result.Rejected[0].Message; !strings.Contains(says, `seriesQuery "bad{"`) {
-		t.Errorf("the message does not name field and value: %s", says)
-	}
-	config := loads(t, result.Accepted, mapper)
-	if !slices.EqualFunc(config.Rules, []string{requests().SeriesQuery, "other_total"},
-		func(rule adapter.DiscoveryRule, query string) bool { return rule.SeriesQuery == query }) {
-		t.Errorf("written: %s", result.Accepted.Config)
+	if diff := cmp.Diff(Of(spec), read); diff != "" {
+		t.Errorf("rules (-want +got):\n%s", diff)
 	}
 }
 
@@ -225,10 +223,11 @@ func TestConfigurationKeepsEveryField(t *testing.T) {
 	outside := depth(func(r *v1alpha1.ExternalMetricRule) { r.Resources.Namespaced = ptr.To(false) })
 	spec := customSpec(rule)
 	spec.ExternalMetrics = externalSpec(outside).ExternalMetrics
-	mapper := servedKinds()
-	result, err := Check(spec, mapper)
-	if err != nil || len(result.Rejected) > 0 {
-		t.Fatal(err, result.Rejected)
+	mapper := operandtest.Mapper()
+	for _, rule := range Of(spec) {
+		if err := rule.Check(mapper); err != nil {
+			t.Fatal(err)
+		}
 	}
 	want := &adapter.MetricsDiscoveryConfig{
 		Rules: []adapter.DiscoveryRule{{
@@ -246,48 +245,15 @@ func TestConfigurationKeepsEveryField(t *testing.T) {
 			MetricsQuery: outside.MetricsQuery,
 		}},
 	}
-	if diff := cmp.Diff(want, loads(t, result.Accepted, mapper)); diff != "" {
+	if diff := cmp.Diff(want, loads(t, Of(spec), mapper)); diff != "" {
 		t.Errorf("configuration (-want +got):\n%s", diff)
 	}
 }
 
 func TestNoRules(t *testing.T) {
-	result, err := Check(v1alpha1.MetricsPipelineSpec{}, servedKinds())
-	if err != nil || result.Accepted.Custom+result.Accepted.External != 0 || result.Rejected != nil {
-		t.Errorf("%+v, %v", result, err)
+	none := Of(v1alpha1.MetricsPipelineSpec{})
+	if len(none) != 0 {
+		t.Errorf("%+v", none)
 	}
-	loads(t, result.Accepted, servedKinds())
-}
-
-// unreachable is a mapper whose API server does not answer.
-type unreachable struct{ meta.RESTMapper }
-
-var errNetwork = errors.New("dial tcp: connection refused")
-
-func (unreachable) KindFor(schema.GroupVersionResource) (schema.GroupVersionKind, error) {
-	return schema.GroupVersionKind{}, errNetwork
-}
-
-// halfway answers the first question and not the second.
-type halfway struct{ meta.RESTMapper }
-
-func (halfway) RESTMapping(schema.GroupKind, ...string) (*meta.RESTMapping, error) {
-	return nil, errNetwork
-}
-
-// TestUnreachableAPIServer is nobody's fault: no rule may be rejected for it, or a blip would roll the adapter without it.
-func TestUnreachableAPIServer(t *testing.T) {
-	for name, mapper := range map[string]meta.RESTMapper{
-		"at once": unreachable{servedKinds()}, "halfway": halfway{servedKinds()}} {
-		for api, spec := range map[string]v1alpha1.MetricsPipelineSpec{
-			"custom.metrics.k8s.io": customSpec(requests()), "external.metrics.k8s.io": externalSpec(depth())} {
-			result, err := Check(spec, mapper)
-			if !errors.Is(err, errNetwork) || !strings.Contains(err.Error(), api) {
-				t.Errorf("%s: error %v, want that of the network and %s", name, err, api)
-			}
-			if diff := cmp.Diff(Result{}, result); diff != "" {
-				t.Errorf("%s: a result of what could not be checked (-want +got):\n%s", name, diff)
-			}
-		}
-	}
+	loads(t, none, operandtest.Mapper())
 }

@@ -1,0 +1,90 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package metricsserver is the operand that serves metrics.k8s.io from the kubelets.
+package metricsserver
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/metricsapi"
+	"github.com/metricspipeline/operator/internal/operand"
+)
+
+// Name of the component, its Deployment and its Service.
+const Name = "metrics-server"
+
+// What it runs with where the spec says nothing.
+const (
+	defaultResolution     = 15 * time.Second
+	defaultKubeletTimeout = 10 * time.Second
+)
+
+// egressPorts are those that the asset's NetworkPolicy lists.
+var egressPorts = []int32{53, 443, 6443, 10250}
+
+// Operand is metrics-server.
+type Operand struct{}
+
+var _ operand.Operand = Operand{}
+
+// Describe implements operand.Operand.
+func (Operand) Describe() operand.Description {
+	return operand.Description{
+		Catalog: operand.Component{Name: Name, Workloads: []string{Name}, Service: Name, Serving: Name + "-tls",
+			APIs: []metricsapi.API{metricsapi.Resource}, Images: map[string]string{Name: Name},
+			Variants: []string{operand.HighAvailability, operand.Monitor}},
+		Image:         "registry.k8s.io/metrics-server/metrics-server:v0.9.0",
+		ImageVariable: "RELATED_IMAGE_METRICS_SERVER",
+	}
+}
+
+// Plan implements operand.Operand: it runs unless it is not to serve metrics.k8s.io.
+func (o Operand) Plan(in operand.Input) (operand.Proposal, error) {
+	if in.Omitted.Withheld(metricsapi.Resource) {
+		return operand.Proposal{}, nil
+	}
+	spec, component := in.Spec.MetricsServer, o.Describe().Catalog
+	component.Namespace = in.Facts.Namespace
+	component.Images = map[string]string{Name: operand.ImageOf(spec.ComponentOptions, in.Image)}
+	component.Variants = operand.Variants(spec.ComponentOptions, in.Facts)
+	component.Patches = slices.Concat(
+		[]operand.Patch{deployment(spec).Patch(Name)},
+		operand.MonitorPatches(Name, in.Facts),
+		operand.EgressPatches(Name, egressPorts, in.Facts.APIServerPorts...),
+	)
+	component.UserPatches = in.Spec.Patches
+	proposal := operand.Proposal{Component: &component}
+	if spec.Kubelet.TLS.Verification == v1alpha1.TLSInsecure {
+		proposal.Findings = []operand.Finding{{Condition: v1alpha1.ConditionReady,
+			Message: "metricsServer.kubelet.tls.verification is Insecure: nothing verifies that the numbers come from the kubelets."}}
+	}
+	return proposal, nil
+}
+
+func deployment(spec v1alpha1.MetricsServerSpec) *operand.Deployment {
+	d := &operand.Deployment{}
+	d.Options(spec.ComponentOptions)
+	d.Arg("--metric-resolution=%s", spec.MetricResolution.Or(defaultResolution))
+	d.Arg("--kubelet-request-timeout=%s", kubeletTimeout(spec))
+	if types := spec.Kubelet.PreferredAddressTypes; len(types) > 0 {
+		d.Arg("--kubelet-preferred-address-types=%s", strings.Join(types, ","))
+	}
+	if spec.Kubelet.TLS.Verification == v1alpha1.TLSInsecure {
+		d.Arg("--kubelet-insecure-tls")
+	}
+	for _, extra := range spec.ExtraArgs {
+		d.Arg("%s", extra)
+	}
+	return d
+}
+
+// kubeletTimeout returns how long one read of a kubelet may take: metrics-server exits when that is more than nine tenths of
+// its resolution.
+func kubeletTimeout(spec v1alpha1.MetricsServerSpec) time.Duration {
+	most := spec.MetricResolution.Or(defaultResolution) * 9 / 10
+	return min(spec.Kubelet.RequestTimeout.Or(defaultKubeletTimeout), most)
+}

@@ -1,0 +1,169 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package operand
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/cluster"
+	"github.com/metricspipeline/operator/internal/metricsapi"
+)
+
+// Plan is what should exist.
+type Plan struct {
+	// Components to run.
+	Components []Planned
+	// Omitted says why metrics APIs are not registered by us.
+	Omitted metricsapi.Omissions
+	// Rules of the spec, and what became of each.
+	Rules []v1alpha1.RuleStatus
+	// Findings of the operands.
+	Findings []Finding
+	// RequeueAfter is when to plan again where nothing brings an event; 0 is never.
+	RequeueAfter time.Duration
+}
+
+// Planned is a component of a plan.
+type Planned struct {
+	Component
+	// Retained says why the component is kept in its last good form; empty where it is what the spec wants.
+	Retained string
+	// LastGood is the form that is stored; nil for none. A retained component without one stays as it runs.
+	LastGood *LastGood
+	// Memory to store with the form.
+	Memory []byte
+}
+
+// Request is what a plan is made from.
+type Request struct {
+	Spec     v1alpha1.MetricsPipelineSpec
+	Facts    cluster.Facts
+	Operands []Operand
+	// Images are the default images, by the operand's name.
+	Images map[string]string
+	// LastGood are the stored forms, and Running is true of components of which something runs, by name.
+	LastGood map[string]*LastGood
+	Running  map[string]bool
+}
+
+// For returns what should exist. An operand that cannot plan retains what it has, and the others go on.
+func For(request Request) Plan {
+	withheld := metricsapi.Withhold(request.Spec, request.Facts.Foreign())
+	plan := Plan{Omitted: maps.Clone(withheld)}
+	input := Input{Spec: metricsapi.InForce(request.Spec), Facts: request.Facts, Omitted: withheld}
+	for _, operand := range request.Operands {
+		catalog := operand.Describe().Catalog
+		name := catalog.Name
+		input.Image, input.LastGood = request.Images[name], request.LastGood[name]
+		proposal, err := operand.Plan(input)
+		if err != nil {
+			proposal = unplanned(name, catalog.APIs, withheld, err)
+		}
+		if request.Facts.Incomplete && proposal.Component != nil && input.LastGood != nil {
+			proposal.Retained = name + ": what the cluster offers is not known in full, see the condition ComponentsReady."
+		}
+		maps.Copy(plan.Omitted, proposal.Omitted)
+		plan.Rules = append(plan.Rules, proposal.Rules...)
+		plan.Findings = append(plan.Findings, proposal.Findings...)
+		plan.RequeueAfter = Sooner(plan.RequeueAfter, proposal.RequeueAfter)
+		switch {
+		case proposal.Retained != "":
+			if kept, ok := retained(catalog, input, request.Running[name], plan.Omitted); ok {
+				kept.Retained = proposal.Retained
+				plan.Components = append(plan.Components, kept)
+			}
+		case proposal.Component != nil:
+			plan.Components = append(plan.Components,
+				Planned{Component: *proposal.Component, LastGood: input.LastGood, Memory: proposal.Memory})
+		}
+	}
+	for _, c := range plan.Components {
+		for _, api := range c.APIs {
+			delete(plan.Omitted, api.Name()) // What worked goes on.
+		}
+	}
+	return plan
+}
+
+// unplanned is the proposal of an operand that could not plan: what it has is retained, unless it is there for metrics APIs alone
+// of which the operator is to serve none.
+func unplanned(name string, apis []metricsapi.API, withheld metricsapi.Omissions, err error) Proposal {
+	unwithheld := slices.DeleteFunc(slices.Clone(apis), withheld.Withheld)
+	if len(apis) > 0 && len(unwithheld) == 0 {
+		return Proposal{}
+	}
+	message := fmt.Sprintf("%s: what should run is not known: %v.", name, err)
+	return Proposal{Retained: message, Findings: []Finding{{
+		Condition: v1alpha1.ConditionComponentsReady, Reason: v1alpha1.ReasonRetained, Message: message}}}
+}
+
+// retained is a component in its last good form, or as it runs where none is stored; false where there is neither. It goes on
+// serving what is still wanted of it.
+func retained(catalog Component, input Input, running bool, omitted metricsapi.Omissions) (Planned, bool) {
+	kept := Planned{Component: catalog, LastGood: input.LastGood}
+	kept.Namespace = input.Facts.Namespace
+	switch {
+	case input.LastGood != nil:
+		kept.Component, kept.Memory = input.LastGood.Component, input.LastGood.Memory
+	case running:
+		kept.APIs = input.Facts.Registered(catalog.Name)
+	default:
+		return Planned{}, false
+	}
+	kept.APIs = slices.DeleteFunc(slices.Clone(kept.APIs), omitted.Unwanted)
+	return kept, true
+}
+
+// Backend returns the component that serves an API, if one of the plan does.
+func (p Plan) Backend(api metricsapi.API) (Planned, bool) {
+	for _, c := range p.Components {
+		if slices.Contains(c.APIs, api) {
+			return c, true
+		}
+	}
+	return Planned{}, false
+}
+
+// Component returns the component of a name, if the plan has it.
+func (p Plan) Component(name string) (Planned, bool) {
+	index := slices.IndexFunc(p.Components, func(c Planned) bool { return c.Name == name })
+	if index < 0 {
+		return Planned{}, false
+	}
+	return p.Components[index], true
+}
+
+// Catalog returns the components with everything that a spec could want of them: what a patch may be about.
+func Catalog(operands []Operand) []Component {
+	var all []Component
+	for _, operand := range operands {
+		all = append(all, operand.Describe().Catalog)
+	}
+	return all
+}
+
+// Images returns the default images by the operand's name; getenv returns an environment variable.
+func Images(operands []Operand, getenv func(string) string) map[string]string {
+	references := map[string]string{}
+	for _, operand := range operands {
+		d := operand.Describe()
+		references[d.Catalog.Name] = d.Image
+		if replaced := getenv(d.ImageVariable); replaced != "" {
+			references[d.Catalog.Name] = replaced
+		}
+	}
+	return references
+}
+
+// Sooner returns the shorter of two waits, of which 0 is none.
+func Sooner(a, b time.Duration) time.Duration {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,181 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package prometheusadapter
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/utils/clock"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/metricsapi"
+	"github.com/metricspipeline/operator/internal/operand"
+	"github.com/metricspipeline/operator/internal/operand/prometheusadapter/rules"
+)
+
+// The API server serves a resource a moment after its CRD is there, and no event says when. Rules that wait for one are checked
+// again after firstLook, which doubles, mostLooks times.
+const (
+	firstLook = time.Second
+	mostLooks = 6
+)
+
+// counts of the rules of one metrics API.
+type counts struct{ stated, usable int }
+
+// checked is what became of the rules of a spec.
+type checked struct {
+	statuses []v1alpha1.RuleStatus
+	counts   map[string]counts
+	// config is the adapter's configuration with the usable rules, and memory has them for the next time.
+	config string
+	memory []byte
+	// unserved is true when a rule waits for a resource to be served.
+	unserved     bool
+	requeueAfter time.Duration
+}
+
+// memo remembers a check of rules until they, or the resources that the cluster serves, change.
+type memo struct {
+	clock clock.PassiveClock
+
+	mu     sync.Mutex
+	digest [sha256.Size]byte
+	last   checked
+	// looks is how often the same rules were checked because a resource was not served.
+	looks int
+	until time.Time
+}
+
+func (m *memo) check(in operand.Input) (checked, error) {
+	stated := rules.Of(in.Spec)
+	var remembered []rules.Rule
+	if in.LastGood != nil && json.Unmarshal(in.LastGood.Memory, &remembered) != nil {
+		remembered = nil // Written by another version: what is not understood is not put back.
+	}
+	content, err := json.Marshal([]any{stated, remembered, in.Facts.Served.CRDs})
+	if err != nil {
+		return checked{}, fmt.Errorf("digest of the rules: %w", err)
+	}
+	digest, now := sha256.Sum256(content), m.clock.Now()
+
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.digest == digest && (m.until.IsZero() || now.Before(m.until)) {
+		if m.last.requeueAfter > 0 {
+			m.last.requeueAfter = m.until.Sub(now)
+		}
+		return m.last, nil
+	}
+	result, err := check(in, stated, remembered)
+	if err != nil {
+		return checked{}, err
+	}
+	if m.digest != digest {
+		m.looks = 0
+	}
+	m.until = time.Time{}
+	if result.unserved && m.looks < mostLooks {
+		result.requeueAfter = firstLook << m.looks
+		m.until, m.looks = now.Add(result.requeueAfter), m.looks+1
+	}
+	m.digest, m.last = digest, result
+	return result, nil
+}
+
+// check sorts rules into those in use, those that serve in their last good form, and rejected ones. Where none of an API is
+// usable, the last good ones serve whatever their names: a mistake never takes away an API that worked.
+func check(in operand.Input, stated, remembered []rules.Rule) (checked, error) {
+	j := judge{mapper: in.Facts.Mapper, remembered: remembered}
+	result := checked{counts: map[string]counts{}}
+	var usable []rules.Rule
+	for _, section := range sections {
+		all := ofAPI(stated, section.group)
+		var serving []rules.Rule
+		for _, rule := range all {
+			status, served := j.status(rule)
+			result.statuses = append(result.statuses, status)
+			serving = append(serving, served...)
+		}
+		if len(all) > 0 && len(serving) == 0 {
+			for _, rule := range ofAPI(remembered, section.group) {
+				if j.check(rule) == nil {
+					serving = append(serving, rule)
+				}
+			}
+		}
+		result.counts[section.group] = counts{stated: len(all), usable: len(serving)}
+		usable = append(usable, serving...)
+	}
+	if j.unreachable != nil {
+		return checked{}, j.unreachable
+	}
+	result.unserved = j.unserved
+	var err error
+	if result.config, err = rules.Config(usable); err != nil {
+		return checked{}, err
+	}
+	if result.memory, err = json.Marshal(append(usable, dormant(stated, usable, remembered)...)); err != nil {
+		return checked{}, fmt.Errorf("write the rules in use: %w", err)
+	}
+	return result, nil
+}
+
+// dormant are the remembered forms of rules that are not usable now, as when the CRD that they need is gone for a while.
+func dormant(stated, usable, remembered []rules.Rule) []rules.Rule {
+	has := func(all []rules.Rule, rule rules.Rule) bool {
+		return slices.ContainsFunc(all, func(r rules.Rule) bool { return r.API == rule.API && r.ID == rule.ID })
+	}
+	return slices.DeleteFunc(slices.Clone(remembered), func(rule rules.Rule) bool { return !has(stated, rule) || has(usable, rule) })
+}
+
+// judge checks rules against what the cluster serves.
+type judge struct {
+	mapper     meta.RESTMapper
+	remembered []rules.Rule
+	// unserved is true once a rule waits for a resource to be served.
+	unserved bool
+	// unreachable is the first error of the cluster's: what became of the rules is not known.
+	unreachable error
+}
+
+// check returns why a rule is not usable.
+func (j *judge) check(rule rules.Rule) error {
+	cause := rule.Check(j.mapper)
+	var unserved *rules.UnservedError
+	j.unserved = j.unserved || errors.As(cause, &unserved)
+	var unreachable *rules.UnreachableError
+	if j.unreachable == nil && errors.As(cause, &unreachable) {
+		j.unreachable = fmt.Errorf("rule %s of %s: %w", rule.ID, metricsapi.Field(rule.API), cause)
+	}
+	return cause
+}
+
+// status returns what becomes of a rule, and the form of it that serves, if one does.
+func (j *judge) status(rule rules.Rule) (v1alpha1.RuleStatus, []rules.Rule) {
+	status := v1alpha1.RuleStatus{API: rule.API, ID: rule.ID, State: v1alpha1.RuleInUse}
+	cause := j.check(rule)
+	if cause == nil {
+		return status, []rules.Rule{rule}
+	}
+	status.State, status.Message = v1alpha1.RuleRejected, cause.Error()
+	for _, form := range ofAPI(j.remembered, rule.API) {
+		if form.ID == rule.ID && j.check(form) == nil {
+			status.State = v1alpha1.RuleLastGood
+			return status, []rules.Rule{form}
+		}
+	}
+	return status, nil
+}
+
+func ofAPI(all []rules.Rule, group string) []rules.Rule {
+	return slices.DeleteFunc(slices.Clone(all), func(rule rules.Rule) bool { return rule.API != group })
+}

@@ -1,0 +1,140 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package prometheusadapter is the operand that serves custom.metrics.k8s.io and external.metrics.k8s.io from Prometheus, by
+// rules.
+package prometheusadapter
+
+import (
+	"fmt"
+	"slices"
+
+	"k8s.io/utils/clock"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/metricsapi"
+	"github.com/metricspipeline/operator/internal/operand"
+	"github.com/metricspipeline/operator/internal/operand/prometheusadapter/rules"
+)
+
+// Name of the component, its Deployment and its Service.
+const Name = "prometheus-adapter"
+
+// Operand is prometheus-adapter.
+type Operand struct {
+	// checks remembers the last check of the rules, which may have to query the API server's discovery.
+	checks memo
+}
+
+var _ operand.Operand = (*Operand)(nil)
+
+// New returns the operand.
+func New() *Operand { return &Operand{checks: memo{clock: clock.RealClock{}}} }
+
+// Describe implements operand.Operand.
+func (*Operand) Describe() operand.Description {
+	return operand.Description{
+		Catalog: operand.Component{Name: Name, Workloads: []string{Name}, Service: Name, Serving: Name + "-tls",
+			APIs:   []metricsapi.API{metricsapi.CustomV1Beta1, metricsapi.CustomV1Beta2, metricsapi.External},
+			Images: map[string]string{Name: Name}, Files: map[string]string{rules.ConfigFile: ""},
+			Variants: []string{operand.HighAvailability, operand.Monitor}},
+		Image:         "registry.k8s.io/prometheus-adapter/prometheus-adapter:v0.12.0",
+		ImageVariable: "RELATED_IMAGE_PROMETHEUS_ADAPTER",
+	}
+}
+
+// sections are the two lists of rules, each with the metrics APIs that it fills.
+var sections = []struct {
+	group string
+	apis  []metricsapi.API
+}{
+	{metricsapi.CustomV1Beta1.Group, []metricsapi.API{metricsapi.CustomV1Beta1, metricsapi.CustomV1Beta2}},
+	{metricsapi.External.Group, []metricsapi.API{metricsapi.External}},
+}
+
+// Plan implements operand.Operand: it runs when there is a rule for it to serve and a Prometheus to query.
+func (o *Operand) Plan(in operand.Input) (operand.Proposal, error) {
+	checked, err := o.checks.check(in)
+	if err != nil {
+		return operand.Proposal{}, err
+	}
+	proposal := operand.Proposal{Omitted: metricsapi.Omissions{}, Rules: checked.statuses, Memory: checked.memory,
+		RequeueAfter: checked.requeueAfter}
+	component := o.Describe().Catalog
+	component.APIs = nil
+	var total counts
+	for _, section := range sections {
+		if in.Omitted.Withheld(section.apis[0]) {
+			continue
+		}
+		count := checked.counts[section.group]
+		total.stated, total.usable = total.stated+count.stated, total.usable+count.usable
+		if omission, omitted := omission(section.group, count, in); omitted {
+			for _, api := range section.apis {
+				proposal.Omitted[api.Name()] = omission
+			}
+			continue
+		}
+		component.APIs = append(component.APIs, section.apis...)
+	}
+	if total.stated == 0 {
+		return proposal, nil
+	}
+	proposal.Findings = maxAgeFindings(in)
+	if proposal.Retained = retainedBecause(total, in); proposal.Retained != "" {
+		return proposal, nil
+	}
+	component.Namespace = in.Facts.Namespace
+	component.Images = map[string]string{Name: operand.ImageOf(in.Spec.PrometheusAdapter.ComponentOptions, in.Image)}
+	component.Variants = operand.Variants(in.Spec.PrometheusAdapter.ComponentOptions, in.Facts)
+	component.Files = map[string]string{rules.ConfigFile: checked.config}
+	component.Patches = slices.Concat(
+		[]operand.Patch{deployment(in, checked.config).Patch(Name)},
+		operand.MonitorPatches(Name, in.Facts),
+		egress(in),
+	)
+	component.UserPatches = in.Spec.Patches
+	proposal.Component = &component
+	return proposal, nil
+}
+
+// omission returns why the APIs of a section are not registered, if they are not.
+func omission(group string, count counts, in operand.Input) (metricsapi.Omission, bool) {
+	field := metricsapi.Field(group) + ".rules"
+	switch {
+	case count.stated == 0:
+		return metricsapi.Omission{
+			Reason:  v1alpha1.ReasonNoRules,
+			Message: field + " is empty, so the API is not registered and would serve nothing; add a rule to register it.",
+		}, true
+	case count.usable == 0:
+		return metricsapi.Omission{
+			Reason: v1alpha1.ReasonConfigurationInvalid,
+			Message: fmt.Sprintf("None of the %d rules in %s is usable, see status.rules; correct one to register the API.",
+				count.stated, field),
+		}, true
+	case in.Facts.Prometheus.Target.URL == "":
+		return metricsapi.Omission{
+			Reason:  v1alpha1.ReasonWaitingForBackend,
+			Message: "There is no Prometheus to query, see the condition PrometheusReady.",
+		}, true
+	}
+	return metricsapi.Omission{}, false
+}
+
+// retainedBecause says why the adapter stays in its last good form although there are rules; empty where it need not. A mistake
+// in an address or a token that is not valid yet must not take a working metrics API away.
+func retainedBecause(total counts, in operand.Input) string {
+	source := in.Facts.Prometheus
+	switch {
+	case total.usable == 0:
+		return Name + ": no rule is usable, see status.rules."
+	case !source.Usable():
+		return Name + ": it is not known which Prometheus to query, or with what, see the condition PrometheusReady."
+	case in.LastGood != nil && !source.Answer.Yes() && !queries(in.LastGood, in):
+		return fmt.Sprintf("%s: it goes on querying its present Prometheus until %s answers, see the condition PrometheusReady.",
+			Name, source.Target.URL)
+	default:
+		return ""
+	}
+}
