@@ -1,0 +1,220 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package registration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/flowcontrol"
+	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/cluster"
+	"github.com/metricspipeline/operator/internal/health"
+	"github.com/metricspipeline/operator/internal/metricsapi"
+	"github.com/metricspipeline/operator/internal/operand"
+)
+
+// The pace of onUnavailable: Deregister.
+const (
+	// patience is how long a backend may be unavailable before its APIService goes, and how long a new APIService has.
+	patience = 5 * time.Minute
+	// firstPause follows the first deregistration, longestPause the later ones, each twice as long as the one before.
+	firstPause, longestPause = 5 * time.Minute, time.Hour
+	// recovery is how long an API has to be available for the pauses to begin anew.
+	recovery = 10 * time.Minute
+)
+
+// Deleter deletes an object as the one that was read; false where it is gone already.
+type Deleter interface {
+	Delete(ctx context.Context, object client.Object) (bool, error)
+}
+
+// Registrar remembers what no object says of the APIServices. A restart forgets it. Its methods are for one goroutine.
+type Registrar struct {
+	deleter Deleter
+	clock   clock.PassiveClock
+	pauses  *flowcontrol.Backoff
+	known   map[string]*history
+}
+
+// New returns a registrar.
+func New(deleter Deleter, clock clock.PassiveClock) *Registrar {
+	pauses := flowcontrol.NewBackOff(firstPause, longestPause)
+	pauses.Clock = passive{now: clock}
+	return &Registrar{deleter: deleter, clock: clock, pauses: pauses, known: map[string]*history{}}
+}
+
+// passive is a clock for flowcontrol, which only reads it.
+type passive struct {
+	clock.RealClock
+	now clock.PassiveClock
+}
+
+// Now returns the time of the passive clock.
+func (p passive) Now() time.Time { return p.now.Now() }
+
+// Since returns the time that has passed by it.
+func (p passive) Since(t time.Time) time.Duration { return p.now.Since(t) }
+
+// history is what is remembered of one APIService.
+type history struct {
+	// since is when this process registered the API; zero where an earlier one did.
+	since time.Time
+	// availableSince is since when it is available; zero where it is not.
+	availableSince time.Time
+	// away is the UID of the APIService that was deregistered, empty once it is registered again; until is when that may be
+	// at the earliest.
+	away  types.UID
+	until time.Time
+}
+
+// Change is an APIService and why it changed.
+type Change struct{ APIService, Why string }
+
+// Deregistration is what Deregister did.
+type Deregistration struct {
+	// Gone are the names of APIServices that do not exist any more, whatever the cache shows.
+	Gone []string
+	// Deleted are those that were deleted now, and what kube-aggregator said of them.
+	Deleted []Change
+	// RequeueAfter is when the next one is due; 0 is never.
+	RequeueAfter time.Duration
+}
+
+// Deregister deletes the APIServices whose backends have been unavailable for too long, where the spec prefers a clean
+// discovery to a metrics API that may come back. The backends stay. An error about one does not keep the others.
+func (r *Registrar) Deregister(ctx context.Context, facts cluster.Facts, spec v1alpha1.MetricsPipelineSpec) (Deregistration, error) {
+	var done Deregistration
+	var failures []error
+	now := r.clock.Now()
+	for _, api := range metricsapi.All() {
+		apiService := facts.Ours(api)
+		if apiService == nil {
+			continue
+		}
+		known := r.of(api)
+		if known.away == apiService.UID && known.away != "" {
+			done.Gone = append(done.Gone, api.Name()) // The cache has not seen that it is gone.
+			continue
+		}
+		due, unavailable := r.look(api, apiService)
+		if !unavailable || !deregisters(spec, api) {
+			continue
+		}
+		if wait := due.Sub(now); wait > 0 {
+			done.RequeueAfter = operand.Sooner(done.RequeueAfter, wait)
+			continue
+		}
+		deleted, err := r.Unregister(ctx, apiService)
+		if err != nil {
+			failures = append(failures, err)
+			continue
+		}
+		done.Gone = append(done.Gone, api.Name())
+		if deleted {
+			r.deregistered(api, apiService.UID)
+			condition, _ := health.Availability(apiService)
+			done.Deleted = append(done.Deleted, Change{api.Name(), condition.Reason + ": " + condition.Message})
+		}
+	}
+	return done, errors.Join(failures...)
+}
+
+// Unregister deletes an APIService; false where it is gone already, and the cache has not seen it yet.
+func (r *Registrar) Unregister(ctx context.Context, apiService *apiregv1.APIService) (bool, error) {
+	if !apiService.DeletionTimestamp.IsZero() {
+		return false, nil
+	}
+	return r.deleter.Delete(ctx, apiService)
+}
+
+// Registered notes that an APIService was made or taken over.
+func (r *Registrar) Registered(api metricsapi.API) {
+	known := r.of(api)
+	known.since, known.away = r.clock.Now(), ""
+}
+
+// Forget forgets everything: there is no pipeline.
+func (r *Registrar) Forget() {
+	r.known = map[string]*history{}
+	for _, api := range metricsapi.All() {
+		r.pauses.Reset(api.Name())
+	}
+}
+
+// KeptAway says why an API that was deregistered is not registered again yet, and when to look again; false where nothing of
+// the kind keeps it. waiting is what its backend has to do first.
+func (r *Registrar) KeptAway(api metricsapi.API, spec v1alpha1.MetricsPipelineSpec, waiting string) (string, time.Duration, bool) {
+	known := r.of(api)
+	if known.away == "" || !deregisters(spec, api) {
+		return "", 0, false
+	}
+	const deleted = "The APIService was deleted because its backend had been unavailable for 5 minutes. "
+	if wait := known.until.Sub(r.clock.Now()); wait > 0 {
+		return deleted + fmt.Sprintf("It is made again when the backend serves, at %s at the earliest.",
+			known.until.UTC().Format(time.RFC3339)), wait, true
+	}
+	return deleted + waiting, 0, waiting != ""
+}
+
+// look takes in how an APIService of ours stands, and returns when it is due for deregistration; false where it is not
+// unavailable. One that never was available is due as well: a backend that the API server cannot reach blocks as much as one
+// that is gone.
+func (r *Registrar) look(api metricsapi.API, apiService *apiregv1.APIService) (time.Time, bool) {
+	condition, looked := health.Availability(apiService)
+	if !looked {
+		return time.Time{}, false
+	}
+	known, now, changed := r.of(api), r.clock.Now(), condition.LastTransitionTime.Time
+	if condition.Status == apiregv1.ConditionTrue {
+		known.availableSince = changed
+		if now.Sub(changed) >= recovery {
+			r.pauses.Reset(api.Name())
+		}
+		return time.Time{}, false
+	}
+	if !known.availableSince.IsZero() && changed.Sub(known.availableSince) >= recovery {
+		r.pauses.Reset(api.Name())
+	}
+	if condition.Status != apiregv1.ConditionFalse {
+		return time.Time{}, false // The API server cannot tell.
+	}
+	known.availableSince = time.Time{}
+	// One that was taken over is older than it is ours.
+	ours := latest(apiService.CreationTimestamp.Time, known.since)
+	return latest(changed, ours).Add(patience), true
+}
+
+// deregistered notes that an APIService was taken away.
+func (r *Registrar) deregistered(api metricsapi.API, uid types.UID) {
+	now := r.clock.Now()
+	r.pauses.Next(api.Name(), now)
+	known := r.of(api)
+	known.away, known.until = uid, now.Add(r.pauses.Get(api.Name()))
+}
+
+func (r *Registrar) of(api metricsapi.API) *history {
+	if r.known[api.Name()] == nil {
+		r.known[api.Name()] = &history{}
+	}
+	return r.known[api.Name()]
+}
+
+func deregisters(spec v1alpha1.MetricsPipelineSpec, api metricsapi.API) bool {
+	return metricsapi.Options(spec, api.Group).OnUnavailable == v1alpha1.UnavailableDeregister
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
