@@ -1,0 +1,141 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/text"
+)
+
+const (
+	// longestNote is the most that the API server takes of an event's note, in bytes.
+	longestNote = 1024
+	// mostNamed is how many objects an event names.
+	mostNamed = 8
+)
+
+// Event is one thing that happened, in the past tense. Of two with one type, reason and action the API server's client keeps
+// the first and counts the other, so those three differ within a reconcile.
+type Event struct {
+	Type, Reason, Action, Note string
+}
+
+// Changes returns the events about what a reconcile wrote.
+func Changes(o Observation) []Event { return shortened(changed(o)) }
+
+// Transitions returns the events about conditions and metrics APIs that changed.
+func Transitions(before, after v1alpha1.MetricsPipelineStatus) []Event {
+	return shortened(transitions(before, after))
+}
+
+func shortened(events []Event) []Event {
+	for i := range events {
+		events[i].Note = text.Shorten(events[i].Note, longestNote)
+	}
+	return events
+}
+
+// changed returns the events about what the reconcile wrote.
+func changed(o Observation) []Event {
+	var issued, created, repaired []string
+	var events []Event
+	for _, authority := range o.Authorities {
+		if authority.Issued != "" {
+			issued = append(issued, fmt.Sprintf("%s (%s)", authority.Name, authority.Issued))
+		}
+	}
+	for _, outcome := range o.Outcomes {
+		for _, change := range outcome.Certificate.Issued {
+			issued = append(issued, fmt.Sprintf("%s (%s)", change.What, change.Why))
+		}
+		created, repaired = append(created, outcome.Created...), append(repaired, outcome.Repaired...)
+	}
+	add := func(kind, reason, action, note string, things []string) {
+		if len(things) > 0 {
+			events = append(events, Event{kind, reason, action, note + text.Enumerate(things, mostNamed) + "."})
+		}
+	}
+	add(corev1.EventTypeNormal, "CertificateIssued", "Issue", "Issued the certificate in Secret ", issued)
+	add(corev1.EventTypeNormal, "ObjectsCreated", "Create", "Created ", created)
+	add(corev1.EventTypeWarning, "DriftRepaired", "Repair", "Repaired what another writer had changed or deleted: ", repaired)
+	for _, outcome := range o.Outcomes {
+		for _, api := range outcome.APIs {
+			if api.TakenOverFrom != "" {
+				events = append(events, Event{corev1.EventTypeNormal, "APITakenOver", api.API.Name(),
+					fmt.Sprintf("Took APIService %s over from %s.", api.API.Name(), api.TakenOverFrom)})
+			}
+		}
+	}
+	for _, c := range o.Deregistered {
+		events = append(events, Event{corev1.EventTypeWarning, "APIDeregistered", c.APIService,
+			fmt.Sprintf("Deleted APIService %s, which has been unavailable for 5 minutes (%s).", c.APIService, c.Why)})
+	}
+	add(corev1.EventTypeNormal, "ObjectsPruned", "Prune", "Deleted what is no longer wanted: ", o.Pruned)
+	return events
+}
+
+// transitions returns the events about conditions and metrics APIs that changed.
+func transitions(before, after v1alpha1.MetricsPipelineStatus) []Event {
+	var events []Event
+	for _, condition := range after.Conditions {
+		if derived(condition.Type) {
+			continue
+		}
+		old := meta.FindStatusCondition(before.Conditions, condition.Type)
+		if old != nil && old.Status == condition.Status && old.Reason == condition.Reason {
+			continue
+		}
+		if old == nil && condition.Status == metav1.ConditionTrue {
+			continue // Nothing to tell of what was in order from the start.
+		}
+		events = append(events, Event{severity(condition, old), condition.Reason, condition.Type,
+			fmt.Sprintf("%s turned %s: %s", condition.Type, condition.Status, condition.Message)})
+	}
+	old := map[string]v1alpha1.APIServiceStatus{}
+	for _, api := range before.APIServices {
+		old[api.Name] = api
+	}
+	for _, api := range after.APIServices {
+		if was, known := old[api.Name]; !known || was.Available == api.Available || api.Available == metav1.ConditionUnknown {
+			continue
+		}
+		kind, turned := corev1.EventTypeNormal, "available"
+		if api.Available == metav1.ConditionFalse {
+			kind, turned = corev1.EventTypeWarning, "unavailable"
+		}
+		events = append(events, Event{kind, api.Reason, api.Name,
+			fmt.Sprintf("APIService %s turned %s: %s", api.Name, turned, api.Message)})
+	}
+	return events
+}
+
+// derived conditions say again what another one said.
+func derived(condition string) bool {
+	return condition == v1alpha1.ConditionReconciling || condition == v1alpha1.ConditionStalled
+}
+
+// severity is a warning for what worked before or waits for a person to act; what is on its way is normal.
+func severity(now metav1.Condition, before *metav1.Condition) string {
+	worked := before != nil && before.Status == metav1.ConditionTrue
+	if now.Status == metav1.ConditionFalse && (worked || !underway[now.Reason]) {
+		return corev1.EventTypeWarning
+	}
+	return corev1.EventTypeNormal
+}
+
+// underway are the reasons of a condition that time will bring about.
+var underway = map[string]bool{
+	v1alpha1.ReasonProgressing:          true,
+	v1alpha1.ReasonUnavailable:          true,
+	v1alpha1.ReasonProbing:              true,
+	v1alpha1.ReasonIssuing:              true,
+	v1alpha1.ReasonWaitingForBackend:    true,
+	v1alpha1.ReasonWaitingForAggregator: true,
+}

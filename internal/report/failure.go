@@ -1,0 +1,93 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"errors"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/apply"
+	"github.com/metricspipeline/operator/internal/cluster"
+	"github.com/metricspipeline/operator/internal/kinds"
+)
+
+// Failure is an error that knows the condition it surfaces in.
+type Failure struct {
+	// Condition and Reason of it.
+	Condition, Reason string
+	// Stalled is true when a person has to act.
+	Stalled bool
+	// Err says what failed.
+	Err error
+}
+
+// Error is that of Err.
+func (f *Failure) Error() string { return f.Err.Error() }
+
+// Unwrap returns Err.
+func (f *Failure) Unwrap() error { return f.Err }
+
+// Unissued is the failure of a certificate that could not be read, made or stored.
+func Unissued(err error) *Failure {
+	failure := FailureOf(err)
+	if failure.Reason == v1alpha1.ReasonApplyFailed {
+		failure.Reason = v1alpha1.ReasonIssueFailed
+	}
+	if failure.Reason == v1alpha1.ReasonIssueFailed || failure.Reason == v1alpha1.ReasonUnreadable {
+		failure.Condition = v1alpha1.ConditionCertificatesReady
+	}
+	return failure
+}
+
+// Unrendered is the failure of objects that cannot be built from the spec.
+func Unrendered(err error) *Failure {
+	return &Failure{v1alpha1.ConditionComponentsReady, v1alpha1.ReasonRenderFailed, true, err}
+}
+
+// FailureOf says where an error surfaces. Anything but a Failure came up while objects were read or written.
+func FailureOf(err error) *Failure {
+	var known *Failure
+	if errors.As(err, &known) {
+		return known
+	}
+	failure := &Failure{Condition: v1alpha1.ConditionComponentsReady, Reason: v1alpha1.ReasonApplyFailed, Err: err}
+	var (
+		taken      *apply.NameTakenError
+		contested  *apply.ContestedError
+		refused    *apply.RefusedError
+		unreadable *cluster.UnreadableError
+	)
+	switch {
+	case errors.As(err, &taken):
+		failure.Reason, failure.Stalled = v1alpha1.ReasonNameTaken, true
+	case errors.As(err, &contested):
+		failure.Reason, failure.Stalled = v1alpha1.ReasonContested, true
+	case errors.As(err, &unreadable):
+		failure.Condition = dependent(unreadable.Kind)
+		failure.Reason, failure.Stalled = v1alpha1.ReasonUnreadable, !unreadable.Pending
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		// The next namespace of its name takes the object.
+	default:
+		failure.Stalled = errors.As(err, &refused) || apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsBadRequest(err)
+	}
+	return failure
+}
+
+// dependent returns the condition that depends on whether objects of a kind can be read.
+func dependent(kind schema.GroupVersionKind) string {
+	switch kind.GroupKind() {
+	case kinds.APIService.GroupKind():
+		return v1alpha1.ConditionAPIServicesAvailable
+	case kinds.Prometheus.GroupKind():
+		return v1alpha1.ConditionPrometheusReady
+	case kinds.Certificate.GroupKind(), kinds.Issuer.GroupKind(), kinds.CertificateRequest.GroupKind():
+		return v1alpha1.ConditionCertificatesReady
+	default:
+		return v1alpha1.ConditionComponentsReady
+	}
+}

@@ -1,0 +1,160 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/cluster"
+	"github.com/metricspipeline/operator/internal/metricsapi"
+	"github.com/metricspipeline/operator/internal/operand"
+	"github.com/metricspipeline/operator/internal/prometheus"
+)
+
+// rule returns what became of a custom rule.
+func rule(id string, state v1alpha1.RuleState, message string) v1alpha1.RuleStatus {
+	return v1alpha1.RuleStatus{ID: id, API: metricsapi.CustomV1Beta1.Group, State: state, Message: message}
+}
+
+// ruleCases are what may become of rules.
+func ruleCases() map[string]conditionCase {
+	const condition = v1alpha1.ConditionRulesAccepted
+	rejecting := func(reason, says string, added ...v1alpha1.RuleStatus) conditionCase {
+		return conditionCase{
+			change: func(o *Observation) { o.Plan.Rules = append(o.Plan.Rules, added...) },
+			differ: map[string]string{condition: "False " + reason}, ready: reason, kstatus: status.FailedStatus, says: says}
+	}
+	return map[string]conditionCase{
+		"a rule is rejected": rejecting("RulesRejected",
+			"Rejected: 1 of 3 rules, see status.rules; the first: rule errors of spec.customMetrics: seriesQuery is wrong.",
+			rule("errors", v1alpha1.RuleRejected, "seriesQuery is wrong")),
+		"a rule serves in its last good form": rejecting("LastGoodInUse",
+			"Rejected: 1 of 3 rules, see status.rules; the first: rule errors of spec.customMetrics: seriesQuery is wrong. "+
+				"Each serves in its last good form until it is corrected or removed.",
+			rule("errors", v1alpha1.RuleLastGood, "seriesQuery is wrong.")),
+		"one rule is rejected, and another serves in its last good form": rejecting("RulesRejected",
+			"Rejected: 2 of 4 rules, see status.rules; the first: rule saturation of spec.customMetrics: name.as is wrong. "+
+				"In use in their last good form: 1.",
+			rule("errors", v1alpha1.RuleLastGood, "seriesQuery is wrong"), rule("saturation", v1alpha1.RuleRejected, "name.as is wrong")),
+		"the rules could not be checked": {
+			change: func(o *Observation) {
+				o.Spec.CustomMetrics.Rules = make([]v1alpha1.CustomMetricRule, 1)
+				o.Plan.Rules = nil
+				planOf(o, rulesServer).Retained = "rules-server: what should run is not known: no discovery."
+				o.Plan.Findings = []operand.Finding{{Condition: v1alpha1.ConditionComponentsReady, Reason: v1alpha1.ReasonRetained,
+					Message: "rules-server: what should run is not known: no discovery."}}
+			},
+			differ: map[string]string{condition: "Unknown Progressing", v1alpha1.ConditionComponentsReady: "False Retained"},
+			ready:  "Progressing", kstatus: status.InProgressStatus, says: "The rules have not been checked"},
+	}
+}
+
+func notFoundError(reason, message string) *prometheus.NotFoundError {
+	return &prometheus.NotFoundError{Reason: reason, Message: message}
+}
+
+func prometheusCases() map[string]conditionCase {
+	failing := func(reason string, kstatus status.Status, says string, change func(*cluster.Prometheus)) conditionCase {
+		return conditionCase{
+			change: func(o *Observation) { change(&o.Facts.Prometheus) },
+			differ: map[string]string{v1alpha1.ConditionPrometheusReady: "False " + reason},
+			ready:  reason, kstatus: kstatus, says: says}
+	}
+	notFound := func(reason, message string) func(*cluster.Prometheus) {
+		return func(p *cluster.Prometheus) {
+			p.Target, p.NotFound = prometheus.Target{}, notFoundError(reason, message)
+		}
+	}
+	probing := failing("Probing", status.InProgressStatus, "Prometheus monitoring/k8s is being queried at http",
+		func(p *cluster.Prometheus) { p.Answer.Known = false })
+	probing.differ = map[string]string{v1alpha1.ConditionPrometheusReady: "Unknown Probing"}
+	retained := failing("Unreachable", status.InProgressStatus,
+		"refused. rules-server stays as it is until then, and queries what it queried before.", nil)
+	retained.change = func(o *Observation) {
+		o.Facts.Prometheus.Answer.Err = errors.New("refused")
+		planOf(o, rulesServer).Retained = "it goes on with the present one."
+		// This one has nothing to do with Prometheus.
+		planOf(o, usageServer).Retained = "what the cluster offers is not known."
+	}
+	ambiguous := failing("PrometheusAmbiguous", status.FailedStatus, "has 2. rules-server stays as it is until then", nil)
+	ambiguous.change = func(o *Observation) {
+		notFound(v1alpha1.ReasonPrometheusAmbiguous, "The cluster has 2.")(&o.Facts.Prometheus)
+		planOf(o, rulesServer).Retained = "it is not known which Prometheus to query."
+	}
+	return map[string]conditionCase{
+		"Prometheus is being queried": probing,
+		"there is no Prometheus": failing("PrometheusNotFound", status.FailedStatus, "no Prometheus object",
+			notFound(v1alpha1.ReasonPrometheusNotFound, "The cluster has no Prometheus object.")),
+		"there are several": failing("PrometheusAmbiguous", status.FailedStatus, "has 2",
+			notFound(v1alpha1.ReasonPrometheusAmbiguous, "The cluster has 2.")),
+		"there are several, and a component is retained": ambiguous,
+		"Prometheus does not answer": failing("Unreachable", status.InProgressStatus, "Prometheus monitoring/k8s does not answer: refused.",
+			func(p *cluster.Prometheus) { p.Answer.Err = errors.New("refused") }),
+		"another Prometheus does not answer": retained,
+		"a credential is missing": failing("AuthMissing", status.FailedStatus, "there is no Secret x.",
+			func(p *cluster.Prometheus) { p.CredentialsMissing = "there is no Secret x" }),
+		"Prometheus has several shards": failing("PrometheusSharded", status.FailedStatus,
+			"Prometheus monitoring/k8s has spec.shards 2", func(p *cluster.Prometheus) { p.Target.Shards = 2 }),
+	}
+}
+
+// unusableCases tell a Prometheus that a person has to act on from one that may yet answer.
+func unusableCases() map[string]conditionCase {
+	failing := func(reason string, kstatus status.Status, cause prometheus.Cause, given bool, says string) conditionCase {
+		return conditionCase{
+			change: func(o *Observation) {
+				p := &o.Facts.Prometheus
+				p.Answer.Err = fmt.Errorf("query http://prometheus%w", &prometheus.UnusableError{Cause: cause})
+				if p.Target.Given = given; given {
+					p.Target.Origin = "spec.prometheus.url"
+				}
+			},
+			differ: map[string]string{v1alpha1.ConditionPrometheusReady: "False " + reason},
+			ready:  reason, kstatus: kstatus, says: says}
+	}
+	return map[string]conditionCase{
+		"Prometheus refuses the credentials": failing("Unauthorized", status.FailedStatus, prometheus.Unauthorized, false,
+			"Prometheus monitoring/k8s cannot be queried: query http://prometheus."),
+		"the host of spec.prometheus.url is unknown": failing("HostUnknown", status.FailedStatus, prometheus.HostUnknown, true,
+			"spec.prometheus.url cannot be queried: "),
+		"the Service of a Prometheus object has not come": failing("Unreachable", status.InProgressStatus, prometheus.HostUnknown, false,
+			"Prometheus monitoring/k8s does not answer: "),
+		"the certificate of Prometheus does not verify": failing("Unreachable", status.FailedStatus, prometheus.Untrusted, false,
+			"cannot be queried"),
+		"what answers is no Prometheus": failing("Unreachable", status.FailedStatus, prometheus.NotPrometheus, true, "cannot be queried"),
+		"what answers for a Prometheus object is none yet": failing("Unreachable", status.InProgressStatus, prometheus.NotPrometheus, false,
+			"does not answer"),
+	}
+}
+
+// maxAgeCases are findings that an operand adds to a condition of the report.
+func maxAgeCases() map[string]conditionCase {
+	const condition = v1alpha1.ConditionPrometheusReady
+	tooShort := operand.Finding{Condition: condition, Reason: v1alpha1.ReasonMaxAgeTooShort, Stalled: true,
+		Message: "maxAge is 1s and Prometheus monitoring/k8s scrapes every 30s."}
+	return map[string]conditionCase{
+		"maxAge is below the scrape interval": {
+			change: func(o *Observation) { o.Plan.Findings = []operand.Finding{tooShort} },
+			differ: map[string]string{condition: "False MaxAgeTooShort"},
+			ready:  "MaxAgeTooShort", kstatus: status.FailedStatus, says: strings.TrimSuffix(tooShort.Message, ".")},
+		"maxAge is below the scrape interval, and Prometheus does not answer": {
+			change: func(o *Observation) {
+				o.Plan.Findings, o.Facts.Prometheus.Answer.Err = []operand.Finding{tooShort}, errors.New("refused")
+			},
+			differ: map[string]string{condition: "False MaxAgeTooShort"},
+			ready:  "MaxAgeTooShort", kstatus: status.FailedStatus, says: "does not answer: refused. " + tooShort.Message},
+		"an operand adds to what is said": {
+			change: func(o *Observation) {
+				o.Plan.Findings = []operand.Finding{{Condition: condition, Message: "It is old."}}
+				o.Facts.Prometheus.Answer.Err = errors.New("refused")
+			},
+			differ: map[string]string{condition: "False Unreachable"},
+			ready:  "Unreachable", kstatus: status.InProgressStatus, says: "does not answer: refused. It is old."},
+	}
+}

@@ -1,0 +1,165 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/cluster"
+	"github.com/metricspipeline/operator/internal/metricsapi"
+)
+
+func TestStatus(t *testing.T) {
+	_, got := statusOf(func(o *Observation) {
+		served(o, foreign(metricsapi.External, apiregv1.ConditionTrue, "Passed"))
+		unregister(o, metricsapi.CustomV1Beta1, &metricsapi.Omission{Reason: v1alpha1.ReasonNoRules, Message: "no rule."})
+		stands(o, rulesServer, starting(rulesServer))
+		o.Authorities = []Authority{{CertificateStatus: v1alpha1.CertificateStatus{Name: "metricspipeline-ca", Provider: v1alpha1.CertificatesBuiltIn}}}
+		o.Plan.Rules = append(o.Plan.Rules, rule("errors", v1alpha1.RuleRejected, "bad"))
+	})
+
+	at := metav1.NewTime(moment)
+	want := v1alpha1.MetricsPipelineStatus{
+		ObservedGeneration: 3,
+		Version:            "v1.2.3",
+		Prometheus: &v1alpha1.PrometheusStatus{URL: "http://prometheus-operated.monitoring.svc:9090",
+			Origin: "Prometheus monitoring/k8s"},
+		Scrape: &v1alpha1.ScrapeStatus{Services: 3, Pods: 1, Monitors: 2},
+		Components: []v1alpha1.ComponentStatus{
+			{Name: "usage-server", Version: "v7", Ready: 2, Desired: 2},
+			{Name: "rules-server", Version: "v7", Ready: 1, Desired: 2, Message: "Available: 1/2."},
+		},
+		Certificates: []v1alpha1.CertificateStatus{
+			{Name: "metricspipeline-ca", Provider: v1alpha1.CertificatesBuiltIn},
+			{Name: "usage-server-tls", Provider: v1alpha1.CertificatesBuiltIn, Expires: &at},
+			{Name: "rules-server-tls", Provider: v1alpha1.CertificatesBuiltIn, Expires: &at},
+		},
+		APIServices: []v1alpha1.APIServiceStatus{
+			{Name: "v1beta1.metrics.k8s.io", Group: "metrics.k8s.io", Version: "v1beta1", Owner: "MetricsPipeline default",
+				Backend: "usage-server", Available: metav1.ConditionTrue, Reason: "Passed", Message: "said kube-aggregator",
+				LastTransitionTime: &at, ServingCertificateExpiry: &at},
+			{Name: "v1beta1.custom.metrics.k8s.io", Group: "custom.metrics.k8s.io", Version: "v1beta1",
+				Available: metav1.ConditionUnknown, Reason: "NoRules", Message: "no rule."},
+			{Name: "v1beta2.custom.metrics.k8s.io", Group: "custom.metrics.k8s.io", Version: "v1beta2", Owner: "MetricsPipeline default",
+				Backend: "rules-server", Available: metav1.ConditionTrue, Reason: "Passed", Message: "said kube-aggregator",
+				LastTransitionTime: &at, ServingCertificateExpiry: &at},
+			{Name: "v1beta1.external.metrics.k8s.io", Group: "external.metrics.k8s.io", Version: "v1beta1",
+				Owner: "helm (service vendor/metrics-apiserver)", Available: metav1.ConditionTrue, Reason: "Passed",
+				Message: "said kube-aggregator", LastTransitionTime: &at},
+		},
+		Rules: []v1alpha1.RuleStatus{
+			rule("errors", v1alpha1.RuleRejected, "bad"),
+			rule("requests", v1alpha1.RuleInUse, ""),
+			{ID: "queue", API: "external.metrics.k8s.io", State: v1alpha1.RuleInUse},
+		},
+		RulesTotal: v1alpha1.RuleTotals{InUse: 2, Rejected: 1},
+	}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(v1alpha1.MetricsPipelineStatus{}, "Conditions")); diff != "" {
+		t.Errorf("status (-want +got):\n%s", diff)
+	}
+}
+
+// TestSteadyStateChangesNothing: a status that differs each time would be a write each time.
+func TestSteadyStateChangesNothing(t *testing.T) {
+	for name, tc := range conditionCases() {
+		o, status := statusOf(tc.change)
+		first := settled(status)
+		if diff := cmp.Diff(first, Status(o, first)); diff != "" {
+			t.Errorf("%s: the same observation again (-first +second):\n%s", name, diff)
+		}
+	}
+}
+
+// TestTransitionTimes move with the status of a condition and with nothing else.
+func TestTransitionTimes(t *testing.T) {
+	_, status := statusOf()
+	first := settled(status)
+	o, _ := statusOf(func(o *Observation) {
+		o.Generation = 4
+		for _, id := range []string{"a", "b", "c"} {
+			o.Plan.Rules = append(o.Plan.Rules, rule(id, v1alpha1.RuleInUse, ""))
+		}
+		o.Facts.Prometheus.Answer.Err = errors.New("refused")
+	})
+	second := Status(o, first)
+	for _, condition := range second.Conditions {
+		was := meta.FindStatusCondition(first.Conditions, condition.Type)
+		moved := !condition.LastTransitionTime.Equal(&was.LastTransitionTime)
+		if turned := condition.Status != was.Status; moved != turned {
+			t.Errorf("%s: turned %v, and its transition time moved %v", condition.Type, turned, moved)
+		}
+	}
+	if ready := meta.FindStatusCondition(first.Conditions, v1alpha1.ConditionReady); ready.Status != metav1.ConditionTrue {
+		t.Errorf("the previous status was changed: %+v", ready)
+	}
+	accepted := meta.FindStatusCondition(second.Conditions, v1alpha1.ConditionRulesAccepted)
+	if accepted.Message != "All 5 rules are in use." {
+		t.Errorf("RulesAccepted: %s", accepted.Message)
+	}
+}
+
+// TestStatusSharesNothing: the status that is written must not change with what is observed next, nor the one before with
+// the one after.
+func TestStatusSharesNothing(t *testing.T) {
+	o, first := statusOf(func(o *Observation) {
+		o.Scrape.Status.Rejected = []v1alpha1.RejectedApp{{Kind: "Service", Namespace: "shop", Name: "web", Reason: "bad"}}
+	})
+	before := first.DeepCopy()
+	o.Scrape.Status.Services, o.Scrape.Status.Rejected = 9, nil
+	o.Plan.Rules[0].Message = "changed"
+	if second := Status(o, first); second.Scrape.Services != 9 || second.Scrape.Rejected != nil {
+		t.Errorf("the second status: %+v", second.Scrape)
+	}
+	if diff := cmp.Diff(*before, first); diff != "" {
+		t.Errorf("the first status was changed (-before +after):\n%s", diff)
+	}
+}
+
+// TestMessagesFit: the API server refuses a whole status for one message of more than 32768 characters, and a patch may
+// have 65536.
+func TestMessagesFit(t *testing.T) {
+	_, status := statusOf(func(o *Observation) {
+		o.Failures = []*Failure{FailureOf(errors.New("spec.patches[0] does not apply: " + strings.Repeat("é", 40000)))}
+	})
+	for _, condition := range status.Conditions {
+		if len(condition.Message) > 32768 || !utf8.ValidString(condition.Message) {
+			t.Errorf("%s: %d bytes, valid UTF-8: %v", condition.Type, len(condition.Message), utf8.ValidString(condition.Message))
+		}
+		if condition.Type == v1alpha1.ConditionReady && !strings.HasPrefix(condition.Message, "spec.patches[0] does not apply") {
+			t.Errorf("Ready: %.80s", condition.Message)
+		}
+	}
+}
+
+// TestComponentStatus sums up the workloads of a component, and says of each what is missing.
+func TestComponentStatus(t *testing.T) {
+	two := []cluster.Workload{{Name: "controller", Deployment: starting("controller")}, {Name: "shards", Deployment: starting("shards")}}
+	absent := []cluster.Workload{{Name: "controller", Deployment: deployment("controller")}, {Name: "shards"}}
+	for name, tc := range map[string]struct {
+		workloads []cluster.Workload
+		want      v1alpha1.ComponentStatus
+	}{
+		"two workloads": {two, v1alpha1.ComponentStatus{Name: usageServer, Version: "v7", Ready: 2, Desired: 4,
+			Message: "controller: Available: 1/2. shards: Available: 1/2."}},
+		"one of two is absent": {absent, v1alpha1.ComponentStatus{Name: usageServer, Version: "v7", Ready: 2, Desired: 2,
+			Message: "shards: The Deployment does not exist yet."}},
+		"they could not be read": {nil, v1alpha1.ComponentStatus{Name: usageServer, Version: "v7", Ready: 2, Desired: 2}},
+	} {
+		_, before := statusOf()
+		o, _ := statusOf(func(o *Observation) { o.Workloads[usageServer] = tc.workloads })
+		if diff := cmp.Diff(tc.want, Status(o, before).Components[0]); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
