@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 
 	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
@@ -77,9 +78,11 @@ func run(f flags) error {
 			return fmt.Errorf("build the scheme: %w", err)
 		}
 	}
+	watches := controller.NewWatches()
 	mgr, err := ctrl.NewManager(ctrl.GetConfigOrDie(), ctrl.Options{
-		Scheme: scheme,
-		Cache:  controller.CacheOptions(f.namespace),
+		Scheme:   scheme,
+		Cache:    controller.CacheOptions(f.namespace),
+		NewCache: watches.NewCache(nil),
 		Metrics: metricsserver.Options{
 			BindAddress:    f.metricsAddress,
 			SecureServing:  true,
@@ -95,14 +98,16 @@ func run(f flags) error {
 	if err != nil {
 		return fmt.Errorf("make the manager: %w", err)
 	}
-	options := controller.Options{Namespace: f.namespace, Version: version, Images: controller.ImagesFrom(os.Getenv)}
-	if err := controller.Setup(mgr, options); err != nil {
+	operator, err := controller.Setup(mgr, controller.Options{Namespace: f.namespace, Version: version, Watches: watches,
+		Images: controller.ImagesFrom(os.Getenv)})
+	if err != nil {
 		return err
 	}
-	for name, add := range map[string]func(string, healthz.Checker) error{"healthz": mgr.AddHealthzCheck, "readyz": mgr.AddReadyzCheck} {
-		if err := add(name, healthz.Ping); err != nil {
-			return fmt.Errorf("add the probe %s: %w", name, err)
-		}
+	if err := mgr.AddHealthzCheck("healthz", healthz.Ping); err != nil {
+		return fmt.Errorf("add the probe healthz: %w", err)
+	}
+	if err := mgr.AddReadyzCheck("readyz", func(*http.Request) error { return operator.Ready() }); err != nil {
+		return fmt.Errorf("add the probe readyz: %w", err)
 	}
 	return mgr.Start(ctrl.SetupSignalHandler())
 }

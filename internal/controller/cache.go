@@ -15,8 +15,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
-	optional "github.com/metricspipeline/operator/internal/cluster"
-	scraping "github.com/metricspipeline/operator/internal/controller/monitors"
+	"github.com/metricspipeline/operator/internal/cluster"
+	"github.com/metricspipeline/operator/internal/kinds"
 )
 
 // CacheOptions returns what the watch cache holds for an operator in a namespace: objects with our label, and of others
@@ -33,8 +33,8 @@ func CacheOptions(namespace string) cache.Options {
 	}
 	// What the API server publishes for backends, beside the ConfigMaps of the components and of spec.prometheus.auth.
 	configMaps := map[string]cache.Config{
-		authenticationNamespace: {FieldSelector: fields.OneTermEqualSelector("metadata.name", authenticationConfigMap)},
-		namespace:               {},
+		cluster.AuthenticationNamespace: {FieldSelector: fields.OneTermEqualSelector("metadata.name", cluster.AuthenticationConfigMap)},
+		namespace:                       {},
 	}
 	if namespace == metav1.NamespaceDefault {
 		endpoints[namespace] = cache.Config{LabelSelector: everything}
@@ -46,12 +46,12 @@ func CacheOptions(namespace string) cache.Options {
 		ByObject: map[client.Object]cache.ByObject{
 			&v1alpha1.MetricsPipeline{}:  {Label: everything},
 			&apiregv1.APIService{}:       {Label: everything},
-			scraping.NamespaceMetadata(): {Label: everything, Transform: onlyLabels},
-			optional.CRDMetadata():       {Label: everything, Transform: onlyName},
+			kinds.Namespace.New():        {Label: everything, Transform: onlyLabels},
+			kinds.CRD.New():              {Label: everything, Transform: onlyName},
 			&corev1.Secret{}:             {Label: everything, Namespaces: own},
 			&corev1.ConfigMap{}:          {Label: everything, Namespaces: configMaps},
 			&discoveryv1.EndpointSlice{}: {Label: everything, Namespaces: endpoints},
-			&rbacv1.RoleBinding{}:        {Label: ours, Namespaces: map[string]cache.Config{authenticationNamespace: {}}},
+			&rbacv1.RoleBinding{}:        {Label: ours, Namespaces: map[string]cache.Config{cluster.AuthenticationNamespace: {}}},
 		},
 	}
 }
@@ -73,9 +73,4 @@ func onlyLabels(object any) (any, error) {
 		stripped.(*metav1.PartialObjectMetadata).Labels = full.Labels
 	}
 	return stripped, err
-}
-
-func isAPIService(object client.Object) bool {
-	_, ok := object.(*apiregv1.APIService)
-	return ok
 }

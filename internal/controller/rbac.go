@@ -3,8 +3,9 @@
 
 package controller
 
-// The operator's permissions, from which config/rbac/role.yaml is generated. There is neither escalate nor bind, so it can
-// grant only what it holds. Each one is proved to be needed: run make test-role after a change.
+// The operator's own permissions, from which config/rbac/role.yaml is generated together with those beside each operand, which it
+// grants on. There is neither escalate nor bind, so it can grant only what it has itself. Each one is proved to be needed: run make
+// test-role after a change.
 
 // What it reads and reports.
 // +kubebuilder:rbac:groups=metricspipeline.io,resources=metricspipelines,verbs=list;watch
@@ -23,6 +24,7 @@ package controller
 // +kubebuilder:rbac:groups="",namespace=metricspipeline-system,resources=secrets;configmaps;serviceaccounts,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",namespace=metricspipeline-system,resources=services,verbs=create;patch;delete
 // +kubebuilder:rbac:groups=apps,namespace=metricspipeline-system,resources=deployments,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=apps,namespace=metricspipeline-system,resources=replicasets,verbs=list;delete
 // +kubebuilder:rbac:groups=policy,namespace=metricspipeline-system,resources=poddisruptionbudgets,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=networking.k8s.io,namespace=metricspipeline-system,resources=networkpolicies,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=cert-manager.io,namespace=metricspipeline-system,resources=certificates;issuers,verbs=get;list;watch;create;patch;delete
@@ -34,14 +36,10 @@ package controller
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,namespace=kube-system,resources=rolebindings,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",namespace=kube-system,resources=configmaps,resourceNames=extension-apiserver-authentication,verbs=get;list;watch
 
-// What it grants to metrics-server and prometheus-adapter; its own metrics endpoint uses the last two as well, to ask who
-// calls and whether they may.
-// +kubebuilder:rbac:groups="",resources=nodes/metrics,verbs=get
-// +kubebuilder:rbac:groups="",resources=nodes;namespaces;pods;services,verbs=get;list;watch
+// What its own metrics endpoint uses, to find out who calls and whether they may, and what it grants to backends, which do the
+// same.
 // +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
 // +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
 
-// What it grants to viewers and to the HorizontalPodAutoscaler controller. The resources of the last two groups are the
-// metrics themselves, which nobody can list beforehand.
-// +kubebuilder:rbac:groups=metrics.k8s.io,resources=pods;nodes,verbs=get;list;watch
-// +kubebuilder:rbac:groups=custom.metrics.k8s.io;external.metrics.k8s.io,resources=*,verbs=get;list;watch
+// What it watches for annotations; that it may read Services also serves the components' own.
+// +kubebuilder:rbac:groups="",resources=namespaces;pods;services,verbs=get;list;watch

@@ -12,6 +12,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/metricspipeline/operator/internal/text"
 )
 
 // Names of the annotations below the prefix. Others below it are ignored.
@@ -95,7 +97,7 @@ func Parse(prefix string, annotations map[string]string) (Request, *Rejection) {
 			continue
 		}
 		if problem := part.read(&request, value); problem != "" {
-			return Request{}, reject("annotation %s is %q: %s", key, shortened(value), problem)
+			return Request{}, reject("annotation %s is %q: %s", key, text.Shorten(value, longestValue), problem)
 		}
 	}
 	return request, nil
@@ -166,11 +168,5 @@ func readScheme(request *Request, value string) string {
 	return ""
 }
 
-// shortened bounds a value for a message.
-func shortened(value string) string {
-	const most = 80
-	if len(value) <= most {
-		return value
-	}
-	return strings.ToValidUTF8(value[:most], "") + "..."
-}
+// longestValue is how much of a value a message repeats, in bytes.
+const longestValue = 83

@@ -103,19 +103,25 @@ func compareGroups(a, b group) int {
 	return cmp.Compare(a.params, b.params)
 }
 
+// sampleLimit is nil for no limit.
+func (c Config) sampleLimit() *int64 {
+	if c.SampleLimit <= 0 {
+		return nil
+	}
+	return ptr.To(c.SampleLimit)
+}
+
 func serviceMonitor(namespace, name string, config Config, endpoints []monitoringv1.Endpoint) *monitoringv1.ServiceMonitor {
 	monitor := &monitoringv1.ServiceMonitor{
 		TypeMeta:   metav1.TypeMeta{APIVersion: monitoringv1.SchemeGroupVersion.String(), Kind: monitoringv1.ServiceMonitorsKind},
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: config.Labels},
 		Spec: monitoringv1.ServiceMonitorSpec{
 			Endpoints:             endpoints,
+			SampleLimit:           config.sampleLimit(),
 			LabelLimit:            ptr.To[int64](labelLimit),
 			LabelNameLengthLimit:  ptr.To[int64](labelNameLengthLimit),
 			LabelValueLengthLimit: ptr.To[int64](labelValueLengthLimit),
 		},
-	}
-	if config.SampleLimit > 0 {
-		monitor.Spec.SampleLimit = ptr.To(config.SampleLimit)
 	}
 	return monitor
 }
@@ -161,9 +167,7 @@ func serviceEndpointOf(config Config, key group, members, entries []entry, elsew
 	r.set(tmpHave, wantContainerPort+"$1", wantContainerPort+".+;TCP;(.+)", tmpWant, metaContainerProtocol, metaContainerPortName)
 	r.set(tmpHave, "$1", "("+wantRewrite+"[0-9]+)", tmpWant)
 	r.keepEqual(tmpWant, tmpHave)
-	r.rewrites()
-	r.honors(a)
-	r.forgets()
+	r.end(a)
 	endpoint := monitoringv1.Endpoint{
 		Interval:       monitoringv1.Duration(config.Interval),
 		ScrapeTimeout:  monitoringv1.Duration(config.ScrapeTimeout),

@@ -7,6 +7,8 @@ import (
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+
+	"github.com/metricspipeline/operator/internal/text"
 )
 
 // podJobLabel is the label of a Pod that gives the job; without it the job is the monitor's name.
@@ -22,7 +24,7 @@ func ParsePod(prefix string, annotations map[string]string) (Request, *Rejection
 	if request.Params != nil {
 		key := prefix + "/" + annotationPath
 		return Request{}, reject("annotation %s is %q: a Pod's path cannot have a query; annotate a Service in front of it instead",
-			key, shortened(annotations[key]))
+			key, text.Shorten(annotations[key], longestValue))
 	}
 	return request, nil
 }
@@ -43,9 +45,7 @@ func PodMonitor(namespace, name string, config Config) *monitoringv1.PodMonitor 
 	r.set(tmpHave, wantContainerPort+"$1", wantContainerPort+".+;TCP;(.+)", tmpWant, metaContainerProtocol, metaContainerPortName)
 	r.set(tmpHave, "$1", "("+wantRewrite+"[0-9]+)", tmpWant)
 	r.keepEqual(tmpWant, tmpHave)
-	r.rewrites()
-	r.honors(a)
-	r.forgets()
+	r.end(a)
 
 	endpoint := monitoringv1.PodMetricsEndpoint{
 		Interval:       monitoringv1.Duration(config.Interval),
@@ -61,13 +61,11 @@ func PodMonitor(namespace, name string, config Config) *monitoringv1.PodMonitor 
 		Spec: monitoringv1.PodMonitorSpec{
 			JobLabel:              podJobLabel,
 			PodMetricsEndpoints:   []monitoringv1.PodMetricsEndpoint{endpoint},
+			SampleLimit:           config.sampleLimit(),
 			LabelLimit:            ptr.To[int64](labelLimit),
 			LabelNameLengthLimit:  ptr.To[int64](labelNameLengthLimit),
 			LabelValueLengthLimit: ptr.To[int64](labelValueLengthLimit),
 		},
-	}
-	if config.SampleLimit > 0 {
-		monitor.Spec.SampleLimit = ptr.To(config.SampleLimit)
 	}
 	return monitor
 }

@@ -114,6 +114,13 @@ func (r *rules) splits() {
 	r.set(tmpNumber, "$1", `.*[^:]:([0-9]+)`, labelAddress)
 }
 
+// end is the tail of every monitor's relabeling.
+func (r *rules) end(a annotations) {
+	r.rewrites()
+	r.honors(a)
+	r.forgets()
+}
+
 // rewrites points a target at a port that nobody declares. Each declared port of the Pod becomes such a target; without
 // the container, which differs, they are one, and Prometheus scrapes equal targets once.
 func (r *rules) rewrites() {

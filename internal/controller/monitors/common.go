@@ -19,8 +19,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
-	"github.com/metricspipeline/operator/internal/apply"
 	"github.com/metricspipeline/operator/internal/cluster"
+	"github.com/metricspipeline/operator/internal/kinds"
 	"github.com/metricspipeline/operator/internal/scrape"
 	"github.com/metricspipeline/operator/internal/scrape/index"
 )
@@ -52,7 +52,7 @@ func (r *Reconciler) reconcileCommon(ctx context.Context) (ctrl.Result, error) {
 	}
 	if err != nil {
 		s = newSettings(pipeline)
-		s.served = served.Has(apply.ServiceMonitorCRD) && served.Has(apply.PodMonitorCRD)
+		s.served = served.Has(kinds.ServiceMonitorCRD) && served.Has(kinds.PodMonitorCRD)
 		s.keep(v1alpha1.ReasonMonitorsFailed, fmt.Sprintf("Monitors are left as they are: %v.", err))
 	}
 	r.adopt(ctx, s)
@@ -133,7 +133,7 @@ func (r *Reconciler) all(ctx context.Context, s *settings) []reconcile.Request {
 	for _, name := range r.index.Namespaces() {
 		names[name] = true
 	}
-	for _, kind := range apply.Monitors {
+	for _, kind := range kinds.Monitors {
 		if !s.served {
 			break // There is nothing to read.
 		}
@@ -155,16 +155,16 @@ func (r *Reconciler) all(ctx context.Context, s *settings) []reconcile.Request {
 
 // needed returns the kinds without which no monitor can be written.
 func (r *Reconciler) needed(s *settings) []schema.GroupVersionKind {
-	kinds := []schema.GroupVersionKind{namespaceKind, apply.Monitors[0].GroupVersionKind, apply.Monitors[1].GroupVersionKind}
+	needed := []schema.GroupVersionKind{namespaceKind, kinds.Monitors[0].GroupVersionKind, kinds.Monitors[1].GroupVersionKind}
 	if !s.off && s.pipeline.Spec.Prometheus.URL == "" {
-		kinds = append(kinds, prometheusKind)
+		needed = append(needed, prometheusKind)
 	}
-	return kinds
+	return needed
 }
 
 // aboutToBeServed is true when the CRD of a kind of monitors is there, and the API server does not serve it yet.
 func (r *Reconciler) aboutToBeServed(served cluster.Served) bool {
-	for _, kind := range apply.Monitors {
+	for _, kind := range kinds.Monitors {
 		if served.State(kind.GroupVersionKind) == cluster.Pending {
 			return true
 		}

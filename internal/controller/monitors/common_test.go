@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
-	"github.com/metricspipeline/operator/internal/apply"
+	"github.com/metricspipeline/operator/internal/kinds"
 )
 
 // TestWhatRequestsNamespaces: every namespace is reconciled when what its monitors depend on has changed, and not before.
@@ -157,7 +157,7 @@ func TestAboutToBeServed(t *testing.T) {
 	if w.r.aboutToBeServed(w.r.watches.Ensure(t.Context())) {
 		t.Error("what is served is not about to be")
 	}
-	if len(apply.Monitors) != 2 || apply.Monitors[0].Kind != monitoringv1.ServiceMonitorsKind {
+	if len(kinds.Monitors) != 2 || kinds.Monitors[0].Kind != monitoringv1.ServiceMonitorsKind {
 		t.Error("the kinds of monitors stand for Services and Pods, in this order")
 	}
 }

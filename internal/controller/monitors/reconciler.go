@@ -17,7 +17,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/util/flowcontrol"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -25,6 +24,8 @@ import (
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/apply"
 	"github.com/metricspipeline/operator/internal/cluster"
+	"github.com/metricspipeline/operator/internal/kinds"
+	"github.com/metricspipeline/operator/internal/ownership"
 	"github.com/metricspipeline/operator/internal/scrape"
 	"github.com/metricspipeline/operator/internal/scrape/index"
 )
@@ -190,9 +191,7 @@ func (r *Reconciler) desired(s *settings, ns *metav1.PartialObjectMetadata) ([]*
 		if err != nil {
 			return nil, err
 		}
-		u.SetOwnerReferences([]metav1.OwnerReference{{
-			APIVersion: v1alpha1.GroupVersion.String(), Kind: "MetricsPipeline",
-			Name: s.pipeline.Name, UID: s.pipeline.UID, Controller: ptr.To(true)}})
+		u.SetOwnerReferences([]metav1.OwnerReference{ownership.Pipeline(s.pipeline)})
 		desired = append(desired, u)
 	}
 	return desired, nil
@@ -210,21 +209,21 @@ func (r *Reconciler) write(ctx context.Context, namespace string, desired []*uns
 		}
 	}()
 	for _, monitor := range desired {
-		kept[apply.Identity(monitor)] = true
+		kept[ownership.Identity(monitor)] = true
 		result, err := r.applier.Apply(ctx, monitor)
 		if err != nil && !errors.As(err, &contested) {
 			return err
 		}
 		changed = changed || result != apply.Unchanged
 	}
-	var kinds []apply.Kind
+	var readable []kinds.Kind
 	for i, apps := range []index.Kind{index.Service, index.Pod} {
 		if !r.blind(apps) {
-			kinds = append(kinds, apply.Monitors[i])
+			readable = append(readable, kinds.Monitors[i])
 		}
 	}
-	deleted, err := r.applier.Prune(ctx, kinds, func(object client.Object) bool {
-		return object.GetLabels()[v1alpha1.ComponentLabel] != ComponentName || kept[apply.Identity(object)]
+	deleted, err := r.applier.Prune(ctx, readable, func(object client.Object) bool {
+		return object.GetLabels()[v1alpha1.ComponentLabel] != ownership.MonitorsComponent || kept[ownership.Identity(object)]
 	}, client.InNamespace(namespace))
 	changed = changed || len(deleted) > 0
 	if err == nil && contested != nil {

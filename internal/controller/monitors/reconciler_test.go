@@ -4,18 +4,14 @@
 package monitors
 
 import (
-	"errors"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
@@ -190,79 +186,6 @@ func TestTerminatingNamespaces(t *testing.T) {
 	must(t, w.services().Add(service("going", "a", annotated())))
 	must(t, w.services().Add(service("gone", "a", annotated())))
 	expectWrites(t, "on its way and gone", w.reconcile(t, "going", "gone"))
-}
-
-// TestFailures: what the API server refuses is reported, until it accepts it or the namespace is gone.
-func TestFailures(t *testing.T) {
-	for name, end := range map[string]func(*world) error{
-		"it accepts it":         func(w *world) error { w.refuse = nil; return nil },
-		"the namespace is gone": func(w *world) error { return w.client.Delete(t.Context(), namespaces("shop")[0]) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			w := working(t)
-			must(t, w.services().Add(service("shop", "a", annotated())))
-			w.observe(t)
-			w.announced, w.refuse = 0, errors.New("quota")
-			w.requested()
-			for i := range 2 {
-				if _, err := w.r.Reconcile(t.Context(), requestFor("shop")); err == nil {
-					t.Fatal("no error")
-				}
-				if queued, _ := w.requested(); slices.Contains(queued, "") != (i == 0) {
-					t.Errorf("attempt %d: requests %q", i+1, queued)
-				}
-			}
-			state, _ := w.observe(t)
-			if state.Met || state.Reason != v1alpha1.ReasonMonitorsFailed || !strings.Contains(state.Message, "namespace shop") || w.announced != 1 {
-				t.Errorf("state %+v, announced %d times", state, w.announced)
-			}
-			must(t, end(w))
-			w.requested()
-			w.reconcile(t, "shop")
-			if queued, _ := w.requested(); !slices.Contains(queued, "") {
-				t.Errorf("at the end: requests %q", queued)
-			}
-			if state, _ := w.observe(t); !state.Met || w.announced < 2 {
-				t.Errorf("state %+v, announced %d times", state, w.announced)
-			}
-		})
-	}
-}
-
-// TestRefused: a write that the API server refuses is tried again ever more rarely, until what monitors depend on changes.
-func TestRefused(t *testing.T) {
-	w := working(t)
-	must(t, w.services().Add(service("shop", "a", annotated())))
-	w.reconcile(t)
-	w.refuse = apierrors.NewInvalid(schema.GroupKind{Kind: "ServiceMonitor"}, "x", nil)
-	again := func() time.Duration {
-		w.clock.SetTime(w.clock.Now().Add(restPeriod))
-		result, err := w.r.Reconcile(t.Context(), requestFor("shop"))
-		must(t, err)
-		return result.RequeueAfter
-	}
-	var waits []time.Duration
-	for range 7 {
-		waits = append(waits, again())
-	}
-	if diff := cmp.Diff([]time.Duration{30 * time.Second, time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute,
-		15 * time.Minute, 15 * time.Minute}, waits); diff != "" {
-		t.Errorf("waits (-want +got):\n%s", diff)
-	}
-	result, err := w.r.Reconcile(t.Context(), requestFor("shop"))
-	must(t, err)
-	if result.RequeueAfter != restPeriod {
-		t.Errorf("an app comes: again after %s, want %s", result.RequeueAfter, restPeriod)
-	}
-	w.requested()
-	w.change(t, func(s *v1alpha1.ScrapeSpec) { s.Labels = map[string]string{"release": "stack"} })
-	w.reconcile(t)
-	if queued, _ := w.requested(); !slices.Contains(queued, "shop") {
-		t.Errorf("another spec: requests %q", queued)
-	}
-	if wait := again(); wait != 30*time.Second {
-		t.Errorf("another spec: again after %s", wait)
-	}
 }
 
 func TestExcludedNamespaces(t *testing.T) {

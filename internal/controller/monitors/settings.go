@@ -18,19 +18,13 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
-	"github.com/metricspipeline/operator/internal/apply"
 	"github.com/metricspipeline/operator/internal/cluster"
-	"github.com/metricspipeline/operator/internal/component"
+	"github.com/metricspipeline/operator/internal/kinds"
+	"github.com/metricspipeline/operator/internal/ownership"
 	"github.com/metricspipeline/operator/internal/prometheus"
 	"github.com/metricspipeline/operator/internal/scrape"
 	"github.com/metricspipeline/operator/internal/scrape/index"
 )
-
-// ComponentName is the value of the component label on monitors for apps.
-const ComponentName = "scrape"
-
-// reasonScrapeTimeoutTooLong surfaces when the scrape timeout is above the scrape interval of the Prometheus.
-const reasonScrapeTimeoutTooLong = "ScrapeTimeoutTooLong"
 
 // State is the condition ScrapeReady.
 type State struct {
@@ -66,8 +60,8 @@ func newSettings(pipeline *v1alpha1.MetricsPipeline) *settings {
 		Pods:          slices.Contains(spec.Targets, v1alpha1.ScrapePods),
 		Interval:      promDuration(spec.Interval),
 		ScrapeTimeout: promDuration(spec.ScrapeTimeout),
-		SampleLimit:   ptr.Deref(spec.SampleLimit, 0),
-		InsecureTLS:   spec.TLS == v1alpha1.ScrapeTLSInsecure,
+		SampleLimit:   ptr.Deref(spec.Limits.Samples, 0),
+		InsecureTLS:   spec.TLS.Verification == v1alpha1.TLSInsecure,
 	}}
 }
 
@@ -103,7 +97,7 @@ func (r *Reconciler) settings(ctx context.Context, pipeline *v1alpha1.MetricsPip
 	if err := served.Err(r.watches.CRDs().GroupVersionKind); cluster.IsPending(err) {
 		return nil, err
 	}
-	if !served.Has(apply.ServiceMonitorCRD) || !served.Has(apply.PodMonitorCRD) {
+	if !served.Has(kinds.ServiceMonitorCRD) || !served.Has(kinds.PodMonitorCRD) {
 		s.pending = r.aboutToBeServed(served)
 		if s.off {
 			s.retain = true // Nothing is missed.
@@ -126,7 +120,7 @@ func (r *Reconciler) settings(ctx context.Context, pipeline *v1alpha1.MetricsPip
 	if s.off {
 		return s, nil
 	}
-	return s, r.demands(ctx, s, served.Has(cluster.PrometheusCRD))
+	return s, r.demands(ctx, s, served.Has(kinds.PrometheusCRD))
 }
 
 // demands finds out which labels the monitors need.
@@ -148,11 +142,8 @@ func (r *Reconciler) demands(ctx context.Context, s *settings, served bool) erro
 	case err != nil:
 		return err //nolint:wrapcheck // it says what is wrong with the spec
 	}
-	timeout, interval := spec.Scrape.ScrapeTimeout.Or(0), s.target.ScrapeInterval
-	if spec.Scrape.Interval == "" && interval > 0 && timeout > interval {
-		s.keep(reasonScrapeTimeoutTooLong, fmt.Sprintf("spec.scrape.scrapeTimeout is %s, above the %s at which %s scrapes, and "+
-			"prometheus-operator rejects such monitors: the monitors are left as they are; lower it, or set spec.scrape.interval.",
-			spec.Scrape.ScrapeTimeout, model.Duration(interval), s.target.Origin))
+	if rejected := s.target.RejectedTimeout(spec.Scrape.Interval.Or(0), spec.Scrape.ScrapeTimeout.Or(0)); rejected != "" {
+		s.keep(v1alpha1.ReasonScrapeTimeoutTooLong, rejected)
 		return nil
 	}
 	s.state = s.label()
@@ -162,10 +153,13 @@ func (r *Reconciler) demands(ctx context.Context, s *settings, served bool) erro
 // label gives the monitors the labels that the Prometheus demands, and returns whether it selects them.
 func (s *settings) label() State {
 	stated := s.pipeline.Spec.Scrape.Labels
-	own := component.Labels(ComponentName)
-	maps.Copy(own, stated)
-	// By these we find the monitors again.
-	own[v1alpha1.ManagedLabel], own[v1alpha1.ComponentLabel] = v1alpha1.SingletonName, ComponentName
+	own := ownership.Labels(ownership.MonitorsComponent)
+	fixed := ownership.Fixed()
+	for key, value := range stated {
+		if !slices.Contains(ownership.Fixed(), key) {
+			own[key], fixed = string(value), append(fixed, key)
+		}
+	}
 	s.services, s.pods = maps.Clone(own), maps.Clone(own)
 	if s.target.ServiceMonitors == nil {
 		remedy := "set the labels that it demands in spec.scrape.labels"
@@ -179,7 +173,7 @@ func (s *settings) label() State {
 		selection *prometheus.Selection
 		labels    map[string]string
 	}{{s.target.ServiceMonitors, s.services}, {s.target.PodMonitors, s.pods}} {
-		demanded, err := kind.selection.Labels(own)
+		demanded, err := kind.selection.Labels(own, fixed...)
 		if err != nil {
 			return State{Reason: v1alpha1.ReasonNotSelected,
 				Message: fmt.Sprintf("%s does not select the monitors: %v.", s.target.Origin, err)}

@@ -13,12 +13,26 @@ import (
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/ownership"
 	"github.com/metricspipeline/operator/internal/scrape"
 	"github.com/metricspipeline/operator/internal/scrape/index"
 )
+
+// pipeline is one with the default spec.
+func pipeline(changes ...func(*v1alpha1.MetricsPipelineSpec)) *v1alpha1.MetricsPipeline {
+	p := &v1alpha1.MetricsPipeline{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.SingletonName, UID: "pipeline"}}
+	p.Spec.Scrape = v1alpha1.ScrapeSpec{Targets: []v1alpha1.ScrapeTarget{v1alpha1.ScrapeServices, v1alpha1.ScrapePods},
+		Granularity: v1alpha1.ScrapePerNamespace, AnnotationPrefix: "prometheus.io",
+		Limits: v1alpha1.ScrapeLimits{Samples: ptr.To[int64](50000)}}
+	for _, change := range changes {
+		change(&p.Spec)
+	}
+	return p
+}
 
 func TestSettings(t *testing.T) {
 	labeled := func(set map[string]string) func(*monitoringv1.PrometheusSpec) {
@@ -56,10 +70,10 @@ func TestSettings(t *testing.T) {
 			spec: func(s *v1alpha1.MetricsPipelineSpec) { s.Prometheus.URL = "http://thanos:9090" }},
 		"a URL and labels": {objects: crds(), met: true, reason: "SelectorsUnknown", says: "the monitors carry spec.scrape.labels",
 			spec: func(s *v1alpha1.MetricsPipelineSpec) {
-				s.Prometheus.URL, s.Scrape.Labels = "http://thanos:9090", map[string]string{"release": "stack"}
+				s.Prometheus.URL, s.Scrape.Labels = "http://thanos:9090", map[string]v1alpha1.LabelValue{"release": "stack"}
 			}},
 		"a timeout above the Prometheus' interval": {objects: append(crds(), everything(scrapes("30s"))), reason: "ScrapeTimeoutTooLong",
-			says: "spec.scrape.scrapeTimeout is 45s, above the 30s at which Prometheus monitoring/k8s scrapes", retain: true,
+			says: "spec.scrape.scrapeTimeout is 45s, above the scrapeInterval 30s of Prometheus monitoring/k8s", retain: true,
 			spec: func(s *v1alpha1.MetricsPipelineSpec) { s.Scrape.ScrapeTimeout = "45s" }},
 		"a timeout as long as it": {objects: append(crds(), everything(scrapes("30s"))), met: true, reason: "Selected",
 			spec: func(s *v1alpha1.MetricsPipelineSpec) { s.Scrape.ScrapeTimeout = "30s" }},
@@ -115,9 +129,9 @@ func TestSettingsReadTheSpec(t *testing.T) {
 		s.PodMonitorSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"team": "web"}}
 	}), pipeline(func(s *v1alpha1.MetricsPipelineSpec) {
 		s.Scrape = v1alpha1.ScrapeSpec{Targets: []v1alpha1.ScrapeTarget{v1alpha1.ScrapeServices}, AnnotationPrefix: "example.com",
-			Granularity: v1alpha1.ScrapePerService, Interval: "20s", ScrapeTimeout: "5s",
-			Limits: v1alpha1.ScrapeLimits{Samples: &limit}, TLS: v1alpha1.TLSOptions{Verification: v1alpha1.TLSInsecure},
-			SelectorlessServices: v1alpha1.SelectorlessAllow, Labels: map[string]v1alpha1.LabelValue{"mine": "too"}}
+			Granularity: v1alpha1.ScrapePerService, Interval: "20s", ScrapeTimeout: "5s", Limits: v1alpha1.ScrapeLimits{Samples: &limit},
+			TLS: v1alpha1.TLSOptions{Verification: v1alpha1.TLSInsecure}, SelectorlessServices: v1alpha1.SelectorlessAllow,
+			Labels: map[string]v1alpha1.LabelValue{"mine": "too"}}
 	}))...)
 	s := w.settings(t)
 	want := scrape.Config{Prefix: "example.com", Selectorless: true, Interval: "20s", ScrapeTimeout: "5s", SampleLimit: 7, InsecureTLS: true}
@@ -149,7 +163,7 @@ func TestOwnLabelsStand(t *testing.T) {
 		s.Scrape.Labels = map[string]v1alpha1.LabelValue{v1alpha1.ManagedLabel: "theirs", v1alpha1.ComponentLabel: "theirs"}
 	}))...)
 	s := w.settings(t)
-	if s.services[v1alpha1.ManagedLabel] != v1alpha1.SingletonName || s.services[v1alpha1.ComponentLabel] != ComponentName {
+	if s.services[v1alpha1.ManagedLabel] != v1alpha1.SingletonName || s.services[v1alpha1.ComponentLabel] != ownership.MonitorsComponent {
 		t.Errorf("labels %v", s.services)
 	}
 }

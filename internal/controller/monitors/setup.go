@@ -27,6 +27,8 @@ import (
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/apply"
 	"github.com/metricspipeline/operator/internal/cluster"
+	"github.com/metricspipeline/operator/internal/kinds"
+	"github.com/metricspipeline/operator/internal/ownership"
 	"github.com/metricspipeline/operator/internal/scrape"
 	"github.com/metricspipeline/operator/internal/scrape/index"
 )
@@ -57,6 +59,8 @@ type Options struct {
 	NewCache  cache.NewCacheFunc
 	// FirstFailure and LastFailure bound the wait after a failed reconcile.
 	FirstFailure, LastFailure time.Duration
+	// Refused is how long a monitor that the API server refuses is not sent again.
+	Refused time.Duration
 	// Pending is when to look again at a CRD that the API server is about to serve.
 	Pending time.Duration
 	// Counts gathers changes of the counts for one snapshot: a status is not written for every app that comes.
@@ -67,7 +71,8 @@ type Options struct {
 
 // Setup adds the reconciler of monitors to a manager.
 func Setup(mgr ctrl.Manager, options Options) (*Reconciler, error) {
-	ours := labels.SelectorFromSet(labels.Set{v1alpha1.ManagedLabel: v1alpha1.SingletonName, v1alpha1.ComponentLabel: ComponentName})
+	ours := labels.SelectorFromSet(labels.Set{
+		v1alpha1.ManagedLabel: v1alpha1.SingletonName, v1alpha1.ComponentLabel: ownership.MonitorsComponent})
 	monitors, err := options.NewCache(mgr.GetConfig(), cache.Options{HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(),
 		Mapper: mgr.GetRESTMapper(), DefaultLabelSelector: ours})
 	if err != nil {
@@ -90,7 +95,7 @@ func Setup(mgr ctrl.Manager, options Options) (*Reconciler, error) {
 	r := &Reconciler{
 		client: watches.Client(mgr.GetClient(), mgr.GetCache()), monitors: monitorsClient,
 		prometheuses: watches.Reader(options.Prometheuses, options.Prometheuses), watches: watches,
-		applier:  apply.New(monitorsClient, mgr.GetAPIReader(), clock.RealClock{}),
+		applier:  apply.New(monitorsClient, mgr.GetAPIReader(), clock.RealClock{}, apply.RetryRefused(options.Refused)),
 		announce: options.Announce, pendingRetry: options.Pending, counts: options.Counts,
 		pace: pace{clock: clock.RealClock{}, rest: options.Rest}, refusals: flowcontrol.NewBackOff(options.LastFailure, longestRefusal),
 	}
@@ -132,10 +137,10 @@ func (r *Reconciler) subscribe(options Options, objects, monitors cache.Cache) *
 		On(options.Watches.CRDs(), every).
 		On(cluster.Kind{GroupVersionKind: namespaceKind, Object: NamespaceMetadata(), Cache: objects},
 			handler.EnqueueRequestsFromMapFunc(r.itself)).
-		On(cluster.Kind{CRD: cluster.PrometheusCRD, GroupVersionKind: prometheusKind, Object: &monitoringv1.Prometheus{},
+		On(cluster.Kind{CRD: kinds.PrometheusCRD, GroupVersionKind: prometheusKind, Object: &monitoringv1.Prometheus{},
 			Cache: options.Prometheuses}, every)
-	for i, crd := range []string{apply.ServiceMonitorCRD, apply.PodMonitorCRD} {
-		subscriber.On(cluster.Kind{CRD: crd, GroupVersionKind: apply.Monitors[i].GroupVersionKind, Object: apply.Monitors[i].New(),
+	for i, crd := range []string{kinds.ServiceMonitorCRD, kinds.PodMonitorCRD} {
+		subscriber.On(cluster.Kind{CRD: crd, GroupVersionKind: kinds.Monitors[i].GroupVersionKind, Object: kinds.Monitors[i].New(),
 			Cache: monitors}, handler.EnqueueRequestsFromMapFunc(r.ownNamespace))
 	}
 	return subscriber

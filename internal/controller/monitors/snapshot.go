@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
-	"github.com/metricspipeline/operator/internal/apply"
+	"github.com/metricspipeline/operator/internal/kinds"
 	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
@@ -102,7 +102,7 @@ func (r *Reconciler) state(ctx context.Context, s *settings, err error) State {
 // count returns the number of monitors.
 func (r *Reconciler) count(ctx context.Context) (int32, error) {
 	var sum int32
-	for _, kind := range apply.Monitors {
+	for _, kind := range kinds.Monitors {
 		monitors := &metav1.PartialObjectMetadataList{}
 		monitors.SetGroupVersionKind(kind.GroupVersionKind)
 		if err := r.monitors.List(ctx, monitors); err != nil {

@@ -61,7 +61,7 @@ func TestOf(t *testing.T) {
 		same   bool
 	}{
 		"nothing":         {func(*v1alpha1.MetricsPipeline) {}, true},
-		"another section": {func(p *v1alpha1.MetricsPipeline) { p.Spec.CustomMetrics.MaxAge = "5m"; p.Generation++ }, true},
+		"another section": {func(p *v1alpha1.MetricsPipeline) { p.Spec.PrometheusAdapter.MaxAge = "5m"; p.Generation++ }, true},
 		"spec.scrape":     {func(p *v1alpha1.MetricsPipeline) { p.Spec.Scrape.Interval = "5m" }, false},
 		"spec.prometheus": {func(p *v1alpha1.MetricsPipeline) { p.Spec.Prometheus.URL = "http://thanos" }, false},
 		"recreated":       {func(p *v1alpha1.MetricsPipeline) { p.UID = "other" }, false},

@@ -21,7 +21,6 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/util/flowcontrol"
 	clocktesting "k8s.io/utils/clock/testing"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -32,6 +31,8 @@ import (
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/apply"
 	"github.com/metricspipeline/operator/internal/cluster"
+	"github.com/metricspipeline/operator/internal/kinds"
+	"github.com/metricspipeline/operator/internal/ownership"
 	"github.com/metricspipeline/operator/internal/scrape"
 	"github.com/metricspipeline/operator/internal/scrape/index"
 )
@@ -123,11 +124,11 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 				t.Errorf("apply of %T", object)
 				return nil
 			}
-			w.writes = append(w.writes, "apply "+apply.Identity(monitor))
+			w.writes = append(w.writes, "apply "+ownership.Identity(monitor))
 			return c.Apply(ctx, object, opts...)
 		},
 		Delete: func(ctx context.Context, c client.WithWatch, object client.Object, opts ...client.DeleteOption) error {
-			w.writes = append(w.writes, "delete "+apply.Identity(object))
+			w.writes = append(w.writes, "delete "+ownership.Identity(object))
 			return c.Delete(ctx, object, opts...)
 		},
 	})
@@ -227,20 +228,9 @@ func (w *world) change(t *testing.T, change func(*v1alpha1.ScrapeSpec)) {
 	must(t, w.client.Update(t.Context(), p))
 }
 
-// pipeline is one with the default spec.
-func pipeline(changes ...func(*v1alpha1.MetricsPipelineSpec)) *v1alpha1.MetricsPipeline {
-	p := &v1alpha1.MetricsPipeline{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.SingletonName, UID: "pipeline"}}
-	p.Spec.Scrape = v1alpha1.ScrapeSpec{Targets: []v1alpha1.ScrapeTarget{v1alpha1.ScrapeServices, v1alpha1.ScrapePods},
-		Granularity: v1alpha1.ScrapePerNamespace, AnnotationPrefix: "prometheus.io", SampleLimit: ptr.To[int64](50000)}
-	for _, change := range changes {
-		change(&p.Spec)
-	}
-	return p
-}
-
 func crds() []client.Object {
 	var all []client.Object
-	for _, name := range []string{apply.ServiceMonitorCRD, apply.PodMonitorCRD, cluster.PrometheusCRD} {
+	for _, name := range []string{kinds.ServiceMonitorCRD, kinds.PodMonitorCRD, kinds.PrometheusCRD} {
 		all = append(all, &apiextv1.CustomResourceDefinition{ObjectMeta: metav1.ObjectMeta{Name: name}})
 	}
 	return all

@@ -1,7 +1,7 @@
 // Copyright The MetricsPipeline Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package controller
+package pipeline
 
 import (
 	"cmp"
@@ -17,8 +17,8 @@ type Timing struct {
 	Conflict time.Duration
 	// Pending is when to look again at a CRD that the API server is about to serve, 1s: it says no more when it does.
 	Pending time.Duration
-	// Stalled is when to look again at what only a person can mend, where that brings no event, 1m: a missing permission,
-	// or an object of somebody else that is in the way.
+	// Stalled is when to look again at what waits for a person to act, where that brings no event, 1m: a missing permission,
+	// or a foreign object that is in the way.
 	Stalled time.Duration
 	// FirstProbe is the wait after an endpoint or a Prometheus did not answer as it should, 1s. It doubles up to
 	// LastProbe, 30s.
@@ -27,10 +27,14 @@ type Timing struct {
 	Counts time.Duration
 	// Rest is the least time between two rounds of writes of monitors in one namespace, 2s.
 	Rest time.Duration
+	// Work bounds the stages of one reconcile but the report, 20s: an API server that hangs becomes a condition.
+	Work time.Duration
+	// Snapshot is how long a report waits for what is to be said of annotated apps after a start or a change of the spec, 1s.
+	Snapshot time.Duration
 }
 
-// orDefaults returns the timing with the default of each field that is 0.
-func (t Timing) orDefaults() Timing {
+// OrDefaults returns the timing with the default of each field that is 0.
+func (t Timing) OrDefaults() Timing {
 	return Timing{
 		FirstFailure: cmp.Or(t.FirstFailure, 50*time.Millisecond),
 		LastFailure:  cmp.Or(t.LastFailure, 30*time.Second),
@@ -41,5 +45,7 @@ func (t Timing) orDefaults() Timing {
 		LastProbe:    cmp.Or(t.LastProbe, 30*time.Second),
 		Counts:       cmp.Or(t.Counts, 10*time.Second),
 		Rest:         cmp.Or(t.Rest, 2*time.Second),
+		Work:         cmp.Or(t.Work, 20*time.Second),
+		Snapshot:     cmp.Or(t.Snapshot, time.Second),
 	}
 }

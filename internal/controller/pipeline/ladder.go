@@ -1,0 +1,296 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/apply"
+	"github.com/metricspipeline/operator/internal/certs"
+	"github.com/metricspipeline/operator/internal/certs/provider"
+	"github.com/metricspipeline/operator/internal/cluster"
+	"github.com/metricspipeline/operator/internal/health"
+	"github.com/metricspipeline/operator/internal/metricsapi"
+	"github.com/metricspipeline/operator/internal/operand"
+	"github.com/metricspipeline/operator/internal/ownership"
+	"github.com/metricspipeline/operator/internal/probe"
+	"github.com/metricspipeline/operator/internal/registration"
+	"github.com/metricspipeline/operator/internal/report"
+)
+
+// ladder is the way of one component: its certificate, whom the API server trusts, the Secret, the objects, their writes, the
+// metrics APIs. What goes wrong on it ends it alone.
+type ladder struct {
+	*Reconciler
+	spec         v1alpha1.MetricsPipelineSpec
+	facts        cluster.Facts
+	component    operand.Planned
+	owners       []metav1.OwnerReference
+	probes       *probe.Round
+	certificates *provider.Round
+	writer       *writer
+
+	// certificate to serve with; nil for none. Set by certify.
+	certificate *provider.Certificate
+	// answers of the ready endpoints, and the certificates by which clients should trust them. Set by certify.
+	answers []probe.Answer
+	asked   bool
+	bundle  []byte
+	// objects to write. Set by render.
+	objects []*unstructured.Unstructured
+	// accepted is true when what pods are made from is as it is desired, and form are the objects as they are in place. Set by
+	// apply.
+	accepted bool
+	form     []*unstructured.Unstructured
+	// unsure is true when a write failed for a reason that may pass, so that the form is not known in full. Set by apply.
+	unsure bool
+
+	outcome outcome
+}
+
+// climb takes the rungs in their order.
+func (l *ladder) climb(ctx context.Context) {
+	defer func() {
+		if !l.asked {
+			l.probes.Retain(l.component.Name) // It is not known whether the questions are still to be asked.
+		}
+	}()
+	// What is stored of it stays, wherever this try ends.
+	l.outcome.Desired = append(l.outcome.Desired,
+		ownership.ID("ConfigMap", l.component.Namespace, operand.LastGoodName(l.component.Name)))
+	for _, rung := range []func(context.Context) error{
+		l.certify, l.trust, l.store, l.render, l.apply, l.register, l.remember, l.sweep,
+	} {
+		if err := rung(ctx); err != nil {
+			l.failed(ctx, err)
+			return
+		}
+	}
+}
+
+// failed notes an error. A conflict is none that anybody has to know of: it is looked at again.
+func (l *ladder) failed(ctx context.Context, err error) {
+	log := ctrl.LoggerFrom(ctx).WithValues("component", l.component.Name)
+	if apierrors.IsConflict(err) {
+		log.V(1).Info("Conflict, trying again", "error", err.Error())
+		l.outcome.conflict = true
+		return
+	}
+	failure := report.FailureOf(err)
+	if failure.Stalled {
+		log.Info("Stalled until a person acts", "error", err.Error())
+	}
+	l.outcome.Failures = append(l.outcome.Failures, failure)
+}
+
+func (l *ladder) requeueAfter(after time.Duration) {
+	l.outcome.requeueAfter = operand.Sooner(l.outcome.requeueAfter, after)
+}
+
+// certify finds the certificate that the component is to serve with, and by which certificates it should be trusted: that of
+// its authority and, until every endpoint serves with it and no other is stored, of those before.
+func (l *ladder) certify(ctx context.Context) error {
+	if l.component.Serving == "" {
+		return nil
+	}
+	l.writer.into = &l.outcome
+	result := l.certificates.For(ctx, l.request())
+	for _, desired := range result.Desired {
+		l.outcome.Desired = append(l.outcome.Desired, ownership.Identity(desired))
+	}
+	if result.Err != nil {
+		l.failed(ctx, report.Unissued(result.Err))
+	}
+	in, now := &l.outcome.Certificate, l.Clock.Now()
+	in.Known = result.Err == nil || result.Certificate != nil
+	in.ManagerMissing, in.WithoutCA, in.Overdue = result.CertManagerMissing, result.WithoutCA, result.Overdue
+	in.Waiting, in.Lacking = result.Waiting, result.Message
+	if result.Next.After(now) {
+		l.requeueAfter(result.Next.Sub(now))
+	}
+	known := l.trusted()
+	if l.certificate = result.Certificate; l.certificate == nil {
+		l.bundle = known
+		return nil
+	}
+	in.InUse = certificateStatus(l.component.Serving, l.certificate.Provider, l.certificate.Expiry, l.certificate.Renewal)
+	var err error
+	if l.answers, err = l.ask(ctx, l.certificate.Authority); err != nil {
+		l.failed(ctx, err) // Without answers nothing is registered, and no authority is dropped. The rest goes on.
+	}
+	settled, rotating := allYes(l.answers), certs.Predecessors(l.certificate.Authority, known, now) > 0
+	if settled && rotating {
+		if settled, err = l.certificates.Stored(ctx, l.request(), *l.certificate); err != nil {
+			return report.Unissued(err)
+		}
+	}
+	in.Rotating = rotating && !settled
+	l.bundle = certs.Bundle(l.certificate.Authority, known, settled, now)
+	return nil
+}
+
+// certificateStatus describes a certificate that is in use.
+func certificateStatus(secret string, issuer v1alpha1.CertificateProvider, expires, renews time.Time) v1alpha1.CertificateStatus {
+	status := v1alpha1.CertificateStatus{Name: secret, Provider: issuer}
+	if !expires.IsZero() {
+		ends, due := metav1.NewTime(expires), metav1.NewTime(renews)
+		status.Expires, status.Renews = &ends, &due
+	}
+	return status
+}
+
+func (l *ladder) request() provider.Request {
+	return provider.Request{Component: l.component.Name, Namespace: l.component.Namespace, Secret: l.component.Serving,
+		DNSNames: l.component.DNSNames(), Owners: l.owners, Labels: ownership.Labels(l.component.Name)}
+}
+
+// trusted returns the certificates by which the API server trusts the component now.
+func (l *ladder) trusted() []byte {
+	for _, api := range l.component.APIs {
+		if registered := l.facts.Ours(api); registered != nil {
+			return registered.Spec.CABundle
+		}
+	}
+	return nil
+}
+
+// ask returns what is known of whether the ready endpoints present certificates of an authority.
+func (l *ladder) ask(ctx context.Context, authority []byte) ([]probe.Answer, error) {
+	var endpointSlices discoveryv1.EndpointSliceList
+	err := l.Client.List(ctx, &endpointSlices, client.InNamespace(l.Namespace), client.MatchingLabels{
+		v1alpha1.ManagedLabel: v1alpha1.SingletonName, discoveryv1.LabelServiceName: l.component.Service})
+	if err != nil {
+		return nil, fmt.Errorf("list the endpoints of %s: %w", l.component.Service, err)
+	}
+	l.asked = true
+	var answers []probe.Answer
+	for _, address := range health.ReadyEndpoints(endpointSlices.Items, registration.PortName) {
+		question := servingQuestion(l.component.Name, l.component.ServerName(), address, authority)
+		//nolint:contextcheck // a question outlives the reconcile that asks it, so it must not end with its context
+		answers = append(answers, l.probes.Ask(question))
+	}
+	return answers, nil
+}
+
+// allYes is true when there is an answer for some endpoint, and yes for every one.
+func allYes(answers []probe.Answer) bool {
+	return len(answers) > 0 && !slices.ContainsFunc(answers, func(answer probe.Answer) bool { return !answer.Yes() })
+}
+
+// trust lets the API server know the certificate authority of a component that is registered before it can present a
+// certificate of a new one. What is trusted follows from what was trusted before, so an APIService that has changed since it was
+// read is read again.
+func (l *ladder) trust(ctx context.Context) error {
+	for _, api := range l.component.APIs {
+		registered := l.facts.Ours(api)
+		if registered == nil {
+			continue
+		}
+		l.outcome.APIs = append(l.outcome.APIs, report.Registration{API: api})
+		if len(l.bundle) == 0 {
+			continue
+		}
+		object := registration.Object(api, l.component.Component, l.bundle)
+		apply.OnlyAsRead(object, registered)
+		if _, err := l.write(ctx, object, l.owners[:1], l.Applier.Apply); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// store writes the Secret with the certificate. Only what is stored counts as issued.
+func (l *ladder) store(ctx context.Context) error {
+	if l.certificate == nil {
+		return nil
+	}
+	result, err := l.write(ctx, l.certificate.Object(l.request(), l.bundle), l.owners, l.Applier.Apply)
+	if err == nil && l.certificate.Issued != "" && result != apply.Unchanged {
+		l.outcome.Certificate.Issued = []report.Change{{What: l.component.Serving, Why: l.certificate.Issued}}
+	}
+	return err
+}
+
+// render builds the objects. A component that is retained, or cannot be built, gets those of its last good form.
+func (l *ladder) render(ctx context.Context) error {
+	form := l.component.LastGood
+	if l.component.Retained == "" {
+		objects, err := l.Renderer.Build(l.component.Component)
+		if err == nil {
+			l.objects = objects
+			return nil
+		}
+		l.failed(ctx, report.Unrendered(err))
+		l.component.Retained = err.Error()
+	}
+	if form != nil {
+		l.objects = form.Objects
+	}
+	return nil
+}
+
+// register makes the APIService of each other metrics API, or switches that of another owner, once the backend answers with a
+// certificate that the caBundle verifies. An APIService whose backend does not answer blocks the deletion of every namespace in
+// the cluster, so none is made before. One that is to be taken over stays as it is until then, and is switched by one write.
+func (l *ladder) register(ctx context.Context) error {
+	if len(l.component.APIs) == 0 {
+		return nil
+	}
+	workloads, err := l.workloads(ctx, l.component.Component)
+	if err != nil {
+		return err
+	}
+	waiting := registration.Waiting(l.component.Component, workloads, l.rolledOut, l.answers)
+	if l.certificate == nil && l.component.Serving != "" {
+		waiting = "The backend waits for its certificate, see the condition CertificatesReady."
+	}
+	for _, api := range l.component.APIs {
+		if l.facts.Ours(api) != nil {
+			continue // Done by trust.
+		}
+		away, wait, kept := l.registrar.KeptAway(api, l.spec, waiting)
+		l.requeueAfter(wait)
+		waits := report.Registration{API: api, Reason: v1alpha1.ReasonWaitingForBackend, Message: waiting}
+		switch {
+		case kept:
+			waits.Reason, waits.Message = v1alpha1.ReasonDeregistered, away
+		case waiting == "":
+			if waits, err = l.registerOne(ctx, api); err != nil {
+				return err
+			}
+		}
+		l.outcome.APIs = append(l.outcome.APIs, waits)
+	}
+	return nil
+}
+
+// registerOne makes the APIService of a metrics API, or switches that of another owner.
+func (l *ladder) registerOne(ctx context.Context, api metricsapi.API) (report.Registration, error) {
+	registered := report.Registration{API: api, Reason: v1alpha1.ReasonWaitingForBackend,
+		Message: "The APIService of " + l.component.Name + " has just been written."}
+	write, foreign := l.Applier.Apply, l.facts.APIServices[api.Name()]
+	if foreign != nil {
+		write = l.Applier.TakeOver
+	}
+	result, err := l.write(ctx, registration.Object(api, l.component.Component, l.bundle), l.owners[:1], write)
+	if err != nil || result == apply.Unchanged { // The cache has not seen it yet.
+		return registered, err
+	}
+	l.registrar.Registered(api)
+	if foreign != nil {
+		registered.TakenOverFrom = ownership.Of(foreign)
+	}
+	return registered, nil
+}

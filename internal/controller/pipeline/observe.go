@@ -1,0 +1,126 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"context"
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/cluster"
+	"github.com/metricspipeline/operator/internal/health"
+	"github.com/metricspipeline/operator/internal/kinds"
+	"github.com/metricspipeline/operator/internal/operand"
+	"github.com/metricspipeline/operator/internal/report"
+)
+
+// observe puts together what the stages returned and reads, from the caches, how everything stands afterwards.
+func (r *Reconciler) observe(ctx context.Context, pipeline *v1alpha1.MetricsPipeline, in round) report.Observation {
+	o := report.Observation{
+		Generation: pipeline.Generation, Spec: pipeline.Spec, Version: r.Version,
+		Facts: in.facts, Plan: in.plan, Planned: in.planned,
+		Workloads: map[string][]cluster.Workload{}, Scrape: r.Scrape(pipeline),
+		Pruned: in.pruned, Deregistered: in.deregistered.Deleted,
+	}
+	failed := func(err error) {
+		if err != nil && !apierrors.IsConflict(err) {
+			o.Failures = append(o.Failures, report.FailureOf(err))
+		}
+	}
+	for _, problem := range in.facts.Problems {
+		failed(problem)
+	}
+	for _, err := range in.errs {
+		failed(err)
+	}
+	for _, authority := range in.authorities {
+		o.Authorities = append(o.Authorities, report.Authority{Issued: authority.Issued,
+			CertificateStatus: certificateStatus(authority.Secret, authority.Provider, authority.Expiry, authority.Renewal)})
+	}
+	for _, outcome := range in.outcomes {
+		o.Outcomes = append(o.Outcomes, outcome.Outcome)
+	}
+	for _, c := range in.plan.Components {
+		workloads, err := r.workloads(ctx, c.Component)
+		failed(err)
+		o.Workloads[c.Name] = workloads
+	}
+	apiServices, err := r.Facts.MetricsAPIs(ctx)
+	if err != nil {
+		apiServices = in.facts.APIServices
+	}
+	o.APIServices = apiServices
+	return o
+}
+
+// workloads returns the workloads of a component. What can be read of them comes back with an error as well.
+func (r *Reconciler) workloads(ctx context.Context, c operand.Component) ([]cluster.Workload, error) {
+	var pods corev1.PodList
+	podsErr := r.Client.List(ctx, &pods, client.InNamespace(r.Namespace), client.MatchingLabels{
+		v1alpha1.ManagedLabel: v1alpha1.SingletonName, v1alpha1.ComponentLabel: c.Name})
+	if podsErr != nil {
+		podsErr = fmt.Errorf("list the pods of %s: %w", c.Name, podsErr)
+	}
+	var workloads []cluster.Workload
+	for _, name := range c.Workloads {
+		workload := cluster.Workload{Name: name}
+		deployment := &appsv1.Deployment{}
+		err := r.Client.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: name}, deployment)
+		switch {
+		case apierrors.IsNotFound(err):
+		case err != nil:
+			return nil, fmt.Errorf("read Deployment %s/%s: %w", r.Namespace, name, err)
+		default:
+			deployment.SetGroupVersionKind(kinds.Deployment.GroupVersionKind) // The cache strips it.
+			workload.Deployment = deployment
+			workload.Pods = podsOf(deployment, pods.Items)
+			workload.Missing = r.missing(ctx, c, deployment)
+		}
+		workloads = append(workloads, workload)
+	}
+	return workloads, podsErr
+}
+
+// podsOf returns the pods that a Deployment selects.
+func podsOf(deployment *appsv1.Deployment, all []corev1.Pod) []corev1.Pod {
+	var pods []corev1.Pod
+	for _, pod := range all {
+		if selects(deployment, pod.Labels) {
+			pods = append(pods, pod)
+		}
+	}
+	return pods
+}
+
+func selects(deployment *appsv1.Deployment, set map[string]string) bool {
+	selector, err := metav1.LabelSelectorAsSelector(deployment.Spec.Selector)
+	return err == nil && selector.Matches(labels.Set(set))
+}
+
+// missing returns the Secrets and ConfigMaps that the pods of a Deployment mount, that do not exist, and that the operator does not
+// make itself. Those that cannot be read count as existing.
+func (r *Reconciler) missing(ctx context.Context, c operand.Component, deployment *appsv1.Deployment) []health.Source {
+	var missing []health.Source
+	for _, source := range health.VolumeSources(deployment.Spec.Template) {
+		if source.Optional || source.Name == c.Serving || source.Name == c.Name {
+			continue
+		}
+		object := client.Object(&corev1.Secret{})
+		if source.Kind == "ConfigMap" {
+			object = &corev1.ConfigMap{}
+		}
+		err := r.Client.Get(ctx, client.ObjectKey{Namespace: deployment.Namespace, Name: source.Name}, object)
+		if apierrors.IsNotFound(err) {
+			missing = append(missing, source)
+		}
+	}
+	return missing
+}

@@ -1,0 +1,137 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/certs/provider"
+	"github.com/metricspipeline/operator/internal/cluster"
+	"github.com/metricspipeline/operator/internal/health"
+	"github.com/metricspipeline/operator/internal/kinds"
+	"github.com/metricspipeline/operator/internal/operand"
+	"github.com/metricspipeline/operator/internal/ownership"
+	"github.com/metricspipeline/operator/internal/probe"
+	"github.com/metricspipeline/operator/internal/prometheus"
+)
+
+// prometheusPeriod is how often a Prometheus is queried that no object of the cluster stands for: its end brings no event.
+const prometheusPeriod = time.Minute
+
+// read returns the facts about the cluster, with what is known of how Prometheus answers.
+func (r *Reconciler) read(ctx context.Context, pipeline *v1alpha1.MetricsPipeline, probes *probe.Round) cluster.Facts {
+	facts := r.Facts.Read(ctx, pipeline.Spec)
+	if p := facts.Prometheus; p.Required && p.Usable() {
+		//nolint:contextcheck // a question outlives the reconcile that asks it, so it must not end with its context
+		facts.Prometheus.Answer = probes.Ask(prometheusQuestion(p.Target, p.Credentials))
+	}
+	return facts
+}
+
+// prometheusQuestion asks whether Prometheus answers.
+func prometheusQuestion(target prometheus.Target, credentials prometheus.Credentials) probe.Question {
+	question := probe.Question{
+		Key: fmt.Sprintf("prometheus %s %s %s", target.URL, target.Revision, credentials.Digest()),
+		Ask: func(ctx context.Context) error { return prometheus.Ask(ctx, target.URL, credentials) },
+	}
+	if target.Revision == "" {
+		question.Period = prometheusPeriod
+	}
+	return question
+}
+
+// servingQuestion asks whether an endpoint of a component presents a certificate that the API server will accept.
+func servingQuestion(owner, serverName, address string, caBundle []byte) probe.Question {
+	sum := sha256.Sum256(caBundle)
+	return probe.Question{
+		Key:   fmt.Sprintf("serving %s %s %s", address, serverName, hex.EncodeToString(sum[:8])),
+		Owner: owner,
+		Ask:   func(ctx context.Context) error { return health.VerifyTLS(ctx, address, serverName, caBundle) },
+	}
+}
+
+// plan returns what should exist. The error is about what runs already, without which it is planned all the same.
+func (r *Reconciler) plan(ctx context.Context, pipeline *v1alpha1.MetricsPipeline, facts cluster.Facts) (operand.Plan, error) {
+	request := operand.Request{Spec: pipeline.Spec, Facts: facts, Operands: r.Operands, Images: r.Images,
+		LastGood: map[string]*operand.LastGood{}, Running: map[string]bool{}}
+	var failures []error
+	for _, c := range operand.Catalog(r.Operands) {
+		form, err := r.lastGood(ctx, c.Name)
+		if err != nil {
+			failures = append(failures, err)
+		}
+		request.LastGood[c.Name] = form
+		for _, workload := range c.Workloads {
+			deployment := kinds.Deployment.New()
+			err := r.Client.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: workload}, deployment)
+			if client.IgnoreNotFound(err) != nil {
+				failures = append(failures, fmt.Errorf("read Deployment %s/%s: %w", r.Namespace, workload, err))
+			}
+			request.Running[c.Name] = request.Running[c.Name] || !apierrors.IsNotFound(err)
+		}
+	}
+	plan := operand.For(request)
+	for name := range r.forms {
+		if _, planned := plan.Component(name); !planned {
+			delete(r.forms, name) // It begins anew when it is wanted again.
+		}
+	}
+	return plan, errors.Join(failures...)
+}
+
+// lastGood returns the stored form of a component; nil for none. One that was deleted or broken since it was read is put back
+// from memory, by remember.
+func (r *Reconciler) lastGood(ctx context.Context, component string) (*operand.LastGood, error) {
+	stored := &corev1.ConfigMap{}
+	key := client.ObjectKey{Namespace: r.Namespace, Name: operand.LastGoodName(component)}
+	err := r.Client.Get(ctx, key, stored)
+	if client.IgnoreNotFound(err) != nil {
+		return r.forms[component], fmt.Errorf("read ConfigMap %s: %w", key, err)
+	}
+	if err == nil && ownership.Ours(stored) {
+		if form := operand.ReadLastGood(stored); form != nil {
+			r.forms[component] = form
+		}
+	}
+	return r.forms[component], nil
+}
+
+// climb lets each component of the plan climb its ladder, and returns the authorities that their certificates share.
+func (r *Reconciler) climb(
+	ctx context.Context, pipeline *v1alpha1.MetricsPipeline, facts cluster.Facts, plan operand.Plan, probes *probe.Round,
+) ([]outcome, []provider.Authority) {
+	owners := []metav1.OwnerReference{ownership.Pipeline(pipeline)}
+	w := &writer{applier: r.Applier}
+	certificates := provider.New(provider.Config{
+		Spec:                pipeline.Spec.Certificates,
+		CertManager:         facts.Served.Has(kinds.CertificateCRD) && facts.Served.Has(kinds.IssuerCRD),
+		CertificateRequests: facts.Served.Has(kinds.CertificateRequestCRD),
+		Namespace:           r.Namespace, Owners: owners, Labels: ownership.Labels(""), Now: r.Clock.Now(),
+		Cluster: r.Client, Live: r.Live, Writer: w,
+	})
+	var outcomes []outcome
+	for _, planned := range plan.Components {
+		l := &ladder{Reconciler: r, spec: pipeline.Spec, facts: facts, component: planned, probes: probes, certificates: certificates,
+			owners: slices.Clone(owners), writer: w}
+		for _, api := range facts.Registered(planned.Name) {
+			l.owners = append(l.owners, ownership.APIService(facts.Ours(api)))
+		}
+		l.outcome.Component = planned.Name
+		l.climb(ctx)
+		outcomes = append(outcomes, l.outcome)
+	}
+	return outcomes, certificates.Authorities()
+}

@@ -1,0 +1,102 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/cluster"
+	"github.com/metricspipeline/operator/internal/kinds"
+	"github.com/metricspipeline/operator/internal/metricsapi"
+	"github.com/metricspipeline/operator/internal/operand"
+	"github.com/metricspipeline/operator/internal/ownership"
+)
+
+// keeper decides what is certainly unwanted.
+type keeper struct {
+	facts cluster.Facts
+	plan  operand.Plan
+	// desired are the identities of what should exist, and complete are the components of which all of that is known.
+	desired, complete map[string]bool
+}
+
+// prune deletes what is certainly unwanted, APIServices first: what answers for one is kept until it is gone. A kind that cannot
+// be read keeps none of the others from being pruned.
+func (r *Reconciler) prune(ctx context.Context, facts cluster.Facts, plan operand.Plan, outcomes []outcome) ([]string, error) {
+	k := keeper{facts: facts, plan: plan, desired: map[string]bool{}, complete: map[string]bool{}}
+	for _, outcome := range outcomes {
+		k.complete[outcome.Component] = outcome.Complete
+		for _, id := range outcome.Desired {
+			k.desired[id] = true
+		}
+	}
+	pruned, err := r.pruneUnlabeled(ctx, k)
+	if err != nil || len(pruned) > 0 {
+		return pruned, err // Their deletion brings us back for the rest.
+	}
+	var failures []error
+	for _, kind := range kinds.Managed {
+		if kind.CRD != "" && !facts.Served.Has(kind.CRD) {
+			continue
+		}
+		deleted, err := r.Applier.Prune(ctx, []kinds.Kind{kind}, k.keeps)
+		pruned = append(pruned, deleted...)
+		failures = append(failures, err)
+		if kind.GroupVersionKind == kinds.APIService.GroupVersionKind && (err != nil || len(deleted) > 0) {
+			break // Their deletion brings us back for the rest.
+		}
+	}
+	return pruned, errors.Join(failures...)
+}
+
+// pruneUnlabeled deletes those APIServices of ours that are no longer wanted and whose label was removed, by which the others
+// are found.
+func (r *Reconciler) pruneUnlabeled(ctx context.Context, k keeper) ([]string, error) {
+	var deleted []string
+	for _, apiService := range k.facts.APIServices {
+		if ownership.Labeled(apiService) || !ownership.Ours(apiService) || k.keeps(apiService) {
+			continue
+		}
+		if _, err := r.registrar.Unregister(ctx, apiService); err != nil {
+			return deleted, fmt.Errorf("prune: %w", err)
+		}
+		deleted = append(deleted, ownership.Identity(apiService))
+	}
+	return deleted, nil
+}
+
+// keeps is true for what is desired, for what belongs to a component of which not all is known, and for what answers for an
+// APIService, whoever owns that: no APIService may lead to something that we removed. A metrics API goes only where the spec
+// does without it, or another owner serves it; a mistake takes none away.
+func (k keeper) keeps(object client.Object) bool {
+	component := object.GetLabels()[v1alpha1.ComponentLabel]
+	if k.desired[ownership.Identity(object)] || component == ownership.MonitorsComponent {
+		return true
+	}
+	if _, ok := object.(*apiregv1.APIService); ok {
+		api, known := metricsapi.ByName(object.GetName())
+		return known && !k.plan.Omitted.Unwanted(api)
+	}
+	if _, planned := k.plan.Component(component); planned {
+		return !k.complete[component]
+	}
+	return k.ledTo(component)
+}
+
+// ledTo is true when an APIService leads to the Service of a component.
+func (k keeper) ledTo(component string) bool {
+	for _, apiService := range k.facts.APIServices {
+		service := apiService.Spec.Service
+		if service != nil && service.Name == component && service.Namespace == k.facts.Namespace {
+			return true
+		}
+	}
+	return false
+}
