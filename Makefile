@@ -54,7 +54,7 @@ generate: ## Write the deepcopy methods of api/.
 .PHONY: manifests
 manifests: ## Write the CRD from the types, and the roles from the markers in the code.
 	@$(TOOL) controller-gen crd paths=./api/... output:crd:artifacts:config=config/crd/bases
-	@$(TOOL) controller-gen rbac:roleName=metricspipeline-operator paths=./internal/controller/... paths=./cmd/... \
+	@$(TOOL) controller-gen rbac:roleName=metricspipeline-operator paths=./internal/... paths=./cmd/... \
 		output:rbac:artifacts:config=config/rbac
 
 .PHONY: docs

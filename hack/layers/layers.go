@@ -6,38 +6,74 @@ package layers
 // Module is the path of the operator's Go module.
 const Module = "github.com/metricspipeline/operator"
 
-// leaf lists what a layer that does one thing may import: it never sees another such layer, so that each can be read,
-// tested and replaced alone. internal/controller connects them.
-var leaf = []string{"api/v1alpha1", "internal/assets", "internal/component"}
-
 // Allowed maps each package of the operator to the packages of this module that it may import, itself aside. A new
 // package under internal/ has to be entered here and in .golangci.yml.
 var Allowed = map[string][]string{
-	"api/v1alpha1":        {},
-	"internal/assets":     {"api/v1alpha1"},
-	"internal/component":  {"api/v1alpha1", "internal/assets"},
-	"internal/rules":      leaf,
-	"internal/render":     leaf,
-	"internal/apply":      leaf,
-	"internal/health":     leaf,
-	"internal/certs":      leaf,
-	"internal/scrape":     leaf,
-	"internal/probe":      leaf,
-	"internal/prometheus": leaf,
-	// The part of internal/certs that reads and writes the cluster.
+	"api/v1alpha1":            {},
+	"internal/text":           {"api/v1alpha1"},
+	"internal/assets":         {"api/v1alpha1"},
+	"internal/kinds":          {"api/v1alpha1"},
+	"internal/probe":          {"api/v1alpha1"},
+	"internal/health":         {"api/v1alpha1"},
+	"internal/ownership":      {"api/v1alpha1"},
+	"internal/metricsapi":     {"api/v1alpha1"},
+	"internal/certs":          {"api/v1alpha1"},
+	"internal/prometheus":     {"api/v1alpha1"},
 	"internal/certs/provider": {"api/v1alpha1", "internal/certs"},
-	"internal/controller": {
-		"api/v1alpha1", "internal/apply", "internal/assets", "internal/certs", "internal/certs/provider", "internal/component",
-		"internal/controller/optional", "internal/controller/scraping",
-		"internal/health", "internal/probe", "internal/prometheus", "internal/render", "internal/rules", "internal/scrape",
+	"internal/scrape":         {"api/v1alpha1", "internal/text"},
+	"internal/scrape/index":   {"api/v1alpha1", "internal/scrape"},
+	"internal/apply":          {"api/v1alpha1", "internal/kinds", "internal/ownership"},
+	"internal/cluster": {
+		"api/v1alpha1", "internal/health", "internal/kinds", "internal/metricsapi", "internal/ownership", "internal/probe",
+		"internal/prometheus",
 	},
-	// Parts of the controller's layer: the controller puts them together, and they know nothing of it.
-	"internal/controller/optional": {"api/v1alpha1"},
-	"internal/controller/scraping": {
-		"api/v1alpha1", "internal/apply", "internal/assets", "internal/certs", "internal/certs/provider", "internal/component",
-		"internal/controller/optional",
-		"internal/health", "internal/probe", "internal/prometheus", "internal/render", "internal/rules", "internal/scrape",
-		"internal/scrape/index",
+	"internal/operand": {
+		"api/v1alpha1", "internal/health", "internal/kinds", "internal/metricsapi", "internal/ownership", "internal/probe",
+		"internal/prometheus", "internal/cluster",
+	},
+	"internal/operand/operandtest": {
+		"api/v1alpha1", "internal/health", "internal/kinds", "internal/metricsapi", "internal/ownership", "internal/probe",
+		"internal/prometheus", "internal/cluster", "internal/operand",
+	},
+	"internal/operand/prometheusadapter/rules": {"api/v1alpha1", "internal/metricsapi"},
+	"internal/operand/metricsserver": {
+		"api/v1alpha1", "internal/health", "internal/kinds", "internal/metricsapi", "internal/ownership", "internal/probe",
+		"internal/prometheus", "internal/cluster", "internal/operand",
+	},
+	"internal/operand/prometheusadapter": {
+		"api/v1alpha1", "internal/health", "internal/kinds", "internal/metricsapi", "internal/ownership", "internal/probe",
+		"internal/prometheus", "internal/cluster", "internal/operand", "internal/operand/prometheusadapter/rules",
+	},
+	"internal/operand/registry": {
+		"api/v1alpha1", "internal/operand", "internal/operand/metricsserver", "internal/operand/prometheusadapter",
+	},
+	"internal/render": {"api/v1alpha1", "internal/assets", "internal/operand", "internal/ownership"},
+	"internal/registration": {
+		"api/v1alpha1", "internal/health", "internal/kinds", "internal/metricsapi", "internal/ownership", "internal/probe",
+		"internal/prometheus", "internal/cluster", "internal/operand",
+	},
+	"internal/report": {
+		"api/v1alpha1", "internal/health", "internal/kinds", "internal/metricsapi", "internal/ownership", "internal/probe",
+		"internal/prometheus", "internal/cluster", "internal/operand", "internal/apply", "internal/certs",
+		"internal/registration", "internal/text",
+	},
+	"internal/controller/pipeline": {
+		"api/v1alpha1", "internal/apply", "internal/certs", "internal/certs/provider", "internal/cluster",
+		"internal/health", "internal/kinds", "internal/metricsapi", "internal/operand", "internal/ownership",
+		"internal/probe", "internal/prometheus", "internal/registration", "internal/render", "internal/report",
+		"internal/text",
+	},
+	"internal/controller/monitors": {
+		"api/v1alpha1", "internal/apply", "internal/cluster", "internal/health", "internal/kinds", "internal/metricsapi",
+		"internal/ownership", "internal/probe", "internal/prometheus", "internal/scrape", "internal/scrape/index",
+		"internal/text",
+	},
+	"internal/controller": {
+		"api/v1alpha1", "internal/apply", "internal/certs", "internal/certs/provider", "internal/cluster",
+		"internal/health", "internal/kinds", "internal/metricsapi", "internal/operand", "internal/ownership",
+		"internal/probe", "internal/prometheus", "internal/registration", "internal/render", "internal/report",
+		"internal/scrape", "internal/scrape/index", "internal/text", "internal/controller/monitors",
+		"internal/controller/pipeline", "internal/operand/registry",
 	},
 	"cmd/manager": {"api/v1alpha1", "internal/controller"},
 }
