@@ -64,13 +64,14 @@ func TestKilledBackendIsTold(t *testing.T) {
 
 	pipeline.Spec.MetricsServer.Image = "registry.invalid/metrics-server:none"
 	whenApplied(t, pipeline)
-	condition := thenCondition(t, rollout, v1alpha1.ConditionComponentsReady, metav1.ConditionFalse, v1alpha1.ReasonUnavailable)
+	condition := thenCondition(t, rollout, v1alpha1.ConditionComponentsReady, metav1.ConditionFalse, v1alpha1.ReasonWorkloadStuck)
 	g.Expect(condition.Message).To(ContainSubstring(backend))
 	g.Eventually(func(g Gomega) {
 		state := kit.Component(thePipeline(t, g), backend)
 		g.Expect(state).NotTo(BeNil())
-		g.Expect(state.Message).To(Or(ContainSubstring("ErrImagePull"), ContainSubstring("ImagePullBackOff")))
+		g.Expect(state.Message).To(ContainSubstring("image registry.invalid/metrics-server:none cannot be pulled"))
 	}, rollout, often).Should(Succeed())
+	thenCondition(t, soon, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonWorkloadStuck)
 	// The pod that runs keeps serving until the new one could take over.
 	thenServed(t, "/apis/metrics.k8s.io/v1beta1/nodes", soon)
 	g.Expect(kit.APIService(thePipeline(t, g), kit.ResourceMetricsAPI)).To(HaveField("Available", metav1.ConditionTrue))

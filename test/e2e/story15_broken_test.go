@@ -30,7 +30,7 @@ type breakage struct {
 var breakages = []breakage{
 	{"image", func(spec *v1alpha1.MetricsPipelineSpec) {
 		each(spec, func(o *v1alpha1.ComponentOptions) { o.Image = "registry.invalid/backend:none" })
-	}, "ErrImagePull|ImagePullBackOff"},
+	}, "cannot be pulled"},
 	{"resources", func(spec *v1alpha1.MetricsPipelineSpec) {
 		each(spec, func(o *v1alpha1.ComponentOptions) {
 			o.Resources = &corev1.ResourceRequirements{
@@ -84,7 +84,7 @@ func TestBrokenFieldsBreakNothingThatRuns(t *testing.T) {
 					g.Expect(state.Message).To(MatchRegexp(breakage.told), name)
 				}
 			}, rollout, often).Should(Succeed())
-			thenCondition(t, soon, v1alpha1.ConditionComponentsReady, metav1.ConditionFalse, v1alpha1.ReasonUnavailable)
+			thenCondition(t, rollout, v1alpha1.ConditionComponentsReady, metav1.ConditionFalse, v1alpha1.ReasonWorkloadStuck)
 			told := time.Since(start)
 
 			start = time.Now()

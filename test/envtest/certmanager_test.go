@@ -86,6 +86,7 @@ func TestCertManagerComesAndGoes(t *testing.T) {
 	}
 	w.Eventually(w.providerOf(metricsServer)).Should(Equal(v1alpha1.CertificatesBuiltIn))
 	w.Eventually(w.trusted).Should(Equal(2))
+	w.rest() // The Secret is written after the API server trusts what it holds.
 	w.Expect(backend.Reload(t.Context())).To(Succeed())
 	w.Eventually(w.trusted).Should(Equal(1))
 	w.Eventually(func() []string { return w.of(metricsServer) }).ShouldNot(ContainElement(HaveSuffix("-issued")))
@@ -129,6 +130,7 @@ func TestIssuerRef(t *testing.T) {
 	other := w.issuer()
 	w.issue(other, metricsServer)
 	w.Eventually(w.trusted).Should(Equal(2))
+	w.rest() // The Secret is written after the API server trusts what it holds.
 	w.Expect(backend.Reload(t.Context())).To(Succeed())
 	w.Eventually(w.trusted).Should(Equal(1))
 
@@ -136,6 +138,7 @@ func TestIssuerRef(t *testing.T) {
 	w.apply(`certificates: {provider: BuiltIn}`)
 	w.Eventually(w.providerOf(metricsServer)).Should(Equal(v1alpha1.CertificatesBuiltIn))
 	w.Eventually(w.trusted).Should(Equal(2))
+	w.rest() // The Secret is written after the API server trusts what it holds.
 	w.Expect(backend.Reload(t.Context())).To(Succeed())
 	w.Eventually(w.trusted).Should(Equal(1))
 	w.Eventually(func() []string { return w.of(metricsServer) }).ShouldNot(

@@ -26,6 +26,7 @@ var everything = []string{
 	"ClusterRole metricspipeline:resource-metrics-reader",
 	"ClusterRoleBinding metricspipeline:metrics-server",
 	"ClusterRoleBinding metricspipeline:metrics-server:auth-delegator",
+	"ConfigMap metricspipeline-system/metrics-server-last-good",
 	"Deployment metricspipeline-system/metrics-server",
 	"NetworkPolicy metricspipeline-system/metrics-server",
 	"PodDisruptionBudget metricspipeline-system/metrics-server",

@@ -4,7 +4,6 @@
 package envtest
 
 import (
-	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -12,9 +11,7 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/test/envtest/harness"
@@ -28,7 +25,7 @@ func TestContested(t *testing.T) {
 	w.ready()
 	w.rest()
 	w.Operator.Requests.Take()
-	stop := w.rival(configuration("apps/v1", "Deployment", harness.OperatorNamespace, metricsServer,
+	stop := w.rival(harness.Configuration("apps/v1", "Deployment", harness.OperatorNamespace, metricsServer,
 		map[string]any{"replicas": int64(7)}))
 	w.Eventually(w.condition(v1alpha1.ConditionComponentsReady)).Should(
 		beFalse(v1alpha1.ReasonContested, "Deployment metricspipeline-system/metrics-server", `"rival"`, ".spec.replicas"))
@@ -62,7 +59,7 @@ func TestContestedAPIService(t *testing.T) {
 	w := begin(t)
 	w.ready()
 	before := w.of(metricsServer)
-	defer w.rival(configuration("apiregistration.k8s.io/v1", "APIService", "", resourceAPI,
+	defer w.rival(harness.Configuration("apiregistration.k8s.io/v1", "APIService", "", resourceAPI,
 		map[string]any{"service": map[string]any{"namespace": "kube-system", "name": "theirs"}}))()
 	w.Eventually(w.condition(v1alpha1.ConditionAPIServicesAvailable)).Should(
 		beFalse(v1alpha1.ReasonContested, resourceAPI, `"rival"`, ".spec.service.name"))
@@ -78,58 +75,12 @@ func TestContestedAPIService(t *testing.T) {
 	w.Eventually(w.condition(v1alpha1.ConditionReady)).Should(beTrue())
 }
 
-// configuration is what somebody wants of the spec of an object.
-func configuration(apiVersion, kind, namespace, name string, spec map[string]any) *unstructured.Unstructured {
-	object := &unstructured.Unstructured{Object: map[string]any{"apiVersion": apiVersion, "kind": kind, "spec": spec}}
-	object.SetNamespace(namespace)
-	object.SetName(name)
-	return object
-}
-
-// rival starts a controller that puts an existing object right by its own lights whenever that changes, until it is stopped.
-func (w *world) rival(wants *unstructured.Unstructured) (stop func()) {
+// rival starts a controller that changes fields of an object back whenever that changes, until it is stopped.
+func (w *world) rival(desired *unstructured.Unstructured) (stop func()) {
 	w.t.Helper()
-	ctx, cancel := context.WithCancel(w.t.Context())
-	c, err := client.NewWithWatch(w.Config, client.Options{Scheme: harness.Scheme})
+	stop, err := w.StartRival(w.Ctx, desired)
 	w.Expect(err).NotTo(HaveOccurred())
-	list := &unstructured.UnstructuredList{}
-	list.SetAPIVersion(wants.GetAPIVersion())
-	list.SetKind(wants.GetKind() + "List")
-	changes, err := c.Watch(ctx, list, client.InNamespace(wants.GetNamespace()), client.MatchingFields{"metadata.name": wants.GetName()})
-	w.Expect(err).NotTo(HaveOccurred())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		for change := range changes.ResultChan() {
-			found, isObject := change.Object.(*unstructured.Unstructured)
-			if !isObject || change.Type == watch.Deleted || includes(found.Object["spec"], wants.Object["spec"]) {
-				continue
-			}
-			// A conflict with the operator's own write brings another change.
-			_ = c.Apply(ctx, client.ApplyConfigurationFromUnstructured(wants.DeepCopy()),
-				client.FieldOwner("rival"), client.ForceOwnership)
-		}
-	}()
-	return func() {
-		cancel()
-		changes.Stop()
-		<-ended
-	}
-}
-
-// includes is true when an object has all the fields of another one.
-func includes(object, wanted any) bool {
-	fields, nested := wanted.(map[string]any)
-	if !nested {
-		return object == wanted
-	}
-	for name, value := range fields {
-		content, _ := object.(map[string]any)
-		if !includes(content[name], value) {
-			return false
-		}
-	}
-	return true
+	return stop
 }
 
 // writesTo returns the requests that write to the objects whose path has the given part.

@@ -53,7 +53,7 @@ func TestPrometheusIsChosen(t *testing.T) {
 
 	w.apply("prometheus: {ref: {namespace: other, name: second}}\n" + customRules)
 	w.Eventually(w.source).Should(HaveField("URL", "http://prometheus-operated.other.svc:9090"))
-	w.Expect(w.cluster.Client.Delete(t.Context(), first)).To(Succeed())
+	w.Expect(w.Client.Delete(t.Context(), first)).To(Succeed())
 	w.rest()
 	w.Expect(w.source()).To(HaveField("URL", "http://prometheus-operated.other.svc:9090"))
 }
@@ -87,7 +87,7 @@ func TestAnotherPrometheus(t *testing.T) {
 	other.SetDown(true)
 	w.apply(prometheusAt(other.URL) + customRules)
 	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(
-		beFalse(v1alpha1.ReasonUnreachable, other.URL, "The adapter stays as it is"))
+		beFalse(v1alpha1.ReasonUnreachable, other.URL, "prometheus-adapter stays as it is"))
 	w.rest()
 	w.Expect(asked()).To(ContainElement("--prometheus-url=" + one.URL))
 

@@ -44,7 +44,7 @@ func TestBadRulesAreLeftOut(t *testing.T) {
 	w.apply(prometheusAt(startPrometheus(t).URL) + customRules + badRules)
 
 	w.Eventually(w.condition(v1alpha1.ConditionRulesAccepted)).Should(
-		beFalse(v1alpha1.ReasonRulesRejected, "5 of 6 rules", "unclosed (custom.metrics.k8s.io)"))
+		beFalse(v1alpha1.ReasonRulesRejected, "5 of 6 rules", "rule unclosed of spec.customMetrics"))
 	status := w.status()
 	w.Expect(status.RulesTotal).To(Equal(v1alpha1.RuleTotals{InUse: 1, Rejected: 5}))
 	w.Expect(status.Rules).To(HaveExactElements(
@@ -53,7 +53,7 @@ func TestBadRulesAreLeftOut(t *testing.T) {
 		rejected("wrong-template", "Nothing"),
 		rejected("wrong-resource", "thing", "thingummy"),
 		rejected("wrong-filter", "("),
-		Equal(v1alpha1.RuleStatus{ID: "requests", API: adapterMetrics[0].Group, State: v1alpha1.RuleInUse}),
+		Equal(v1alpha1.RuleStatus{ID: "requests", API: customGroup, State: v1alpha1.RuleInUse}),
 	))
 	w.Eventually(w.condition(v1alpha1.ConditionStalled)).Should(beTrue())
 
@@ -116,7 +116,7 @@ func rejected(id string, words ...string) OmegaMatcher {
 	}
 	return SatisfyAll(
 		HaveField("ID", id),
-		HaveField("API", adapterMetrics[0].Group),
+		HaveField("API", customGroup),
 		HaveField("State", v1alpha1.RuleRejected),
 		HaveField("Message", SatisfyAll(says...)),
 	)

@@ -15,7 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
-	"github.com/metricspipeline/operator/internal/component"
+	"github.com/metricspipeline/operator/internal/ownership"
 	"github.com/metricspipeline/operator/test/envtest/harness"
 )
 
@@ -53,7 +53,7 @@ func TestOwnNamespaceGoes(t *testing.T) {
 
 	// Whatever happens to what is left, nothing is put back.
 	deployment := w.deployment(metricsServer)
-	w.Expect(w.cluster.Client.Delete(t.Context(), deployment)).To(Succeed())
+	w.Expect(w.Client.Delete(t.Context(), deployment)).To(Succeed())
 	w.apply(`metricsServer: {metricResolution: 20s}`)
 	w.Eventually(w.condition(v1alpha1.ConditionReady)).Should(beFalse(v1alpha1.ReasonTerminating))
 	w.rest()
@@ -63,7 +63,7 @@ func TestOwnNamespaceGoes(t *testing.T) {
 	pipeline := &v1alpha1.MetricsPipeline{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.SingletonName}}
 	w.Expect(w.Client.Delete(t.Context(), pipeline)).To(Succeed())
 	late := &apiregv1.APIService{
-		ObjectMeta: metav1.ObjectMeta{Name: resourceAPI, Labels: component.Labels(metricsServer)},
+		ObjectMeta: metav1.ObjectMeta{Name: resourceAPI, Labels: ownership.Labels(metricsServer)},
 		Spec: apiregv1.APIServiceSpec{
 			Group: "metrics.k8s.io", Version: "v1beta1", GroupPriorityMinimum: 100, VersionPriority: 100, InsecureSkipTLSVerify: true,
 			Service: &apiregv1.ServiceReference{Namespace: harness.OperatorNamespace, Name: metricsServer, Port: ptr.To[int32](443)},

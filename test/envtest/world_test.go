@@ -29,6 +29,7 @@ const (
 
 	resourceAPI   = "v1beta1.metrics.k8s.io"
 	customAPI     = "v1beta2.custom.metrics.k8s.io"
+	customGroup   = "custom.metrics.k8s.io"
 	oldCustomAPI  = "v1beta1.custom.metrics.k8s.io"
 	externalAPI   = "v1beta1.external.metrics.k8s.io"
 	metricsServer = harness.MetricsServer

@@ -45,7 +45,13 @@ func (c *briskCache) GetInformer(ctx context.Context, object client.Object, opts
 	if err != nil {
 		return nil, err
 	}
-	until(ctx, informer.HasSynced)
+	wanted := cache.InformerGetOptions{}
+	for _, option := range opts {
+		option(&wanted)
+	}
+	if wanted.BlockUntilSynced == nil || *wanted.BlockUntilSynced {
+		until(ctx, informer.HasSynced)
+	}
 	return briskInformer{informer}, nil
 }
 

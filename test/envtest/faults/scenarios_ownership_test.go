@@ -16,7 +16,7 @@ import (
 	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/metricspipeline/operator/internal/health"
+	"github.com/metricspipeline/operator/internal/ownership"
 	"github.com/metricspipeline/operator/test/envtest/harness"
 )
 
@@ -32,8 +32,8 @@ func ownershipScenarios() []scenario {
 			w.apply(smallSpec + "resourceMetrics: {policy: TakeOver}\n")
 		}},
 		{name: "give back", spec: smallSpec, act: func(w *world) { w.apply(smallSpec + "resourceMetrics: {policy: Disabled}\n") }},
-		{name: "cert-manager is to issue", spec: builtIn, setup: issuing, act: func(w *world) { w.apply(certManager) }},
-		{name: "cert-manager is no more to issue", spec: certManager, setup: issuing, act: func(w *world) { w.apply(builtIn) }},
+		{name: "cert-manager is to issue", spec: builtIn, setup: func(w *world) { w.issuing("") }, act: func(w *world) { w.apply(certManager) }},
+		{name: "cert-manager is no more to issue", spec: certManager, setup: func(w *world) { w.issuing("") }, act: func(w *world) { w.apply(builtIn) }},
 		{name: "uninstall: the operator's namespace goes", spec: largeSpec, given: apps, unready: true, act: func(w *world) {
 			w.must(w.Client.Delete(w.Ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: harness.OperatorNamespace}}))
 		}},
@@ -60,15 +60,16 @@ func registerTheirs(w *world) {
 		if err != nil {
 			return err.Error()
 		}
-		if health.Ours(found) {
+		if ownership.Ours(found) {
 			return "the operator has not given the API up"
 		}
 		return ""
 	})
 }
 
-// issuing installs cert-manager's CRDs, and issues what its controllers would be asked for, once each.
-func issuing(w *world) {
+// issuing installs cert-manager's CRDs, and issues what its controllers would, once each, but nothing for one component; empty
+// for none.
+func (w *world) issuing(except string) {
 	w.Helper()
 	for _, file := range harness.CertManagerCRDs() {
 		w.must(w.InstallCRD(w.Ctx, file))
@@ -78,7 +79,7 @@ func issuing(w *world) {
 	ctx, end := context.WithCancel(w.Ctx)
 	var failure error
 	var issues sync.WaitGroup
-	issues.Go(func() { failure = issueAll(ctx, w.Cluster, manager) })
+	issues.Go(func() { failure = issueAll(ctx, w.Cluster, manager, except) })
 	w.Cleanup(func() {
 		end()
 		issues.Wait()
@@ -89,24 +90,24 @@ func issuing(w *world) {
 	})
 }
 
-// issueAll issues each serving certificate whose Secret does not exist, until ctx ends.
-func issueAll(ctx context.Context, c *harness.Cluster, manager *harness.CertManager) error {
+// issueAll issues each serving certificate whose Secret does not exist, but none for one component, until ctx ends.
+func issueAll(ctx context.Context, c *harness.Cluster, manager *harness.CertManager, except string) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(poll):
 		}
-		asked := &certmanagerv1.CertificateList{}
-		if err := c.Client.List(ctx, asked, client.InNamespace(harness.OperatorNamespace)); err != nil && ctx.Err() == nil {
+		requested := &certmanagerv1.CertificateList{}
+		if err := c.Client.List(ctx, requested, client.InNamespace(harness.OperatorNamespace)); err != nil && ctx.Err() == nil {
 			return err
 		}
-		for i := range asked.Items {
-			key := client.ObjectKey{Namespace: harness.OperatorNamespace, Name: asked.Items[i].Spec.SecretName}
-			if asked.Items[i].Spec.IsCA || !apierrors.IsNotFound(c.Client.Get(ctx, key, &corev1.Secret{})) {
+		for i := range requested.Items {
+			key := client.ObjectKey{Namespace: harness.OperatorNamespace, Name: requested.Items[i].Spec.SecretName}
+			if requested.Items[i].Name == except || requested.Items[i].Spec.IsCA || !apierrors.IsNotFound(c.Client.Get(ctx, key, &corev1.Secret{})) {
 				continue
 			}
-			err := manager.Issue(ctx, client.ObjectKeyFromObject(&asked.Items[i]))
+			err := manager.Issue(ctx, client.ObjectKeyFromObject(&requested.Items[i]))
 			if err != nil && !apierrors.IsNotFound(err) && !errors.Is(err, context.Canceled) {
 				return err
 			}

@@ -15,8 +15,8 @@ import (
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/certs"
-	"github.com/metricspipeline/operator/internal/component"
 	"github.com/metricspipeline/operator/internal/controller"
+	"github.com/metricspipeline/operator/internal/ownership"
 	"github.com/metricspipeline/operator/test/envtest/harness"
 )
 
@@ -205,7 +205,7 @@ func (w *world) noApps() {
 
 // earlierRelease is an operator with other images.
 func earlierRelease() harness.Conditions {
-	images := component.Images(func(string) string { return "" })
+	images := controller.ImagesFrom(func(string) string { return "" })
 	for name, image := range images {
 		images[name] = image[:strings.LastIndex(image, ":")] + ":v0.0.1"
 	}
@@ -218,7 +218,7 @@ func leftovers(w *world) {
 	pipeline, _ := w.pipeline()
 	for _, name := range []string{"metrics-server-old-config", "metrics-server-older-config"} {
 		object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: harness.OperatorNamespace, Name: name,
-			Labels: component.Labels(metricsServer), OwnerReferences: []metav1.OwnerReference{{
+			Labels: ownership.Labels(metricsServer), OwnerReferences: []metav1.OwnerReference{{
 				APIVersion: v1alpha1.GroupVersion.String(), Kind: "MetricsPipeline", Name: pipeline.Name, UID: pipeline.UID}}}}
 		// The earlier release knows it; this operator does not, so it may be gone before the begin is reached.
 		w.must(client.IgnoreAlreadyExists(w.Client.Create(w.Ctx, object)))

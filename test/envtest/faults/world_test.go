@@ -52,7 +52,7 @@ type world struct {
 	prometheus *harness.Prometheus
 	clock      *clocktesting.FakePassiveClock
 	// renderer is that of every life: what takes it long depends on the spec alone.
-	renderer render.Renderer
+	renderer *render.Renderer
 	// conditions of the next life.
 	conditions harness.Conditions
 	// fault is what happens to the writes of every life; it may be changed at any time.
@@ -79,7 +79,7 @@ func begin(t *testing.T) *world {
 	t.Parallel()
 	harness.NeedPodNetwork(t)
 	w := &world{T: t, World: harness.NewWorld(t, suite.Take(t)), prometheus: harness.StartPrometheus(),
-		clock: clocktesting.NewFakePassiveClock(time.Now())}
+		renderer: controller.NewRenderer(nil), clock: clocktesting.NewFakePassiveClock(time.Now())}
 	t.Cleanup(w.prometheus.Stop)
 	pods, err := w.StartPods(w.Ctx)
 	w.must(err)
@@ -123,7 +123,7 @@ func (w *world) start() {
 	dying := make(chan struct{})
 	l.wire = &wire{fault: &w.fault, wrote: w.history.wrote, died: func() { close(dying) }, crashAfter: w.crashAfter, lastWrite: time.Now()}
 	conditions := w.conditions
-	conditions.Clock, conditions.Timing, conditions.Renderer = w.clock, impatience, &w.renderer
+	conditions.Clock, conditions.Timing, conditions.Renderer = w.clock, impatience, w.renderer
 	conditions.NewClient, conditions.NewCache = l.newClient, newBriskCache
 	conditions.Wrap = func(next http.RoundTripper) http.RoundTripper {
 		if w.wrap != nil {

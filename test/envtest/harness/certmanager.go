@@ -63,7 +63,7 @@ func (c *Cluster) NewCertManager() (*CertManager, error) {
 	if err != nil {
 		return nil, err
 	}
-	ca, err := cert.NewSelfSignedCACert(cert.Config{CommonName: "issuer of the story"}, key)
+	ca, err := cert.NewSelfSignedCACert(cert.Config{CommonName: "issuer of the story", NotBefore: time.Now().Add(-2 * time.Hour)}, key)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +113,7 @@ func (m *CertManager) sign(names []string, lifetime time.Duration) (certPEM, key
 	return signedPair(&x509.Certificate{
 		Subject:     pkix.Name{CommonName: names[0]},
 		DNSNames:    names,
-		NotBefore:   time.Now().Add(-time.Minute),
+		NotBefore:   time.Now().Add(-time.Hour), // The operator's clock may be a frozen one.
 		NotAfter:    time.Now().Add(lifetime),
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}, m.ca, m.key)

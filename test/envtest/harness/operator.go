@@ -27,6 +27,8 @@ type Operator struct {
 	// Elected is closed once its caches are filled and it leads.
 	Elected <-chan struct{}
 
+	operator *controller.Operator
+
 	name   string
 	cancel context.CancelFunc
 	ended  chan error
@@ -59,10 +61,11 @@ func (c *Cluster) launchOperator(ctx context.Context, log logr.Logger, condition
 	if conditions.Wrap != nil {
 		config.Wrap(conditions.Wrap)
 	}
+	watches := controller.NewWatches()
 	managerOptions := ctrl.Options{
 		Scheme:                  Scheme,
 		Cache:                   controller.CacheOptions(OperatorNamespace),
-		NewCache:                conditions.NewCache,
+		NewCache:                watches.NewCache(conditions.NewCache),
 		NewClient:               conditions.NewClient,
 		Metrics:                 metricsserver.Options{BindAddress: "0"},
 		Logger:                  log,
@@ -76,15 +79,23 @@ func (c *Cluster) launchOperator(ctx context.Context, log logr.Logger, condition
 		return nil, fmt.Errorf("making the manager: %w", err)
 	}
 	options := conditions.Options
+	options.Watches = watches
 	options.Namespace, options.Name, options.Version = OperatorNamespace, o.name, cmp.Or(options.Version, "envtest")
-	if err := controller.Setup(manager, options); err != nil {
+	if o.operator, err = controller.Setup(manager, options); err != nil {
 		return nil, fmt.Errorf("setting up the controller: %w", err)
+	}
+	ready := func(*http.Request) error { return o.operator.Ready() }
+	if err := manager.AddReadyzCheck("readyz", ready); err != nil { // As cmd/manager does.
+		return nil, fmt.Errorf("adding the probe: %w", err)
 	}
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	o.cancel, o.Elected = cancel, manager.Elected()
 	go func() { o.ended <- manager.Start(running) }()
 	return o, nil
 }
+
+// Ready is what its readiness probe answers: nil, or why not.
+func (o *Operator) Ready() error { return o.operator.Ready() }
 
 // Cancel ends the operator and does not wait for it.
 func (o *Operator) Cancel() { o.cancel() }

@@ -46,7 +46,7 @@ func existing[Vector prometheus.Collector](described Vector) Vector {
 }
 
 // controllers are the names of the operator's two: that of the pipeline and that of monitors.
-func (o *Operator) controllers() []string { return []string{o.name, o.name + "-scraping"} }
+func (o *Operator) controllers() []string { return []string{o.name, o.name + "-monitors"} }
 
 // Reconciles is how often the operator has reconciled.
 func (o *Operator) Reconciles() int {

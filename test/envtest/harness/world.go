@@ -22,7 +22,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
-	"github.com/metricspipeline/operator/internal/apply"
+	"github.com/metricspipeline/operator/internal/kinds"
+	"github.com/metricspipeline/operator/internal/ownership"
 )
 
 // World is what one test works with: a control plane, the pipeline, and at most one operator at a time. Each suite embeds it
@@ -97,7 +98,7 @@ func (w *World) DeletePipeline() error {
 func (w *World) Objects() ([]*unstructured.Unstructured, error) {
 	lists := map[schema.GroupVersionKind]*unstructured.UnstructuredList{}
 	var all errgroup.Group
-	for _, kind := range slices.Concat(apply.Kinds, apply.Monitors) {
+	for _, kind := range slices.Concat(kinds.Managed, kinds.Monitors) {
 		if lists[kind.GroupVersionKind] != nil {
 			continue
 		}
@@ -150,7 +151,7 @@ func (w *World) DeleteObjects(which func(*unstructured.Unstructured) bool) (int,
 func Everything(*unstructured.Unstructured) bool { return true }
 
 // Identity returns the kind, namespace and name of an object, as the operator's messages have them.
-func Identity(object client.Object) string { return apply.Identity(object) }
+func Identity(object client.Object) string { return ownership.Identity(object) }
 
 // InOperatorNamespace returns the key of an object in the operator's namespace.
 func InOperatorNamespace(name string) client.ObjectKey {

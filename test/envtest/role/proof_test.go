@@ -37,6 +37,7 @@ type known struct {
 // TestRole takes one permission after the other away from the operator, and some scenario has to fail.
 func TestRole(t *testing.T) {
 	harness.NeedPodNetwork(t)
+	cluster = suite.Take(t)
 	roles, digest, err := readRoles()
 	if err != nil {
 		t.Fatal(err)
@@ -74,12 +75,12 @@ func TestRole(t *testing.T) {
 // missed takes a permission from a role and returns the name of the scenario that fails.
 func missed(t *testing.T, r role, p permission, whole map[string]known) string {
 	t.Helper()
-	setRules(t, r, r.without(p))
+	setRules(t, cluster, r, r.without(p))
 	t.Cleanup(func() {
-		setRules(t, r, r.Rules)
-		authorizer(context.WithoutCancel(t.Context()), t, p, true)
+		setRules(t, cluster, r, r.Rules)
+		authorizer(context.WithoutCancel(t.Context()), t, cluster, p, true)
 	})
-	authorizer(t.Context(), t, p, false)
+	authorizer(t.Context(), t, cluster, p, false)
 	return firstToFail(t, p, whole)
 }
 
@@ -122,7 +123,7 @@ func candidates(p permission, whole map[string]known) []scenario {
 // play runs a scenario with the rights that the operator has now.
 func play(t *testing.T, s scenario, usual map[string]time.Duration) (*world, error) {
 	t.Helper()
-	w, err := begin(t, s, usual)
+	w, err := begin(t, cluster, s, usual)
 	if err != nil {
 		t.Fatalf("%q does not begin: %v", s.name, err)
 	}
@@ -149,7 +150,7 @@ func missedAggregated(t *testing.T, whole map[string]known) string {
 		if err := cluster.Client.Update(ctx, binding); err != nil {
 			t.Fatal(err)
 		}
-		authorizer(ctx, t, aggregated, len(subjects) > 0)
+		authorizer(ctx, t, cluster, aggregated, len(subjects) > 0)
 	}
 	operator := binding.Subjects
 	t.Cleanup(func() { bind(operator) })
@@ -158,7 +159,7 @@ func missedAggregated(t *testing.T, whole map[string]known) string {
 }
 
 // setRules changes the rules of a role in the cluster.
-func setRules(t *testing.T, r role, rules []rbacv1.PolicyRule) {
+func setRules(t *testing.T, c *harness.Cluster, r role, rules []rbacv1.PolicyRule) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
 	key := client.ObjectKey{Namespace: r.Metadata.Namespace, Name: r.Metadata.Name}
@@ -166,25 +167,25 @@ func setRules(t *testing.T, r role, rules []rbacv1.PolicyRule) {
 	if key.Namespace == "" {
 		found := &rbacv1.ClusterRole{}
 		object = found
-		if err := cluster.Client.Get(ctx, key, found); err != nil {
+		if err := c.Client.Get(ctx, key, found); err != nil {
 			t.Fatal(err)
 		}
 		found.Rules = rules
 	} else {
 		found := &rbacv1.Role{}
 		object = found
-		if err := cluster.Client.Get(ctx, key, found); err != nil {
+		if err := c.Client.Get(ctx, key, found); err != nil {
 			t.Fatal(err)
 		}
 		found.Rules = rules
 	}
-	if err := cluster.Client.Update(ctx, object); err != nil {
+	if err := c.Client.Update(ctx, object); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // authorizer waits until the API server's authorizer has seen that the operator may, or may not.
-func authorizer(ctx context.Context, t *testing.T, p permission, may bool) {
+func authorizer(ctx context.Context, t *testing.T, c *harness.Cluster, p permission, may bool) {
 	t.Helper()
 	resource, subresource, _ := strings.Cut(p.resource, "/")
 	spec := authorizationv1.SubjectAccessReviewSpec{
@@ -199,7 +200,7 @@ func authorizer(ctx context.Context, t *testing.T, p permission, may bool) {
 	review := &authorizationv1.SubjectAccessReview{}
 	err := wait.PollUntilContextTimeout(ctx, poll, 5*time.Second, true, func(ctx context.Context) (bool, error) {
 		review = &authorizationv1.SubjectAccessReview{Spec: spec}
-		if err := cluster.Client.Create(ctx, review); err != nil {
+		if err := c.Client.Create(ctx, review); err != nil {
 			return false, err
 		}
 		return review.Status.Allowed == may, nil

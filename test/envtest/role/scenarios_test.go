@@ -9,9 +9,11 @@ import (
 	"strings"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -61,6 +63,7 @@ var scenarios = []scenario{
 	{name: "events", run: events},
 	{name: "rules", run: serveRules},
 	{name: "prune", run: prune},
+	{name: "replacement", run: sweep},
 	{name: "scrape", run: scrapeApps},
 	{name: "strangers", run: meetStrangers},
 	{name: "certificates", run: certificates},
@@ -112,6 +115,11 @@ func serveRules(w *world) error {
 		if available < 3 {
 			return fmt.Errorf("%d of 3 are available: %+v", available, pipeline.Status.APIServices)
 		}
+		// An object that is refused keeps none of the others from being deployed, and the APIs from nothing that this world sees.
+		deployed := apimeta.FindStatusCondition(pipeline.Status.Conditions, v1alpha1.ConditionComponentsReady)
+		if deployed == nil || deployed.Status != metav1.ConditionTrue {
+			return fmt.Errorf("the condition is %+v", deployed)
+		}
 		return nil
 	})
 }
@@ -127,6 +135,26 @@ func prune(w *world) error {
 	return w.until("nothing is left of the adapter", func() error { return w.nothingLeft(adapter) })
 }
 
+// sweep removes what a Deployment that was replaced has left behind.
+func sweep(w *world) error {
+	labels := map[string]string{v1alpha1.ManagedLabel: v1alpha1.SingletonName, v1alpha1.ComponentLabel: metricsServer, "app": "earlier"}
+	orphan := &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{
+		Namespace: harness.OperatorNamespace, Name: metricsServer + "-earlier", Labels: labels}}
+	orphan.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "earlier"}}
+	orphan.Spec.Template.Labels = labels
+	orphan.Spec.Template.Spec.Containers = []corev1.Container{{Name: "main", Image: "example.com/earlier:v1"}}
+	if err := errors.Join(w.Client.Create(w.Ctx, orphan), install(w)); err != nil {
+		return err
+	}
+	return w.until("the earlier ReplicaSet is gone", func() error {
+		err := w.Client.Get(w.Ctx, client.ObjectKeyFromObject(orphan), &appsv1.ReplicaSet{})
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		return errors.Join(err, errors.New("it is there"))
+	})
+}
+
 func (w *world) nothingLeft(component string) error {
 	return w.gone(func(object *unstructured.Unstructured) bool {
 		return object.GetLabels()[v1alpha1.ComponentLabel] == component
@@ -135,22 +163,9 @@ func (w *world) nothingLeft(component string) error {
 
 // scrapeApps has an annotated Service and a Pod scraped by the Prometheus that there is, until they go.
 func scrapeApps(w *world) error {
-	annotated := metav1.ObjectMeta{Namespace: appsNamespace, Name: "app", Annotations: map[string]string{
-		"prometheus.io/scrape": "true", "prometheus.io/port": "8080"}, Labels: map[string]string{"app": "app"}}
-	service := &corev1.Service{ObjectMeta: annotated, Spec: corev1.ServiceSpec{
-		Selector: map[string]string{"app": "app"}, Ports: []corev1.ServicePort{{Name: "http", Port: 8080}}}}
-	pod := &corev1.Pod{ObjectMeta: annotated, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "app"}}}}
-	pod.Name = "lone"
-	apps := []client.Object{service, pod}
-	defer func() {
-		for _, app := range apps {
-			_ = w.Client.Delete(w.Ctx, app, client.GracePeriodSeconds(0))
-		}
-	}()
-	for _, app := range apps {
-		if err := w.Client.Create(w.Ctx, app); err != nil {
-			return err
-		}
+	defer func() { _ = w.notAnnotated() }()
+	if err := w.annotated(); err != nil {
+		return err
 	}
 	if err := w.apply(builtIn); err != nil {
 		return err
@@ -159,10 +174,8 @@ func scrapeApps(w *world) error {
 	if err != nil {
 		return err
 	}
-	for _, app := range apps {
-		if err := w.Client.Delete(w.Ctx, app, client.GracePeriodSeconds(0)); err != nil {
-			return err
-		}
+	if err := w.notAnnotated(); err != nil {
+		return err
 	}
 	return w.until("the monitors of apps are gone", func() error { return w.nothingLeft("scrape") })
 }

@@ -8,6 +8,7 @@ package role
 
 import (
 	"context"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -21,27 +22,26 @@ import (
 	"github.com/metricspipeline/operator/test/envtest/harness"
 )
 
-// cluster is the control plane of all scenarios, which run one after another.
+// suite has the control planes that permissions are missing on at the same time.
+var suite = &harness.Suite{ControlPlanes: max(2, runtime.NumCPU()/2), PlainLists: true, Furnish: furnish, CRDs: func() []string {
+	return slices.Concat(harness.CertManagerCRDs(), harness.MonitoringCRDs())
+}}
+
+// cluster is the control plane of all scenarios of the proof, which run one after another.
 var cluster *harness.Cluster
 
-func TestMain(m *testing.M) {
-	suite := &harness.Suite{PlainLists: true, Furnish: furnish, CRDs: func() []string {
-		return slices.Concat(harness.CertManagerCRDs(), harness.MonitoringCRDs())
-	}}
-	suite.Main(m)
-}
+func TestMain(m *testing.M) { suite.Main(m) }
 
 // furnish makes a Prometheus that selects monitors by a label, and collects what others let prometheus-adapter list.
-func furnish(ctx context.Context, started *harness.Cluster) error {
-	cluster = started
+func furnish(ctx context.Context, c *harness.Cluster) error {
 	// As the controller that aggregates roles would write it.
 	collected := &rbacv1.ClusterRole{}
-	if err := cluster.Client.Get(ctx, client.ObjectKey{Name: aggregateRole}, collected); err != nil {
+	if err := c.Client.Get(ctx, client.ObjectKey{Name: aggregateRole}, collected); err != nil {
 		return err
 	}
 	collected.Rules = []rbacv1.PolicyRule{{APIGroups: []string{aggregated.group}, Resources: []string{aggregated.resource},
 		Verbs: []string{aggregated.verb}}}
-	if err := cluster.Client.Update(ctx, collected); err != nil {
+	if err := c.Client.Update(ctx, collected); err != nil {
 		return err
 	}
 	selector := &metav1.LabelSelector{MatchLabels: map[string]string{"release": "stack"}}
@@ -55,7 +55,7 @@ func furnish(ctx context.Context, started *harness.Cluster) error {
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: appsNamespace}},
 		prometheus,
 	} {
-		if err := cluster.Client.Create(ctx, object); err != nil {
+		if err := c.Client.Create(ctx, object); err != nil {
 			return err
 		}
 	}

@@ -35,15 +35,17 @@ type world struct {
 	wire *wire
 	// pods run by themselves; nil for none.
 	pods *harness.Pods
+	// probes is the address of the operator's probes; empty where it serves none.
+	probes string
 
 	// usual is how long each step took with the whole role, by its name; took is how long they take now.
 	usual, took map[string]time.Duration
 }
 
-// begin starts the operator of a scenario, and does not wait for it.
-func begin(t *testing.T, s scenario, usual map[string]time.Duration) (*world, error) {
+// begin starts the operator of a scenario on a control plane, and does not wait for it.
+func begin(t *testing.T, c *harness.Cluster, s scenario, usual map[string]time.Duration) (*world, error) {
 	t.Helper()
-	w := &world{World: harness.NewWorld(t, cluster), wire: &wire{}, usual: usual, took: map[string]time.Duration{}}
+	w := &world{World: harness.NewWorld(t, c), wire: &wire{}, usual: usual, took: map[string]time.Duration{}}
 	return w, w.Launch(logr.Discard(), harness.Conditions{Wrap: w.wire.Wrap, Manager: s.adjust})
 }
 
