@@ -92,7 +92,14 @@ func (s Served) Err(kind schema.GroupVersionKind) error {
 }
 
 // Waiting is true when there is a kind that may yet be listed for the first time; that brings an event.
-func (s Served) Waiting() bool { return s.unanswered() }
+func (s Served) Waiting() bool {
+	for _, err := range s.errs {
+		if err.Pending {
+			return true
+		}
+	}
+	return false
+}
 
 // Digest changes when a kind with a CRD begins or ceases to be served.
 func (s Served) Digest() string {

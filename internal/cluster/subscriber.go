@@ -81,7 +81,7 @@ func (s *Subscriber) WaitForSync(ctx context.Context) error {
 		s.watches.mu.Lock()
 		moved := s.watches.moved
 		s.watches.mu.Unlock()
-		if !s.watches.Ensure(ctx).unanswered() {
+		if !s.watches.Ensure(ctx).Waiting() {
 			return nil
 		}
 		select {
@@ -134,16 +134,6 @@ func (w *Watches) changed() {
 	for _, s := range w.running() {
 		s.queue.Add(s.wake)
 	}
-}
-
-// unanswered is true when there is a kind that may yet be listed.
-func (s Served) unanswered() bool {
-	for _, err := range s.errs {
-		if err.Pending {
-			return true
-		}
-	}
-	return false
 }
 
 // IsPending is true for an error that says of a kind that the API server has not answered yet. An event follows.
