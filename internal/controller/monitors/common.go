@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"time"
 
-	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -24,8 +23,6 @@ import (
 	"github.com/metricspipeline/operator/internal/scrape"
 	"github.com/metricspipeline/operator/internal/scrape/index"
 )
-
-var prometheusKind = monitoringv1.SchemeGroupVersion.WithKind(monitoringv1.PrometheusesKind)
 
 // inCommon is the request for what all namespaces have in common and for the snapshot.
 var inCommon = reconcile.Request{}
@@ -155,9 +152,12 @@ func (r *Reconciler) all(ctx context.Context, s *settings) []reconcile.Request {
 
 // needed returns the kinds without which no monitor can be written.
 func (r *Reconciler) needed(s *settings) []schema.GroupVersionKind {
-	needed := []schema.GroupVersionKind{namespaceKind, kinds.Monitors[0].GroupVersionKind, kinds.Monitors[1].GroupVersionKind}
+	needed := []schema.GroupVersionKind{kinds.Namespace.GroupVersionKind}
+	for _, kind := range kinds.Monitors {
+		needed = append(needed, kind.GroupVersionKind)
+	}
 	if !s.off && s.pipeline.Spec.Prometheus.URL == "" {
-		needed = append(needed, prometheusKind)
+		needed = append(needed, kinds.Prometheus.GroupVersionKind)
 	}
 	return needed
 }

@@ -8,11 +8,8 @@ import (
 	"fmt"
 	"time"
 
-	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/util/flowcontrol"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
@@ -32,17 +29,6 @@ import (
 	"github.com/metricspipeline/operator/internal/scrape"
 	"github.com/metricspipeline/operator/internal/scrape/index"
 )
-
-var namespaceKind = corev1.SchemeGroupVersion.WithKind("Namespace")
-
-// NamespaceMetadata returns an empty Namespace in the form that the manager's cache has to hold.
-func NamespaceMetadata() client.Object { return metadataOf(namespaceKind) }
-
-func metadataOf(kind schema.GroupVersionKind) client.Object {
-	object := &metav1.PartialObjectMetadata{}
-	object.SetGroupVersionKind(kind)
-	return object
-}
 
 // Options of the reconciler of monitors; all of them are needed.
 type Options struct {
@@ -135,12 +121,12 @@ func (r *Reconciler) subscribe(options Options, objects, monitors cache.Cache) *
 		On(cluster.Kind{GroupVersionKind: v1alpha1.GroupVersion.WithKind("MetricsPipeline"), Object: &v1alpha1.MetricsPipeline{},
 			Cache: objects}, every, predicate.GenerationChangedPredicate{}).
 		On(options.Watches.CRDs(), every).
-		On(cluster.Kind{GroupVersionKind: namespaceKind, Object: NamespaceMetadata(), Cache: objects},
+		On(cluster.Kind{GroupVersionKind: kinds.Namespace.GroupVersionKind, Object: kinds.Namespace.New(), Cache: objects},
 			handler.EnqueueRequestsFromMapFunc(r.itself)).
-		On(cluster.Kind{CRD: kinds.PrometheusCRD, GroupVersionKind: prometheusKind, Object: &monitoringv1.Prometheus{},
-			Cache: options.Prometheuses}, every)
-	for i, crd := range []string{kinds.ServiceMonitorCRD, kinds.PodMonitorCRD} {
-		subscriber.On(cluster.Kind{CRD: crd, GroupVersionKind: kinds.Monitors[i].GroupVersionKind, Object: kinds.Monitors[i].New(),
+		On(cluster.Kind{CRD: kinds.Prometheus.CRD, GroupVersionKind: kinds.Prometheus.GroupVersionKind,
+			Object: kinds.Prometheus.New(), Cache: options.Prometheuses}, every)
+	for _, kind := range kinds.Monitors {
+		subscriber.On(cluster.Kind{CRD: kind.CRD, GroupVersionKind: kind.GroupVersionKind, Object: kind.New(),
 			Cache: monitors}, handler.EnqueueRequestsFromMapFunc(r.ownNamespace))
 	}
 	return subscriber

@@ -116,7 +116,7 @@ func (r *Reconciler) count(ctx context.Context) (int32, error) {
 // namespaceOf reads a Namespace.
 func (r *Reconciler) namespaceOf(ctx context.Context, name string) (*metav1.PartialObjectMetadata, error) {
 	ns := &metav1.PartialObjectMetadata{}
-	ns.SetGroupVersionKind(namespaceKind)
+	ns.SetGroupVersionKind(kinds.Namespace.GroupVersionKind)
 	if err := r.client.Get(ctx, client.ObjectKey{Name: name}, ns); err != nil {
 		return nil, fmt.Errorf("read Namespace %s: %w", name, err)
 	}
