@@ -66,12 +66,26 @@ func givenScraping(t *testing.T, granularity v1alpha1.ScrapeGranularity) *v1alph
 	pipeline.Spec.Scrape.Granularity = granularity
 	givenPipeline(t, pipeline)
 	thenCondition(t, soon, v1alpha1.ConditionScrapeReady, metav1.ConditionTrue, v1alpha1.ReasonSelected)
-	// The sample applications are annotated as well.
-	g.Eventually(func(g Gomega) {
-		pipeline = thePipeline(t, g)
-		g.Expect(pipeline.Status.Scrape).To(HaveField("Services", BeNumerically(">=", len(samples))))
-	}, soon, often).Should(Succeed())
+	thenAllServicesCounted(t)
+	pipeline = thePipeline(t, g)
 	return pipeline
+}
+
+// thenAllServicesCounted waits until the status counts exactly the annotated Services of the cluster. "More than before" would
+// wait in vain when the count before was still of apps of an earlier story, which had just gone.
+func thenAllServicesCounted(t *testing.T) {
+	t.Helper()
+	NewWithT(t).Eventually(func(g Gomega) {
+		all := &corev1.ServiceList{}
+		g.Expect(cluster.Client.List(t.Context(), all)).To(Succeed())
+		annotated := 0
+		for _, service := range all.Items {
+			if service.Annotations["prometheus.io/scrape"] == "true" {
+				annotated++
+			}
+		}
+		g.Expect(thePipeline(t, g).Status.Scrape).To(HaveField("Services", BeEquivalentTo(annotated)))
+	}, soon, often).Should(Succeed())
 }
 
 // givenCorpus deploys the corpus until the end of the test, and returns its pods by their case.

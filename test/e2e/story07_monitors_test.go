@@ -46,13 +46,11 @@ func TestMonitorsFollowTheApps(t *testing.T) {
 	thenMonitors(t, "PodMonitor "+grouped, "ServiceMonitor "+grouped)
 
 	// One more app of which relabelling can tell everything costs no write.
+	thenAllServicesCounted(t)
 	before := monitorVersions(t, g)
-	counted := thePipeline(t, g).Status.Scrape.Services
 	services = append(services, serviceCase{annotatedApp: annotatedApp{name: "three", annotations: asks("port", "8080")}})
 	whenAnnotated(t, services)
-	g.Eventually(func(g Gomega) {
-		g.Expect(thePipeline(t, g).Status.Scrape.Services).To(BeNumerically(">", counted))
-	}, soon, often).Should(Succeed())
+	thenAllServicesCounted(t)
 	g.Expect(monitorVersions(t, g)).To(Equal(before), "monitors and their resource versions")
 
 	whenGranularity(t, pipeline, v1alpha1.ScrapePerService)
