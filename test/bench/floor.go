@@ -14,7 +14,11 @@ import (
 	"os/exec"
 	"strings"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/metricspipeline/operator/test/e2e/kit"
 )
@@ -22,22 +26,29 @@ import (
 // floorReady is what a floor says once it watches.
 const floorReady = "watching"
 
-// floorProcess is the least program that does what is measured, in a process of its own, as the operator is one. Nobody who
-// works through the API server can be faster.
+// floorProcess is the least program that does what is measured, in a process of its own, as the operator is one, and as the
+// operator's service account: what the API server does to find out whether a client may write a role depends on who it is. No
+// client of the API server that sends one request after the other can be faster.
 type floorProcess struct {
-	command *exec.Cmd
-	stdin   io.Closer
-	ended   func() error
+	command    *exec.Cmd
+	stdin      io.Closer
+	kubeconfig string
+	ended      func() error
 }
 
 // startFloor starts a row's floor with its work, with the share of the processors that the operator's pod has, and returns
 // when it watches.
-func startFloor(ctx context.Context, row string, work any, operator *corev1.Pod) (*floorProcess, error) {
+func startFloor(ctx context.Context, cluster *kit.Cluster, row string, work any, operator *corev1.Pod) (*floorProcess, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
+	kubeconfig, err := kubeconfigOf(ctx, cluster, operator)
+	if err != nil {
+		return nil, fmt.Errorf("be the operator's service account: %w", err)
+	}
 	command := exec.CommandContext(ctx, self, "-row", row, "-floor")
+	command.Env = append(os.Environ(), clientcmd.RecommendedConfigPathEnvVar+"="+kubeconfig)
 	command.Stderr = os.Stderr
 	stdin, err := command.StdinPipe()
 	if err != nil {
@@ -48,9 +59,9 @@ func startFloor(ctx context.Context, row string, work any, operator *corev1.Pod)
 		return nil, err
 	}
 	if err := command.Start(); err != nil {
-		return nil, fmt.Errorf("start the floor of %s: %w", row, err)
+		return nil, errors.Join(fmt.Errorf("start the floor of %s: %w", row, err), os.Remove(kubeconfig))
 	}
-	floor := &floorProcess{command, stdin, func() error { return nil }}
+	floor := &floorProcess{command, stdin, kubeconfig, func() error { return nil }}
 	removeGroup, err := sameWeight(command.Process.Pid, operator)
 	if err == nil {
 		floor.ended = removeGroup
@@ -73,7 +84,26 @@ func (f *floorProcess) stop() error {
 	if err := f.stdin.Close(); err != nil {
 		return err
 	}
-	return errors.Join(f.command.Wait(), f.ended())
+	return errors.Join(f.command.Wait(), f.ended(), os.Remove(f.kubeconfig))
+}
+
+// kubeconfigOf writes a file that is the KUBECONFIG of now, but for the user: that is a pod's service account.
+func kubeconfigOf(ctx context.Context, cluster *kit.Cluster, pod *corev1.Pod) (string, error) {
+	config, err := clientcmd.LoadFromFile(os.Getenv(clientcmd.RecommendedConfigPathEnvVar))
+	if err != nil {
+		return "", err
+	}
+	token, err := cluster.Kube.CoreV1().ServiceAccounts(pod.Namespace).CreateToken(ctx, pod.Spec.ServiceAccountName,
+		&authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	if err != nil {
+		return "", err
+	}
+	config.AuthInfos[config.Contexts[config.CurrentContext].AuthInfo] = &clientcmdapi.AuthInfo{Token: token.Status.Token}
+	file, err := os.CreateTemp("", "floor-*.yaml")
+	if err != nil {
+		return "", err
+	}
+	return file.Name(), errors.Join(file.Close(), clientcmd.WriteToFile(*config, file.Name()))
 }
 
 // beFloor is the process itself: it reads its work, begins to watch, says so, and ends with its standard input or with the

@@ -119,7 +119,7 @@ func p1Run(ctx context.Context, cluster *kit.Cluster, first *firstWave, times *p
 	}
 
 	// The operator has to be there when the floor starts, for its share of the processors, and away when the floor works.
-	floor, err := startFloor(ctx, "P1", work, operator)
+	floor, err := startFloor(ctx, cluster, "P1", work, operator)
 	if err != nil {
 		return err
 	}

@@ -70,7 +70,7 @@ func measureP6(ctx context.Context, cluster *kit.Cluster, step progress) (figure
 	if err != nil || len(pods) == 0 {
 		return nil, errors.Join(err, errors.New("the operator has no pod"))
 	}
-	floor, err := startFloor(ctx, "P6", monitor.Object, &pods[0])
+	floor, err := startFloor(ctx, cluster, "P6", monitor.Object, &pods[0])
 	if err != nil {
 		return nil, err
 	}
