@@ -21,7 +21,7 @@ INSTALLER       := $(TOOL) kustomize build config/default | sed 's|image: ghcr.i
 LINTER          := golangci-lint-kube-api-linter
 LINT_MODULES    := . test/cluster
 TIDY_MODULES    := . test/cluster tools tools/lint
-GENERATED       := api/v1alpha1/zz_generated.deepcopy.go config/crd/bases config/rbac/role.yaml docs/reference/api.md
+GENERATED       := api/v1alpha1/zz_generated.deepcopy.go internal/render/schema.json config/crd/bases config/rbac/role.yaml docs/reference/api.md
 
 SHELL           := bash
 .SHELLFLAGS     := -euo pipefail -c
@@ -48,8 +48,9 @@ demo: build bin/sample-app bin/cluster ## Watch a pipeline come up and an HPA sc
 
 ##@ Develop
 .PHONY: generate
-generate: ## Write the deepcopy methods of api/.
+generate: ## Write the deepcopy methods of api/, and the schema by which kustomize merges patches.
 	@$(TOOL) controller-gen object:headerFile=hack/boilerplate.go.txt paths=./api/...
+	@schema=$$(go run ./hack/kustomize-schema) && echo "$$schema" > internal/render/schema.json
 
 .PHONY: manifests
 manifests: ## Write the CRD from the types, and the roles from the markers in the code.

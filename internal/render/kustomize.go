@@ -4,6 +4,7 @@
 package render
 
 import (
+	_ "embed"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,6 +20,7 @@ import (
 	"sigs.k8s.io/kustomize/api/resmap"
 	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
+	"sigs.k8s.io/kustomize/kyaml/openapi"
 	"sigs.k8s.io/kustomize/kyaml/resid"
 	"sigs.k8s.io/yaml"
 
@@ -29,6 +31,17 @@ import (
 
 // kustomizeLock guards kustomize, which keeps its OpenAPI schema in state of the process.
 var kustomizeLock sync.Mutex
+
+// schema is the part of kustomize's built-in one that is about the operator's kinds; written by hack/kustomize-schema.
+//
+//go:embed schema.json
+var schema []byte
+
+// useSchema has kustomize go by that part: to parse all of it would cost tens of megabytes.
+var useSchema = sync.OnceValue(func() error {
+	openapi.SuppressBuiltInSchemaUse()
+	return openapi.AddSchema(schema)
+})
 
 // overlay is the folder of the kustomization that is made for a component, beside those of the assets.
 const overlay = "overlay"
@@ -198,6 +211,9 @@ func (r *Renderer) run(c operand.Component, k *types.Kustomization) (_ []*unstru
 			err = fmt.Errorf("kustomize panicked: %v", panicked)
 		}
 	}()
+	if err := useSchema(); err != nil {
+		return nil, fmt.Errorf("read the OpenAPI schema: %w", err)
+	}
 	objects, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(files, overlay)
 	if err != nil {
 		return nil, err
