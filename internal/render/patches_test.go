@@ -6,11 +6,15 @@ package render
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/operand"
@@ -122,6 +126,48 @@ func TestMergePatchMayRelyOnItsTarget(t *testing.T) {
 		if spec["minReadySeconds"] != int64(7) {
 			t.Errorf("%s: minReadySeconds %v", content, spec["minReadySeconds"])
 		}
+	}
+}
+
+// TestMergePatchesMergeLists: the items of a list that a merge patch names by their key are merged, and the others stay. That is
+// what the schema of the kinds is for: without it a patch would replace the list.
+func TestMergePatchesMergeLists(t *testing.T) {
+	var plain, patched Renderer
+	before, err := plain.Build(server())
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := patched.Build(server(
+		patch("Deployment", "metrics-server", `{spec: {template: {spec: {
+			containers: [{name: metrics-server, env: [{name: A, value: "true"}], volumeMounts: [{mountPath: /more, name: more}]}],
+			volumes: [{name: more, emptyDir: {}}]}}}}`),
+		patch("Service", "metrics-server", `{spec: {ports: [{port: 9443, name: more}]}}`),
+	))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pods := func(objects []*unstructured.Unstructured) corev1.PodSpec {
+		deployment := &appsv1.Deployment{}
+		err := runtime.DefaultUnstructuredConverter.FromUnstructured(named(t, objects, "Deployment").Object, deployment)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return deployment.Spec.Template.Spec
+	}
+	was, is := pods(before), pods(after)
+	container := is.Containers[0]
+	if len(is.Containers) != 1 || container.Image != was.Containers[0].Image || !slices.Equal(container.Args, was.Containers[0].Args) {
+		t.Errorf("containers %+v, want that of before with more", is.Containers)
+	}
+	if !slices.Contains(container.Env, corev1.EnvVar{Name: "A", Value: "true"}) {
+		t.Errorf("env %+v", container.Env)
+	}
+	if len(container.VolumeMounts) != len(was.Containers[0].VolumeMounts)+1 || len(is.Volumes) != len(was.Volumes)+1 {
+		t.Errorf("mounts %+v, volumes %+v: one more of each is desired", container.VolumeMounts, is.Volumes)
+	}
+	ports, _, _ := unstructured.NestedSlice(named(t, after, "Service").Object, "spec", "ports")
+	if len(ports) != 2 {
+		t.Errorf("ports %v, want two", ports)
 	}
 }
 
