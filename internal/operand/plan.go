@@ -28,6 +28,10 @@ type Plan struct {
 	RequeueAfter time.Duration
 }
 
+// planAgain is when an operand that could not plan plans again: what was missing, such as an answer of the API server's discovery,
+// may bring no event.
+const planAgain = 30 * time.Second
+
 // Planned is a component of a plan.
 type Planned struct {
 	Component
@@ -98,7 +102,7 @@ func unplanned(name string, apis []metricsapi.API, withheld metricsapi.Omissions
 		return Proposal{}
 	}
 	message := fmt.Sprintf("%s: what should run is not known: %v.", name, err)
-	return Proposal{Retained: message, Findings: []Finding{{
+	return Proposal{Retained: message, RequeueAfter: planAgain, Findings: []Finding{{
 		Condition: v1alpha1.ConditionComponentsReady, Reason: v1alpha1.ReasonRetained, Message: message}}}
 }
 
