@@ -28,7 +28,7 @@ type keeper struct {
 }
 
 // prune deletes what is certainly unwanted, APIServices first: what answers for one is kept until it is gone. A kind that cannot
-// be read keeps none of the others from being pruned.
+// be read, or an object that may not be deleted, keeps none of the others from being pruned.
 func (r *Reconciler) prune(ctx context.Context, facts cluster.Facts, plan operand.Plan, outcomes []outcome) ([]string, error) {
 	k := keeper{facts: facts, plan: plan, desired: map[string]bool{}, complete: map[string]bool{}}
 	for _, outcome := range outcomes {
@@ -38,10 +38,10 @@ func (r *Reconciler) prune(ctx context.Context, facts cluster.Facts, plan operan
 		}
 	}
 	pruned, err := r.pruneUnlabeled(ctx, k)
-	if err != nil || len(pruned) > 0 {
+	failures := []error{err}
+	if len(pruned) > 0 {
 		return pruned, err // Their deletion brings us back for the rest.
 	}
-	var failures []error
 	for _, kind := range kinds.Managed {
 		if kind.CRD != "" && !facts.Served.Has(kind.CRD) {
 			continue
@@ -49,7 +49,7 @@ func (r *Reconciler) prune(ctx context.Context, facts cluster.Facts, plan operan
 		deleted, err := r.Applier.Prune(ctx, []kinds.Kind{kind}, k.keeps)
 		pruned = append(pruned, deleted...)
 		failures = append(failures, err)
-		if kind.GroupVersionKind == kinds.APIService.GroupVersionKind && (err != nil || len(deleted) > 0) {
+		if kind.GroupVersionKind == kinds.APIService.GroupVersionKind && len(deleted) > 0 {
 			break // Their deletion brings us back for the rest.
 		}
 	}
@@ -60,16 +60,18 @@ func (r *Reconciler) prune(ctx context.Context, facts cluster.Facts, plan operan
 // are found.
 func (r *Reconciler) pruneUnlabeled(ctx context.Context, k keeper) ([]string, error) {
 	var deleted []string
+	var failures []error
 	for _, apiService := range k.facts.APIServices {
 		if ownership.Labeled(apiService) || !ownership.Ours(apiService) || k.keeps(apiService) {
 			continue
 		}
 		if _, err := r.registrar.Unregister(ctx, apiService); err != nil {
-			return deleted, fmt.Errorf("prune: %w", err)
+			failures = append(failures, fmt.Errorf("prune: %w", err))
+			continue
 		}
 		deleted = append(deleted, ownership.Identity(apiService))
 	}
-	return deleted, nil
+	return deleted, errors.Join(failures...)
 }
 
 // keeps is true for what is desired, for what belongs to a component of which not all is known, and for what answers for an
