@@ -67,9 +67,12 @@ func servingQuestion(owner, serverName, address string, caBundle []byte) probe.Q
 func (r *Reconciler) plan(ctx context.Context, pipeline *v1alpha1.MetricsPipeline, facts cluster.Facts) (operand.Plan, error) {
 	request := operand.Request{Spec: pipeline.Spec, Facts: facts, Operands: r.Operands, Images: r.Images,
 		LastGood: map[string]*operand.LastGood{}, Running: map[string]bool{}}
+	if r.formsOf != pipeline.UID {
+		r.forms, r.formsOf = map[string]*operand.LastGood{}, pipeline.UID // Those of a deleted pipeline are not of this one.
+	}
 	var failures []error
 	for _, c := range operand.Catalog(r.Operands) {
-		form, err := r.lastGood(ctx, c.Name)
+		form, err := r.lastGood(ctx, pipeline, c.Name)
 		if err != nil {
 			failures = append(failures, err)
 		}
@@ -92,21 +95,27 @@ func (r *Reconciler) plan(ctx context.Context, pipeline *v1alpha1.MetricsPipelin
 	return plan, errors.Join(failures...)
 }
 
-// lastGood returns the stored form of a component; nil for none. One that was deleted or broken since it was read is put back
-// from memory, by remember.
-func (r *Reconciler) lastGood(ctx context.Context, component string) (*operand.LastGood, error) {
+// lastGood returns the last good form of a component; nil for none. One that was deleted or edited is put back by remember.
+func (r *Reconciler) lastGood(ctx context.Context, pipeline *v1alpha1.MetricsPipeline, component string) (*operand.LastGood, error) {
+	if form := r.forms[component]; form != nil {
+		return form, nil
+	}
 	stored := &corev1.ConfigMap{}
 	key := client.ObjectKey{Namespace: r.Namespace, Name: operand.LastGoodName(component)}
-	err := r.Client.Get(ctx, key, stored)
-	if client.IgnoreNotFound(err) != nil {
-		return r.forms[component], fmt.Errorf("read ConfigMap %s: %w", key, err)
+	if err := r.Client.Get(ctx, key, stored); apierrors.IsNotFound(err) {
+		return nil, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("read ConfigMap %s: %w", key, err)
 	}
-	if err == nil && ownership.Ours(stored) {
-		if form := operand.ReadLastGood(stored); form != nil {
-			r.forms[component] = form
-		}
+	owned := slices.ContainsFunc(stored.OwnerReferences, func(o metav1.OwnerReference) bool { return o.UID == pipeline.UID })
+	if !owned || !ownership.Ours(stored) {
+		return nil, nil
 	}
-	return r.forms[component], nil
+	form := operand.ReadLastGood(stored)
+	if form != nil {
+		r.forms[component] = form
+	}
+	return form, nil
 }
 
 // climb lets each component of the plan climb its ladder, and returns the authorities that their certificates share.
@@ -123,15 +132,27 @@ func (r *Reconciler) climb(
 		Cluster: r.Client, Live: r.Live, Writer: w,
 	})
 	var outcomes []outcome
-	for _, planned := range plan.Components {
+	for i, planned := range plan.Components {
 		l := &ladder{Reconciler: r, spec: pipeline.Spec, facts: facts, component: planned, probes: probes, certificates: certificates,
 			owners: slices.Clone(owners), writer: w}
 		for _, api := range facts.Registered(planned.Name) {
 			l.owners = append(l.owners, ownership.APIService(facts.Ours(api)))
 		}
 		l.outcome.Component = planned.Name
-		l.climb(ctx)
+		share, cancel := shareOf(ctx, len(plan.Components)-i+1)
+		l.climb(share)
+		cancel()
 		outcomes = append(outcomes, l.outcome)
 	}
 	return outcomes, certificates.Authorities()
+}
+
+// shareOf returns a context with an equal share of the time that is left: an API server, or an admission webhook, that hangs on the
+// objects of one component leaves the others, and the prune, their time.
+func shareOf(ctx context.Context, among int) (context.Context, context.CancelFunc) {
+	deadline, limited := ctx.Deadline()
+	if !limited {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, time.Until(deadline)/time.Duration(among))
 }

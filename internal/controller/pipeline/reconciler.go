@@ -13,6 +13,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/flowcontrol"
 	"k8s.io/utils/clock"
@@ -63,8 +64,10 @@ type Reconciler struct {
 	Config
 
 	registrar *registration.Registrar
-	// forms are the last good ones as they were last read, by component.
-	forms map[string]*operand.LastGood
+	// forms are the last good ones of the pipeline formsOf, by component. What is stored is read after a start only: whoever may
+	// edit a ConfigMap does not say by that what runs.
+	forms   map[string]*operand.LastGood
+	formsOf types.UID
 	// conflicts paces the tries after writes that met concurrent ones.
 	conflicts *flowcontrol.Backoff
 	// reported is the status as it was last written.
@@ -75,7 +78,7 @@ type Reconciler struct {
 
 // New returns a reconciler.
 func New(config Config) *Reconciler {
-	return &Reconciler{Config: config, registrar: registration.New(config.Applier, config.Clock), forms: map[string]*operand.LastGood{},
+	return &Reconciler{Config: config, registrar: registration.New(config.Applier, config.Clock),
 		conflicts: flowcontrol.NewBackOff(config.Timing.Conflict, config.Timing.LastFailure)}
 }
 
@@ -111,7 +114,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	facts = facts.Without(deregistered.Gone)
 	plan, workloadsErr := r.plan(work, pipeline, facts)
 	targetsErr := r.patchTargets(pipeline)
-	outcomes, authorities := r.climb(work, pipeline, facts, retainFor(targetsErr, plan), probes)
+	plan = retainFor(targetsErr, plan)
+	outcomes, authorities := r.climb(work, pipeline, facts, plan, probes)
 	probes.Forget()
 	pruned, pruneErr := r.prune(work, facts, plan, outcomes)
 
