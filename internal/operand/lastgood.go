@@ -39,7 +39,7 @@ func (g LastGood) Object() (*unstructured.Unstructured, error) {
 				g.Component.Name, ownership.Identity(object))
 		}
 	}
-	g.Component = g.Component.described()
+	g.Component = g.Component.Described()
 	content, err := json.Marshal(g)
 	if err != nil {
 		return nil, fmt.Errorf("write the last good form of %s: %w", g.Component.Name, err)
@@ -79,8 +79,8 @@ func ReadLastGood(stored *corev1.ConfigMap) *LastGood {
 	return form
 }
 
-// described is a component without what it is rendered from.
-func (c Component) described() Component {
+// Described is a component without what it is rendered from, as it is stored.
+func (c Component) Described() Component {
 	c.Images, c.Variants, c.Files, c.Patches, c.UserPatches = nil, nil, nil, nil, nil
 	return c
 }

@@ -6,6 +6,7 @@
 package report
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -72,6 +73,8 @@ type Outcome struct {
 	Failures []*Failure
 	// Complete is true when every object that is desired is known.
 	Complete bool
+	// Retained says why the component stays in its last good form, where the plan or the ladder found that; empty where it does not.
+	Retained string
 
 	// Certificate that the component serves with.
 	Certificate Certificate
@@ -214,6 +217,11 @@ func (o Observation) ruled(api metricsapi.API) bool {
 // retained returns a component that would serve rules and is retained; false for none.
 func (o Observation) retained() (operand.Planned, bool) {
 	for _, c := range o.Plan.Components {
+		for _, outcome := range o.Outcomes {
+			if outcome.Component == c.Name {
+				c.Retained = cmp.Or(c.Retained, outcome.Retained)
+			}
+		}
 		if c.Retained != "" && slices.ContainsFunc(c.APIs, o.ruled) {
 			return c, true
 		}

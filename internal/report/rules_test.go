@@ -43,6 +43,9 @@ func TestRulesWait(t *testing.T) {
 		}, "in use as soon as PrometheusReady is True."},
 		"they are retained for another reason": {retained,
 			"in use as soon as rules-server is retained no longer: what the cluster offers is not known in full."},
+		"its last good form runs": {func(o *Observation) {
+			o.Outcomes = append(o.Outcomes, Outcome{Component: rulesServer, Retained: "a patch does not apply."})
+		}, "in use as soon as rules-server is retained no longer: a patch does not apply."},
 		"what is retained serves no rule": {func(o *Observation) { planOf(o, usageServer).Retained = "away." }, "All 2 rules are in use."},
 	} {
 		_, status := statusOf(tc.change)

@@ -166,7 +166,7 @@ func TestIssuedIsWhatIsStored(t *testing.T) {
 	}
 }
 
-// TestFailedLadderKeepsItsAPI, also across a restart.
+// TestFailedLadderKeepsItsAPI, and puts back its Deployment, also across a restart.
 func TestFailedLadderKeepsItsAPI(t *testing.T) {
 	for name, begin := range map[string]func(*world){
 		"the Secret is refused": func(w *world) {
@@ -194,6 +194,7 @@ func TestFailedLadderKeepsItsAPI(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := healthy(t, lamp(), radio())
 			begin(w)
+			w.remove(&appsv1.Deployment{}, "lamp")
 			for range 2 {
 				w.restart()
 				_, _ = w.reconcile()

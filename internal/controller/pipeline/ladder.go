@@ -54,8 +54,9 @@ type ladder struct {
 	// apply.
 	accepted bool
 	form     []*unstructured.Unstructured
-	// unsure is true when a write failed for a reason that may pass, so that the form is not known in full. Set by apply.
-	unsure bool
+	// unsure is true when a write failed for a reason that may pass, or another writer keeps changing an object, so that the form is
+	// not known in full; podsUnsure when that is an object that pods are made from. Set by apply.
+	unsure, podsUnsure bool
 
 	outcome outcome
 }
@@ -66,18 +67,35 @@ func (l *ladder) climb(ctx context.Context) {
 		if !l.asked {
 			l.probes.Retain(l.component.Name) // It is not known whether the questions are still to be asked.
 		}
+		if l.component.LastGood != nil {
+			l.outcome.Retained = l.retained()
+		}
 	}()
 	// What is stored of it stays, wherever this try ends.
 	l.outcome.Desired = append(l.outcome.Desired,
 		ownership.ID("ConfigMap", l.component.Namespace, operand.LastGoodName(l.component.Name)))
 	for _, rung := range []func(context.Context) error{
-		l.certify, l.trust, l.store, l.render, l.apply, l.register, l.remember, l.sweep,
+		l.certify, l.secure, l.render, l.apply, l.register, l.remember, l.sweep,
 	} {
 		if err := rung(ctx); err != nil {
 			l.failed(ctx, err)
 			return
 		}
 	}
+}
+
+// secure lets the API server know the certificate and stores it, in this order. A component that has run before has a certificate:
+// where the next one cannot be stored, the rest of it is repaired all the same.
+func (l *ladder) secure(ctx context.Context) error {
+	err := l.trust(ctx)
+	if err == nil {
+		err = l.store(ctx)
+	}
+	if err == nil || l.component.LastGood == nil {
+		return err
+	}
+	l.failed(ctx, err)
+	return nil
 }
 
 // failed notes an error. A conflict is none that anybody has to know of: it is looked at again.
@@ -266,6 +284,8 @@ func (l *ladder) register(ctx context.Context) error {
 		switch {
 		case kept:
 			waits.Reason, waits.Message = v1alpha1.ReasonDeregistered, away
+		case waiting == "" && !l.serves(api):
+			waits.Message = fmt.Sprintf("The API is registered when %s runs as desired, see the condition ComponentsReady.", l.component.Name)
 		case waiting == "":
 			if waits, err = l.registerOne(ctx, api); err != nil {
 				return err
@@ -274,6 +294,23 @@ func (l *ladder) register(ctx context.Context) error {
 		l.outcome.APIs = append(l.outcome.APIs, waits)
 	}
 	return nil
+}
+
+// serves is true of a metrics API that the pods serve as they are: those that run as desired serve each of the component, others
+// those of the last good form.
+func (l *ladder) serves(api metricsapi.API) bool {
+	if l.retained() == "" && !l.podsUnsure {
+		return true
+	}
+	return l.component.LastGood != nil && slices.Contains(l.component.LastGood.Component.APIs, api)
+}
+
+// retained returns why the component stays in its last good form; empty where it does not.
+func (l *ladder) retained() string {
+	if l.component.Retained == "" && !l.accepted {
+		return "what its pods are made from could not be applied, see the condition ComponentsReady."
+	}
+	return l.component.Retained
 }
 
 // registerOne makes the APIService of a metrics API, or switches that of another owner.

@@ -75,7 +75,12 @@ func (l *ladder) put(ctx context.Context, object *unstructured.Unstructured) boo
 	if object.GetKind() == "Service" {
 		by = l.applyService
 	}
+	contested := len(l.outcome.Contested)
 	_, err := l.write(ctx, object, l.owners, by)
+	if len(l.outcome.Contested) > contested {
+		l.unsure, l.podsUnsure = true, l.podsUnsure || ofPods(object)
+		return false
+	}
 	if err == nil {
 		l.form = append(l.form, object)
 		return false
@@ -92,8 +97,8 @@ func (l *ladder) put(ctx context.Context, object *unstructured.Unstructured) boo
 	return isRefused
 }
 
-// applyService writes a Service. It selects the pods of a Deployment that had to be replaced only once they run: until then it goes
-// on selecting those that the earlier one left behind.
+// applyService writes a Service. It selects the pods of a Deployment that had to be replaced only once one of them is available:
+// until then it goes on selecting those that the earlier one left behind.
 func (l *ladder) applyService(ctx context.Context, service *unstructured.Unstructured) (apply.Result, error) {
 	settled, err := l.settled(ctx)
 	if err != nil {
@@ -107,10 +112,12 @@ func (l *ladder) applyService(ctx context.Context, service *unstructured.Unstruc
 	return l.Applier.Apply(ctx, service)
 }
 
-// settled is true when every Deployment of the component is rolled out as it was last written.
+// settled is true when every Deployment of the component is rolled out as it was last written, and has an available pod.
 func (l *ladder) settled(ctx context.Context) (bool, error) {
 	workloads, err := l.workloads(ctx, l.component.Component)
-	unsettled := slices.ContainsFunc(workloads, func(w cluster.Workload) bool { return !l.rolledOut(w) })
+	unsettled := slices.ContainsFunc(workloads, func(w cluster.Workload) bool {
+		return !l.rolledOut(w) || w.Deployment.Status.AvailableReplicas == 0
+	})
 	return err == nil && !unsettled, err
 }
 
@@ -152,8 +159,8 @@ func (l *ladder) restore(ctx context.Context, object *unstructured.Unstructured)
 
 // remember stores the form of a component whose pods the API server has accepted.
 func (l *ladder) remember(ctx context.Context) error {
-	form := operand.LastGood{Component: l.component.Component, Objects: l.form, Memory: l.component.Memory}
-	if l.component.Retained != "" || !l.accepted || l.unsure || len(l.form) == 0 {
+	form := operand.LastGood{Component: l.component.Described(), Objects: l.form, Memory: l.component.Memory}
+	if l.retained() != "" || l.unsure || len(l.form) == 0 {
 		if l.component.LastGood == nil {
 			return nil
 		}
@@ -163,7 +170,9 @@ func (l *ladder) remember(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = l.write(ctx, object, l.owners, l.Applier.Apply)
+	if _, err = l.write(ctx, object, l.owners, l.Applier.Apply); err == nil {
+		l.forms[l.component.Name] = &form
+	}
 	return err
 }
 
