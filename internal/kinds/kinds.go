@@ -24,7 +24,7 @@ import (
 type Kind struct {
 	schema.GroupVersionKind
 
-	// typed and typedList return empty ones where the cache holds this kind whole; nil where it holds only the metadata.
+	// typed and typedList return empty ones where this kind is cached whole; nil where only its metadata is.
 	typed     func() client.Object
 	typedList func() client.ObjectList
 	// CRD is the name of the CRD that defines the kind, and which may be absent; empty where Kubernetes itself defines it.
@@ -116,7 +116,7 @@ var Managed = []Kind{
 	{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("ServiceAccount")},
 }
 
-// New returns an empty object of the kind in the form that the cache holds.
+// New returns an empty object of the kind in the form of the cache.
 func (k Kind) New() client.Object {
 	if k.typed != nil {
 		return k.typed()

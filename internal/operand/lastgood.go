@@ -35,7 +35,7 @@ func LastGoodName(component string) string { return component + lastGoodSuffix }
 func (g LastGood) Object() (*unstructured.Unstructured, error) {
 	for _, object := range g.Objects {
 		if object.GetKind() == "Secret" {
-			return nil, fmt.Errorf("write the last good form of %s: it has the %s, and a ConfigMap must hold no secret",
+			return nil, fmt.Errorf("write the last good form of %s: it has the %s, and a ConfigMap must not contain a Secret",
 				g.Component.Name, ownership.Identity(object))
 		}
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/metricspipeline/operator/internal/operand/registry"
 )
 
-// TestAssetsAreKustomize holds what the package assets promises: each base builds as it stands, and so does each of the
+// TestAssetsAreKustomize checks what the package assets promises: each base builds as it stands, and so does each of the
 // kustomize components beside it on top of the base.
 func TestAssetsAreKustomize(t *testing.T) {
 	files := filesys.MakeFsInMemory()

@@ -182,7 +182,7 @@ func joined(findings []finding) finding {
 	return *all
 }
 
-// longestMessage bounds a condition's message, in bytes: far more than anybody reads, and well below the 32768 characters
+// longestMessage bounds a condition's message, in bytes: far more than a person reads, and well below the 32768 characters
 // above which the API server refuses the whole status. An error about a patch may repeat the patch, of up to 64 KiB.
 const longestMessage = 4096
 

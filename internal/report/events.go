@@ -93,7 +93,7 @@ func transitions(before, after v1alpha1.MetricsPipelineStatus) []Event {
 			continue
 		}
 		if old == nil && condition.Status == metav1.ConditionTrue {
-			continue // Nothing to tell of what was in order from the start.
+			continue // What was in order from the start is no change.
 		}
 		events = append(events, Event{severity(condition, old), condition.Reason, condition.Type,
 			fmt.Sprintf("%s turned %s: %s", condition.Type, condition.Status, condition.Message)})

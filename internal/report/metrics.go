@@ -24,7 +24,7 @@ var (
 		"When the certificate in a Secret ends, in seconds since 1970.", []string{"secret", "provider"}, nil)
 )
 
-// Exporter exports the last status as a whole: there is no series of what is gone, and no scrape sees half a change.
+// Exporter exports the last status as a whole: what is no longer in it has no series, and no scrape sees half a change.
 type Exporter struct {
 	samples atomic.Pointer[[]prometheus.Metric]
 }

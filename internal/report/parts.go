@@ -98,7 +98,7 @@ func prometheusReady(o Observation) finding {
 	return met(v1alpha1.ReasonReachable, fmt.Sprintf("%s answers at %s.", p.Target.Origin, p.Target.URL))
 }
 
-// unanswered says why Prometheus gave no answer of use, and tells what a person has to do from what time may bring.
+// unanswered is the finding that Prometheus gave no usable answer: stalled where a person must act, else it may pass by itself.
 func unanswered(p cluster.Prometheus, kept string) finding {
 	var unusable *prometheus.UnusableError
 	if !errors.As(p.Answer.Err, &unusable) || !unusable.Stuck(p.Target.Given) {

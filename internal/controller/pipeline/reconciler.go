@@ -162,8 +162,8 @@ type outcome struct {
 	conflict     bool
 }
 
-// get returns the pipeline; nil where it is gone, or going: then garbage collection is at work in the order of the owner
-// references, and any write would hold it up.
+// get returns the pipeline; nil where it is deleted or being deleted: then garbage collection deletes its objects in the order
+// of the owner references, and any write would delay it.
 func (r *Reconciler) get(ctx context.Context, request ctrl.Request) (*v1alpha1.MetricsPipeline, error) {
 	pipeline := &v1alpha1.MetricsPipeline{}
 	err := r.Client.Get(ctx, request.NamespacedName, pipeline)
@@ -193,8 +193,8 @@ func (r *Reconciler) depart(ctx context.Context) error {
 	return r.unregister(ctx)
 }
 
-// leave deletes our APIServices, because the operator's namespace is being deleted: what answers for them is about to go, in no
-// order, and a dead APIService would hold up that very deletion and every other one (kubernetes/kubernetes#83332).
+// leave deletes our APIServices, because the operator's namespace is being deleted: their backends are about to be deleted, in
+// no order, and a dead APIService would block that very deletion and every other one (kubernetes/kubernetes#83332).
 // kube-controller-manager begins to empty a namespace five seconds after its deletion.
 func (r *Reconciler) leave(ctx context.Context, pipeline *v1alpha1.MetricsPipeline, facts cluster.Facts) (ctrl.Result, error) {
 	err := r.unregister(ctx)

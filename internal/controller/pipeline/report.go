@@ -18,7 +18,7 @@ import (
 	"github.com/metricspipeline/operator/internal/report"
 )
 
-// reported is the status as it was last written. The cache shows it only a moment later: whoever compared with the cache
+// reported is the status as it was last written. The cache shows it only a moment later: a comparison with the cache
 // alone would take a status that is back to what it was before the last write for written, and since a status brings no
 // event, the wrong one would stay.
 type reported struct {

@@ -92,8 +92,8 @@ func (l *ladder) put(ctx context.Context, object *unstructured.Unstructured) boo
 	return isRefused
 }
 
-// applyService writes a Service. It selects the pods of a Deployment that had to be replaced only once they run: until then it goes
-// on selecting those that the earlier one left behind.
+// applyService writes a Service. It selects the pods of a Deployment that had to be replaced only once they run, and until then
+// those that the earlier one left behind.
 func (l *ladder) applyService(ctx context.Context, service *unstructured.Unstructured) (apply.Result, error) {
 	settled, err := l.settled(ctx)
 	if err != nil {
