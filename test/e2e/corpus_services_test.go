@@ -84,7 +84,7 @@ var corpusServices = []serviceCase{
 	}},
 	{annotatedApp: annotatedApp{name: selectorless, annotations: asks(), refused: []string{"without a selector", "selectorlessServices"}},
 		edit: func(service *corev1.Service) { service.Spec.Selector = nil }},
-	// Not refused, but some of its endpoints are somebody else's address.
+	// Not refused, but some of its endpoints have a foreign address.
 	{annotatedApp: annotatedApp{name: aimed, annotations: asks(), want: []string{onHTTP}}, ports: []corev1.ServicePort{servicePort("http", 80, 8080)}},
 }
 

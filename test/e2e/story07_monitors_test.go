@@ -45,7 +45,7 @@ func TestMonitorsFollowTheApps(t *testing.T) {
 	g.Expect(cluster.Apply(t.Context(), pod)).To(Succeed())
 	thenMonitors(t, "PodMonitor "+grouped, "ServiceMonitor "+grouped)
 
-	// One more app of which relabelling can tell everything costs no write.
+	// One more app of which relabelings see everything costs no write.
 	thenAllServicesCounted(t)
 	before := monitorVersions(t, g)
 	services = append(services, serviceCase{annotatedApp: annotatedApp{name: "three", annotations: asks("port", "8080")}})
@@ -134,7 +134,7 @@ func thenMonitors(t *testing.T, want ...string) {
 	}, soon, often/5).Should(Succeed())
 }
 
-// TestAnnotatedAppScales annotates an application that runs, and then has it scaled on its own metric. Nobody writes a
+// TestAnnotatedAppScales annotates an application that runs, and then has it scaled on its own metric. No person writes a
 // monitor.
 func TestAnnotatedAppScales(t *testing.T) {
 	g := story(t)
