@@ -26,7 +26,7 @@ const (
 	Current State = iota
 	// Progressing means that pods are missing and may still start.
 	Progressing
-	// Failed means that the Deployment's progressDeadlineSeconds have passed. Kubernetes goes on trying.
+	// Failed means that the Deployment's progressDeadlineSeconds have passed. Kubernetes keeps trying.
 	Failed
 	// Stuck means that there is evidence that pods cannot be created, start or run until a person acts: what the API server,
 	// the scheduler and the kubelet report, and never how long it has lasted.

@@ -54,7 +54,7 @@ var (
 		typed:     func() client.Object { return &apiregv1.APIService{} },
 		typedList: func() client.ObjectList { return &apiregv1.APIServiceList{} }}
 	Deployment = Kind{GroupVersionKind: appsv1.SchemeGroupVersion.WithKind("Deployment"),
-		// Its pods go on serving until the next ones do.
+		// Its pods keep serving until the next ones do.
 		Replace:   metav1.DeletePropagationOrphan,
 		typed:     func() client.Object { return &appsv1.Deployment{} },
 		typedList: func() client.ObjectList { return &appsv1.DeploymentList{} }}

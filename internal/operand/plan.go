@@ -51,7 +51,7 @@ type Request struct {
 	Running  map[string]bool
 }
 
-// For returns what should exist. An operand that cannot plan retains what it has, and the others go on.
+// For returns what should exist. An operand that cannot plan retains what it has, and the others are planned.
 func For(request Request) Plan {
 	withheld := metricsapi.Withhold(request.Spec, request.Facts.Foreign())
 	plan := Plan{Omitted: maps.Clone(withheld)}

@@ -74,8 +74,7 @@ func (e *Exporter) Set(o Observation, status v1alpha1.MetricsPipelineStatus) {
 	e.samples.Store(&samples)
 }
 
-// ownerOf puts the owner of an APIService in one of three words: whose it is in full is no label, which should have few
-// values.
+// ownerOf is ours, other or none: the owner's name is no label, which should have few values.
 func ownerOf(api v1alpha1.APIServiceStatus) string {
 	switch {
 	case api.Owner == "":

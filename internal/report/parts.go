@@ -115,7 +115,7 @@ func unanswered(p cluster.Prometheus, kept string) finding {
 	}
 }
 
-// probing is undecided after a start: what the Prometheus last answered stands until it answers otherwise.
+// probing is undecided after a start: the previous condition stays until the Prometheus answers otherwise.
 func probing(o Observation) finding {
 	p := o.Facts.Prometheus
 	f := unclear(v1alpha1.ReasonProbing, fmt.Sprintf("%s is being queried at %s.", p.Target.Origin, p.Target.URL))
@@ -140,7 +140,7 @@ func scrapeReady(o Observation) finding {
 	}
 }
 
-// certificates puts together what became of the certificates of all components.
+// certificates joins the states of the certificates of all components.
 type certificates struct {
 	unknown, managerMissing, withoutCA, waiting bool
 	lacking, overdue, rotating                  []string

@@ -30,8 +30,8 @@ import (
 	"github.com/metricspipeline/operator/internal/report"
 )
 
-// ladder is the way of one component: its certificate, whom the API server trusts, the Secret, the objects, their writes, the
-// metrics APIs. What goes wrong on it ends it alone.
+// ladder is the reconcile of one component, rung by rung: its certificate, the trust of the API server, the Secret, the
+// objects, their writes, the metrics APIs. An error ends this ladder only.
 type ladder struct {
 	*Reconciler
 	spec         v1alpha1.MetricsPipelineSpec
@@ -67,7 +67,7 @@ func (l *ladder) climb(ctx context.Context) {
 			l.probes.Retain(l.component.Name) // Whether its answers are still needed is not known.
 		}
 	}()
-	// What is stored of it stays, wherever this try ends.
+	// Its last good form is not pruned, wherever the ladder ends.
 	l.outcome.Desired = append(l.outcome.Desired,
 		ownership.ID("ConfigMap", l.component.Namespace, operand.LastGoodName(l.component.Name)))
 	for _, rung := range []func(context.Context) error{
@@ -189,9 +189,8 @@ func allYes(answers []probe.Answer) bool {
 	return len(answers) > 0 && !slices.ContainsFunc(answers, func(answer probe.Answer) bool { return !answer.Yes() })
 }
 
-// trust lets the API server know the certificate authority of a component that is registered before it can present a
-// certificate of a new one. What is trusted follows from what was trusted before, so an APIService that has changed since it was
-// read is read again.
+// trust writes the caBundle of a registered component before it can present a certificate of a new authority. The bundle
+// depends on the one before, so an APIService that has changed since it was read is a conflict.
 func (l *ladder) trust(ctx context.Context) error {
 	for _, api := range l.component.APIs {
 		registered := l.facts.Ours(api)

@@ -63,7 +63,7 @@ func servingQuestion(owner, serverName, address string, caBundle []byte) probe.Q
 	}
 }
 
-// plan returns what should exist. The error is about what runs already, without which it is planned all the same.
+// plan returns what should exist. An error about reading what runs already does not stop it.
 func (r *Reconciler) plan(ctx context.Context, pipeline *v1alpha1.MetricsPipeline, facts cluster.Facts) (operand.Plan, error) {
 	request := operand.Request{Spec: pipeline.Spec, Facts: facts, Operands: r.Operands, Images: r.Images,
 		LastGood: map[string]*operand.LastGood{}, Running: map[string]bool{}}

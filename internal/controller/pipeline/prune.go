@@ -27,7 +27,7 @@ type keeper struct {
 	desired, complete map[string]bool
 }
 
-// prune deletes what is certainly unwanted, APIServices first: what answers for one is kept until it is gone. A kind that cannot
+// prune deletes what is certainly unwanted, APIServices first: the backend of one is kept until it is deleted. A kind that cannot
 // be read keeps none of the others from being pruned.
 func (r *Reconciler) prune(ctx context.Context, facts cluster.Facts, plan operand.Plan, outcomes []outcome) ([]string, error) {
 	k := keeper{facts: facts, plan: plan, desired: map[string]bool{}, complete: map[string]bool{}}

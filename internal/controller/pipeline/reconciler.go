@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package pipeline reconciles the MetricsPipeline: facts about the cluster become a plan, each component of the plan climbs a
-// ladder of its own, what is unwanted is pruned, and what came of it is reported.
+// ladder of its own, what is unwanted is pruned, and the outcome is reported.
 package pipeline
 
 import (
@@ -65,7 +65,7 @@ type Reconciler struct {
 	registrar *registration.Registrar
 	// forms are the last good ones as they were last read, by component.
 	forms map[string]*operand.LastGood
-	// conflicts paces the tries after writes that met concurrent ones.
+	// conflicts is the backoff after conflicts.
 	conflicts *flowcontrol.Backoff
 	// reported is the status as it was last written.
 	reported reported
@@ -81,8 +81,8 @@ func New(config Config) *Reconciler {
 
 var _ reconcile.Reconciler = (*Reconciler)(nil)
 
-// Reconcile brings the cluster to what the pipeline says, as far as that can be known and done, and reports in any case. An
-// error in one stage, or of one component, ends nothing but that.
+// Reconcile brings the cluster to the desired state, as far as that can be known and done, and reports in any case. An error of
+// one stage or component ends only that.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	work, cancel := context.WithTimeout(ctx, r.Timing.Work)
 	defer cancel()
@@ -215,8 +215,8 @@ func (r *Reconciler) unregister(ctx context.Context) error {
 	return errors.Join(failures...)
 }
 
-// finish reports, and decides when to try again: what a person has to act on is looked at now and then, a conflict is retried
-// without a word, any other error is returned.
+// finish reports, and decides when to try again: what waits for a person after Timing.Stalled, a conflict after its own backoff
+// and without a report. Any other error is returned.
 func (r *Reconciler) finish(ctx context.Context, pipeline *v1alpha1.MetricsPipeline, in round) (ctrl.Result, error) {
 	observation := r.observe(ctx, pipeline, in)
 	wait, err := r.report(ctx, pipeline, observation)

@@ -167,8 +167,8 @@ func (l *ladder) remember(ctx context.Context) error {
 	return err
 }
 
-// write writes one object with its owners by a method of the applier. One that another writer keeps changing is noted and left
-// alone: it does not keep the others from being written.
+// write writes one object with its owners by a method of the applier. A contested one is recorded and left alone: it does not
+// keep the others from being written.
 func (l *ladder) write(
 	ctx context.Context, object *unstructured.Unstructured, owners []metav1.OwnerReference, by method,
 ) (apply.Result, error) {
@@ -227,7 +227,7 @@ func (w *writer) Apply(ctx context.Context, object client.Object) error {
 	return err
 }
 
-// Contested returns an error for an object that Apply would leave as it is.
+// Contested returns an error for a contested object.
 func (w *writer) Contested(ctx context.Context, object client.Object) error {
 	reference := &unstructured.Unstructured{}
 	reference.SetGroupVersionKind(object.GetObjectKind().GroupVersionKind())
