@@ -22,7 +22,7 @@ import (
 // floorReady is what a floor says once it watches.
 const floorReady = "watching"
 
-// floorProcess is the least program that does what is measured, in a process of its own, as the operator is one. No client that
+// floorProcess is the least program that does what is measured, in a process of its own, as the operator is one. Nobody who
 // works through the API server can be faster.
 type floorProcess struct {
 	command *exec.Cmd
