@@ -69,7 +69,7 @@ fmt: ## Format the code and group its imports.
 	@hack/each-module.sh "$(LINT_MODULES)" $(LINTER) fmt
 
 .PHONY: lint
-lint: ## Run the linters, and prove that the one that holds the layers works.
+lint: ## Run the linters, and prove that the one that checks the layers works.
 	@hack/each-module.sh "$(LINT_MODULES)" $(LINTER) run
 	go test -count=1 ./hack/layers
 

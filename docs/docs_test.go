@@ -1,7 +1,7 @@
 // Copyright The MetricsPipeline Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package docs_test holds the documentation to the code: what is written about fields, conditions and reasons is neither
+// Package docs_test checks the documentation against the code: what is written about fields, conditions and reasons is neither
 // less nor more than what there is, and no link leads nowhere.
 package docs_test
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Says whether this machine can run the test cluster. Exit code 0: yes. 1: it could, and something is missing that can be
-# installed. 2: it cannot, so tests on a real node are not possible here; the reason is printed so that nobody takes the
-# silence for success.
+# installed. 2: it cannot, so tests on a real node are not possible here; the reason is printed, so that this is not taken
+# for success.
 set -uo pipefail
 
 cannot() {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Holds files to a length that can be read in one sitting: about 300 lines is the rule, 350 the limit. Generated files
-# and test data are not read that way. The linter holds the same for code without its comments.
+# Checks that files can be read in one sitting: about 300 lines is the rule, 350 the limit. Generated files
+# and test data are not read that way. The linter checks the same for code without its comments.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 readonly rule=300 limit=350

@@ -12,7 +12,7 @@ if [ -n "${KUBECONFIG:-}" ]; then
 fi
 
 # run gives a command a process group of its own, so that a signal reaches the program behind `go run` and `go test` too,
-# and it has ended before the cluster under it goes away.
+# and it has ended before the cluster under it is stopped.
 set -m
 run() {
   "$@" &

@@ -19,7 +19,7 @@ const (
 
 // CertificatesSpec says who issues the serving certificates of the backends, by which the API server knows them.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.issuerRef) || !has(self.provider) || self.provider != 'BuiltIn'",message="issuerRef names an issuer of cert-manager, which the provider BuiltIn does not ask: leave issuerRef unset, or set provider to CertManager"
+// +kubebuilder:validation:XValidation:rule="!has(self.issuerRef) || !has(self.provider) || self.provider != 'BuiltIn'",message="issuerRef names an issuer of cert-manager, which the provider BuiltIn does not use: leave issuerRef unset, or set provider to CertManager"
 // +kubebuilder:validation:XValidation:rule="!has(self.renewBefore) || !has(self.duration) || duration(self.renewBefore) < duration(self.duration)",message="renewBefore must be less than duration, or a certificate would be due for renewal when it is issued: lower renewBefore, leave it unset, or raise duration"
 type CertificatesSpec struct {
 	// provider is Auto (default), CertManager or BuiltIn. Auto uses cert-manager where its CRDs are served, and the
@@ -28,7 +28,7 @@ type CertificatesSpec struct {
 	// +kubebuilder:default=Auto
 	Provider CertificateProvider `json:"provider,omitempty"`
 
-	// issuerRef names an issuer of cert-manager to ask instead of a self-signed authority of the pipeline's own. The
+	// issuerRef names an issuer of cert-manager to use instead of a self-signed authority of the pipeline's own. The
 	// issuer must give its certificate authority (ca.crt) with what it issues. With issuerRef, Auto means CertManager.
 	// +optional
 	IssuerRef *IssuerReference `json:"issuerRef,omitempty"`

@@ -24,7 +24,7 @@ const (
 	ReasonSettled = "Settled"
 )
 
-// ConditionStalled follows kstatus: True when only a person can mend what is wrong.
+// ConditionStalled follows kstatus: True when only a person can correct what is wrong.
 const (
 	ConditionStalled = "Stalled"
 
@@ -56,7 +56,7 @@ const (
 	ReasonIssuing = "Issuing"
 	// ReasonIssueFailed surfaces when a certificate could not be issued or stored.
 	ReasonIssueFailed = "IssueFailed"
-	// ReasonCertManagerMissing surfaces when cert-manager is asked for and its CRDs are not served.
+	// ReasonCertManagerMissing surfaces when the spec demands cert-manager and its CRDs are not served.
 	ReasonCertManagerMissing = "CertManagerMissing"
 	// ReasonIssuerWithoutCA surfaces when the issuer of spec.certificates.issuerRef issues certificates without the
 	// authority that signed them, so that the API server could not verify them.
@@ -71,16 +71,16 @@ const (
 
 	// ReasonAllAvailable surfaces when every workload runs with all its pods.
 	ReasonAllAvailable = "AllAvailable"
-	// ReasonUnavailable surfaces when a workload lacks pods; the message names the pod and what keeps it.
+	// ReasonUnavailable surfaces when a workload has too few pods; the message names one that is missing, and why.
 	ReasonUnavailable = "Unavailable"
 	// ReasonRenderFailed surfaces when the objects cannot be built from the spec, as when a patch does not apply.
 	ReasonRenderFailed = "RenderFailed"
 	// ReasonApplyFailed surfaces when the API server refuses an object.
 	ReasonApplyFailed = "ApplyFailed"
-	// ReasonNameTaken surfaces when an object of the same name belongs to somebody else, who keeps it.
+	// ReasonNameTaken surfaces when a foreign object has the name of one of ours. It is left alone.
 	ReasonNameTaken = "NameTaken"
-	// ReasonContested surfaces when somebody else keeps changing an object of ours back, so that the operator has stopped
-	// to write it. It surfaces for APIServices as well.
+	// ReasonContested surfaces when another writer keeps undoing what the operator writes, so that it has stopped to write
+	// the object. It surfaces for APIServices as well.
 	ReasonContested = "Contested"
 	// ReasonWorkloadStuck surfaces when pods cannot start until a person acts: a quota, Pod Security, an image that cannot be
 	// pulled, a pod that cannot be scheduled, or a volume whose Secret or ConfigMap does not exist. The message names the
@@ -102,15 +102,16 @@ const (
 	ReasonPassed = "Passed"
 	// ReasonNoRules surfaces for an API that no rule fills, and that is therefore not registered.
 	ReasonNoRules = "NoRules"
-	// ReasonServedByOther surfaces for a version that does not exist of a group that somebody else serves.
+	// ReasonServedByOther surfaces for an API whose group has another owner, who does not serve this version.
 	ReasonServedByOther = "ServedByOther"
-	// ReasonWaitingForBackend surfaces while an API is held back until its backend serves with the right certificate.
+	// ReasonWaitingForBackend surfaces while an API is not registered because its backend does not serve yet, or not with the
+	// right certificate.
 	ReasonWaitingForBackend = "WaitingForBackend"
 	// ReasonWaitingForAggregator surfaces while kube-aggregator has not yet looked at a new APIService.
 	ReasonWaitingForAggregator = "WaitingForAggregator"
 	// ReasonDisabled surfaces for an API whose policy is Disabled.
 	ReasonDisabled = "Disabled"
-	// ReasonNotServed surfaces for an API whose policy is Observe and that nobody serves.
+	// ReasonNotServed surfaces for an API whose policy is Observe and that nothing serves.
 	ReasonNotServed = "NotServed"
 	// ReasonDeregistered surfaces for an API that was taken away because its backend stayed unavailable and onUnavailable
 	// is Deregister.
@@ -125,7 +126,7 @@ const (
 
 	// ReasonReachable surfaces when Prometheus answered a query.
 	ReasonReachable = "Reachable"
-	// ReasonNotRequired surfaces when there is no rule that would ask Prometheus.
+	// ReasonNotRequired surfaces when no rule queries Prometheus.
 	ReasonNotRequired = "NotRequired"
 	// ReasonProbing surfaces until the first query is answered or fails.
 	ReasonProbing = "Probing"
@@ -154,7 +155,7 @@ const (
 const (
 	ConditionRulesAccepted = "RulesAccepted"
 
-	// ReasonAllAccepted surfaces when every rule is in use, or there is none.
+	// ReasonAllAccepted surfaces when every rule is in use, or the spec has none.
 	ReasonAllAccepted = "AllAccepted"
 	// ReasonRulesRejected surfaces when rules are rejected and serve nothing; status.rules names them.
 	ReasonRulesRejected = "RulesRejected"
@@ -186,7 +187,7 @@ const (
 	ReasonScrapeTimeoutTooLong = "ScrapeTimeoutTooLong"
 )
 
-// ScrapeOptOutLabel on a Namespace keeps its apps from being scraped, whatever its value unless that is "true".
+// ScrapeOptOutLabel on a Namespace keeps its apps from being scraped, unless its value is "true".
 const ScrapeOptOutLabel = "metricspipeline.io/scrape"
 
 // FieldManager is the one field manager by which the operator applies objects.

@@ -9,18 +9,18 @@ package v1alpha1
 type APIPolicy string
 
 const (
-	// PolicyAuto serves the API unless somebody else does.
+	// PolicyAuto serves the API unless it has another owner.
 	PolicyAuto APIPolicy = "Auto"
-	// PolicyTakeOver serves the API also where somebody else does: their APIService is switched, in one apply, once the
+	// PolicyTakeOver serves the API also where it has another owner: that APIService is switched, in one apply, once the
 	// backend of the pipeline is ready.
 	PolicyTakeOver APIPolicy = "TakeOver"
-	// PolicyObserve serves nothing, and reports and demands the API that somebody else serves.
+	// PolicyObserve serves nothing, and reports and demands the API of another owner.
 	PolicyObserve APIPolicy = "Observe"
 	// PolicyDisabled serves nothing and demands nothing.
 	PolicyDisabled APIPolicy = "Disabled"
 )
 
-// UnavailablePolicy says what becomes of an APIService whose backend stays away.
+// UnavailablePolicy says what becomes of an APIService whose backend stays unavailable.
 //
 // +kubebuilder:validation:Enum=Keep;Deregister
 type UnavailablePolicy string
@@ -34,10 +34,9 @@ const (
 
 // APIOptions are the knobs that every metrics API has.
 type APIOptions struct {
-	// policy says who serves the API. Auto (default) serves it unless somebody else does. TakeOver serves it also then:
-	// the other's APIService is switched in one apply, once the backend is ready. Observe serves nothing and reports
-	// the API that somebody else serves. Disabled serves nothing and demands nothing; what the operator had deployed
-	// for it is removed.
+	// policy says who serves the API. Auto (default) serves it unless it has another owner. TakeOver serves it also then:
+	// the foreign APIService is switched in one apply, once the backend is ready. Observe serves nothing and reports the
+	// API of another owner. Disabled serves nothing and demands nothing; what the operator had deployed for it is removed.
 	// +optional
 	// +kubebuilder:default=Auto
 	Policy APIPolicy `json:"policy,omitempty"`

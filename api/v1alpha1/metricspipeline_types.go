@@ -7,8 +7,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// SingletonName is the only name a MetricsPipeline may have: a metrics API has one APIService in a cluster, so two
-// pipelines could only fight.
+// SingletonName is the only name a MetricsPipeline may have: a metrics API has one APIService in a cluster, which two
+// pipelines would contest.
 const SingletonName = "default"
 
 // MetricsPipeline makes a cluster's metrics stack work: kubectl top, and HorizontalPodAutoscalers on cpu, memory,
@@ -100,9 +100,9 @@ type MetricsPipelineSpec struct {
 	// +kubebuilder:default={}
 	Certificates CertificatesSpec `json:"certificates,omitzero"`
 
-	// patches are applied to the objects that the operator deploys, in order, after everything else in this spec: the
-	// way out for what no field offers. At most 64. A patch that cannot be applied is reported and holds back the
-	// change; what runs keeps running.
+	// patches are applied to the objects that the operator deploys, in order, after everything else in this spec, for what
+	// no field offers. At most 64. A patch that cannot be applied is reported, and its component is retained in its last
+	// good form.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64

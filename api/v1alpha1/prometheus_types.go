@@ -14,7 +14,7 @@ type PrometheusSpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
 	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHostname() != ''",message="url must be an absolute http or https URL such as http://prometheus.monitoring.svc:9090"
-	// +kubebuilder:validation:XValidation:rule="!self.matches('[@?#]')",message="url must not hold credentials, a query or a fragment; give credentials in auth"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[@?#]')",message="url must not contain credentials, a query or a fragment; give credentials in auth"
 	URL string `json:"url,omitempty"`
 
 	// ref names a Prometheus object of prometheus-operator; its URL and its monitor selectors are read from it.

@@ -9,7 +9,7 @@ package v1alpha1
 type PrometheusAdapterSpec struct {
 	ComponentOptions `json:",inline"`
 
-	// relistInterval is how often the adapter asks Prometheus which series exist; a new metric appears within it.
+	// relistInterval is how often the adapter lists the series that Prometheus has; a new metric appears within it.
 	// +optional
 	// +kubebuilder:default="1m"
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s')",message="relistInterval must be at least 1s"
@@ -30,6 +30,6 @@ type PrometheusAdapterSpec struct {
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:items:MaxLength=1024
 	// +kubebuilder:validation:items:Pattern=`^--[a-z0-9][-a-z0-9]*(=.*)?$`
-	// +kubebuilder:validation:XValidation:rule="self.all(a, !(a.split('=')[0] in ['--secure-port', '--bind-address', '--cert-dir', '--tls-cert-file', '--tls-private-key-file', '--config', '--metrics-relist-interval', '--metrics-max-age', '--prometheus-url', '--prometheus-auth-incluster', '--prometheus-auth-config', '--prometheus-ca-file', '--prometheus-token-file', '--prometheus-client-tls-cert-file', '--prometheus-client-tls-key-file', '--authorization-always-allow-paths', '--tls-min-version', '--tls-cipher-suites', '--lister-kubeconfig']))",message="extraArgs must not hold a flag that the operator sets (--secure-port, --bind-address, --cert-dir, --tls-*, --config, --metrics-relist-interval, --metrics-max-age, --prometheus-url, --prometheus-auth-*, --prometheus-*-file, --authorization-always-allow-paths, --lister-kubeconfig): use the field for it"
+	// +kubebuilder:validation:XValidation:rule="self.all(a, !(a.split('=')[0] in ['--secure-port', '--bind-address', '--cert-dir', '--tls-cert-file', '--tls-private-key-file', '--config', '--metrics-relist-interval', '--metrics-max-age', '--prometheus-url', '--prometheus-auth-incluster', '--prometheus-auth-config', '--prometheus-ca-file', '--prometheus-token-file', '--prometheus-client-tls-cert-file', '--prometheus-client-tls-key-file', '--authorization-always-allow-paths', '--tls-min-version', '--tls-cipher-suites', '--lister-kubeconfig']))",message="extraArgs must not contain a flag that the operator sets (--secure-port, --bind-address, --cert-dir, --tls-*, --config, --metrics-relist-interval, --metrics-max-age, --prometheus-url, --prometheus-auth-*, --prometheus-*-file, --authorization-always-allow-paths, --lister-kubeconfig): use the field for it"
 	ExtraArgs []string `json:"extraArgs,omitempty"`
 }

@@ -23,7 +23,7 @@ type MetricRule struct {
 	// +kubebuilder:validation:MaxLength=2048
 	SeriesQuery string `json:"seriesQuery,omitempty"`
 
-	// seriesFilters narrow the series by name, where a selector cannot say it. All of them must hold.
+	// seriesFilters narrow the series by name, where a selector cannot say it. All of them must match.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=16
@@ -115,7 +115,7 @@ type ResourceMapping struct {
 
 // ExternalMetricRule makes external metrics of series.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.resources) && ((has(self.resources.namespaced) && !self.resources.namespaced) || has(self.resources.template) || (has(self.resources.overrides) && self.resources.overrides.exists(l, self.resources.overrides[l].resource in ['namespace', 'namespaces'])))",message="an external metric is asked for in a namespace: set resources.overrides to the label that names it, such as {namespace: {resource: namespace}}, or resources.namespaced: false if the series belong to no namespace"
+// +kubebuilder:validation:XValidation:rule="has(self.resources) && ((has(self.resources.namespaced) && !self.resources.namespaced) || has(self.resources.template) || (has(self.resources.overrides) && self.resources.overrides.exists(l, self.resources.overrides[l].resource in ['namespace', 'namespaces'])))",message="an external metric is requested in a namespace: set resources.overrides to the label that names it, such as {namespace: {resource: namespace}}, or resources.namespaced: false if the series belong to no namespace"
 type ExternalMetricRule struct {
 	MetricRule `json:",inline"`
 

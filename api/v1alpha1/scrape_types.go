@@ -83,8 +83,8 @@ type ScrapeSpec struct {
 	// +kubebuilder:default={}
 	TLS TLSOptions `json:"tls,omitzero"`
 
-	// selectorlessServices is Refuse (default) or Allow. A Service without a selector gets its endpoints from whoever may
-	// write EndpointSlices in its namespace; allowed, they can aim Prometheus at any address that it reaches.
+	// selectorlessServices is Refuse (default) or Allow. A Service without a selector gets its endpoints from any user who
+	// may write EndpointSlices in its namespace; allowed, they can aim Prometheus at any address that it reaches.
 	// +optional
 	// +kubebuilder:default=Refuse
 	SelectorlessServices SelectorlessPolicy `json:"selectorlessServices,omitempty"`
@@ -124,7 +124,7 @@ const (
 	SelectorlessAllow SelectorlessPolicy = "Allow"
 )
 
-// ScrapeStatus counts what the annotations of apps came to.
+// ScrapeStatus counts the annotated apps and their monitors.
 type ScrapeStatus struct {
 	// services is the number of annotated Services that are scraped.
 	// +optional

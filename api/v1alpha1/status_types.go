@@ -24,7 +24,7 @@ type MetricsPipelineStatus struct {
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// apiServices are the metrics APIs of the cluster, whoever serves them.
+	// apiServices are the metrics APIs of the cluster, ours and foreign ones.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
@@ -42,7 +42,7 @@ type MetricsPipelineStatus struct {
 	// +listMapKey=name
 	Certificates []CertificateStatus `json:"certificates,omitempty"`
 
-	// scrape counts what the annotations of apps came to.
+	// scrape counts the annotated apps and their monitors.
 	// +optional
 	Scrape *ScrapeStatus `json:"scrape,omitempty"`
 
@@ -50,8 +50,8 @@ type MetricsPipelineStatus struct {
 	// +optional
 	Prometheus *PrometheusStatus `json:"prometheus,omitempty"`
 
-	// rules say what became of the rules of the spec, at most 20 of them, what needs attention first: rejected ones, then
-	// those that serve in their last good form, then those in use.
+	// rules are the states of the spec's rules, at most 20 of them, what needs attention first: rejected ones, then those
+	// that serve in their last good form, then those in use.
 	// +optional
 	// +listType=map
 	// +listMapKey=api
@@ -88,7 +88,7 @@ type APIServiceStatus struct {
 	// +required
 	Version string `json:"version,omitempty"`
 
-	// owner is who the APIService belongs to: this pipeline, or the field manager and the service of somebody else.
+	// owner is who the APIService belongs to: this pipeline, or the field manager and the Service of another owner.
 	// Empty when there is no APIService.
 	// +optional
 	Owner string `json:"owner,omitempty"`
@@ -123,7 +123,7 @@ type APIServiceStatus struct {
 
 // CertificateStatus is a certificate that is in use.
 type CertificateStatus struct {
-	// name of the Secret that holds it.
+	// name of its Secret.
 	// +required
 	Name string `json:"name,omitempty"`
 
@@ -163,7 +163,7 @@ type ComponentStatus struct {
 	Message string `json:"message,omitempty"`
 }
 
-// RuleState is what became of a rule.
+// RuleState is the state of a rule.
 //
 // +kubebuilder:validation:Enum=InUse;LastGood;Rejected
 type RuleState string
@@ -177,7 +177,7 @@ const (
 	RuleRejected RuleState = "Rejected"
 )
 
-// RuleStatus is what became of one rule.
+// RuleStatus is the state of one rule.
 type RuleStatus struct {
 	// id of the rule in the spec.
 	// +required

@@ -19,7 +19,7 @@ const (
 	linter        = "golangci-lint-kube-api-linter"
 )
 
-// TestEveryPackageHasALayer fails when a package appears that nobody has placed.
+// TestEveryPackageHasALayer fails for a package that no layer has.
 func TestEveryPackageHasALayer(t *testing.T) {
 	err := fs.WalkDir(os.DirFS(root(t)), "internal", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || filepath.Ext(path) != ".go" {
@@ -69,7 +69,7 @@ func root(t *testing.T) string {
 }
 
 // writePairs writes the module and returns the forbidden imports in the form "from -> to". Every import stands in a
-// package of its own below the importing layer, where the same rule holds and no import cycle can arise.
+// package of its own below the importing layer, where the same rule applies and no import cycle can arise.
 func writePairs(t *testing.T, dir string) []string {
 	t.Helper()
 	config, err := os.ReadFile(filepath.Join(root(t), ".golangci.yml"))

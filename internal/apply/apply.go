@@ -1,8 +1,8 @@
 // Copyright The MetricsPipeline Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package apply writes objects by server-side apply under one field manager, finds from the watch cache whether a write
-// is needed at all, never takes a foreign object, and deletes what is no longer wanted.
+// Package apply writes objects by server-side apply under one field manager, finds drift in the watch cache, leaves foreign
+// objects alone, and prunes.
 package apply
 
 import (
@@ -32,17 +32,17 @@ const (
 	Unchanged Result = iota
 	// Created means that the object did not exist.
 	Created
-	// Configured means that what is wanted had changed.
+	// Configured means that the desired object had changed.
 	Configured
 	// Repaired means that another writer had changed or deleted what the operator wrote.
 	Repaired
 	// Replaced means that the API server refused to change an immutable field, so the object was deleted to be made anew. Where
-	// that takes longer than the call, as for a Deployment, whose pods go on serving, the event of its deletion brings the
-	// caller back to make it, and Behind is true for the object that goes.
+	// that takes longer than the call, as for a Deployment, whose pods keep serving, the event of its deletion brings the
+	// caller back to make it, and Behind is true for the object that is being deleted.
 	Replaced
 )
 
-// NameTakenError means that an object exists which is foreign. It is left alone.
+// NameTakenError means that a foreign object has the name. It is left alone.
 type NameTakenError struct {
 	// Object is its kind, namespace and name.
 	Object string
@@ -70,14 +70,14 @@ type Applier struct {
 
 	mu      sync.Mutex
 	applied map[string]record
-	// contests are the losses of each object by their kind, and spec is the version of the spec that they are about.
+	// contests are those of each object by the kind of loss, and spec is the version of the spec that they are about.
 	contests map[string]map[string]*contest
 	spec     string
-	// refusals are what the API server refused, and retryClock measures how long they are not tried again.
+	// refusals are what the API server refused, and retryClock measures refusalRetry.
 	refusals     map[content]refusal
 	refusalRetry time.Duration
 	retryClock   clock.PassiveClock
-	// replaced are the objects that are being deleted to be made anew, and swept the components that have no orphans.
+	// replaced are the objects that are being deleted to be made anew, and swept the components without orphans.
 	replaced map[string]types.UID
 	swept    map[types.NamespacedName]bool
 }
@@ -88,7 +88,7 @@ type Option func(*Applier)
 // RetryRefused sets how long what the API server refused is not sent again: a minute by default.
 func RetryRefused(after time.Duration) Option { return func(a *Applier) { a.refusalRetry = after } }
 
-// record is what was last written of an object.
+// record is what was last applied of an object.
 type record struct {
 	wanted [sha256.Size]byte
 	uid    types.UID
@@ -96,12 +96,12 @@ type record struct {
 	generation int64
 	// resourceVersion that the API server answered.
 	resourceVersion string
-	// fields are those that the API server said we own after the write. Whoever changes one of them takes it from us,
-	// so as long as our part of managedFields stays the same, so do the fields.
+	// fields are our entry in managedFields after the write. A writer that changes one of them takes it over, so as long as the
+	// entry stays the same, so do the fields.
 	fields string
 }
 
-// New returns an applier that reads through the cache of c and, to look before it creates, from live.
+// New returns an applier that reads from the cache of c and, before it creates, from live.
 func New(c client.Client, live client.Reader, contests clock.PassiveClock, options ...Option) *Applier {
 	a := &Applier{client: c, live: live, clock: contests, applied: map[string]record{}, contests: map[string]map[string]*contest{},
 		refusals: map[content]refusal{}, refusalRetry: refusalRetry, retryClock: clock.RealClock{},
@@ -112,17 +112,15 @@ func New(c client.Client, live client.Reader, contests clock.PassiveClock, optio
 	return a
 }
 
-// Apply makes sure that the object exists with the wanted fields. It sends nothing when the cache shows that the fields
-// are still those of the last write. It returns a NameTakenError for what is foreign and, without a write, a
-// ContestedError for what others keep undoing and a RefusedError for what the API server has refused. A wanted object with a
-// UID, or a resourceVersion, is that one or none: the API server answers a conflict where it is gone or another one. The wanted
-// object is not changed.
+// Apply writes an object. It sends nothing when the cache shows that the fields are still those of the last write. It returns
+// a NameTakenError for a foreign object and, without a write, a ContestedError for what another writer keeps undoing and a
+// RefusedError for what the API server has refused. For a wanted object with a UID or resourceVersion, the API server answers a
+// conflict where the existing one has another, or none exists. The wanted object is not changed.
 func (a *Applier) Apply(ctx context.Context, wanted *unstructured.Unstructured) (Result, error) {
 	return a.apply(ctx, wanted, false)
 }
 
-// TakeOver is Apply for an object that is foreign and that the user wants to be ours: one write changes the fields
-// and whose it is.
+// TakeOver is Apply for a foreign object that the policy lets the operator take over: one write changes fields and owner.
 func (a *Applier) TakeOver(ctx context.Context, wanted *unstructured.Unstructured) (Result, error) {
 	return a.apply(ctx, wanted, true)
 }
@@ -145,13 +143,13 @@ func (a *Applier) apply(ctx context.Context, wanted *unstructured.Unstructured, 
 		}
 	}
 	if w.before != nil && a.isReplaced(id, w.before) {
-		return Unchanged, nil // Its deletion brings us back.
+		return Unchanged, nil // The event of its deletion makes it anew.
 	}
 	if w.before != nil && w.accepted() && w.last.uid == w.before.GetUID() && w.last.fields == ownership.AppliedFields(w.before) {
 		a.conceded(id)
 		return Unchanged, nil
 	}
-	if w.before != nil || !a.isReplaced(id, nil) { // It is no loss that the operator itself deleted it.
+	if w.before != nil || !a.isReplaced(id, nil) { // The operator's own deletion is no loss.
 		w.lost = lossOf(w.before, w.last, w.known)
 	}
 	if w.lost != nil {
@@ -165,27 +163,27 @@ func (a *Applier) apply(ctx context.Context, wanted *unstructured.Unstructured, 
 	return a.write(ctx, w)
 }
 
-// write is one write of an object, and what is known before.
+// write is one write of an object.
 type write struct {
 	wanted  *unstructured.Unstructured
 	content content
-	// before is the object as it stands; nil where there is none.
+	// before is the observed object; nil where there is none.
 	before client.Object
-	// last is what was written before, if that is known.
+	// last is what was written before, if known.
 	last  record
 	known bool
 	lost  *loss
-	// tryFirst is true where the API server itself refuses to merge the object into that of others.
+	// tryFirst is true where the API server itself refuses to merge the object into a foreign one.
 	tryFirst bool
 }
 
 // accepted is true for content that the API server took before.
 func (w write) accepted() bool { return w.known && w.last.wanted == w.content.digest }
 
-// mayReclaim is true where a refusal may be the fault of others. That of new content is not.
+// mayReclaim is true where another writer's edit may have caused a refusal. New content may itself be wrong.
 func (w write) mayReclaim() bool { return w.before != nil && (!w.known || w.accepted()) }
 
-// write sends an object, replaces it where that is the only way, and notes what became of it.
+// write sends an object, replaces it where that is the only way, and records the outcome.
 func (a *Applier) write(ctx context.Context, w write) (Result, error) {
 	var sent *unstructured.Unstructured
 	var err error
@@ -216,7 +214,7 @@ func (a *Applier) write(ctx context.Context, w write) (Result, error) {
 	return result, nil
 }
 
-// Behind is true when an object from the cache is older than what the last write made of it, or is being replaced.
+// Behind is true when a cached object is older than the last write, or is being replaced.
 func (a *Applier) Behind(cached client.Object, id string) bool {
 	if a.isReplaced(id, cached) {
 		return true
@@ -225,8 +223,8 @@ func (a *Applier) Behind(cached client.Object, id string) bool {
 	return known && last.uid == cached.GetUID() && cached.GetGeneration() < last.generation
 }
 
-// outcome says what a write did, for the events. before is what the API server or its cache held, and last what was
-// written before, if that is known. A write that finds its own result, because the cache has not seen it yet, did nothing.
+// outcome is what a write did, for the Events. before is the observed object, and last what was written before, if known. A
+// write that changed no resourceVersion did nothing: the cache was behind an earlier one.
 func outcome(before client.Object, last record, known bool, now record) Result {
 	switch {
 	case known && last.resourceVersion == now.resourceVersion,
@@ -248,7 +246,7 @@ func (a *Applier) record(id string) (record, bool) {
 	return last, known
 }
 
-// remember notes what was written.
+// remember records what was written.
 func (a *Applier) remember(c content, r record) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -257,7 +255,7 @@ func (a *Applier) remember(c content, r record) {
 	delete(a.replaced, c.id)
 }
 
-// distrust notes that owned fields no longer prove what their values are.
+// distrust makes the next Apply send the object: our entry in managedFields no longer proves the values of its fields.
 func (a *Applier) distrust(id string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -273,7 +271,7 @@ func (a *Applier) forget(id string) {
 	delete(a.applied, id)
 }
 
-// FromTyped returns a typed object in the form that Apply takes, without what only the API server writes.
+// FromTyped returns a typed object in the form that Apply takes, without the fields that only the API server writes.
 func FromTyped(object client.Object) (*unstructured.Unstructured, error) {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 	if err != nil {
@@ -285,7 +283,7 @@ func FromTyped(object client.Object) (*unstructured.Unstructured, error) {
 	return converted, nil
 }
 
-// digestOf tells what is wanted apart; UID and resourceVersion are no content, but say to which object the content may go.
+// digestOf identifies the wanted content. UID and resourceVersion are preconditions of the write, not content.
 func digestOf(object *unstructured.Unstructured) ([sha256.Size]byte, error) {
 	if object.GetUID() != "" || object.GetResourceVersion() != "" {
 		object = object.DeepCopy()

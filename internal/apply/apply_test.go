@@ -41,7 +41,7 @@ func TestApplyRepairs(t *testing.T) {
 			t.Helper()
 			found := s.configMap(t)
 			found.Data["config.yaml"] = "spoiled"
-			if err := s.Update(t.Context(), found, client.FieldOwner("somebody")); err != nil {
+			if err := s.Update(t.Context(), found, client.FieldOwner("rival")); err != nil {
 				t.Fatal(err)
 			}
 		},
@@ -55,7 +55,7 @@ func TestApplyRepairs(t *testing.T) {
 			t.Helper()
 			found := s.configMap(t)
 			found.Labels = nil
-			if err := s.Update(t.Context(), found, client.FieldOwner("somebody")); err != nil {
+			if err := s.Update(t.Context(), found, client.FieldOwner("rival")); err != nil {
 				t.Fatal(err)
 			}
 		},
@@ -80,7 +80,7 @@ func TestApplyLeavesForeignFields(t *testing.T) {
 	s.expect(t, a, object, Created, 1)
 	found := s.configMap(t)
 	found.Annotations = map[string]string{"example.com/team": "platform"}
-	if err := s.Update(t.Context(), found, client.FieldOwner("somebody")); err != nil {
+	if err := s.Update(t.Context(), found, client.FieldOwner("rival")); err != nil {
 		t.Fatal(err)
 	}
 	s.expect(t, a, object, Unchanged, 1)
@@ -89,7 +89,7 @@ func TestApplyLeavesForeignFields(t *testing.T) {
 	}
 }
 
-// TestNameTaken leaves alone what somebody else made, and says who and what to do.
+// TestNameTaken: a foreign object is left alone, and the error names its manager and the remedy.
 func TestNameTaken(t *testing.T) {
 	foreign := &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Name: "prometheus-adapter", Namespace: "metrics",
@@ -155,8 +155,8 @@ func TestOutcome(t *testing.T) {
 		"there from before a restart":         {at("5"), record{}, false, wrote(1, "5"), Unchanged},
 		"there, and changed since a restart":  {at("5"), record{}, false, wrote(1, "6"), Configured},
 		"another wish":                        {at("5"), wrote(1, "5"), true, wrote(2, "6"), Configured},
-		"spoiled by somebody":                 {at("6"), wrote(1, "5"), true, wrote(1, "7"), Repaired},
-		"deleted by somebody":                 {nil, wrote(1, "5"), true, wrote(1, "9"), Repaired},
+		"changed by a rival":                  {at("6"), wrote(1, "5"), true, wrote(1, "7"), Repaired},
+		"deleted by a rival":                  {nil, wrote(1, "5"), true, wrote(1, "9"), Repaired},
 		"not in the cache yet":                {at("5"), wrote(1, "5"), true, wrote(1, "5"), Unchanged},
 		"an older version in the cache":       {at("4"), wrote(1, "5"), true, wrote(1, "5"), Unchanged},
 		"not in the cache, with a new status": {at("6"), wrote(1, "5"), true, wrote(1, "6"), Unchanged},

@@ -8,8 +8,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// OnlyAsRead lets an object be written only over the one that was read: where that is gone or has changed since, the API server
-// answers a conflict.
+// OnlyAsRead lets an object be written only over the one that was read: where that was deleted or has changed since, the API
+// server answers a conflict.
 func OnlyAsRead(desired *unstructured.Unstructured, read client.Object) {
 	desired.SetUID(read.GetUID())
 	desired.SetResourceVersion(read.GetResourceVersion())

@@ -20,8 +20,8 @@ import (
 	"github.com/metricspipeline/operator/internal/ownership"
 )
 
-// When drift repair is given up. A rival that answers each of our writes with one of its own would otherwise cost the API
-// server writes without end, and neither side its way.
+// When drift repair stops. A rival that answers each of our writes with one of its own would otherwise load the API server
+// without end, and neither would win.
 const (
 	// mostRepairs of one kind, within repairWindow, are made.
 	mostRepairs  = 3
@@ -42,7 +42,7 @@ type ContestedError struct {
 	RetryAfter time.Duration
 }
 
-// Error names the object, the rival and the remedy. It says the same as long as the contest lasts.
+// Error names the object, the rival and the remedy. Its text is the same as long as the contest lasts.
 func (e *ContestedError) Error() string {
 	by := "another writer"
 	if len(e.Managers) > 0 {
@@ -56,13 +56,14 @@ func (e *ContestedError) Error() string {
 			what += fmt.Sprintf(" and %d more fields", len(e.Fields)-most)
 		}
 	}
-	return fmt.Sprintf("%s: %s %s again and again, so the operator leaves it as it is after %d repairs; have one of the two give it up. "+
-		"It is tried again an hour after the last change, and at once when the spec changes", e.Object, by, what, mostRepairs)
+	return fmt.Sprintf("%s: %s %s again and again, so the operator leaves it as it is after %d repairs; keep one of the two "+
+		"from writing it. It is tried again an hour after the last change, and at once when the spec changes",
+		e.Object, by, what, mostRepairs)
 }
 
-// loss is what another writer took from an object since the last write.
+// loss is the drift of an object by another writer since the last write.
 type loss struct {
-	// fields are ours no longer; nil where the object was deleted.
+	// fields are those that we no longer own; nil where the object was deleted.
 	fields []string
 	// managers own those fields now, or made the object anew.
 	managers []string
@@ -70,12 +71,12 @@ type loss struct {
 	seen string
 }
 
-// kind tells losses apart: repairs are counted for each kind, so that unrelated edits are repaired without limit.
+// kind is rival and fields: repairs are counted for each kind, so that unrelated edits are repaired without limit.
 func (l loss) kind() string {
 	return strings.Join(l.managers, ",") + " " + strings.Join(l.fields, ",")
 }
 
-// lossOf compares an object as it stands, nil where it is gone, with what was last written of it; nil when nothing was lost.
+// lossOf compares the observed object, nil where it was deleted, with what was last written of it; nil when nothing was lost.
 func lossOf(now client.Object, last record, known bool) *loss {
 	switch {
 	case !known:
@@ -97,7 +98,7 @@ func older(now client.Object, last record) bool {
 	return err == nil && order < 0
 }
 
-// madeAnew is a deletion after which another owner has made an object of the same name.
+// madeAnew is the loss of an object that was deleted and made anew by another owner.
 func madeAnew(now client.Object) *loss {
 	l := &loss{seen: string(now.GetUID())}
 	for _, entry := range now.GetManagedFields() {
@@ -153,13 +154,13 @@ func fieldsOf(raw string) *fieldpath.Set {
 type contest struct {
 	// repairs are the times of our last ones.
 	repairs []time.Time
-	// stopped is true while nothing is written; seen is what the rival last did then, and at when that was noticed.
+	// stopped is true while nothing is written; seen is the rival's last write then, and at when it was observed.
 	stopped bool
 	seen    string
 	at      time.Time
 }
 
-// mayRepair returns a ContestedError when a loss is not to be repaired.
+// mayRepair returns a ContestedError when a loss must not be repaired.
 func (a *Applier) mayRepair(id string, l *loss) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -175,7 +176,7 @@ func (a *Applier) mayRepair(id string, l *loss) error {
 	case !c.stopped, c.seen != l.seen:
 		c.stopped, c.seen, c.at = true, l.seen, now
 	case now.Sub(c.at) >= truce:
-		// One more try: as if the others had just been made, so that the next loss ends it.
+		// One more repair is left: the next loss stops it again.
 		c.stopped = false
 		c.repairs = slices.Repeat([]time.Time{now}, mostRepairs-1)
 		return nil
@@ -183,7 +184,7 @@ func (a *Applier) mayRepair(id string, l *loss) error {
 	return &ContestedError{Object: id, Managers: l.managers, Fields: l.fields, RetryAfter: truce - now.Sub(c.at)}
 }
 
-// repaired notes the repair of a loss.
+// repaired counts the repair of a loss.
 func (a *Applier) repaired(id string, l *loss) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -198,7 +199,7 @@ func (a *Applier) repaired(id string, l *loss) {
 	c.repairs = append(c.repairs, a.clock.Now())
 }
 
-// conceded ends the contests of an object that is as it should be although we had stopped to write it: the rival gave in.
+// conceded ends the stopped contests of an object that is as desired: the rival has put it right.
 func (a *Applier) conceded(id string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -209,7 +210,7 @@ func (a *Applier) conceded(id string) {
 	}
 }
 
-// NewSpec forgets every contest when the spec, by whatever names its version, is another than before: a person has looked.
+// NewSpec ends every contest when the version of the spec changes: a person has acted.
 func (a *Applier) NewSpec(version string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -219,8 +220,8 @@ func (a *Applier) NewSpec(version string) {
 	}
 }
 
-// Contested returns the ContestedError that Apply would return, and writes nothing: what follows from an object that cannot
-// be written must not be written either.
+// Contested returns the ContestedError that Apply would return, and writes nothing. It is for what must not be written unless
+// the object can be.
 func (a *Applier) Contested(ctx context.Context, wanted *unstructured.Unstructured) error {
 	id := ownership.Identity(wanted)
 	a.mu.Lock()

@@ -51,7 +51,7 @@ func (s *server) concedes(t *testing.T, a *Applier, object *unstructured.Unstruc
 		t.Fatalf("error %v and %d writes; want a ContestedError and none", err, s.applied-before)
 	}
 	if again := a.Contested(t.Context(), object); !errors.As(again, &contested) || s.applied != before {
-		t.Fatalf("asked beforehand: %v", again)
+		t.Fatalf("Contested beforehand: %v", again)
 	}
 	return contested
 }
@@ -106,7 +106,7 @@ func TestContestTriesAgain(t *testing.T) {
 	s.spoil(t, "rival", "config.yaml")
 	_ = s.concedes(t, a, object)
 
-	// A rival who has gone meanwhile does not come back.
+	// A rival that stopped meanwhile is not contested again.
 	s.clock.SetTime(s.clock.Now().Add(time.Hour))
 	s.repairs(t, a, object)
 	s.expect(t, a, object, Unchanged, s.applied)
@@ -153,7 +153,7 @@ func TestSpecKeepsItsContests(t *testing.T) {
 	_ = s.concedes(t, a, object)
 }
 
-// TestDeletionIsContested as well, also where somebody makes the object anew.
+// TestDeletionIsContested as well, also where the rival makes the object anew.
 func TestDeletionIsContested(t *testing.T) {
 	s, a := newServer(t)
 	object := wanted(map[string]any{"config.yaml": "one"})
@@ -227,7 +227,7 @@ func TestOwnWritesAreNoLoss(t *testing.T) {
 	}
 }
 
-// TestTakeOver makes an object of somebody else ours in one write, and is a repair like any other when they take it back.
+// TestTakeOver makes a foreign object ours in one write, and is a repair like any other when the rival takes it back.
 func TestTakeOver(t *testing.T) {
 	theirs := func() *corev1.ConfigMap {
 		foreign := &corev1.ConfigMap{}
@@ -246,7 +246,7 @@ func TestTakeOver(t *testing.T) {
 	install()
 	var taken *NameTakenError
 	if _, err := a.Apply(t.Context(), object); !errors.As(err, &taken) || s.applied != 0 {
-		t.Fatalf("without being asked to: %v, %d writes", err, s.applied)
+		t.Fatalf("by Apply: %v, %d writes", err, s.applied)
 	}
 	if result, err := a.TakeOver(t.Context(), object); err != nil || result != Configured || s.applied != 1 {
 		t.Fatalf("result %d, error %v, %d writes", result, err, s.applied)
@@ -257,7 +257,7 @@ func TestTakeOver(t *testing.T) {
 	}
 	s.expect(t, a, object, Unchanged, 1)
 
-	// Somebody makes theirs again, and again.
+	// The rival makes it anew, and again.
 	for range 3 {
 		if err := s.Delete(t.Context(), s.configMap(t)); err != nil {
 			t.Fatal(err)

@@ -20,12 +20,12 @@ import (
 	"github.com/metricspipeline/operator/internal/ownership"
 )
 
-// selectorPath is where a Service's selector stands in managedFields.
+// selectorPath is a Service's selector in managedFields.
 var selectorPath = fieldpath.MakePathOrDie("spec", "selector")
 
-// RetainSelector returns a Service as desired but for its selector, which stays the one that the operator wrote earlier: a Service
-// selects new pods only when there are some. It is for a Service whose Deployments are not rolled out as they are
-// desired, and changes nothing where the selector is the same, as it nearly always is, or was edited by others.
+// RetainSelector returns the desired Service with the selector that the operator wrote earlier: new pods are selected only when
+// there are some. It is for a Service whose Deployments are not rolled out yet. A selector that another writer edited is not
+// retained.
 func (a *Applier) RetainSelector(ctx context.Context, wanted *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	digest, err := digestOf(wanted)
 	if err != nil {
@@ -50,8 +50,8 @@ func (a *Applier) RetainSelector(ctx context.Context, wanted *unstructured.Unstr
 	return retained, nil
 }
 
-// Orphans returns those ReplicaSets that no Deployment controls. A Deployment takes back those that its selector matches
-// before it is rolled out, so what is left then is what an earlier one with another selector has left behind.
+// Orphans returns the ReplicaSets that no Deployment controls. A Deployment adopts those that its selector matches before it is
+// rolled out; those left then are of an earlier one with another selector.
 func Orphans(replicaSets []metav1.PartialObjectMetadata) []*metav1.PartialObjectMetadata {
 	var orphans []*metav1.PartialObjectMetadata
 	for i := range replicaSets {
@@ -63,9 +63,9 @@ func Orphans(replicaSets []metav1.PartialObjectMetadata) []*metav1.PartialObject
 }
 
 // DeleteOrphans deletes the ReplicaSets, with their pods, that replaced Deployments of a component have left behind, and
-// returns their identities. It may be called only when every Deployment of the component is rolled out and its Services select those
-// pods, or when the component is to go. It reads the API server once in the life of the applier, and again after each
-// replacement.
+// returns their identities. It may be called only when every Deployment of the component is rolled out and its Services select
+// those pods, or when the component is pruned. It lists from the API server once in the life of the applier, and again after
+// each replacement.
 func (a *Applier) DeleteOrphans(ctx context.Context, namespace, component string) ([]string, error) {
 	key := orphansOf(namespace, component)
 	a.mu.Lock()
@@ -84,11 +84,11 @@ func (a *Applier) DeleteOrphans(ctx context.Context, namespace, component string
 	var deleted []string
 	for _, orphan := range Orphans(list.Items) {
 		orphan.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind("ReplicaSet"))
-		gone, err := a.Delete(ctx, orphan)
+		done, err := a.Delete(ctx, orphan)
 		if err != nil {
 			return deleted, err
 		}
-		if gone {
+		if done {
 			deleted = append(deleted, ownership.Identity(orphan))
 		}
 	}

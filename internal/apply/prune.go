@@ -19,9 +19,8 @@ import (
 	"github.com/metricspipeline/operator/internal/ownership"
 )
 
-// Prune deletes the objects of the given kinds that carry the operator's label and that keep does not want, of those that where
-// selects, and returns the identities of those it deleted. It reads from the cache, and deletes an object only as the one that it saw: by
-// UID, so that what has been recreated meanwhile stays.
+// Prune deletes the objects of the given kinds that carry the operator's label, that where selects and that keep does not, and
+// returns their identities. It reads from the cache, and deletes an object by UID, so that one made anew meanwhile stays.
 func (a *Applier) Prune(ctx context.Context, of []kinds.Kind, keep func(client.Object) bool, where ...client.ListOption) ([]string, error) {
 	var deleted []string
 	for _, kind := range of {
@@ -33,11 +32,11 @@ func (a *Applier) Prune(ctx context.Context, of []kinds.Kind, keep func(client.O
 			if keep(object) || object.GetDeletionTimestamp() != nil {
 				continue
 			}
-			gone, err := a.Delete(ctx, object)
+			done, err := a.Delete(ctx, object)
 			if err != nil {
 				return deleted, err
 			}
-			if gone {
+			if done {
 				deleted = append(deleted, ownership.Identity(object))
 			}
 		}
@@ -45,9 +44,8 @@ func (a *Applier) Prune(ctx context.Context, of []kinds.Kind, keep func(client.O
 	return deleted, nil
 }
 
-// Delete deletes an object as the one that was seen, by UID. It returns false when that was gone already: its own event
-// brings us back. It returns a conflict when it is another object by now, and for any other that an admission webhook may
-// answer with, after which nothing would bring us back.
+// Delete deletes an object by UID. It returns false when that was deleted already: the event of that is still to come. A
+// conflict is returned: another object may have the name by now, or an admission webhook may have answered, which brings no event.
 func (a *Applier) Delete(ctx context.Context, object client.Object) (bool, error) {
 	id := ownership.Identity(object)
 	err := a.client.Delete(ctx, object,

@@ -16,7 +16,7 @@ import (
 	"github.com/metricspipeline/operator/internal/ownership"
 )
 
-// cached returns the object as the watch cache holds it; nil where it does not.
+// cached returns the object in the watch cache; nil where there is none of ours.
 func (a *Applier) cached(ctx context.Context, wanted *unstructured.Unstructured) (client.Object, error) {
 	kind, managed := kinds.Of(wanted.GroupVersionKind())
 	if !managed {
@@ -31,15 +31,14 @@ func (a *Applier) cached(ctx context.Context, wanted *unstructured.Unstructured)
 		return nil, fmt.Errorf("read %s from the cache: %w", ownership.Identity(wanted), err)
 	}
 	if !ownership.Labeled(current) {
-		// Some kinds are cached whether they are ours or not.
+		// Of some kinds foreign objects are cached too.
 		return nil, nil
 	}
 	return current, nil
 }
 
-// mayCreate looks whether an object that the cache does not hold is really absent, and returns it if it is ours or to be
-// taken over. An apply would otherwise quietly merge into what is foreign, and our owner reference would have it
-// deleted with the pipeline.
+// mayCreate reads an object that is not in the cache, and returns it if it is ours or to be taken over. An apply would otherwise
+// quietly merge into a foreign object, and our owner reference would have it deleted with the pipeline.
 func (a *Applier) mayCreate(ctx context.Context, wanted *unstructured.Unstructured, takeOver bool) (client.Object, error) {
 	found := &metav1.PartialObjectMetadata{}
 	found.SetGroupVersionKind(wanted.GroupVersionKind())

@@ -17,11 +17,11 @@ import (
 	"github.com/metricspipeline/operator/internal/ownership"
 )
 
-// refusalRetry is how long what the API server refused is not sent again, where no other time is given.
+// refusalRetry is the default of RetryRefused.
 const refusalRetry = time.Minute
 
-// RefusedError means that the API server refuses an object as it is desired: it is invalid, or forbidden. The object is left
-// as it is. The same content is refused without a request until RetryAfter has passed.
+// RefusedError means that the API server refuses the desired object as invalid or forbidden. The object is left as it is. The
+// same content is refused without a request until RetryAfter has passed.
 type RefusedError struct {
 	// Object is its kind, namespace and name.
 	Object string
@@ -31,14 +31,13 @@ type RefusedError struct {
 	RetryAfter time.Duration
 }
 
-// Error says the same as long as the API server does.
+// Error has the same text as long as the API server's answer has.
 func (e *RefusedError) Error() string { return fmt.Sprintf("apply %s: %v", e.Object, e.Err) }
 
 // Unwrap returns the answer of the API server.
 func (e *RefusedError) Unwrap() error { return e.Err }
 
-// content is what is desired of an object. Two forms of one object, such as the desired and the last good one, are refused each
-// for itself.
+// content is one form of an object. The desired and the last good form are refused independently.
 type content struct {
 	id     string
 	digest [sha256.Size]byte
@@ -50,10 +49,9 @@ type refusal struct {
 	at  time.Time
 }
 
-// Refused returns the RefusedError that Apply would return, and writes nothing. A caller that applies the last good form of a set
-// of objects while one of the desired form is refused asks this for each desired object first, so that the others do not
-// change from one form to the other with every try: once RetryAfter has passed it is a dry run that finds out whether the
-// content is still refused. The object must be the one that Apply is given, with its owners.
+// Refused returns the RefusedError that Apply would return, and writes nothing: once RetryAfter has passed, it sends a dry run.
+// It is for a set of objects that change together: while one desired object is refused, the last good form of all is applied,
+// and no try may change the others back and forth. The object must be the one that Apply is given, with its owners.
 func (a *Applier) Refused(ctx context.Context, wanted *unstructured.Unstructured) error {
 	digest, err := digestOf(wanted)
 	if err != nil {
@@ -62,7 +60,7 @@ func (a *Applier) Refused(ctx context.Context, wanted *unstructured.Unstructured
 	return a.refused(ctx, wanted, content{ownership.Identity(wanted), digest}, true)
 }
 
-// refused is Refused; without a dry run it returns nil when it is time to send the object again.
+// refused is Refused; without dryRun it returns nil once RetryAfter has passed.
 func (a *Applier) refused(ctx context.Context, wanted *unstructured.Unstructured, c content, dryRun bool) error {
 	a.mu.Lock()
 	last, known := a.refusals[c]
@@ -93,7 +91,7 @@ func (a *Applier) failed(c content, err error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for other, r := range a.refusals {
-		// Content that nothing asks for is desired no more.
+		// What was not tried for so long is no longer desired.
 		if now.Sub(r.at) > 10*a.refusalRetry {
 			delete(a.refusals, other)
 		}
@@ -109,8 +107,8 @@ func (a *Applier) accepted(c content) {
 	delete(a.refusals, c)
 }
 
-// refusesContent is true for an answer that the same request will meet again until a person acts. That a namespace is being
-// deleted is none: the next one of its name takes the object.
+// refusesContent is true for an answer that does not change until a person acts. One about a namespace that is being deleted
+// does: the next namespace of that name accepts the object.
 func refusesContent(err error) bool {
 	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
 		return false

@@ -84,11 +84,11 @@ func TestPassingFailure(t *testing.T) {
 	terminating := apierrors.NewForbidden(configMaps, "prometheus-adapter", errors.New("is being terminated"))
 	terminating.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
 	for name, answer := range map[string]error{
-		"conflict":                apierrors.NewConflict(configMaps, "prometheus-adapter", errors.New("modified")),
-		"internal error":          apierrors.NewInternalError(errors.New("etcd")),
-		"too many requests":       apierrors.NewTooManyRequests("later", 1),
-		"the namespace is going":  terminating,
-		"no answer from a server": errors.New("connection refused"),
+		"conflict":                 apierrors.NewConflict(configMaps, "prometheus-adapter", errors.New("modified")),
+		"internal error":           apierrors.NewInternalError(errors.New("etcd")),
+		"too many requests":        apierrors.NewTooManyRequests("later", 1),
+		"the namespace is deleted": terminating,
+		"no answer from a server":  errors.New("connection refused"),
 	} {
 		s, a := newServer(t)
 		s.fail = answer
@@ -160,7 +160,7 @@ func TestRefusedAfterAnEdit(t *testing.T) {
 	s.sent(t, 4, 0)
 }
 
-// TestRefusalsAreForgotten when nothing asks for the content any more.
+// TestRefusalsAreForgotten when the content is no longer desired.
 func TestRefusalsAreForgotten(t *testing.T) {
 	s, a := newServer(t)
 	s.fail = invalid

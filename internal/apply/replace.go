@@ -24,9 +24,8 @@ import (
 	"github.com/metricspipeline/operator/internal/ownership"
 )
 
-// replaceable is true when the API server refuses an object for nothing but fields that it never changes, and the kind is one
-// that may be deleted and made anew. An update is validated as a whole, so an object that is refused for nothing else will be
-// accepted as a new one.
+// replaceable is true when the API server refuses an object for immutable fields only, and the kind is one that may be deleted
+// and made anew. An update is validated as a whole, so such an object is accepted as a new one.
 func replaceable(wanted *unstructured.Unstructured, err error) bool {
 	kind, _ := kinds.Of(wanted.GroupVersionKind())
 	status := apierrors.APIStatus(nil)
@@ -37,19 +36,18 @@ func replaceable(wanted *unstructured.Unstructured, err error) bool {
 	return len(causes) > 0 && !slices.ContainsFunc(causes, func(cause metav1.StatusCause) bool { return !immutable(cause) })
 }
 
-// immutable is true for the refusal to change a field. The API server has no type of cause for it: the words are those of the
-// library that it validates with. For a binding's role it has its own, but says nothing else of that field as a whole.
+// immutable is true for the refusal to change a field. The API server has no type of cause for it, so the message is matched,
+// which comes from its validation library. A binding's roleRef has another message, but no other error.
 func immutable(cause metav1.StatusCause) bool {
 	return strings.Contains(cause.Message, validation.FieldImmutableErrorMsg) ||
 		cause.Field == "roleRef" && cause.Type == metav1.CauseType(field.ErrorTypeInvalid)
 }
 
-// replace deletes an object, as the one that was seen, so that it can be made anew, and makes it where it is gone at once. It
-// returns nil where that takes longer; the event of the deletion is when to make it. A Deployment leaves its pods behind,
-// which go on serving.
+// replace deletes an object by UID, and makes it anew where it is deleted at once. It returns nil where that takes longer; the
+// event of the deletion is when to make it. A Deployment leaves its pods behind, which keep serving.
 func (a *Applier) replace(ctx context.Context, w write, refused error) (*unstructured.Unstructured, error) {
 	if w.before == nil {
-		return nil, refused // Another one has made it meanwhile.
+		return nil, refused // Another writer has made it meanwhile.
 	}
 	kind, _ := kinds.Of(w.wanted.GroupVersionKind())
 	if w.before.GetDeletionTimestamp() == nil {
@@ -63,13 +61,13 @@ func (a *Applier) replace(ctx context.Context, w write, refused error) (*unstruc
 		if !replaceable(w.wanted, err) {
 			return sent, err
 		}
-		// A finalizer keeps it.
+		// A finalizer delays the deletion.
 	}
 	a.replacing(w.wanted, w.before.GetUID())
 	return nil, nil
 }
 
-// replacing notes that an object is being deleted to be made anew.
+// replacing records that an object is being deleted to be made anew.
 func (a *Applier) replacing(wanted *unstructured.Unstructured, uid types.UID) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -77,7 +75,7 @@ func (a *Applier) replacing(wanted *unstructured.Unstructured, uid types.UID) {
 	delete(a.swept, orphansOf(wanted.GetNamespace(), wanted.GetLabels()[v1alpha1.ComponentLabel]))
 }
 
-// isReplaced is true for the object that is being deleted to be made anew, and for an absent one that was.
+// isReplaced is true for an object that is being deleted to be made anew, and for nil once it is deleted.
 func (a *Applier) isReplaced(id string, object client.Object) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

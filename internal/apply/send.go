@@ -23,10 +23,9 @@ import (
 	"github.com/metricspipeline/operator/internal/ownership"
 )
 
-// send applies an object. Whoever edits the key of a list's item, such as a port's number, leaves an item of their own
-// beside the one that an apply puts back, and the two may contradict each other: two ports of one name, two owners that
-// control. The API server refuses every apply then. For what was accepted before, the edits of others are made ours first,
-// and the apply removes them.
+// send applies an object. A writer that edits the key of a list's item, such as a port's number, owns that item beside the one
+// that an apply puts back, and the two may contradict each other: two ports of one name, two controlling owners. The API server
+// then refuses every apply. For content that was accepted before, the edits are first made ours, so that the apply removes them.
 func (a *Applier) send(ctx context.Context, wanted *unstructured.Unstructured, mayReclaim bool) (*unstructured.Unstructured, error) {
 	sent, err := a.try(ctx, wanted, client.ForceOwnership)
 	if !mayReclaim || !apierrors.IsInvalid(err) || replaceable(wanted, err) {
@@ -43,8 +42,8 @@ func (a *Applier) send(ctx context.Context, wanted *unstructured.Unstructured, m
 	return a.try(ctx, wanted, client.ForceOwnership)
 }
 
-// try applies a copy of an object once and returns it as the API server answered. That another object has the name by now is a
-// conflict, as it is where there is none any more; the API server calls it an edit of the UID.
+// try applies a copy of an object once and returns the API server's answer. Where another object has the name by now, the API
+// server reports an edit of the UID; that is made a conflict.
 func (a *Applier) try(
 	ctx context.Context, wanted *unstructured.Unstructured, options ...client.ApplyOption,
 ) (*unstructured.Unstructured, error) {
@@ -58,7 +57,7 @@ func (a *Applier) try(
 	return sent, err
 }
 
-// editsUID is true for the refusal of an object whose UID is not that of the one that exists.
+// editsUID is true for the refusal of an object whose UID is not that of the existing one.
 func editsUID(err error) bool {
 	status := apierrors.APIStatus(nil)
 	if !errors.As(err, &status) || !apierrors.IsInvalid(err) || status.Status().Details == nil {
@@ -67,8 +66,8 @@ func editsUID(err error) bool {
 	return slices.ContainsFunc(status.Status().Details.Causes, func(cause metav1.StatusCause) bool { return cause.Field == "metadata.uid" })
 }
 
-// create applies an object that the cache does not hold and that the API server refuses to merge into a foreign one. It
-// returns it as the API server answered, and as it was before where there was one.
+// create applies an object that is not in the cache and that the API server refuses to merge into a foreign one. It returns
+// the API server's answer, and the object before where there was one.
 func (a *Applier) create(
 	ctx context.Context, wanted *unstructured.Unstructured,
 ) (sent *unstructured.Unstructured, before client.Object, err error) {
@@ -87,7 +86,7 @@ func guarded(wanted *unstructured.Unstructured) bool {
 	return kind.Guarded
 }
 
-// reclaim makes every field of an object ours that others wrote by an update; false where there is none.
+// reclaim makes the fields of an object ours that others wrote by an update; false where there are none.
 func (a *Applier) reclaim(ctx context.Context, wanted *unstructured.Unstructured) (bool, error) {
 	found := &metav1.PartialObjectMetadata{}
 	found.SetGroupVersionKind(wanted.GroupVersionKind())

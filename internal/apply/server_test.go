@@ -85,7 +85,7 @@ func newServer(t *testing.T, objects ...client.Object) (*server, *Applier) {
 			s.deleted++
 			options := (&client.DeleteOptions{}).ApplyOptions(opts)
 			if options.Preconditions == nil || options.Preconditions.UID == nil || *options.Preconditions.UID != object.GetUID() {
-				t.Errorf("%s is deleted whoever it is now", ownership.Identity(object))
+				t.Errorf("%s is deleted without its UID", ownership.Identity(object))
 			}
 			if s.fail != nil || s.failDelete != nil {
 				return errors.Join(s.fail, s.failDelete)
@@ -99,7 +99,7 @@ func newServer(t *testing.T, objects ...client.Object) (*server, *Applier) {
 	live := interceptor.NewClient(s.WithWatch, interceptor.Funcs{
 		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, opts ...client.GetOption) error {
 			if s.blindLive {
-				return errors.New("the API server is asked")
+				return errors.New("an unexpected request to the API server")
 			}
 			return c.Get(ctx, key, object, opts...)
 		},

@@ -1,7 +1,7 @@
 // Copyright The MetricsPipeline Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package assets holds the manifests of the deployed components as plain kustomize: each component has a base that
+// Package assets has the manifests of the deployed components as plain kustomize: each component has a base that
 // `kustomize build` understands as it stands, and kustomize components beside it for what a spec may add.
 package assets
 

@@ -17,8 +17,8 @@ const mostPredecessors = 3
 // Bundle returns the PEM certificates by which clients should trust a component: the current authority, which may be
 // several certificates, and those of the bundle that clients have now, for as long as an endpoint may still present a
 // certificate that one of them signed. settled is true once every endpoint presents one that the current authority signed.
-// A kubelet takes a minute or more to hand a new Secret to a running pod; without the predecessors, nobody would trust the
-// pod during that time.
+// A kubelet takes a minute or more to update a Secret in a running pod; without the predecessors, no client would trust the
+// pod meanwhile.
 func Bundle(authority, known []byte, settled bool, now time.Time) []byte {
 	current := blocks(authority)
 	if settled || len(current) == 0 {

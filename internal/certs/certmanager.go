@@ -25,8 +25,8 @@ const (
 	authorityName = "metricspipeline-ca"
 	// selfSigned is the name of the issuer of that authority.
 	selfSigned = "metricspipeline-selfsigned"
-	// issuedSuffix ends the names of the Secrets that cert-manager writes. The components do not use those: the operator
-	// hands a new certificate on when the API server trusts its authority, and not before.
+	// issuedSuffix ends the names of the Secrets that cert-manager writes. The components do not mount those: the operator
+	// copies a new certificate only when the API server trusts its authority.
 	issuedSuffix = "-issued"
 )
 
@@ -36,7 +36,7 @@ const AuthoritySecret = authorityName + issuedSuffix
 // IssuedSecret returns the name of the Secret into which cert-manager writes a component's certificate.
 func IssuedSecret(componentName string) string { return componentName + issuedSuffix }
 
-// ErrWithoutAuthority is the fault of a certificate that came without the authority that signed it.
+// ErrWithoutAuthority is returned for a certificate without the authority that signed it.
 var ErrWithoutAuthority = errors.New("the issuer gave no ca.crt, so the API server could not verify the certificate: " +
 	"use an issuer that gives its authority, such as one of type CA or Vault, or leave spec.certificates.issuerRef unset")
 
@@ -44,13 +44,13 @@ var ErrWithoutAuthority = errors.New("the issuer gave no ca.crt, so the API serv
 type Subject struct {
 	// Namespace and Name of the component, which are those of its Certificate too.
 	Namespace, Name string
-	// DNSNames that the certificate must hold, the one that the API server asks for last.
+	// DNSNames that the certificate must be valid for; the API server verifies the last one.
 	DNSNames []string
 	// Labels of the objects that belong to it.
 	Labels map[string]string
 }
 
-// AuthorityObjects are what cert-manager makes a self-signed authority and an issuer of it from, with these labels.
+// AuthorityObjects are the objects for which cert-manager makes a self-signed authority and an issuer of it.
 func AuthorityObjects(namespace string, labels map[string]string) []client.Object {
 	meta := func(name string) metav1.ObjectMeta {
 		return metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: maps.Clone(labels)}
@@ -75,8 +75,8 @@ func AuthorityObjects(namespace string, labels map[string]string) []client.Objec
 	}
 }
 
-// ServingCertificate is what cert-manager is asked for as a component's certificate. Where the spec does not say when to renew
-// it, neither does the Certificate: cert-manager renews then when a third of the real life is left, which only it knows.
+// ServingCertificate is the Certificate that requests a component's certificate of cert-manager. Where the spec does not say
+// when to renew it, neither does the Certificate: cert-manager then renews when a third of the real life is left.
 func ServingCertificate(subject Subject, spec v1alpha1.CertificatesSpec) *certmanagerv1.Certificate {
 	issuer := ownIssuer(authorityName)
 	if ref := spec.IssuerRef; ref != nil {
@@ -104,14 +104,14 @@ func ServingCertificate(subject Subject, spec v1alpha1.CertificatesSpec) *certma
 	}
 }
 
-// Issued returns the pair and the PEM authority that cert-manager wrote into a Secret, if the pair can be served with: an
-// error says why not.
+// Issued returns the pair and the PEM authority that cert-manager wrote into a Secret; the error says why the pair cannot be
+// served with.
 func Issued(secret *corev1.Secret, names []string, lifetime Lifetime, now time.Time) (pair Pair, authority []byte, err error) {
 	return judge(issuedPolicies, secret, input{names: names, lifetime: lifetime, now: now})
 }
 
-// Retained returns the pair and the PEM authority in the Secret that a component serves from, whoever issued them, if the pair
-// can still be served with: an error says why not. It is for when there is no successor, so it is good until it ends.
+// Retained returns the pair and the PEM authority in the Secret that a component serves from, of any issuer. The pair has no
+// successor, so it is usable until it ends, however overdue; the error says why it is not.
 func Retained(secret *corev1.Secret, names []string, now time.Time) (pair Pair, authority []byte, err error) {
 	return judge(retainedPolicies, secret, input{names: names, now: now})
 }
@@ -128,8 +128,8 @@ func judge(policies []policy, secret *corev1.Secret, in input) (pair Pair, autho
 	return in.pair, in.authority, nil
 }
 
-// IssuerMessage returns what cert-manager says about a certificate that it has not issued: the word of the last request for
-// it, which knows the most, or that of the Certificate.
+// IssuerMessage returns why cert-manager has not issued a certificate: the message of its last CertificateRequest, which is
+// the most exact, or that of the Certificate.
 func IssuerMessage(certificate *certmanagerv1.Certificate, requests []certmanagerv1.CertificateRequest) string {
 	var last *certmanagerv1.CertificateRequest
 	for i, request := range requests {
@@ -153,7 +153,7 @@ func IssuerMessage(certificate *certmanagerv1.Certificate, requests []certmanage
 	return "cert-manager has not looked at the Certificate yet"
 }
 
-// ownIssuer refers to an issuer that AuthorityObjects has.
+// ownIssuer refers to an issuer of AuthorityObjects.
 func ownIssuer(name string) cmmeta.IssuerReference {
 	return cmmeta.IssuerReference{Group: certmanagerv1.SchemeGroupVersion.Group, Kind: certmanagerv1.IssuerKind, Name: name}
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/metricspipeline/operator/api/v1alpha1"
 )
 
-// TestIssued judges what somebody else issued, which is only told apart from what is of no use.
+// TestIssued: a pair that cert-manager issued is usable or not.
 func TestIssued(t *testing.T) {
 	authority, other := newAuthority(t), newAuthority(t)
 	serving := newServing(t, authority)
@@ -55,13 +55,13 @@ func TestIssued(t *testing.T) {
 				t.Errorf("error %v, want %q", err, tc.says)
 			}
 			if without := errors.Is(err, ErrWithoutAuthority); without != strings.Contains(tc.says, "ca.crt") {
-				t.Errorf("told as the issuer's fault: %v, for %v", without, err)
+				t.Errorf("taken for the issuer's fault: %v, for %v", without, err)
 			}
 		})
 	}
 }
 
-// TestServingCertificate pins what is asked of cert-manager.
+// TestServingCertificate checks what is requested of cert-manager.
 func TestServingCertificate(t *testing.T) {
 	labels := map[string]string{v1alpha1.ManagedLabel: v1alpha1.SingletonName}
 	subject := Subject{Namespace: "metrics", Name: "metrics-server", DNSNames: names, Labels: labels}
@@ -90,7 +90,7 @@ func TestServingCertificate(t *testing.T) {
 		IssuerRef: &v1alpha1.IssuerReference{Group: "awspca.cert-manager.io", Kind: "AWSPCAClusterIssuer", Name: "company"}})
 	want := cmmeta.IssuerReference{Group: "awspca.cert-manager.io", Kind: "AWSPCAClusterIssuer", Name: "company"}
 	if theirs.Spec.IssuerRef != want || theirs.Spec.Duration.Duration != 24*time.Hour || theirs.Spec.RenewBefore.Duration != time.Hour {
-		t.Errorf("asked for %+v", theirs.Spec)
+		t.Errorf("requested %+v", theirs.Spec)
 	}
 }
 
@@ -105,7 +105,7 @@ func TestCommonName(t *testing.T) {
 	}
 }
 
-// TestIssuerMessage gives the word of whoever knows the most.
+// TestIssuerMessage: the most exact message is returned.
 func TestIssuerMessage(t *testing.T) {
 	certificate := func(message string) *certmanagerv1.Certificate {
 		c := &certmanagerv1.Certificate{ObjectMeta: metav1.ObjectMeta{Name: "metrics-server"}}

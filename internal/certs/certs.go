@@ -1,8 +1,8 @@
 // Copyright The MetricsPipeline Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package certs issues the serving certificates of the components from a certificate authority of its own, or says what
-// cert-manager is to issue, and decides by lists of policies whether what exists is kept.
+// Package certs issues the serving certificates of the components from a certificate authority of its own, or makes the
+// Certificates that request them of cert-manager, and decides by lists of policies whether an existing one is kept.
 package certs
 
 import (
@@ -31,7 +31,7 @@ const (
 	clockSkew = 5 * time.Minute
 )
 
-// Lifetime of serving certificates, as the spec asks for it.
+// Lifetime of serving certificates, as the spec sets it.
 type Lifetime struct {
 	// Duration from issue to end.
 	Duration time.Duration
@@ -39,13 +39,13 @@ type Lifetime struct {
 	RenewBefore time.Duration
 }
 
-// LifetimeFor returns what the spec says: a year, renewed when a third of it is left, where it says nothing.
+// LifetimeFor returns the lifetime of a spec: by default a year, renewed when a third of it is left.
 func LifetimeFor(spec v1alpha1.CertificatesSpec) Lifetime {
 	return Lifetime{Duration: spec.Duration.Or(defaultLifetime), RenewBefore: spec.RenewBefore.Or(0)}
 }
 
-// renewBefore is from renewal to end of a certificate that lives so long. An issuer may cap the lifetime below what was asked
-// for, even below RenewBefore: that leaves no time to wait for, and a third of the life is taken, as cert-manager does.
+// renewBefore is the time from renewal to end of a certificate with this life. An issuer may cap the lifetime below what was
+// requested, even below RenewBefore; then it is a third of the life, as in cert-manager.
 func (l Lifetime) renewBefore(life time.Duration) time.Duration {
 	if l.RenewBefore > 0 && l.RenewBefore < life {
 		return l.RenewBefore
@@ -53,7 +53,7 @@ func (l Lifetime) renewBefore(life time.Duration) time.Duration {
 	return life / 3
 }
 
-// Pair is a certificate and its private key in PEM, as a Secret of type kubernetes.io/tls holds them.
+// Pair is a certificate and its private key in PEM, as in a Secret of type kubernetes.io/tls.
 type Pair struct {
 	Cert, Key []byte
 }
@@ -124,15 +124,15 @@ func AuthorityRenewal(cert []byte) (time.Time, bool) {
 	return Renewal(cert, Lifetime{authorityLifetime, authorityRenewBefore})
 }
 
-// Renewal returns when a serving certificate of ours, PEM, is due for renewal; false where it cannot be read. It lives as long
-// as was asked for, or is replaced.
+// Renewal returns when a serving certificate of ours, PEM, is due for renewal; false where it cannot be read. Its life is the
+// one that the spec sets: a policy replaces any other.
 func Renewal(cert []byte, lifetime Lifetime) (time.Time, bool) {
 	expiry, ok := Expiry(cert)
 	return expiry.Add(-lifetime.renewBefore(lifetime.Duration)), ok
 }
 
-// IssuedRenewal returns when cert-manager renews a serving certificate that it issued, PEM; false where it cannot be read. That
-// follows from how long the certificate really lives, which its issuer has the last word on.
+// IssuedRenewal returns when cert-manager renews a serving certificate that it issued, PEM; false where it cannot be read. It
+// depends on the certificate's real life, which its issuer may have capped.
 func IssuedRenewal(cert []byte, lifetime Lifetime) (time.Time, bool) {
 	parsed, err := parse(cert)
 	if err != nil {

@@ -106,9 +106,9 @@ func TestEnsureServing(t *testing.T) {
 		"none":                         {Pair{}, names, start, "there is none yet"},
 		"the key of another":           {Pair{Cert: serving.Cert, Key: stolen.Key}, names, start, "do not form a pair"},
 		"of another authority":         {stolen, names, start, "signed by another certificate authority"},
-		"the authority itself":         {authority, names, start, "lacks the name metrics-server"},
-		"a name more":                  {serving, append([]string{"another.metrics.svc"}, names...), start, "lacks the name another.metrics.svc"},
-		"moved to another namespace":   {serving, []string{"metrics-server.moved.svc"}, start, "lacks the name metrics-server.moved.svc"},
+		"the authority itself":         {authority, names, start, "not valid for the name metrics-server"},
+		"a name more":                  {serving, append([]string{"another.metrics.svc"}, names...), start, "not valid for the name another.metrics.svc"},
+		"moved to another namespace":   {serving, []string{"metrics-server.moved.svc"}, start, "not valid for the name metrics-server.moved.svc"},
 		"a name less":                  {serving, names[2:], start, ""},
 		"new":                          {serving, names, start, ""},
 		"on a server whose clock lags": {serving, names, start.Add(-clockSkew), ""},
@@ -148,7 +148,7 @@ func TestEnsureServingWithoutAuthority(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if len(pair.Cert) != 0 {
-			t.Errorf("%s: a certificate that nobody signed", name)
+			t.Errorf("%s: an unsigned certificate", name)
 		}
 	}
 }
@@ -160,7 +160,7 @@ func TestVerifiesAsTheAPIServerDoes(t *testing.T) {
 	cert := parsed(t, newServing(t, authority))
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(authority.Cert) {
-		t.Fatal("the caBundle holds no certificate")
+		t.Fatal("the caBundle has no certificate")
 	}
 	foreign := x509.NewCertPool()
 	foreign.AppendCertsFromPEM(newAuthority(t).Cert)
@@ -223,7 +223,7 @@ func TestShape(t *testing.T) {
 	}
 }
 
-// TestAuthorityOutlivesWhatItSigns holds when the authority is as old as it may get: it is replaced before a certificate
+// TestAuthorityOutlivesWhatItSigns, also when the authority is as old as it may get: it is replaced before a certificate
 // could outlive it.
 func TestAuthorityOutlivesWhatItSigns(t *testing.T) {
 	authority := newAuthority(t)
@@ -268,7 +268,7 @@ func TestExpiryAndRenewal(t *testing.T) {
 	if at, ok := Expiry(serving.Cert); !ok || !at.Equal(start.Add(year.Duration)) {
 		t.Errorf("Expiry = %s, %v", at, ok)
 	}
-	// What the renewals promise, the policies keep: else a reconcile at that moment would do nothing, and ask for none.
+	// The policies agree with the renewal times: otherwise a reconcile at that moment would issue nothing and not requeue.
 	renewal, ok := Renewal(serving.Cert, year)
 	if _, reason, _ := EnsureServing(serving, authority, names, year, renewal); !ok || reason == "" {
 		t.Errorf("nothing is renewed at Renewal = %s, %v", renewal, ok)

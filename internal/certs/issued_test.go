@@ -20,7 +20,7 @@ import (
 )
 
 // signedBy returns a certificate as another issuer makes it: from a first moment to a last one, which need not be what was
-// asked for.
+// requested.
 func signedBy(t *testing.T, signer *Pair, isCA bool, from, until time.Time) Pair {
 	t.Helper()
 	template := &x509.Certificate{Subject: pkix.Name{CommonName: names[0]}, NotBefore: from, NotAfter: until, BasicConstraintsValid: true}
@@ -70,12 +70,12 @@ func TestRealLife(t *testing.T) {
 			72 * time.Hour, 62 * time.Hour, 67 * time.Hour},
 		"72h of 8760h, renewed as early as there is time": {v1alpha1.CertificatesSpec{Duration: "8760h", RenewBefore: "70h"}, 0,
 			72 * time.Hour, 2 * time.Hour, 37 * time.Hour},
-		"capped above the third of what was asked": {v1alpha1.CertificatesSpec{}, 0, 3000 * time.Hour, 2000 * time.Hour, 2500 * time.Hour},
-		"an hour of an hour":                       {v1alpha1.CertificatesSpec{Duration: "1h"}, 0, time.Hour, 40 * time.Minute, 50 * time.Minute},
-		"an hour of a year":                        {v1alpha1.CertificatesSpec{}, 0, time.Hour, 40 * time.Minute, 50 * time.Minute},
-		"an hour, renewed 5m before":               {v1alpha1.CertificatesSpec{Duration: "1h", RenewBefore: "5m"}, 0, time.Hour, 55 * time.Minute, 57*time.Minute + 30*time.Second},
-		"longer than was asked":                    {v1alpha1.CertificatesSpec{Duration: "24h"}, 0, 72 * time.Hour, 48 * time.Hour, 60 * time.Hour},
-		"valid from before its issue":              {v1alpha1.CertificatesSpec{}, 3 * time.Hour, 72 * time.Hour, 47 * time.Hour, 59*time.Hour + 30*time.Minute},
+		"capped above the third of what was set": {v1alpha1.CertificatesSpec{}, 0, 3000 * time.Hour, 2000 * time.Hour, 2500 * time.Hour},
+		"an hour of an hour":                     {v1alpha1.CertificatesSpec{Duration: "1h"}, 0, time.Hour, 40 * time.Minute, 50 * time.Minute},
+		"an hour of a year":                      {v1alpha1.CertificatesSpec{}, 0, time.Hour, 40 * time.Minute, 50 * time.Minute},
+		"an hour, renewed 5m before":             {v1alpha1.CertificatesSpec{Duration: "1h", RenewBefore: "5m"}, 0, time.Hour, 55 * time.Minute, 57*time.Minute + 30*time.Second},
+		"longer than was set":                    {v1alpha1.CertificatesSpec{Duration: "24h"}, 0, 72 * time.Hour, 48 * time.Hour, 60 * time.Hour},
+		"valid from before its issue":            {v1alpha1.CertificatesSpec{}, 3 * time.Hour, 72 * time.Hour, 47 * time.Hour, 59*time.Hour + 30*time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			pair, lifetime := signedBy(t, &authority, false, start.Add(-tc.backdated), start.Add(tc.lives)), LifetimeFor(tc.spec)

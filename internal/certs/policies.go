@@ -14,7 +14,7 @@ import (
 // input is what the policies decide on.
 type input struct {
 	pair Pair
-	// authority is the PEM certificate, or several, by which the pair's has to verify.
+	// authority is one or several PEM certificates by which the pair's must verify.
 	authority []byte
 	names     []string
 	lifetime  Lifetime
@@ -24,7 +24,7 @@ type input struct {
 	cert *x509.Certificate
 }
 
-// policy returns why a pair has to be replaced, or nothing.
+// policy returns why a pair must be replaced; empty for one that meets it.
 type policy func(*input) string
 
 // The policies, in order: each may rely on those before it.
@@ -39,7 +39,7 @@ var (
 		exists,
 		pairIsWhole,
 		isSignedByAuthority,
-		holdsNames,
+		hasNames,
 		livesAsLong,
 		isCurrent,
 	}
@@ -48,7 +48,7 @@ var (
 		exists,
 		pairIsWhole,
 		verifiesByAuthority,
-		holdsNames,
+		hasNames,
 		isNotOverdue,
 	}
 	// retainedPolicies judge what serves now and has no successor.
@@ -56,12 +56,12 @@ var (
 		exists,
 		pairIsWhole,
 		verifiesByAuthority,
-		holdsNames,
+		hasNames,
 		isValid,
 	}
 )
 
-// violated returns the reason of the first policy that is not met, or nothing.
+// violated returns the reason of the first policy that is not met; empty if all are.
 func violated(policies []policy, in input) string {
 	for _, check := range policies {
 		if reason := check(&in); reason != "" {
@@ -78,7 +78,7 @@ func exists(in *input) string {
 	return ""
 }
 
-// pairIsWhole holds when certificate and key can be read and belong together.
+// pairIsWhole is met when certificate and key can be read and belong together.
 func pairIsWhole(in *input) string {
 	pair, err := tls.X509KeyPair(in.pair.Cert, in.pair.Key)
 	if err != nil {
@@ -106,16 +106,16 @@ func isSignedByAuthority(in *input) string {
 	return ""
 }
 
-func holdsNames(in *input) string {
+func hasNames(in *input) string {
 	for _, name := range in.names {
 		if err := in.cert.VerifyHostname(name); err != nil {
-			return fmt.Sprintf("it lacks the name %s", name)
+			return fmt.Sprintf("it is not valid for the name %s", name)
 		}
 	}
 	return ""
 }
 
-// livesAsLong holds when a certificate was issued for the lifetime that is wanted now; its own figures are in whole seconds.
+// livesAsLong is met when a certificate was issued for the lifetime that is set now, to the second: it has no fractions.
 func livesAsLong(in *input) string {
 	lives := in.cert.NotAfter.Sub(in.cert.NotBefore) - clockSkew
 	if (lives - in.lifetime.Duration).Abs() > time.Second {
@@ -124,13 +124,13 @@ func livesAsLong(in *input) string {
 	return ""
 }
 
-// isCurrent holds from the start of a certificate of ours until it is due for renewal.
+// isCurrent is met from the start of a certificate of ours until it is due for renewal.
 func isCurrent(in *input) string { return in.validUntil(in.lifetime.renewBefore(in.lifetime.Duration)) }
 
-// isNotOverdue leaves cert-manager half of the time from renewal to end for it, by how long the certificate really lives.
+// isNotOverdue is met until half of the time from cert-manager's renewal to the end has passed, by the certificate's real life.
 func isNotOverdue(in *input) string { return in.validUntil(in.lifetime.renewBefore(life(in.cert)) / 2) }
 
-// isValid holds from a certificate's start to its end.
+// isValid is met from a certificate's start to its end.
 func isValid(in *input) string { return in.validUntil(0) }
 
 func (in *input) validUntil(beforeEnd time.Duration) string {
@@ -143,7 +143,7 @@ func (in *input) validUntil(beforeEnd time.Duration) string {
 	return ""
 }
 
-// verifiesByAuthority holds when the API server will accept the certificate by the authority that came with it.
+// verifiesByAuthority is met when the API server would accept the certificate by the authority that came with it.
 func verifiesByAuthority(in *input) string {
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(in.authority) {
@@ -155,7 +155,7 @@ func verifiesByAuthority(in *input) string {
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
 	var invalid x509.CertificateInvalidError
 	if errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert.Equal(in.cert) {
-		return "" // A later policy says so, with the time. Of the issuers above it nothing else does.
+		return "" // A later policy reports it, with the time. That an issuer above it has expired is reported below.
 	}
 	if err != nil {
 		return "the API server would not accept it by the authority that came with it: " + err.Error()

@@ -27,11 +27,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 )
 
-// An error handler of a reflector is given a description of the objects' Go type, which says nothing about metadata and is the
-// same for kinds of one name, and it is given no successes. What the API server answers is therefore taken from the requests
-// themselves: each informer of a cache lists and watches through an observer.
+// An error handler of a reflector gets a description of the objects' Go type, which is the same for all metadata and for kinds
+// of one name, and it gets no successes. The API server's answers are therefore taken from the requests: each informer of a
+// cache lists and watches through an observer.
 
-// answer is what the API server last said to an informer.
+// answer is the API server's last answer to an informer.
 type answer struct {
 	// err is nil when it last succeeded, or has not answered.
 	err error
@@ -54,7 +54,7 @@ type observer struct {
 	last answer
 }
 
-// note keeps an answer, and reports a change.
+// note records an answer, and reports a change.
 func (o *observer) note(ctx context.Context, err error) {
 	before := o.answer()
 	var now answer
@@ -107,7 +107,7 @@ func (o *observer) observe(requests toolscache.ListerWatcher) *toolscache.ListWa
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 			list, err := inner.ListWithContext(ctx, options)
 			o.note(ctx, err)
-			return list, err //nolint:wrapcheck // the reflector tells errors apart
+			return list, err //nolint:wrapcheck // the reflector distinguishes errors
 		},
 		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
 			stream, err := inner.WatchWithContext(ctx, options)
@@ -124,7 +124,7 @@ func (o *observer) observe(requests toolscache.ListerWatcher) *toolscache.ListWa
 			case !lists: // The reflector lists after a failure of the other kind, and that answer counts.
 				o.note(ctx, err)
 			}
-			return stream, err //nolint:wrapcheck // the reflector tells errors apart
+			return stream, err //nolint:wrapcheck // the reflector distinguishes errors
 		},
 	}
 }

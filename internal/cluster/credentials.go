@@ -15,7 +15,7 @@ import (
 	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
-// reference is a key that spec.prometheus names, and where its content goes.
+// reference is a key that spec.prometheus names, and where its content is stored.
 type reference struct {
 	field     string
 	configMap bool
@@ -45,8 +45,7 @@ func references(spec v1alpha1.PrometheusSpec, c *prometheus.Credentials) []refer
 	return all
 }
 
-// credentials reads what spec.prometheus names. What is missing is a fact, not an error: it may come later, and brings an event
-// when it does.
+// credentials reads what spec.prometheus names. A missing object is a fact, not an error: its creation brings an event.
 func (s *Source) credentials(ctx context.Context, spec v1alpha1.PrometheusSpec) (prometheus.Credentials, string, error) {
 	var credentials prometheus.Credentials
 	first := ""

@@ -32,7 +32,7 @@ type Facts struct {
 	Served Served
 	// Mapper knows the resources that the API server serves.
 	Mapper meta.RESTMapper
-	// APIServices are the cluster's metrics APIs by name, whoever owns them.
+	// APIServices are the cluster's metrics APIs by name, ours and foreign ones.
 	APIServices map[string]*apiregv1.APIService
 	// APIServerPorts are the ports of the API server's own endpoints.
 	APIServerPorts []int32

@@ -12,8 +12,8 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 )
 
-// Feed is a kind that a controller reflects by itself, into a store of its own: no cache holds it. Served lists it when it
-// cannot be read, and subscribers are woken, as for the kinds of caches; Has, State and Err are about those alone.
+// Feed is a kind that a controller reflects by itself, into a store of its own instead of a cache. Served lists it when it cannot
+// be read, and subscribers are woken, as for the kinds of caches; Has, State and Err are about those only.
 type Feed struct {
 	watches  *Watches
 	kind     schema.GroupVersionKind

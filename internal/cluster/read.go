@@ -75,7 +75,7 @@ func (s *Source) Read(ctx context.Context, spec v1alpha1.MetricsPipelineSpec) Fa
 	return facts.withoutRepeats()
 }
 
-// MetricsAPIs returns the APIServices of metrics APIs by name, whoever owns them.
+// MetricsAPIs returns the APIServices of metrics APIs by name, ours and foreign ones.
 func (s *Source) MetricsAPIs(ctx context.Context) (map[string]*apiregv1.APIService, error) {
 	apiServices := map[string]*apiregv1.APIService{}
 	for _, api := range metricsapi.All() {

@@ -24,10 +24,10 @@ type reader struct {
 	cache   cache.Cache
 }
 
-// Reader returns r, which reads from a cache, such that it never waits: of a kind that has been added it returns an
-// *UnreadableError at once where the cache does not hold all that was to be read, and a *meta.NoKindMatchError where the kind
+// Reader returns r, which reads from a cache, such that it never waits: of a kind that was added to the watches it returns an
+// *UnreadableError at once where the cache does not have all that was to be read, and a *meta.NoKindMatchError where the kind
 // is not served. Without that, a read waits for ever for a kind that the operator may not list. Of a kind whose watch has
-// failed since, it returns what was last seen. Reads of kinds that nobody added are passed on as they are.
+// failed since, it returns what was last seen. Reads of other kinds are passed on as they are.
 func (w *Watches) Reader(r client.Reader, of cache.Cache) client.Reader {
 	return &reader{watches: w, reader: r, cache: of}
 }
@@ -82,8 +82,8 @@ func (r *reader) read(ctx context.Context, object runtime.Object, namespace stri
 	case state == Absent:
 		return &meta.NoKindMatchError{GroupKind: kind.GroupKind(), SearchedVersions: []string{kind.Version}}
 	}
-	// A cache looks at the context only while it waits: with one that has ended it reads what is there. Of a kind of which it
-	// holds several namespaces, the others can be read.
+	// A cache looks at the context only while it waits: with one that has ended it reads what it has. In a cache of several
+	// namespaces, the others can be read.
 	ended, end := context.WithCancel(ctx)
 	end()
 	if err := read(ended); !apierrors.IsTimeout(err) {
@@ -93,7 +93,7 @@ func (r *reader) read(ctx context.Context, object runtime.Object, namespace stri
 	return unreadable
 }
 
-// form is how a cache holds objects: each form of a kind has an informer of its own.
+// form of the objects in a cache: each form of a kind has an informer of its own.
 type form string
 
 const (
@@ -102,7 +102,7 @@ const (
 	unstructured form = "unstructured"
 )
 
-// key names an informer, or one for each namespace that the cache holds.
+// key names an informer, or one for each namespace of the cache.
 type key struct {
 	cache cache.Cache
 	kind  schema.GroupVersionKind

@@ -69,7 +69,7 @@ func (c caching) List(ctx context.Context, list client.ObjectList, options ...cl
 	return c.cache.List(ctx, list, options...)
 }
 
-// TestReaderOfSeveralNamespaces: where a cache holds several namespaces and one of them cannot be read, the others can.
+// TestReaderOfSeveralNamespaces: where one namespace of a cache cannot be read, the others can.
 func TestReaderOfSeveralNamespaces(t *testing.T) {
 	w := newWorld(t, object("a"))
 	w.watches.Add(w.configMaps())
@@ -81,7 +81,7 @@ func TestReaderOfSeveralNamespaces(t *testing.T) {
 	}
 }
 
-// TestReaderOfAbsentKinds: a read begins no watch on a kind that is not served; kinds that nobody added are none of its concern.
+// TestReaderOfAbsentKinds: a read begins no watch on a kind that is not served; it ignores kinds that were not added.
 func TestReaderOfAbsentKinds(t *testing.T) {
 	w := newWorld(t, object("a"))
 	w.ensure()

@@ -55,7 +55,7 @@ func (e *UnreadableError) Error() string {
 // Unwrap returns what the API server answered.
 func (e *UnreadableError) Unwrap() error { return e.Err }
 
-// errNoAnswer is the error of a kind of which nothing has been heard.
+// errNoAnswer is the error of a kind whose first list has not been answered.
 var errNoAnswer = errors.New("the API server has not answered yet")
 
 // Served is what the cluster served when Ensure looked.
@@ -72,14 +72,14 @@ type Served struct {
 	// RequeueAfter is when to look again because a kind that is Pending, or that fails for a reason that may pass, counts as
 	// unreadable then; 0 where there is none.
 	RequeueAfter time.Duration
-	// CRDs changes whenever a CRD comes, changes or goes, also one that is no concern of ours.
+	// CRDs changes whenever any CRD is created, changed or deleted, also one that we do not use.
 	CRDs string
 }
 
 // Has is true when the kind of a CRD is served. Whether it can be read is another question: see Err.
 func (s Served) Has(crd string) bool { return s.served[crd] }
 
-// State returns the state of a kind; Absent for one that nobody added.
+// State returns the state of a kind; Absent for one that was not added.
 func (s Served) State(kind schema.GroupVersionKind) State { return s.states[kind] }
 
 // Err returns why a kind that is served cannot be read: an error that is Pending, or one that says what has to be done. It is

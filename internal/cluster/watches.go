@@ -31,11 +31,11 @@ const (
 	retry = 10 * time.Second
 )
 
-// Kind is a kind in the form in which a cache holds it.
+// Kind is a kind in the form in which a cache has it.
 type Kind struct {
 	// CRD is the name of the kind's CRD; empty for a kind that is always served.
 	CRD string
-	// GroupVersionKind of the objects, and Object an empty one in the form that Cache holds.
+	// GroupVersionKind of the objects, and Object an empty one in the form of Cache.
 	schema.GroupVersionKind
 	Object client.Object
 	Cache  cache.Cache
@@ -58,7 +58,7 @@ type Watches struct {
 	clock   clock.PassiveClock
 	cluster Cluster
 
-	// ensuring lets one Ensure run at a time; mu guards what follows and is never held during a request.
+	// ensuring lets one Ensure run at a time; mu guards the fields below and is never held during a request.
 	ensuring    sync.Mutex
 	mu          sync.Mutex
 	caches      map[cache.Cache]*informers
@@ -89,7 +89,7 @@ func NewWatches(c clock.PassiveClock) *Watches {
 	return &Watches{clock: c, caches: map[cache.Cache]*informers{}, moved: make(chan struct{})}
 }
 
-// Use connects the watches with a manager. Its cache has to hold CRDs as metadata.
+// Use connects the watches with a manager, whose cache must have CRDs as metadata.
 func (w *Watches) Use(c Cluster) {
 	w.cluster = c
 	w.Add(w.CRDs())
@@ -188,7 +188,7 @@ func (w *Watches) inform(ctx context.Context, kind *watched) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if kind.CRD != "" && meta.IsNoMatchError(err) {
-		kind.served = false // It went since discovery, and the event of its CRD is still to come.
+		kind.served = false // It was removed since discovery, and the event of its CRD is still to come.
 		return nil
 	}
 	if err != nil {
@@ -289,7 +289,7 @@ func (w *Watches) Unreadable(of schema.GroupVersionKind) error {
 	return nil
 }
 
-// lookup returns the state of a kind, and false when nobody has added it.
+// lookup returns the state of a kind; false when it was not added.
 func (w *Watches) lookup(of key) (State, *UnreadableError, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -62,14 +62,14 @@ func TestComeAndGo(t *testing.T) {
 	}
 }
 
-// TestTerminatingCRD is as good as gone: its objects are being deleted.
+// TestTerminatingCRD is absent: its objects are being deleted.
 func TestTerminatingCRD(t *testing.T) {
-	going := crd(oneCRD)
-	going.Finalizers = []string{"customresourcecleanup.apiextensions.k8s.io"}
-	w := newWorld(t, going)
+	deleted := crd(oneCRD)
+	deleted.Finalizers = []string{"customresourcecleanup.apiextensions.k8s.io"}
+	w := newWorld(t, deleted)
 	w.mapper.served["One"] = true
 	w.ensure()
-	if err := w.client.Delete(t.Context(), going); err != nil {
+	if err := w.client.Delete(t.Context(), deleted); err != nil {
 		t.Fatal(err)
 	}
 	if served, did := w.ensure(); served.Has(oneCRD) || served.Pending || !slices.Equal(did, []string{"stop One"}) {
@@ -98,7 +98,7 @@ func TestStates(t *testing.T) {
 		"an API server that restarts":  {synced: true, answers: []error{errors.New("EOF")}, passed: 5 * time.Second, want: Ready, again: 15 * time.Second},
 		"another failure of the same":  {synced: true, answers: []error{errors.New("EOF"), errors.New("reset")}, passed: 20 * time.Second, want: Unreadable, stale: true, text: "reset"},
 		"one that restarts at a start": {answers: []error{errors.New("EOF")}, passed: 5 * time.Second, want: Pending, text: "EOF", again: 15 * time.Second},
-		"one that is gone":             {answers: []error{errors.New("EOF")}, passed: 20 * time.Second, want: Unreadable, text: "EOF"},
+		"one that stays away":          {answers: []error{errors.New("EOF")}, passed: 20 * time.Second, want: Unreadable, text: "EOF"},
 		"a CRD that vanished":          {answers: []error{missing}, want: Absent},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -155,7 +155,7 @@ func TestFailures(t *testing.T) {
 	w.mapper.fail = errors.New("no discovery")
 	step("discovery fails", Pending, "whether the API server serves One: no discovery", "watch CustomResourceDefinition", "watch ConfigMap")
 	w.clock.Step(20 * time.Second)
-	step("discovery goes on to fail", Unreadable, "no discovery")
+	step("discovery keeps failing", Unreadable, "no discovery")
 	w.mapper.fail, w.mapper.served["One"], w.fail = nil, true, errors.New("no client")
 	step("the informer cannot be made", Unreadable, "no client")
 	w.fail = nil
@@ -175,8 +175,8 @@ func TestCRDsUnreadable(t *testing.T) {
 	w := newWorld(t)
 	w.unsynced[kinds.CRD.GroupVersionKind], w.mapper.served["One"] = true, true
 	served, did := w.ensure()
-	if !served.Pending || served.State(one) != Pending || served.State(two) != Pending || w.mapper.asked > 0 || len(did) != 1 {
-		t.Errorf("at first: %+v, did %q, asked %d times", served, did, w.mapper.asked)
+	if !served.Pending || served.State(one) != Pending || served.State(two) != Pending || w.mapper.requests > 0 || len(did) != 1 {
+		t.Errorf("at first: %+v, did %q, %d requests", served, did, w.mapper.requests)
 	}
 	w.answers(kinds.CRD.GroupVersionKind, metadata, forbidden())
 	served, did = w.ensure()

@@ -111,13 +111,13 @@ func kindOf(object runtime.Object) schema.GroupVersionKind {
 // mapper knows the kinds that are served, or fails.
 type mapper struct {
 	meta.RESTMapper
-	served map[string]bool
-	fail   error
-	asked  int
+	served   map[string]bool
+	fail     error
+	requests int
 }
 
 func (m *mapper) RESTMapping(kind schema.GroupKind, versions ...string) (*meta.RESTMapping, error) {
-	m.asked++
+	m.requests++
 	switch {
 	case m.fail != nil:
 		return nil, m.fail
@@ -248,7 +248,7 @@ func object(name string) *corev1.ConfigMap {
 	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: name}}
 }
 
-// forbidden is the API server's answer to an operator that lacks a permission.
+// forbidden is the API server's answer to an operator without a permission.
 func forbidden() error {
 	return apierrors.NewForbidden(schema.GroupResource{Resource: "configmaps"}, "", nil)
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/metricspipeline/operator/internal/kinds"
 )
 
-// CacheOptions returns what the watch cache holds for an operator in a namespace: objects with our label, and of others
-// only what the reconciler reads.
+// CacheOptions returns the options of the watch cache for an operator in a namespace: objects with our label, and of foreign
+// ones only what the reconciler reads.
 func CacheOptions(namespace string) cache.Options {
 	ours := labels.SelectorFromSet(labels.Set{v1alpha1.ManagedLabel: v1alpha1.SingletonName})
 	everything := labels.Everything()

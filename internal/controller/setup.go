@@ -120,7 +120,7 @@ type Operator struct {
 	watches  *cluster.Watches
 }
 
-// Ready returns why the operator cannot say how the pipeline stands; nil where it can.
+// Ready returns why the operator cannot report the state of the pipeline; nil where it can.
 func (o *Operator) Ready() error {
 	if err := o.watches.Unreadable(v1alpha1.GroupVersion.WithKind("MetricsPipeline")); err != nil {
 		return err

@@ -12,7 +12,7 @@ import (
 func TestAvailability(t *testing.T) {
 	apiService := &apiregv1.APIService{}
 	if condition, looked := Availability(apiService); looked {
-		t.Errorf("%+v before anybody looked", condition)
+		t.Errorf("%+v before kube-aggregator looked", condition)
 	}
 	apiService.Status.Conditions = []apiregv1.APIServiceCondition{
 		{Type: "Other", Status: apiregv1.ConditionTrue},

@@ -42,7 +42,7 @@ func ReadyEndpoints(endpointSlices []discoveryv1.EndpointSlice, portName string)
 func VerifyTLS(ctx context.Context, address, serverName string, caBundle []byte) error {
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(caBundle) {
-		return errors.New("the caBundle holds no certificate")
+		return errors.New("the caBundle has no certificate")
 	}
 	dialer := tls.Dialer{Config: &tls.Config{RootCAs: roots, ServerName: serverName, MinVersion: tls.VersionTLS12}}
 	connection, err := dialer.DialContext(ctx, "tcp", address)

@@ -63,7 +63,7 @@ func TestReadyEndpoints(t *testing.T) {
 	}
 }
 
-// serving returns the address of a TLS server, and its certificate as PEM, which holds for example.com.
+// serving returns the address of a TLS server, and its certificate as PEM, which is valid for example.com.
 func serving(t *testing.T) (address string, certificate []byte) {
 	t.Helper()
 	server := httptest.NewUnstartedServer(http.NotFoundHandler())
@@ -120,7 +120,7 @@ func TestVerifyTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nobody := closed.Addr().String()
+	noListener := closed.Addr().String()
 	if err := closed.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -141,8 +141,8 @@ func TestVerifyTLS(t *testing.T) {
 			says: "not metrics-server.metrics.svc"},
 		"another authority": {address: address, serverName: "example.com", bundle: []byte(anotherAuthority),
 			says: "signed by unknown authority"},
-		"no bundle":      {address: address, serverName: "example.com", says: "the caBundle holds no certificate"},
-		"nobody listens": {address: nobody, serverName: "example.com", bundle: authority, says: "connection refused"},
+		"no bundle":       {address: address, serverName: "example.com", says: "the caBundle has no certificate"},
+		"nothing listens": {address: noListener, serverName: "example.com", bundle: authority, says: "connection refused"},
 		"no TLS": {address: plain.Listener.Addr().String(), serverName: "example.com", bundle: authority,
 			says: "does not look like a TLS handshake"},
 		"a connection that is cut": {address: cutting(t), serverName: "example.com", bundle: authority, says: "connection reset by peer"},
@@ -170,7 +170,7 @@ func TestVerifyTLS(t *testing.T) {
 			// The message goes into a status: our own port, which differs with each try, would write it again each time.
 			for _, found := range regexp.MustCompile(`127\.0\.0\.1:\d+`).FindAllString(err.Error(), -1) {
 				if found != tc.address {
-					t.Errorf("%q holds the address %s, which is not the endpoint's", err, found)
+					t.Errorf("%q has the address %s, which is not the endpoint's", err, found)
 				}
 			}
 		})

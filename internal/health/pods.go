@@ -13,8 +13,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// manyRestarts is how often a container has to end before that counts as evidence. Less can come of the order in which a
-// cluster starts: a container that does not reach the API server ends, and the kubelet's next two tries are within 30 s.
+// manyRestarts is how often a container must end before that is evidence. While a cluster starts, a container may end because
+// the API server is not up yet, and the kubelet's next two tries are within 30 s.
 const manyRestarts = 3
 
 // worst is the evidence of the pod that most needs a person's attention: of the newest that is stuck, else of the newest
@@ -56,8 +56,8 @@ func ailment(pod corev1.Pod) evidence {
 	return weightiest(all...)
 }
 
-// scheduling tells what the scheduler cannot do from what it waits for: a scheduling gate, the pods that it has preempted,
-// or a node that an autoscaler brings and has named in nominatedNodeName.
+// scheduling is the evidence of a pod without a node. It is stuck unless the scheduler waits for something: a scheduling gate,
+// the pods that it has preempted, or a node that an autoscaler has named in nominatedNodeName.
 func scheduling(pod corev1.Pod, condition corev1.PodCondition) evidence {
 	text := fmt.Sprintf("%s: %s.", condition.Reason, strings.TrimSuffix(strings.TrimSpace(condition.Message), "."))
 	if condition.Reason != corev1.PodReasonUnschedulable {
@@ -71,8 +71,8 @@ func scheduling(pod corev1.Pod, condition corev1.PodCondition) evidence {
 }
 
 // crashing is the evidence of a container that ends again and again. The kubelet restarts it in between, so it counts also
-// while it runs, until the pod is ready. A pod that was ready since its container last started is another matter. The text
-// has neither the number of restarts nor the length of the back-off, which each restart changes.
+// while it runs, unless the pod is ready or was since the container started. The text has neither the number of restarts nor
+// the length of the backoff: each restart would change the status.
 func crashing(pod corev1.Pod, container corev1.ContainerStatus) evidence {
 	last := cmp.Or(container.State.Terminated, container.LastTerminationState.Terminated)
 	if last == nil || container.Ready || isReady(pod) {
@@ -166,7 +166,7 @@ func cause(message string) string {
 
 // transient is true where the container runtime says itself that another try may do: by its gRPC code, by the kubelet's
 // word for a registry that does not answer, or because the kubelet limits its own pulls. Most runtimes give no code for
-// an unknown host, a refused login or a rate limit; those count as what a person can mend.
+// an unknown host, a refused login or a rate limit; those count as faults that a person must correct.
 func transient(message string) bool {
 	message = backOff.ReplaceAllString(message, "")
 	if strings.HasPrefix(message, "RegistryUnavailable: ") || strings.HasSuffix(message, "pull QPS exceeded") {

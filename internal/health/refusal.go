@@ -12,8 +12,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// remedies say who must do what about pods that the API server refuses. The condition's only reason for all of them is
-// FailedCreate, so the API server's own words choose the remedy; what is in none of them is stuck with a general one.
+// remedies say who must do what about pods that the API server refuses. Their only reason is FailedCreate, so the API server's
+// message chooses the remedy; any other message is stuck with a general one.
 var remedies = []struct {
 	words, remedy string
 	waits         bool
@@ -31,11 +31,11 @@ var remedies = []struct {
 		"the pipeline correct the component's priorityClassName."},
 	{words: "denied the request", remedy: "An administrator of the cluster must let that admission policy allow the pods of " +
 		"namespace {namespace}, or the user of the pipeline set or patch what it demands."},
-	// An outage of that webhook, which the controller gets over by itself.
+	// An outage of that webhook: the controller tries again.
 	{words: "failed calling webhook", remedy: "The owner of that webhook can look why it does not answer.", waits: true},
 }
 
-// refusal is why the API server takes no new pod; no pod exists then that could tell.
+// refusal is the evidence that the API server refuses new pods, of which no pod can be evidence.
 func refusal(deployment *appsv1.Deployment) evidence {
 	for _, condition := range deployment.Status.Conditions {
 		if condition.Type != appsv1.DeploymentReplicaFailure || condition.Status != corev1.ConditionTrue {
@@ -56,7 +56,7 @@ func refusal(deployment *appsv1.Deployment) evidence {
 	return evidence{}
 }
 
-// unnamed takes the random names of pods out of a message: each try has another, and none of them exists.
+// unnamed takes the random names of pods out of a message: each try has another, which would change the status.
 func unnamed(message, deployment string) string {
 	name := regexp.MustCompile(regexp.QuoteMeta(deployment) + `-[a-z0-9]+-[a-z0-9]{5}\b`)
 	return name.ReplaceAllString(message, deployment+"-*")

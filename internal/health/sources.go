@@ -49,7 +49,7 @@ func VolumeSources(template corev1.PodTemplateSpec) []Source {
 			}
 		}
 	}
-	// What one volume needs is not optional because another can do without: the demanding one comes first.
+	// A source that one volume demands is not optional, so the demanding volume comes first.
 	slices.SortFunc(sources, func(a, b Source) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), cmp.Compare(rank(a), rank(b)))
 	})
@@ -63,7 +63,7 @@ func rank(s Source) int {
 	return 0
 }
 
-// unmounted is the missing source that pods wait for. They only say ContainerCreating, as every pod does that starts.
+// unmounted is the evidence of pods that wait for a missing source. Their own state is ContainerCreating, as of every new pod.
 func unmounted(pods []corev1.Pod, missing []Source) evidence {
 	index := slices.IndexFunc(missing, func(s Source) bool { return !s.Optional })
 	waits := slices.IndexFunc(pods, isCreating)

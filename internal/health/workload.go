@@ -1,7 +1,7 @@
 // Copyright The MetricsPipeline Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package health reads what Kubernetes says of workloads, endpoints and APIServices, and puts it into words.
+// Package health judges workloads, endpoints and APIServices by what Kubernetes reports of them.
 package health
 
 import (
@@ -24,16 +24,16 @@ type State int
 const (
 	// Current means that every pod runs as specified.
 	Current State = iota
-	// Progressing means that pods are missing and time may bring them.
+	// Progressing means that pods are missing and may still start.
 	Progressing
-	// Failed means that the Deployment's progressDeadlineSeconds have passed. Kubernetes goes on trying.
+	// Failed means that the Deployment's progressDeadlineSeconds have passed. Kubernetes keeps trying.
 	Failed
-	// Stuck means that there is evidence that pods cannot be created, start or run until a person acts. It follows from
-	// what the API server, the scheduler and the kubelet say, and never from how long it has lasted.
+	// Stuck means that there is evidence that pods cannot be created, start or run until a person acts: what the API server,
+	// the scheduler and the kubelet report, and never how long it has lasted.
 	Stuck
 )
 
-// Verdict is the state of a workload and, unless it is current, why: kstatus' words, then the evidence, then who must do
+// Verdict is the state of a workload and, unless it is current, why: kstatus' message, then the evidence, then who must do
 // what. It does not change while the kubelet or a controller tries the same again.
 type Verdict struct {
 	State   State
@@ -46,9 +46,9 @@ type evidence struct {
 	text  string
 }
 
-// Workload returns the verdict on a Deployment by its status and its pods. missing are the sources of its volumes that do
-// not exist and that the operator does not create itself: a pod that waits for one says nothing of it. A nil Deployment is
-// progressing.
+// Workload returns the verdict on a Deployment by its status and its pods. missing are the sources of its volumes that do not
+// exist and that the operator does not create itself: the status of a pod that waits for one does not name it. A nil Deployment
+// is progressing.
 func Workload(deployment *appsv1.Deployment, pods []corev1.Pod, missing []Source) Verdict {
 	if deployment == nil {
 		return Verdict{Progressing, "The Deployment does not exist yet."}
@@ -87,7 +87,7 @@ func RolledOut(deployment *appsv1.Deployment) bool {
 	return status.ObservedGeneration >= deployment.Generation && status.Replicas > 0 && status.UpdatedReplicas == status.Replicas
 }
 
-// compute asks kstatus.
+// compute returns the status by kstatus.
 func compute(deployment *appsv1.Deployment) (*status.Result, error) {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(deployment)
 	if err != nil {
@@ -98,9 +98,9 @@ func compute(deployment *appsv1.Deployment) (*status.Result, error) {
 	return status.Compute(object)
 }
 
-// byTemplate returns the pods of the template that the Deployment has now and those of earlier ones, both newest first. Pods
-// that end or have ended are in neither: they are replaced, whatever ailed them. A new template's pods are told by the
-// pod-template-hash of the newest one; an old pod that cannot start says nothing of the new template.
+// byTemplate returns the pods of the Deployment's present template and those of earlier ones, both newest first. Pods that end
+// or have ended are in neither: they are being replaced. The present template's pods have the pod-template-hash of the newest
+// pod; an earlier pod that cannot start is no evidence about the present template.
 func byTemplate(deployment *appsv1.Deployment, pods []corev1.Pod) (current, earlier []corev1.Pod) {
 	alive := slices.DeleteFunc(slices.Clone(pods), func(pod corev1.Pod) bool {
 		return pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded
@@ -121,7 +121,7 @@ func byTemplate(deployment *appsv1.Deployment, pods []corev1.Pod) (current, earl
 	return current, earlier
 }
 
-// weightiest returns the first evidence for stuck, else the first there is.
+// weightiest returns the first evidence for stuck, else the first evidence.
 func weightiest(all ...evidence) evidence {
 	var first evidence
 	for _, found := range all {

@@ -33,7 +33,7 @@ func deployment(changes ...func(*appsv1.Deployment)) *appsv1.Deployment {
 	return d
 }
 
-// short lacks one pod.
+// short has one pod too few.
 func short(d *appsv1.Deployment) { d.Status.ReadyReplicas, d.Status.AvailableReplicas = 1, 1 }
 
 // late was given up on.
@@ -116,7 +116,7 @@ func TestWorkload(t *testing.T) {
 		"absent":                       {nil, nil, Progressing, []string{"does not exist yet"}},
 		"as specified":                 {deployment(), []corev1.Pod{pod("a", 0), pod("b", 0)}, Current, nil},
 		"as specified, a pod is ended": {deployment(), []corev1.Pod{pod("a", 0), pod("old", 0, unready, deleted)}, Current, nil},
-		"as specified, a pod is stuck that nobody needs": {deployment(), []corev1.Pod{pod("a", 0), pod("old", 0, pull)}, Current, nil},
+		"as specified, a pod is stuck that is not needed": {deployment(), []corev1.Pod{pod("a", 0), pod("old", 0, pull)}, Current, nil},
 		"not seen by its controller": {
 			deployment(func(d *appsv1.Deployment) { d.Generation++ }), nil, Progressing, []string{"generation"}},
 		"just corrected, while the pods and conditions of the mistake are still there": {
@@ -182,7 +182,7 @@ func TestWorkload(t *testing.T) {
 	}
 }
 
-// TestRolledOut tells apart the pods of this specification and of an earlier one, ready or not.
+// TestRolledOut distinguishes pods of this specification from those of an earlier one, ready or not.
 func TestRolledOut(t *testing.T) {
 	for name, tc := range map[string]struct {
 		change func(*appsv1.Deployment)

@@ -24,7 +24,7 @@ import (
 type Kind struct {
 	schema.GroupVersionKind
 
-	// typed and typedList return empty ones where the cache holds this kind whole; nil where it holds only the metadata.
+	// typed and typedList return empty ones where this kind is cached whole; nil where only its metadata is.
 	typed     func() client.Object
 	typedList func() client.ObjectList
 	// CRD is the name of the CRD that defines the kind, and which may be absent; empty where Kubernetes itself defines it.
@@ -54,7 +54,7 @@ var (
 		typed:     func() client.Object { return &apiregv1.APIService{} },
 		typedList: func() client.ObjectList { return &apiregv1.APIServiceList{} }}
 	Deployment = Kind{GroupVersionKind: appsv1.SchemeGroupVersion.WithKind("Deployment"),
-		// Its pods go on serving until the next ones do.
+		// Its pods keep serving until the next ones do.
 		Replace:   metav1.DeletePropagationOrphan,
 		typed:     func() client.Object { return &appsv1.Deployment{} },
 		typedList: func() client.ObjectList { return &appsv1.DeploymentList{} }}
@@ -116,7 +116,7 @@ var Managed = []Kind{
 	{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("ServiceAccount")},
 }
 
-// New returns an empty object of the kind in the form that the cache holds.
+// New returns an empty object of the kind in the form of the cache.
 func (k Kind) New() client.Object {
 	if k.typed != nil {
 		return k.typed()

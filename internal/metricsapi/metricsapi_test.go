@@ -101,7 +101,7 @@ func TestWithhold(t *testing.T) {
 	}
 }
 
-// TestUnwanted tells what the spec does without from what should be served and cannot be yet.
+// TestUnwanted distinguishes what the spec does without from what should be served and cannot be yet.
 func TestUnwanted(t *testing.T) {
 	got := map[string]bool{}
 	for _, reason := range []string{"", v1alpha1.ReasonDisabled, v1alpha1.ReasonNotServed, v1alpha1.ReasonServedByOther, v1alpha1.ReasonNoRules,

@@ -30,12 +30,12 @@ const (
 // LastGoodName returns the name of the ConfigMap with a component's last good form.
 func LastGoodName(component string) string { return component + lastGoodSuffix }
 
-// Object returns the ConfigMap that holds the form. A form with a Secret among its objects is refused: many may read a
+// Object returns the ConfigMap with the form. A form with a Secret among its objects is refused: many may read a
 // ConfigMap, so certificates and credentials are kept in Secrets alone.
 func (g LastGood) Object() (*unstructured.Unstructured, error) {
 	for _, object := range g.Objects {
 		if object.GetKind() == "Secret" {
-			return nil, fmt.Errorf("write the last good form of %s: it has the %s, and a ConfigMap must hold no secret",
+			return nil, fmt.Errorf("write the last good form of %s: it has the %s, and a ConfigMap must not contain a Secret",
 				g.Component.Name, ownership.Identity(object))
 		}
 	}

@@ -55,7 +55,7 @@ type Request struct {
 	Running  map[string]bool
 }
 
-// For returns what should exist. An operand that cannot plan retains what it has, and the others go on.
+// For returns what should exist. An operand that cannot plan retains what it has, and the others are planned.
 func For(request Request) Plan {
 	withheld := metricsapi.Withhold(request.Spec, request.Facts.Foreign())
 	plan := Plan{Omitted: maps.Clone(withheld)}
@@ -88,7 +88,7 @@ func For(request Request) Plan {
 	}
 	for _, c := range plan.Components {
 		for _, api := range c.APIs {
-			delete(plan.Omitted, api.Name()) // What worked goes on.
+			delete(plan.Omitted, api.Name()) // What worked is retained.
 		}
 	}
 	return plan
@@ -106,7 +106,7 @@ func unplanned(name string, apis []metricsapi.API, withheld metricsapi.Omissions
 		Condition: v1alpha1.ConditionComponentsReady, Reason: v1alpha1.ReasonRetained, Message: message}}}
 }
 
-// retained is a component in its last good form, or as it runs where none is stored; false where there is neither. It goes on
+// retained is a component in its last good form, or as it runs where none is stored; false where there is neither. It keeps
 // serving what is still wanted of it.
 func retained(catalog Component, input Input, running bool, omitted metricsapi.Omissions) (Planned, bool) {
 	kept := Planned{Component: catalog, LastGood: input.LastGood}

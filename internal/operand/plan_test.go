@@ -202,8 +202,8 @@ func TestRetainedForm(t *testing.T) {
 	}
 }
 
-// TestRetainedAPIs: what is retained goes on serving what it served, but for what the spec does without or another owner serves.
-// What it goes on serving is not omitted.
+// TestRetainedAPIs: a retained component keeps serving what it served, but for what the spec does without or another owner serves.
+// What it keeps serving is not omitted.
 func TestRetainedAPIs(t *testing.T) {
 	external := []string{"v1beta1.external.metrics.k8s.io"}
 	both := []string{"v1beta1.custom.metrics.k8s.io", "v1beta2.custom.metrics.k8s.io", "v1beta1.external.metrics.k8s.io"}

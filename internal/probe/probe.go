@@ -1,9 +1,9 @@
 // Copyright The MetricsPipeline Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package probe asks questions of the network outside of the reconcile worker, so that an endpoint which does not answer
-// never blocks it. A question is asked once; its answer is remembered until the question itself changes, and a new
-// answer is announced. Only a failed question, or one with a period, is asked again.
+// Package probe sends network probes outside of the reconcile worker, so that an endpoint which does not answer never blocks
+// it. A question is sent once; its answer is remembered until the question changes, and a changed answer is announced. Only a
+// question that failed, or that has a period, is sent again.
 package probe
 
 import (
@@ -14,18 +14,18 @@ import (
 	"k8s.io/client-go/util/flowcontrol"
 )
 
-// timeout bounds one try.
+// timeout of one try.
 const timeout = 5 * time.Second
 
-// Question is something that only the network can answer.
+// Question is one probe of the network.
 type Question struct {
-	// Key identifies the question: it holds everything that the answer depends on.
+	// Key identifies the question: it contains everything that the answer depends on.
 	Key string
-	// Owner is the part that asks, such as a component, see Round.Retain.
+	// Owner is the part that needs the answer, such as a component, see Round.Retain.
 	Owner string
-	// Ask returns nil for yes.
+	// Ask sends the question; nil is yes.
 	Ask func(context.Context) error
-	// Period is how long a yes holds; 0 is until the key changes.
+	// Period is how long a yes is valid; 0 is until the key changes.
 	Period time.Duration
 }
 
@@ -57,27 +57,27 @@ type entry struct {
 }
 
 // New returns a prober that calls announce whenever an answer changes. announce must not block. A question that fails is
-// asked again after firstRetry, which doubles up to lastRetry.
+// sent again after firstRetry, a backoff that doubles up to lastRetry.
 func New(announce func(), firstRetry, lastRetry time.Duration) *Prober {
 	return &Prober{announce: announce, backoff: flowcontrol.NewBackOff(firstRetry, lastRetry), entries: map[string]*entry{}}
 }
 
-// Round is one pass over everything that is to be asked. The parts of a reconcile each ask their own questions, and the last
-// step forgets what none of them asked. One goroutine works on a round, and one round at a time on a prober.
+// Round is the questions of one reconcile. Each part of it asks its own, and the last step forgets those that no part has. A
+// round is for one goroutine, and a prober for one round at a time.
 type Round struct {
 	prober *Prober
-	asked  map[string]bool
+	wanted map[string]bool
 	owners map[string]bool
 }
 
 // Round begins a round.
 func (p *Prober) Round() *Round {
-	return &Round{prober: p, asked: map[string]bool{}, owners: map[string]bool{}}
+	return &Round{prober: p, wanted: map[string]bool{}, owners: map[string]bool{}}
 }
 
-// Ask returns what is known about a question, and starts to ask it where it is new. It never waits.
+// Ask returns what is known about a question, and starts to send it where it is new. It never waits.
 func (r *Round) Ask(question Question) Answer {
-	r.asked[question.Key] = true
+	r.wanted[question.Key] = true
 	p := r.prober
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -86,22 +86,22 @@ func (r *Round) Ask(question Question) Answer {
 		ctx, cancel := context.WithCancel(context.Background())
 		e = &entry{owner: question.Owner, cancel: cancel}
 		p.entries[question.Key] = e
-		go p.keepAsking(ctx, question, e)
+		go p.repeat(ctx, question, e)
 	}
 	return e.answer
 }
 
-// Retain keeps every question of an owner that this round did not come to ask, because something failed before: it is not
-// known whether they are still to be asked.
+// Retain keeps every question of an owner whose part of the reconcile failed before it asked: it is not known whether the
+// answers are still needed.
 func (r *Round) Retain(owner string) { r.owners[owner] = true }
 
-// Forget ends the round: what it neither asked nor retained is no longer asked, and its answer is forgotten.
+// Forget ends the round: questions neither asked nor retained in it are stopped, and their answers forgotten.
 func (r *Round) Forget() {
 	p := r.prober
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for key, e := range p.entries {
-		if !r.asked[key] && !r.owners[e.owner] {
+		if !r.wanted[key] && !r.owners[e.owner] {
 			e.cancel()
 			p.backoff.Reset(key)
 			delete(p.entries, key)
@@ -112,8 +112,8 @@ func (r *Round) Forget() {
 // Stop forgets every question.
 func (p *Prober) Stop() { p.Round().Forget() }
 
-// keepAsking asks until the answer is yes for good, or the question is forgotten.
-func (p *Prober) keepAsking(ctx context.Context, question Question, e *entry) {
+// repeat sends a question until the answer is a yes without a period, or the question is forgotten.
+func (p *Prober) repeat(ctx context.Context, question Question, e *entry) {
 	for {
 		try, cancel := context.WithTimeout(ctx, timeout)
 		err := question.Ask(try)
@@ -130,8 +130,8 @@ func (p *Prober) keepAsking(ctx context.Context, question Question, e *entry) {
 	}
 }
 
-// record stores an answer, announces it if it differs in what it says, and returns when to ask again. The answer to a
-// question that was forgotten meanwhile is dropped: it must not delay the same question, asked anew.
+// record stores an answer, announces it if its text differs, and returns when to send the question again. The answer to a
+// question that was forgotten meanwhile is dropped: its backoff must not delay the same question in a later round.
 func (p *Prober) record(ctx context.Context, question Question, e *entry, err error) (wait time.Duration, again bool) {
 	p.mu.Lock()
 	if ctx.Err() != nil {

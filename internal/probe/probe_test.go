@@ -22,11 +22,11 @@ const (
 	lastRetry  = 30 * time.Second
 )
 
-// network answers questions as the test says, and counts. Each question is asked by a goroutine of its own, for which
+// network answers questions as the test says, and counts. Each question is sent by a goroutine of its own, for which
 // neither the sleep of the test nor that of another question orders anything: the lock does.
 type network struct {
 	mu        sync.Mutex
-	asked     int
+	sent      int
 	at        []time.Duration
 	announced int
 	start     time.Time
@@ -49,7 +49,7 @@ func (n *network) answers(err error) {
 	n.answer = err
 }
 
-// times returns when was asked since the last call, and counts the time from now on.
+// times returns when questions were sent since the last call, and counts the time from now on.
 func (n *network) times() []time.Duration {
 	synctest.Wait()
 	n.mu.Lock()
@@ -63,10 +63,10 @@ func (n *network) times() []time.Duration {
 func (n *network) counts() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.asked++
+	n.sent++
 }
 
-// ask asks the questions as all those of one round.
+// ask makes the questions those of one round.
 func ask(p *Prober, questions ...Question) []Answer {
 	round := p.Round()
 	defer round.Forget()
@@ -77,25 +77,25 @@ func ask(p *Prober, questions ...Question) []Answer {
 	return answers
 }
 
-// question asks the network.
+// question is answered by the network.
 func (n *network) question(key string, period time.Duration) Question {
 	return Question{Key: key, Period: period, Ask: func(context.Context) error {
 		n.mu.Lock()
 		defer n.mu.Unlock()
-		n.asked++
+		n.sent++
 		n.at = append(n.at, time.Since(n.start))
 		return n.answer
 	}}
 }
 
-// expect compares how often was asked and announced, once the tries of this instant have ended.
-func (n *network) expect(t *testing.T, asked, announced int) {
+// expect compares the numbers of sent questions and announcements, once the tries of this instant have ended.
+func (n *network) expect(t *testing.T, sent, announced int) {
 	t.Helper()
 	synctest.Wait()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.asked != asked || n.announced != announced {
-		t.Errorf("asked %d times and announced %d times, want %d and %d", n.asked, n.announced, asked, announced)
+	if n.sent != sent || n.announced != announced {
+		t.Errorf("sent %d times and announced %d times, want %d and %d", n.sent, n.announced, sent, announced)
 	}
 }
 
@@ -104,7 +104,7 @@ func TestYesIsFinal(t *testing.T) {
 		n, p := newNetwork()
 		question := n.question("a", 0)
 		if answer := ask(p, question)[0]; answer.Known || answer.Yes() {
-			t.Errorf("answered %+v before anybody was asked", answer)
+			t.Errorf("answered %+v before the question was sent", answer)
 		}
 		synctest.Wait()
 		if answer := ask(p, question)[0]; !answer.Yes() {
@@ -116,7 +116,7 @@ func TestYesIsFinal(t *testing.T) {
 	})
 }
 
-// TestNeverWaits holds for a network that does not answer at all: the reconcile worker goes on, and the try ends by itself.
+// TestNeverWaits: where the network does not answer at all, the reconcile worker is not blocked, and the try times out.
 func TestNeverWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, p := newNetwork()
@@ -156,9 +156,9 @@ func TestFailureIsRetriedLessAndLess(t *testing.T) {
 			want = append(want, time.Duration(seconds)*time.Second)
 		}
 		if diff := cmp.Diff(want, n.times()); diff != "" {
-			t.Errorf("asked at (-want +got):\n%s", diff)
+			t.Errorf("sent at (-want +got):\n%s", diff)
 		}
-		// The same words again are no news.
+		// The same error again is no change.
 		n.expect(t, len(want), 1)
 		if answer := ask(p, question)[0]; !answer.Known || answer.Yes() || answer.Err == nil {
 			t.Errorf("answered %+v", answer)
@@ -200,7 +200,7 @@ func TestPeriodRepeats(t *testing.T) {
 		n.times()
 		time.Sleep(time.Minute + 4*time.Second)
 		if at := n.times(); len(at) < 2 || at[1]-at[0] != firstRetry {
-			t.Errorf("asked at %s, want the second %s after the first", at, firstRetry)
+			t.Errorf("sent at %s, want the second %s after the first", at, firstRetry)
 		}
 		p.Stop()
 	})
@@ -270,7 +270,7 @@ func TestForgottenIsAskedAgain(t *testing.T) {
 	})
 }
 
-// TestParts of one reconcile ask one after the other, and none makes the prober forget what another asked.
+// TestParts of one reconcile ask one after the other, and none makes the prober forget the question of another.
 func TestParts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, p := newNetwork()
@@ -292,13 +292,13 @@ func TestParts(t *testing.T) {
 
 		ask(p, adapter)
 		if answer := ask(p, metricsServer, adapter)[0]; answer.Known {
-			t.Errorf("the answer to what was no longer asked is %+v, want it forgotten", answer)
+			t.Errorf("the answer to a question that is no longer asked is %+v, want it forgotten", answer)
 		}
 		n.expect(t, 3, 3)
 	})
 }
 
-// TestForgottenFailureDelaysNothing: the same question, asked anew, is retried as soon as any new one.
+// TestForgottenFailureDelaysNothing: the same question in a later round is retried as soon as any new one.
 func TestForgottenFailureDelaysNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, p := newNetwork()
@@ -310,7 +310,7 @@ func TestForgottenFailureDelaysNothing(t *testing.T) {
 		ask(p, n.question("a", 0))
 		time.Sleep(2 * time.Second)
 		if diff := cmp.Diff([]time.Duration{0, firstRetry}, n.times()); diff != "" {
-			t.Errorf("asked at (-want +got):\n%s", diff)
+			t.Errorf("sent at (-want +got):\n%s", diff)
 		}
 		p.Stop()
 	})

@@ -10,8 +10,8 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// PartialAnswers says that queries reach only a part of the series, and what to do; empty where one server has them all. A
-// Prometheus with shards has a server for each; its Service leads to a random one.
+// PartialAnswers returns that queries reach only a part of the series, and the remedy; empty where one server has them all. Each
+// shard of a Prometheus is a server of its own, and the Service leads to a random one.
 func (t Target) PartialAnswers() string {
 	if t.Shards <= 1 {
 		return ""
@@ -21,11 +21,11 @@ func (t Target) PartialAnswers() string {
 		"instead of spec.prometheus.ref.", t.Origin, t.Shards)
 }
 
-// RejectedTimeout says why prometheus-operator rejects every monitor with these spec.scrape.interval and scrapeTimeout, 0
-// for one that is not set, and what to do; empty where it accepts them or where that cannot be known.
+// RejectedTimeout returns why prometheus-operator rejects every monitor with these spec.scrape.interval and scrapeTimeout, 0
+// for one that is not set, and the remedy; empty where it accepts them or that is not known.
 //
-// Its rule, in every version since v0.60: a monitor's scrapeTimeout is at most its interval, or without that the
-// Prometheus object's scrapeInterval. A scrapeTimeout of the Prometheus object has no part in it.
+// In every version since v0.60 it demands that a monitor's scrapeTimeout is at most its interval or, without one, the
+// Prometheus object's scrapeInterval. The Prometheus object's scrapeTimeout does not count.
 func (t Target) RejectedTimeout(interval, scrapeTimeout time.Duration) string {
 	if scrapeTimeout <= 0 {
 		return ""

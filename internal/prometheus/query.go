@@ -28,7 +28,7 @@ type Credentials struct {
 	ClientCert, ClientKey []byte
 }
 
-// Digest changes with any of the credentials and does not reveal them.
+// Digest changes with any of the credentials, and does not reveal them.
 func (c Credentials) Digest() string {
 	hash := sha256.New()
 	for _, part := range [][]byte{c.Token, c.CA, c.ClientCert, c.ClientKey} {
@@ -38,7 +38,7 @@ func (c Credentials) Digest() string {
 	return hex.EncodeToString(hash.Sum(nil)[:8])
 }
 
-// Ask sends Prometheus the cheapest query there is, as the adapter would. The error is an UnusableError.
+// Ask sends Prometheus a cheap query, with the adapter's credentials. The error is an UnusableError.
 func Ask(ctx context.Context, base string, credentials Credentials) error {
 	transport, err := transport(credentials)
 	if err != nil {
@@ -56,14 +56,14 @@ func Ask(ctx context.Context, base string, credentials Credentials) error {
 	return nil
 }
 
-// transport verifies and identifies itself as the adapter does.
+// transport verifies the server, and presents credentials, as the adapter does.
 func transport(credentials Credentials) (*http.Transport, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if len(credentials.CA) > 0 {
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(credentials.CA) {
 			return nil, &UnusableError{BadCredentials,
-				"what spec.prometheus.tls.ca leads to holds no PEM certificate; put the certificate of the authority there"}
+				"the value that spec.prometheus.tls.ca names has no PEM certificate; put the certificate of the authority there"}
 		}
 	}
 	if len(credentials.ClientCert) > 0 {

@@ -52,7 +52,7 @@ func serve(t *testing.T, handler http.HandlerFunc) string {
 	return server.URL
 }
 
-// serveTLS returns a server's URL and its certificate authority. With a client authority it asks for a certificate.
+// serveTLS returns a server's URL and its certificate authority. With a client authority it demands a certificate.
 func serveTLS(t *testing.T, clients []byte) (address string, ca []byte) {
 	t.Helper()
 	server := httptest.NewUnstartedServer(http.HandlerFunc(answering))
@@ -78,7 +78,7 @@ func TestAsk(t *testing.T) {
 		"a slash at the end of the URL":   {open + "/", Credentials{}},
 		"a token":                         {serve(t, guarded("secret")), token},
 		"a token that ends in a newline":  {serve(t, guarded("secret")), Credentials{Token: []byte("secret\n")}},
-		"a token that nobody asks for":    {open, token},
+		"a token that is not demanded":    {open, token},
 		"TLS with the right authority":    {secured, Credentials{CA: ca}},
 		"TLS with several authorities":    {secured, Credentials{CA: append(selfSigned(t).cert, ca...)}},
 		"TLS, a token that is not needed": {secured, Credentials{CA: ca, Token: []byte("secret")}},
@@ -142,8 +142,8 @@ func selfSigned(t *testing.T) pair {
 // TestAskSaysWhatIsWrong in words that lead a person to the field to look at.
 func TestAskSaysWhatIsWrong(t *testing.T) {
 	secured, ca := serveTLS(t, nil)
-	gone := httptest.NewServer(http.HandlerFunc(answering))
-	gone.Close()
+	closed := httptest.NewServer(http.HandlerFunc(answering))
+	closed.Close()
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
 	respond := func(status int, body string) string {
@@ -178,10 +178,10 @@ func TestAskSaysWhatIsWrong(t *testing.T) {
 		"some other JSON": {url: respond(http.StatusOK, "{}"), cause: NotPrometheus, says: []string{"not the Prometheus HTTP API", "path"}},
 		"no TLS":          {url: strings.Replace(answer(http.StatusOK), "http:", "https:", 1), cause: NotPrometheus, says: []string{"does not speak TLS", "scheme"}},
 		"still starting":  {url: respond(http.StatusServiceUnavailable, "Service Unavailable"), cause: Unreachable, says: []string{"503"}},
-		"nobody listens":  {url: gone.URL, cause: Unreachable, says: []string{"connection refused"}},
+		"nothing listens": {url: closed.URL, cause: Unreachable, says: []string{"connection refused"}},
 		"a connection that is cut": {url: serve(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), cause: Unreachable,
 			says: []string{"EOF"}},
-		"no answer in time": {url: gone.URL, ctx: canceled, cause: Unreachable, says: []string{"context canceled"}},
+		"no answer in time": {url: closed.URL, ctx: canceled, cause: Unreachable, says: []string{"context canceled"}},
 		"no URL":            {url: "http://[", cause: NotPrometheus, says: []string{"http://[", "spec.prometheus.url"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,7 +1,7 @@
 // Copyright The MetricsPipeline Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package prometheus finds the Prometheus that application metrics come from, and asks it whether it answers.
+// Package prometheus finds the Prometheus that application metrics come from, and queries it.
 package prometheus
 
 import (
@@ -27,10 +27,10 @@ type Target struct {
 	URL string
 	// Origin says where the URL comes from, for messages: spec.prometheus.url, or the Prometheus object.
 	Origin string
-	// Given is true where a person wrote the URL, into spec.prometheus.url.
+	// Given is true where the URL is that of spec.prometheus.url, written by a person.
 	Given bool
-	// Revision changes with every change of the Prometheus object, its availability included; empty where no object
-	// stands behind the URL, so that its end is not seen.
+	// Revision changes with every change of the Prometheus object, its availability included; empty where no object stands
+	// behind the URL: then an outage brings no event.
 	Revision string
 	// ScrapeInterval is how often it scrapes by default; 0 where that cannot be known.
 	ScrapeInterval time.Duration
@@ -82,8 +82,8 @@ func Resolve(spec v1alpha1.PrometheusSpec, served bool, objects []monitoringv1.P
 	}
 }
 
-// target describes a Prometheus object. Its governing Service leads to every Prometheus of the namespace that uses the
-// same one, so where there are several, its first pod is addressed by name.
+// target describes a Prometheus object. The governing Service leads to every Prometheus of the namespace that uses it, so where
+// several do, the first pod is addressed by name.
 func target(p monitoringv1.Prometheus, all []monitoringv1.Prometheus) Target {
 	host := service(p) + "." + p.Namespace + ".svc"
 	shared := 0
@@ -124,7 +124,7 @@ func target(p monitoringv1.Prometheus, all []monitoringv1.Prometheus) Target {
 	return t
 }
 
-// revision changes when the object or the availability of its pods does, and not with anything else in its status.
+// revision changes with the spec of the object and the number of its available pods, and with nothing else in its status.
 func revision(p monitoringv1.Prometheus) string {
 	return fmt.Sprintf("%s/%d/%d", p.UID, p.Generation, p.Status.AvailableReplicas)
 }

@@ -24,9 +24,9 @@ type Selection struct {
 	HomeNamespace  string
 }
 
-// Labels returns the labels that a monitor needs over its own ones to be selected. What the selector demands replaces an own
+// Labels returns the labels that a monitor needs beside its own ones to be selected. What the selector demands replaces an own
 // label, except those with the fixed keys: the labels by which the operator finds its objects, and those that the user set.
-// Where a demand contradicts one of these, or forbids what the monitor has, the error names the selector and the labels.
+// Where no labels meet the selector, the error names it and the labels.
 //
 // Of the values that an expression accepts, the monitor's own comes first, then those of matchLabels, then those of In in
 // their order, then "true" where any will do.
@@ -46,7 +46,7 @@ func (s Selection) Labels(own map[string]string, fixed ...string) (map[string]st
 				continue
 			}
 		}
-		// Without a value that meets all that is demanded of the key, the error shows what is nearest.
+		// Where no value meets all demands on the key, the error shows the first.
 		needed[key] = candidates[0]
 		if index := slices.IndexFunc(candidates, func(value string) bool { return meets(requirements, key, value) }); index >= 0 {
 			needed[key] = candidates[index]

@@ -16,12 +16,12 @@ import (
 	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
 )
 
-// Cause is why a Prometheus cannot be asked.
+// Cause is why a Prometheus cannot be queried.
 type Cause int
 
 // Causes.
 const (
-	// Unreachable covers all that may pass by itself: a refused connection, a timeout, a server error.
+	// Unreachable is any failure that may pass by itself: a refused connection, a timeout, a server error.
 	Unreachable Cause = iota
 	// Unauthorized is an answer 401 or 403, or a TLS handshake that it refuses.
 	Unauthorized
@@ -29,13 +29,13 @@ const (
 	HostUnknown
 	// Untrusted means that its certificate does not verify.
 	Untrusted
-	// NotPrometheus means that what answers at the URL is something else, or has another scheme or path.
+	// NotPrometheus means that something else answers at the URL, or that its scheme or path is wrong.
 	NotPrometheus
 	// BadCredentials means that what spec.prometheus names as credentials cannot be used.
 	BadCredentials
 )
 
-// UnusableError is why Ask has no answer. Its text names the field to look at and stays the same from one try to the next.
+// UnusableError is why Ask has no answer. Its text names the field to correct and is the same with every try.
 type UnusableError struct {
 	Cause Cause
 	text  string
@@ -43,8 +43,8 @@ type UnusableError struct {
 
 func (e *UnusableError) Error() string { return e.text }
 
-// Stuck is true where no waiting helps and a person must act. given is Target.Given: a host or a path that a person wrote
-// into spec.prometheus.url is a mistake if nothing is there, whereas that of a Prometheus object comes with its Service.
+// Stuck is true where a person must act. given is Target.Given: a host or path in spec.prometheus.url that does not exist is a
+// mistake, that of a Prometheus object may still come with its Service.
 func (e *UnusableError) Stuck(given bool) bool {
 	switch e.Cause {
 	case Unauthorized, Untrusted, BadCredentials:
@@ -72,7 +72,7 @@ func unusable(base string, credentials Credentials, status int, err error) *Unus
 		return because(NotPrometheus, "it answers 404 Not Found; correct the path of spec.prometheus.url, or the "+
 			"Prometheus object's routePrefix")
 	case !errors.As(err, &answer), answer.Type == promv1.ErrBadResponse:
-		// The parser's words hold parts of the answer, which may change every time.
+		// The parser's error quotes the answer, which may change every time.
 		return because(NotPrometheus, "what answers there is not the Prometheus HTTP API; correct scheme, host, port and "+
 			"path of spec.prometheus.url")
 	default:
@@ -103,7 +103,7 @@ func unreached(because func(Cause, string, ...any) *UnusableError, base string, 
 		operation *net.OpError
 	)
 	switch {
-	case errors.As(err, &name) && name.IsNotFound && name.Name == host(base): // Else it is a proxy's, or that of a redirection.
+	case errors.As(err, &name) && name.IsNotFound && name.Name == host(base): // Else it is the host of a proxy or redirection.
 		return because(HostUnknown, "DNS knows no host %s; correct the host in spec.prometheus.url, or create the Service that it "+
 			"names", name.Name)
 	case errors.As(err, &untrusted):
@@ -123,7 +123,7 @@ func unreached(because func(Cause, string, ...any) *UnusableError, base string, 
 	}
 }
 
-// verification leaves the present time out of what is said of a certificate that is not valid now.
+// verification leaves the present time out of the error about a certificate that is not valid now.
 func verification(err error) string {
 	var invalid x509.CertificateInvalidError
 	if errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert != nil {

@@ -24,20 +24,20 @@ import (
 
 // The pace of onUnavailable: Deregister.
 const (
-	// patience is how long a backend may be unavailable before its APIService goes, and how long a new APIService has.
+	// patience is how long a backend may be unavailable before its APIService is deleted, counted anew for a new APIService.
 	patience = 5 * time.Minute
-	// firstPause follows the first deregistration, longestPause the later ones, each twice as long as the one before.
+	// firstPause follows the first deregistration; each later pause is twice as long, up to longestPause.
 	firstPause, longestPause = 5 * time.Minute, time.Hour
-	// recovery is how long an API has to be available for the pauses to begin anew.
+	// recovery is how long an API must be available for the pauses to begin anew.
 	recovery = 10 * time.Minute
 )
 
-// Deleter deletes an object as the one that was read; false where it is gone already.
+// Deleter deletes an object by UID; false where it was deleted already.
 type Deleter interface {
 	Delete(ctx context.Context, object client.Object) (bool, error)
 }
 
-// Registrar remembers what no object says of the APIServices. A restart forgets it. Its methods are for one goroutine.
+// Registrar registers and deregisters APIServices. A restart forgets their history. Its methods are for one goroutine.
 type Registrar struct {
 	deleter Deleter
 	clock   clock.PassiveClock
@@ -70,8 +70,7 @@ type history struct {
 	since time.Time
 	// availableSince is since when it is available; zero where it is not.
 	availableSince time.Time
-	// away is the UID of the APIService that was deregistered, empty once it is registered again; until is when that may be
-	// at the earliest.
+	// away is the UID of the APIService that was deregistered, empty once it is registered again, which is not before until.
 	away  types.UID
 	until time.Time
 }
@@ -81,16 +80,16 @@ type Change struct{ APIService, Why string }
 
 // Deregistration is what Deregister did.
 type Deregistration struct {
-	// Gone are the names of APIServices that do not exist any more, whatever the cache shows.
+	// Gone are the names of APIServices that are deleted, which the cache may still have.
 	Gone []string
-	// Deleted are those that were deleted now, and what kube-aggregator said of them.
+	// Deleted are those that were deleted now, and why kube-aggregator had them unavailable.
 	Deleted []Change
 	// RequeueAfter is when the next one is due; 0 is never.
 	RequeueAfter time.Duration
 }
 
-// Deregister deletes the APIServices whose backends have been unavailable for too long, where the spec prefers a clean
-// discovery to a metrics API that may come back. The backends stay. An error about one does not keep the others.
+// Deregister deletes the APIServices whose backends have been unavailable for too long, where onUnavailable says so. The
+// backends stay. An error about one does not keep the others from being deleted.
 func (r *Registrar) Deregister(ctx context.Context, facts cluster.Facts, spec v1alpha1.MetricsPipelineSpec) (Deregistration, error) {
 	var done Deregistration
 	var failures []error
@@ -102,7 +101,7 @@ func (r *Registrar) Deregister(ctx context.Context, facts cluster.Facts, spec v1
 		}
 		known := r.of(api)
 		if known.away == apiService.UID && known.away != "" {
-			done.Gone = append(done.Gone, api.Name()) // The cache has not seen that it is gone.
+			done.Gone = append(done.Gone, api.Name()) // The cache has not seen the deletion.
 			continue
 		}
 		due, unavailable := r.look(api, apiService)
@@ -128,7 +127,7 @@ func (r *Registrar) Deregister(ctx context.Context, facts cluster.Facts, spec v1
 	return done, errors.Join(failures...)
 }
 
-// Unregister deletes an APIService; false where it is gone already, and the cache has not seen it yet.
+// Unregister deletes an APIService; false where it is deleted or being deleted already.
 func (r *Registrar) Unregister(ctx context.Context, apiService *apiregv1.APIService) (bool, error) {
 	if !apiService.DeletionTimestamp.IsZero() {
 		return false, nil
@@ -136,7 +135,7 @@ func (r *Registrar) Unregister(ctx context.Context, apiService *apiregv1.APIServ
 	return r.deleter.Delete(ctx, apiService)
 }
 
-// Registered notes that an APIService was made or taken over.
+// Registered records that an APIService was made or taken over.
 func (r *Registrar) Registered(api metricsapi.API) {
 	known := r.of(api)
 	known.since, known.away = r.clock.Now(), ""
@@ -150,8 +149,8 @@ func (r *Registrar) Forget() {
 	}
 }
 
-// KeptAway says why an API that was deregistered is not registered again yet, and when to look again; false where nothing of
-// the kind keeps it. waiting is what its backend has to do first.
+// KeptAway returns why an API that was deregistered is not registered again yet, and the requeueAfter; false where it may be
+// registered. waiting is what its backend must do first.
 func (r *Registrar) KeptAway(api metricsapi.API, spec v1alpha1.MetricsPipelineSpec, waiting string) (string, time.Duration, bool) {
 	known := r.of(api)
 	if known.away == "" || !deregisters(spec, api) {
@@ -165,9 +164,9 @@ func (r *Registrar) KeptAway(api metricsapi.API, spec v1alpha1.MetricsPipelineSp
 	return deleted + waiting, 0, waiting != ""
 }
 
-// look takes in how an APIService of ours stands, and returns when it is due for deregistration; false where it is not
-// unavailable. One that never was available is due as well: a backend that the API server cannot reach blocks as much as one
-// that is gone.
+// look records the availability of an APIService of ours, and returns when it is due for deregistration; false where it is not
+// unavailable. One that was never available is due as well: a backend that the API server cannot reach blocks namespaces as
+// much as one that has failed.
 func (r *Registrar) look(api metricsapi.API, apiService *apiregv1.APIService) (time.Time, bool) {
 	condition, looked := health.Availability(apiService)
 	if !looked {
@@ -185,15 +184,15 @@ func (r *Registrar) look(api metricsapi.API, apiService *apiregv1.APIService) (t
 		r.pauses.Reset(api.Name())
 	}
 	if condition.Status != apiregv1.ConditionFalse {
-		return time.Time{}, false // The API server cannot tell.
+		return time.Time{}, false // Unknown.
 	}
 	known.availableSince = time.Time{}
-	// One that was taken over is older than it is ours.
+	// One that was taken over has been ours since then only.
 	ours := latest(apiService.CreationTimestamp.Time, known.since)
 	return latest(changed, ours).Add(patience), true
 }
 
-// deregistered notes that an APIService was taken away.
+// deregistered records a deregistration, and begins the pause after it.
 func (r *Registrar) deregistered(api metricsapi.API, uid types.UID) {
 	now := r.clock.Now()
 	r.pauses.Next(api.Name(), now)

@@ -116,7 +116,7 @@ func TestDueForDeregistration(t *testing.T) {
 		"taken over while unavailable":      {30, seen(metricsapi.Resource, 0, 10, no), 35},
 		"taken over, then turned available": {30, seen(metricsapi.Resource, 0, 31, yes), -1},
 		"taken over, then unavailable":      {30, seen(metricsapi.Resource, 0, 32, no), 37},
-		"the API server cannot tell":        {0, seen(metricsapi.Resource, 0, 20, apiregv1.ConditionUnknown), -1},
+		"the status is Unknown":             {0, seen(metricsapi.Resource, 0, 20, apiregv1.ConditionUnknown), -1},
 	} {
 		w := newWorld(t)
 		if tc.registered > 0 {
@@ -161,7 +161,7 @@ func TestPausesGrow(t *testing.T) {
 	if got := pause(); got != 5*time.Minute {
 		t.Errorf("pause %s after a recovery", got)
 	}
-	// Nobody looked while it was available, and it was for long.
+	// The operator did not look while it was available, and it was for long.
 	pause()
 	look(200, 200, yes)
 	look(236, 230, no)

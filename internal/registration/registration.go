@@ -1,8 +1,8 @@
 // Copyright The MetricsPipeline Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package registration keeps the APIServices of metrics APIs: when one may be made or taken over, by which authority its
-// backend is trusted, and when one whose backend stays unavailable goes.
+// Package registration registers metrics APIs: when an APIService may be made or taken over, and when one whose backend stays
+// unavailable is deleted.
 package registration
 
 import (
@@ -22,7 +22,7 @@ import (
 const (
 	// PortName is the port of a backend's Service and Pods.
 	PortName = "https"
-	// groupPriority is upstream's for all three groups.
+	// groupPriority is that of all three groups upstream.
 	groupPriority = 100
 	// servicePort is what the API server connects to.
 	servicePort = 443
@@ -53,8 +53,8 @@ func Object(api metricsapi.API, c operand.Component, caBundle []byte) *unstructu
 	return object
 }
 
-// Waiting returns what keeps a component from serving an API that it did not serve before; empty when one endpoint answers as
-// it should, and no pod is left that runs as specified earlier, when it may not have known the API.
+// Waiting returns what keeps an API of a component from being registered; empty when one endpoint presents a certificate that
+// verifies, and no pod of an earlier rollout is left, which may not know the API.
 func Waiting(c operand.Component, workloads []cluster.Workload, rolledOut func(cluster.Workload) bool, answers []probe.Answer) string {
 	for _, workload := range workloads {
 		if !rolledOut(workload) {
@@ -65,7 +65,7 @@ func Waiting(c operand.Component, workloads []cluster.Workload, rolledOut func(c
 	return unverified(c, answers)
 }
 
-// unverified returns why no endpoint is known to answer as it should; empty when one does.
+// unverified returns why no endpoint is known to present a certificate that verifies; empty when one does.
 func unverified(c operand.Component, answers []probe.Answer) string {
 	if len(answers) == 0 {
 		return fmt.Sprintf("The Service %s/%s has no ready endpoint yet; the API is registered when it has.", c.Namespace, c.Service)

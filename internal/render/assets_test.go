@@ -17,7 +17,7 @@ import (
 	"github.com/metricspipeline/operator/internal/operand/registry"
 )
 
-// TestAssetsAreKustomize holds what the package assets promises: each base builds as it stands, and so does each of the
+// TestAssetsAreKustomize checks what the package assets promises: each base builds as it stands, and so does each of the
 // kustomize components beside it on top of the base.
 func TestAssetsAreKustomize(t *testing.T) {
 	if err := useSchema(); err != nil { // The whole built-in schema would stay in the process, and hide what is missing in this one.

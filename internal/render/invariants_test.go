@@ -204,7 +204,7 @@ func TestMountsHaveVolumes(t *testing.T) {
 	})
 }
 
-// TestObjectsCanBeCopied: kustomize's own maps hold numbers as int, on which DeepCopy panics.
+// TestObjectsCanBeCopied: kustomize's own maps have numbers as int, on which DeepCopy panics.
 func TestObjectsCanBeCopied(t *testing.T) {
 	everyCase(t, func(_ *testing.T, _ input, objects []*unstructured.Unstructured) {
 		for _, object := range objects {

@@ -163,7 +163,7 @@ func kustomization(c operand.Component) *types.Kustomization {
 	k := &types.Kustomization{
 		TypeMeta:  types.TypeMeta{APIVersion: types.KustomizationVersion, Kind: types.KustomizationKind},
 		Resources: []string{"../base"},
-		// unsetOnly: the auth-reader binding names kube-system and has to stay there, wherever the rest goes.
+		// unsetOnly: the auth-reader binding names kube-system and must stay there, whatever the namespace of the rest.
 		Transformers: []string{fmt.Sprintf(
 			"{apiVersion: builtin, kind: NamespaceTransformer, metadata: {name: namespace, namespace: %q}, "+
 				"unsetOnly: true, setRoleBindingSubjects: allServiceAccounts}", c.Namespace)},
@@ -262,7 +262,7 @@ func sameObjects(before, after []*unstructured.Unstructured) error {
 func convert(objects resmap.ResMap) ([]*unstructured.Unstructured, error) {
 	var converted []*unstructured.Unstructured
 	for _, object := range objects.Resources() {
-		// By way of JSON: kustomize's maps hold numbers as int, which no Unstructured may.
+		// By way of JSON: kustomize's maps have numbers as int, which no Unstructured may.
 		content, err := object.MarshalJSON()
 		if err != nil {
 			return nil, fmt.Errorf("write %s %s: %w", object.GetKind(), object.GetName(), err)

@@ -102,13 +102,13 @@ func TestPatchesThatAreRefused(t *testing.T) {
 				}
 			}
 			if len(err.Error()) > 2000 {
-				t.Errorf("the message has %d characters: nobody reads that in a status", len(err.Error()))
+				t.Errorf("the message has %d characters: too long for a status", len(err.Error()))
 			}
 		})
 	}
 }
 
-// TestMergePatchMayRelyOnItsTarget: kustomize wants kind and name inside of a patch, and then goes by the target.
+// TestMergePatchMayRelyOnItsTarget: kustomize demands kind and name inside of a patch, and then uses the target.
 func TestMergePatchMayRelyOnItsTarget(t *testing.T) {
 	for _, content := range []string{
 		"spec: {minReadySeconds: 7}",
@@ -172,7 +172,7 @@ func TestMergePatchesMergeLists(t *testing.T) {
 }
 
 // TestPatchMayWaitForItsTarget: what a valid patch is about may be absent for a passing reason, such as a Prometheus or a
-// CRD that comes later. That must not hold up everything else.
+// CRD that comes later. That must not delay everything else.
 func TestPatchMayWaitForItsTarget(t *testing.T) {
 	for _, target := range []v1alpha1.PatchTarget{
 		{Kind: "Deployment", Name: "prometheus-adapter"}, {Kind: "ServiceMonitor"}, {Kind: "ConfigMap", Name: "prometheus-adapter"},

@@ -22,7 +22,7 @@ import (
 )
 
 // Renderer builds objects, and remembers the last result of each component as long as that stays the same. Components are
-// built apart from each other, so that what is wrong with one holds back none of the others.
+// built apart from each other, so that a fault of one affects none of the others.
 type Renderer struct {
 	// Assets has a folder for each component; nil for the embedded ones.
 	Assets fs.FS

@@ -93,7 +93,7 @@ func TestErrorIsRemembered(t *testing.T) {
 		t.Errorf("errors %v and %v", first, second)
 	}
 	if _, err := renderer.Build(server()); err != nil {
-		t.Errorf("once the patch is gone: %v", err)
+		t.Errorf("once the patch is removed: %v", err)
 	}
 }
 

@@ -15,15 +15,15 @@ import (
 	"github.com/metricspipeline/operator/internal/text"
 )
 
-// finding is what one condition has to say.
+// finding is the content of one condition.
 type finding struct {
 	status  metav1.ConditionStatus
 	reason  string
 	message string
 	// stalled is true when a person has to act.
 	stalled bool
-	// undecided is true where nothing new is known: then the condition stays as it was, if there was one. A restart, or a
-	// conflict, is no reason to say anything else.
+	// undecided is true where nothing new is known: then the condition stays as it was, if there was one. A restart or a
+	// conflict changes no condition.
 	undecided bool
 }
 
@@ -47,7 +47,7 @@ func undecided(message string) finding {
 	return finding{status: metav1.ConditionUnknown, reason: v1alpha1.ReasonProgressing, message: message, undecided: true}
 }
 
-// as is a condition as it was found before. Whether a person has to act is not in it, but in Stalled, which repeats it.
+// as is the finding of a previous condition. Whether a person must act is only in Stalled, which repeats it.
 func as(condition metav1.Condition, all []metav1.Condition) finding {
 	blocked := meta.FindStatusCondition(all, v1alpha1.ConditionStalled)
 	return finding{status: condition.Status, reason: condition.Reason, message: condition.Message,
@@ -117,7 +117,7 @@ func setConditions(status *v1alpha1.MetricsPipelineStatus, o Observation) {
 	set(v1alpha1.ConditionStalled, blocked)
 }
 
-// find returns what is to be said in a condition: the failures that surface in it, what its part finds, and what the operands add.
+// find returns the finding of a condition: the failures that surface in it, what its part finds, and what the operands add.
 func find(o Observation, condition string, part func(Observation) finding) finding {
 	said := undecided("The cluster is being read.")
 	if o.Planned || slices.Contains(unplanned, condition) || o.Facts.Terminating && condition == v1alpha1.ConditionAPIServicesAvailable {
@@ -159,7 +159,7 @@ func added(o Observation, condition string) []finding {
 	return findings
 }
 
-// joined is what several findings in one condition come to. Those that are False count, and all their messages; the first that a
+// joined makes one finding of several in one condition. Those that are False count, and all their messages; the first that a
 // person has to act on gives the reason, else the first. Where none is False, the first of all counts.
 func joined(findings []finding) finding {
 	var all *finding
@@ -182,7 +182,7 @@ func joined(findings []finding) finding {
 	return *all
 }
 
-// longestMessage bounds a condition's message, in bytes: far more than anybody reads, and well below the 32768 characters
+// longestMessage bounds a condition's message, in bytes: far more than a person reads, and well below the 32768 characters
 // above which the API server refuses the whole status. An error about a patch may repeat the patch, of up to 64 KiB.
 const longestMessage = 4096
 

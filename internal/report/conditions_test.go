@@ -163,7 +163,7 @@ func TestConditions(t *testing.T) {
 	}
 }
 
-// expectConjunction holds Ready to the conditions that it is made of, and Reconciling and Stalled to each other.
+// expectConjunction compares Ready with the conditions that it is made of, and Reconciling and Stalled with each other.
 func expectConjunction(t *testing.T, conditions []metav1.Condition, parts map[string]string) {
 	t.Helper()
 	all := true
@@ -181,7 +181,7 @@ func expectConjunction(t *testing.T, conditions []metav1.Condition, parts map[st
 	}
 }
 
-// expectKstatus asks the library that kubectl wait's successors, Flux and Argo CD share.
+// expectKstatus uses the library that kubectl wait's successors, Flux and Argo CD share.
 func expectKstatus(t *testing.T, got v1alpha1.MetricsPipelineStatus, want status.Status) {
 	t.Helper()
 	pipeline := &v1alpha1.MetricsPipeline{

@@ -93,7 +93,7 @@ func transitions(before, after v1alpha1.MetricsPipelineStatus) []Event {
 			continue
 		}
 		if old == nil && condition.Status == metav1.ConditionTrue {
-			continue // Nothing to tell of what was in order from the start.
+			continue // What was in order from the start is no change.
 		}
 		events = append(events, Event{severity(condition, old), condition.Reason, condition.Type,
 			fmt.Sprintf("%s turned %s: %s", condition.Type, condition.Status, condition.Message)})
@@ -116,12 +116,12 @@ func transitions(before, after v1alpha1.MetricsPipelineStatus) []Event {
 	return events
 }
 
-// derived conditions say again what another one said.
+// derived conditions repeat another one.
 func derived(condition string) bool {
 	return condition == v1alpha1.ConditionReconciling || condition == v1alpha1.ConditionStalled
 }
 
-// severity is a warning for what worked before or waits for a person to act; what is on its way is normal.
+// severity is a warning for what worked before or waits for a person to act; progress is normal.
 func severity(now metav1.Condition, before *metav1.Condition) string {
 	worked := before != nil && before.Status == metav1.ConditionTrue
 	if now.Status == metav1.ConditionFalse && (worked || !underway[now.Reason]) {
@@ -130,7 +130,7 @@ func severity(now metav1.Condition, before *metav1.Condition) string {
 	return corev1.EventTypeNormal
 }
 
-// underway are the reasons of a condition that time will bring about.
+// underway are the reasons of a condition that is in progress.
 var underway = map[string]bool{
 	v1alpha1.ReasonProgressing:          true,
 	v1alpha1.ReasonUnavailable:          true,

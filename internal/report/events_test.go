@@ -61,7 +61,7 @@ func TestEventsOnTransitions(t *testing.T) {
 			"Normal Unavailable ComponentsReady turned False: ", "Normal Unavailable Ready turned False: "}},
 		"not issued yet, from the start": {first: true, after: issuing, want: []string{
 			"Normal Issuing CertificatesReady turned False: ", "Normal Issuing Ready turned False: "}},
-		"a pod is gone": {before: works, after: starts, want: []string{
+		"a pod is missing": {before: works, after: starts, want: []string{
 			"Warning Unavailable ComponentsReady turned False: ", "Warning Unavailable Ready turned False: "}},
 		"an API became unavailable": {before: works, after: unavailable, want: []string{
 			"Warning MissingEndpoints APIServicesAvailable turned False: ", "Warning MissingEndpoints Ready turned False: ",

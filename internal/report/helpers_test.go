@@ -197,7 +197,7 @@ func settled(status v1alpha1.MetricsPipelineStatus) v1alpha1.MetricsPipelineStat
 	return status
 }
 
-// wantConditions holds that conditions of a status have a status and a reason, written with a space between.
+// wantConditions checks status and reason of conditions, written with a space between.
 func wantConditions(t *testing.T, in v1alpha1.MetricsPipelineStatus, wanted map[string]string) {
 	t.Helper()
 	for condition, want := range wanted {

@@ -24,7 +24,7 @@ var (
 		"When the certificate in a Secret ends, in seconds since 1970.", []string{"secret", "provider"}, nil)
 )
 
-// Exporter exports the last status as a whole: there is no series of what is gone, and no scrape sees half a change.
+// Exporter exports the last status as a whole: what is no longer in it has no series, and no scrape sees half a change.
 type Exporter struct {
 	samples atomic.Pointer[[]prometheus.Metric]
 }
@@ -74,8 +74,7 @@ func (e *Exporter) Set(o Observation, status v1alpha1.MetricsPipelineStatus) {
 	e.samples.Store(&samples)
 }
 
-// ownerOf puts the owner of an APIService in one of three words: whose it is in full is no label, which should have few
-// values.
+// ownerOf is ours, other or none: the owner's name is no label, which should have few values.
 func ownerOf(api v1alpha1.APIServiceStatus) string {
 	switch {
 	case api.Owner == "":

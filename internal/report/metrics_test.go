@@ -76,7 +76,7 @@ func TestExportedMetrics(t *testing.T) {
 		t.Errorf("series (-want +got):\n%s", diff)
 	}
 
-	// What is gone leaves nothing behind.
+	// What is no longer in the status has no series.
 	e.Set(o, v1alpha1.MetricsPipelineStatus{})
 	if got := series(t, e); len(got) > 0 {
 		t.Errorf("series of an empty status: %v", got)
@@ -88,7 +88,7 @@ func TestExportedMetrics(t *testing.T) {
 	}
 }
 
-// TestOnlyDemandedAPIsAreExported: nobody is to be woken for an API that the spec does without, also while no plan can be made.
+// TestOnlyDemandedAPIsAreExported: no alert fires for an API that the spec does without, also while no plan can be made.
 func TestOnlyDemandedAPIsAreExported(t *testing.T) {
 	o, status := statusOf(func(o *Observation) {
 		o.Spec.ResourceMetrics.Policy = v1alpha1.PolicyDisabled

@@ -1,8 +1,8 @@
 // Copyright The MetricsPipeline Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package report says how a pipeline stands: from what was observed it works out the status with its conditions, the Events
-// and the operator's metrics. It is pure, and reads and writes nothing.
+// Package report makes the status with its conditions, the Events and the operator's metrics from what was observed. It is pure,
+// and reads and writes nothing.
 package report
 
 import (
@@ -22,7 +22,7 @@ import (
 	"github.com/metricspipeline/operator/internal/registration"
 )
 
-// Observation is what a status is worked out from, and from nothing else.
+// Observation is all that a status depends on.
 type Observation struct {
 	// Generation and Spec of the pipeline, and Version of the operator.
 	Generation int64
@@ -51,11 +51,11 @@ type Observation struct {
 	Pruned       []string
 	Deregistered []registration.Change
 
-	// previous is the status before, which stands where nothing new is known.
+	// previous is the status before, which stays where nothing new is known.
 	previous v1alpha1.MetricsPipelineStatus
 }
 
-// Scrape is a snapshot of what annotated apps came to.
+// Scrape is a snapshot of annotated apps and their monitors.
 type Scrape struct {
 	// Current is false where the snapshot is about an earlier spec.
 	Current bool
@@ -69,7 +69,7 @@ type Scrape struct {
 type Outcome struct {
 	// Component is its name.
 	Component string
-	// Failures are why the ladder, or the write of one of its objects, ended early. A conflict is none.
+	// Failures are why the ladder, or the write of one of its objects, ended early. Conflicts are left out.
 	Failures []*Failure
 	// Complete is true when every object that is desired is known.
 	Complete bool
@@ -80,9 +80,9 @@ type Outcome struct {
 	Certificate Certificate
 	// Desired are the identities of the objects that should exist.
 	Desired []string
-	// Created and Repaired are those that were written because they were not there, or not as they were left.
+	// Created and Repaired are those that were written because they did not exist, or because of drift.
 	Created, Repaired []string
-	// Contested are those that another writer keeps changing.
+	// Contested are those that another writer keeps undoing.
 	Contested []*apply.ContestedError
 	// APIs are the metrics APIs of the component.
 	APIs []Registration
@@ -97,7 +97,7 @@ type Authority struct {
 // Change is a thing and why it changed.
 type Change struct{ What, Why string }
 
-// Certificate is what became of the serving certificate of a component.
+// Certificate is the state of the serving certificate of a component.
 type Certificate struct {
 	// Known is true once it was looked at.
 	Known bool
@@ -111,13 +111,13 @@ type Certificate struct {
 	// Waiting is true when the component has no certificate and waits for one. Lacking says what is not issued, and why.
 	Waiting bool
 	Lacking string
-	// Overdue is true when it should have been renewed long before.
+	// Overdue is true when its renewal is overdue.
 	Overdue bool
 	// Rotating is true while an earlier authority is still trusted.
 	Rotating bool
 }
 
-// Registration is what became of a metrics API.
+// Registration is the state of a metrics API of ours.
 type Registration struct {
 	API metricsapi.API
 	// Reason and Message say what the API waits for; empty where it is registered.
@@ -148,7 +148,7 @@ func (o Observation) registration(api metricsapi.API) (Registration, bool) {
 	return Registration{}, false
 }
 
-// terminating says that nothing is done any more; empty where the operator's namespace is not being deleted.
+// terminating is the message while the operator's namespace is being deleted; empty otherwise.
 func (o Observation) terminating() string {
 	if !o.Facts.Terminating {
 		return ""
@@ -169,7 +169,7 @@ func (o Observation) contest(api metricsapi.API) *apply.ContestedError {
 	return nil
 }
 
-// contests says what is contested but for APIServices, which have a condition of their own.
+// contests are the messages of contested objects but APIServices, which have a condition of their own.
 func (o Observation) contests() []string {
 	var contests []string
 	for _, outcome := range o.Outcomes {
@@ -199,7 +199,7 @@ func (o Observation) failures(condition string) []*Failure {
 	return found
 }
 
-// rulesKnown is false where the spec has rules that the operator is to serve, and the operand could not say what becomes of them.
+// rulesKnown is false where the spec has rules that the operator is to serve, and the operand could not check them.
 func (o Observation) rulesKnown() bool {
 	if len(o.Plan.Rules) > 0 {
 		return true

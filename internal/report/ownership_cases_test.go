@@ -129,6 +129,6 @@ func TestTerminatingKeepsTheRest(t *testing.T) {
 		t.Errorf("Ready speaks of %s", ready.Reason)
 	}
 	if meta.IsStatusConditionTrue(first.Conditions, v1alpha1.ConditionStalled) {
-		t.Error("stalled while the namespace goes")
+		t.Error("stalled while the namespace is deleted")
 	}
 }

@@ -98,7 +98,7 @@ func prometheusReady(o Observation) finding {
 	return met(v1alpha1.ReasonReachable, fmt.Sprintf("%s answers at %s.", p.Target.Origin, p.Target.URL))
 }
 
-// unanswered says why Prometheus gave no answer of use, and tells what a person has to do from what time may bring.
+// unanswered is the finding that Prometheus gave no usable answer: stalled where a person must act, else it may pass by itself.
 func unanswered(p cluster.Prometheus, kept string) finding {
 	var unusable *prometheus.UnusableError
 	if !errors.As(p.Answer.Err, &unusable) || !unusable.Stuck(p.Target.Given) {
@@ -115,7 +115,7 @@ func unanswered(p cluster.Prometheus, kept string) finding {
 	}
 }
 
-// probing is undecided after a start: what the Prometheus last answered stands until it answers otherwise.
+// probing is undecided after a start: the previous condition stays until the Prometheus answers otherwise.
 func probing(o Observation) finding {
 	p := o.Facts.Prometheus
 	f := unclear(v1alpha1.ReasonProbing, fmt.Sprintf("%s is being queried at %s.", p.Target.Origin, p.Target.URL))
@@ -140,7 +140,7 @@ func scrapeReady(o Observation) finding {
 	}
 }
 
-// certificates puts together what became of the certificates of all components.
+// certificates joins the states of the certificates of all components.
 type certificates struct {
 	unknown, managerMissing, withoutCA, waiting bool
 	lacking, overdue, rotating                  []string

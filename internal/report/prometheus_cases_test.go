@@ -78,7 +78,7 @@ func prometheusCases() map[string]conditionCase {
 		"refused. rules-server stays as it is until then, and queries what it queried before.", nil)
 	retained.change = func(o *Observation) {
 		o.Facts.Prometheus.Answer.Err = errors.New("refused")
-		planOf(o, rulesServer).Retained = "it goes on with the present one."
+		planOf(o, rulesServer).Retained = "it keeps the present one."
 		// This one has nothing to do with Prometheus.
 		planOf(o, usageServer).Retained = "what the cluster offers is not known."
 	}
@@ -104,7 +104,7 @@ func prometheusCases() map[string]conditionCase {
 	}
 }
 
-// unusableCases tell a Prometheus that a person has to act on from one that may yet answer.
+// unusableCases distinguish a Prometheus that a person must act on from one that may yet answer.
 func unusableCases() map[string]conditionCase {
 	failing := func(reason string, kstatus status.Status, cause prometheus.Cause, given bool, says string) conditionCase {
 		return conditionCase{

@@ -215,8 +215,8 @@ func (o Observation) expiry(component string) *metav1.Time {
 	return nil
 }
 
-// withoutSource says that the backend of an API answers and has nothing to answer from; empty where that is not so. As long as
-// that is not known, it says what the status said.
+// withoutSource is the message that the backend of an API has no source to answer from; empty where it has. As long as that is
+// not known, it is what the previous status said.
 func (o Observation) withoutSource(api metricsapi.API) string {
 	const message = "Its backend has no usable Prometheus, so metrics may be missing: see the condition PrometheusReady."
 	if !o.Planned || !o.ruled(api) {
@@ -253,7 +253,7 @@ func absence(o Observation, api metricsapi.API) (reason, message string) {
 	if registration, known := o.registration(api); known && registration.Reason != "" {
 		return registration.Reason, registration.Message
 	}
-	// The ladder ended before, without a failure in a conflict: then it waits for what it waited for.
+	// The ladder ended before, perhaps by a conflict, which is no failure: the previous reason stays.
 	before := o.previously(api)
 	backend, _ := o.Plan.Backend(api)
 	outcome, climbed := o.outcome(backend.Name)

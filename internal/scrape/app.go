@@ -19,7 +19,7 @@ type Port struct {
 	TargetName string
 }
 
-// App is an annotated Service: what the grammar reads of it and nothing more.
+// App is an annotated Service, as far as the grammar reads it.
 type App struct {
 	// Namespace and Name of the Service.
 	Namespace, Name string
@@ -31,15 +31,15 @@ type App struct {
 	Ports []Port
 }
 
-// choice says how the relabelling of a grouped monitor finds an app's port. The zero choice reads the annotation; any
-// other has to be written into the monitor, because relabelling does not see it.
+// choice says how the relabelings of a grouped monitor find an app's port. The zero choice reads the annotation; any other
+// must be written into the monitor, because relabelings do not see it.
 type choice struct {
-	// wanted replaces the annotation, in the forms that the relabelling knows: a number or the name of a port of the
-	// Service, c/NAME for a container's port, r/NUMBER for a port that nobody declares.
+	// wanted replaces the annotation, in the forms that the relabelings know: a number or the name of a port of the Service,
+	// c/NAME for a container's port, r/NUMBER for an undeclared port.
 	wanted string
-	// params are in the monitor's endpoint, not in a label.
+	// params are written into the monitor's endpoint, not into a label.
 	params url.Values
-	// anyAddress lifts the demand that an address is that of a Pod.
+	// anyAddress accepts an address that is not a Pod's.
 	anyAddress bool
 }
 
@@ -48,8 +48,8 @@ const (
 	wantRewrite       = "r/"
 )
 
-// Classify decides about a Service that wants to be scraped. special is true when its monitor has to say something about
-// it, because relabelling cannot see it. selectorless says whether Services without a selector are allowed.
+// Classify applies the grammar to a Service that is annotated for scraping. special is true when its monitor must have
+// something of it that relabelings cannot see. selectorless says whether Services without a selector are allowed.
 func Classify(app App, prefix string, selectorless bool) (special bool, rejection *Rejection) {
 	picked, rejection := classify(app, prefix, selectorless)
 	return picked.wanted != "" || picked.params != nil || picked.anyAddress, rejection
@@ -75,8 +75,8 @@ func classify(app App, prefix string, selectorless bool) (choice, *Rejection) {
 	return choice{params: request.Params, anyAddress: app.Selectorless, wanted: wanted(request, app.Ports)}, nil
 }
 
-// wanted returns the port in the relabelling's form, or nothing where the annotation itself will do: it is absent, or it
-// names one of the Service's ports or the number of one's target.
+// wanted returns the port in the form of the relabelings, or nothing where they can read the annotation: it is absent, or it is
+// the name of a port of the Service or the number of a target port.
 func wanted(request Request, ports []Port) string {
 	switch {
 	case request.PortNumber != 0:
@@ -108,7 +108,7 @@ func wantedNumber(number int32, ports []Port) string {
 		if port.Name != "" {
 			return port.Name
 		}
-		// The only port of its Service, the API server sees to that: whatever it leads to is meant.
+		// The only port of its Service: the API server demands names of several.
 		return wantContainerPort + port.TargetName
 	}
 	return wantRewrite + strconv.Itoa(int(number))

@@ -18,7 +18,7 @@ import (
 )
 
 // The test's own picture of Prometheus' service discovery: which labels it gives to the targets of a Service's endpoints
-// and of Pods. The end-to-end tests hold it against a real Prometheus.
+// and of Pods. The end-to-end tests compare it with a real Prometheus.
 
 type testContainer struct {
 	name  string
@@ -149,11 +149,11 @@ func (p testPod) discover() []labelSet {
 // scraped runs discovered targets through prometheus-operator's own relabelings and then a monitor's, with Prometheus' own
 // code, and returns the targets that are left as "URL label=value ...". As in Prometheus, targets are the same when all their
 // labels are, hidden ones included, but for those of the discovery.
-func scraped(t *testing.T, targets []labelSet, rules []monitoringv1.RelabelConfig, params map[string][]string) []string {
+func scraped(t *testing.T, targets []labelSet, relabelings []monitoringv1.RelabelConfig, params map[string][]string) []string {
 	t.Helper()
-	configs := make([]*relabel.Config, 0, len(rules))
-	for _, rule := range rules {
-		configs = append(configs, prometheusRule(t, rule))
+	configs := make([]*relabel.Config, 0, len(relabelings))
+	for _, relabeling := range relabelings {
+		configs = append(configs, prometheusRelabeling(t, relabeling))
 	}
 	found := map[string]string{}
 	for _, target := range targets {
@@ -198,33 +198,33 @@ func describe(set labels.Labels, params map[string][]string) string {
 // of the time of a fuzz run.
 var compiled sync.Map
 
-func prometheusRule(t *testing.T, rule monitoringv1.RelabelConfig) *relabel.Config {
+func prometheusRelabeling(t *testing.T, relabeling monitoringv1.RelabelConfig) *relabel.Config {
 	t.Helper()
 	config := relabel.DefaultRelabelConfig
-	config.Action = relabel.Action(strings.ToLower(rule.Action))
-	for _, label := range rule.SourceLabels {
+	config.Action = relabel.Action(strings.ToLower(relabeling.Action))
+	for _, label := range relabeling.SourceLabels {
 		config.SourceLabels = append(config.SourceLabels, model.LabelName(label))
 	}
-	if rule.Separator != nil {
-		config.Separator = *rule.Separator
+	if relabeling.Separator != nil {
+		config.Separator = *relabeling.Separator
 	}
-	if rule.Regex != "" {
-		regex, known := compiled.Load(rule.Regex)
+	if relabeling.Regex != "" {
+		regex, known := compiled.Load(relabeling.Regex)
 		if !known {
-			fresh, err := relabel.NewRegexp(rule.Regex)
+			fresh, err := relabel.NewRegexp(relabeling.Regex)
 			if err != nil {
-				t.Fatalf("rule %+v: %v", rule, err)
+				t.Fatalf("relabeling %+v: %v", relabeling, err)
 			}
-			regex, _ = compiled.LoadOrStore(rule.Regex, fresh)
+			regex, _ = compiled.LoadOrStore(relabeling.Regex, fresh)
 		}
 		config.Regex = regex.(relabel.Regexp)
 	}
-	config.TargetLabel = rule.TargetLabel
-	if rule.Replacement != nil {
-		config.Replacement = *rule.Replacement
+	config.TargetLabel = relabeling.TargetLabel
+	if relabeling.Replacement != nil {
+		config.Replacement = *relabeling.Replacement
 	}
 	if err := config.Validate(); err != nil {
-		t.Fatalf("rule %+v: %v", rule, err)
+		t.Fatalf("relabeling %+v: %v", relabeling, err)
 	}
 	return &config
 }

@@ -49,26 +49,26 @@ func FuzzAnnotations(f *testing.F) {
 				}
 			}
 			configs := []*relabel.Config{}
-			for _, rule := range endpoint.RelabelConfigs {
-				configs = append(configs, prometheusRule(t, rule))
+			for _, relabeling := range endpoint.RelabelConfigs {
+				configs = append(configs, prometheusRelabeling(t, relabeling))
 			}
 			checkTargets(t, endpoints.discover("endpointslice"), configs, Wanted(prefix, set))
 		}
 		configs := []*relabel.Config{}
-		for _, rule := range PodMonitor("apps", "m", config).Spec.PodMetricsEndpoints[0].RelabelConfigs {
-			configs = append(configs, prometheusRule(t, rule))
+		for _, relabeling := range PodMonitor("apps", "m", config).Spec.PodMetricsEndpoints[0].RelabelConfigs {
+			configs = append(configs, prometheusRelabeling(t, relabeling))
 		}
 		checkTargets(t, webPod("web-0", "10.0.0.1", set).discover(), configs, Wanted(prefix, set))
 	})
 }
 
-// checkTargets holds what is left of discovered targets against the grammar.
-func checkTargets(t *testing.T, targets []labelSet, rules []*relabel.Config, wanted bool) {
+// checkTargets compares what is left of discovered targets with the grammar.
+func checkTargets(t *testing.T, targets []labelSet, configs []*relabel.Config, wanted bool) {
 	t.Helper()
 	for _, target := range targets {
 		target["__scheme__"], target["__metrics_path__"] = "http", "/metrics"
 		builder := labels.NewBuilder(labels.FromMap(target))
-		if !relabel.ProcessBuilder(builder, rules...) {
+		if !relabel.ProcessBuilder(builder, configs...) {
 			continue
 		}
 		set := builder.Labels()

@@ -1,9 +1,9 @@
 // Copyright The MetricsPipeline Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package scrape turns annotations of Services and Pods into monitors of prometheus-operator. It is pure: annotations
-// are data, they choose port, path and scheme within a grammar and nothing else, and what the grammar refuses is refused a
-// second time by the relabelling of the monitors, which reads the same annotations long after this code has run.
+// Package scrape turns annotations of Services and Pods into monitors of prometheus-operator. It is pure. Annotations are
+// data: they choose port, path and scheme within a grammar, and nothing else. The relabelings of the monitors, which read the
+// same annotations long after this code has run, drop what the grammar rejects.
 package scrape
 
 import (
@@ -24,7 +24,7 @@ const (
 	annotationScheme = "scheme"
 )
 
-// The grammar as anchored regular expressions (RE2), which the parser and the relabelling share.
+// The grammar as anchored regular expressions (RE2), which the parser and the relabelings share.
 const (
 	patternYes        = `(?i:true|yes|on|1)`
 	patternPortNumber = `(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])`
@@ -53,7 +53,7 @@ var (
 
 func anchored(pattern string) *regexp.Regexp { return regexp.MustCompile("^(?:" + pattern + ")$") }
 
-// Request is what an app's annotations ask for.
+// Request is what an app's annotations request.
 type Request struct {
 	// PortNumber is 1 to 65535, or 0 where the annotation is a name or absent.
 	PortNumber int32
@@ -76,13 +76,13 @@ func reject(format string, values ...any) *Rejection {
 	return &Rejection{fmt.Sprintf(format, values...)}
 }
 
-// Wanted is true when the annotations ask for the app to be scraped: scrape is true, yes, on or 1 in any case. Anything
-// else, such as an empty value, is no.
+// Wanted is true when the annotations request scraping: scrape is true, yes, on or 1 in any case. Anything else, such as an
+// empty value, is no.
 func Wanted(prefix string, annotations map[string]string) bool {
 	return yes.MatchString(annotations[prefix+"/"+annotationScrape])
 }
 
-// Parse reads the annotations of an app that wants to be scraped.
+// Parse reads the annotations of an app that is annotated for scraping.
 func Parse(prefix string, annotations map[string]string) (Request, *Rejection) {
 	var request Request
 	for _, part := range []struct {

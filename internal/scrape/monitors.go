@@ -15,7 +15,7 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// Limits that every monitor has, whatever the spec says: annotations let anybody who may edit a Service add targets.
+// Limits of every monitor, whatever the spec says: anyone who may edit a Service can add targets by annotations.
 const (
 	labelLimit            = 64
 	labelNameLengthLimit  = 256
@@ -28,7 +28,7 @@ type Config struct {
 	Prefix string
 	// Selectorless allows Services without a selector.
 	Selectorless bool
-	// Pods is true when annotations of Pods are honored too. A Pod's own annotation then goes before its Services'.
+	// Pods is true when annotations of Pods are honored too. A Pod's own then take precedence over its Services'.
 	Pods bool
 	// Interval and ScrapeTimeout of the scrapes; empty for those of the Prometheus.
 	Interval, ScrapeTimeout string
@@ -52,8 +52,8 @@ type entry struct {
 	choice choice
 }
 
-// ServiceMonitor returns the one monitor for the annotated Services of a namespace. Only the special ones, of which
-// relabelling cannot see everything, have to be listed; every other one is scraped as well.
+// ServiceMonitor returns the one monitor for the annotated Services of a namespace. apps must have the special ones, of which
+// relabelings cannot see everything; every other one is scraped as well.
 func ServiceMonitor(namespace, name string, apps []App, config Config) *monitoringv1.ServiceMonitor {
 	groups := map[group][]entry{}
 	for _, app := range apps {
@@ -126,8 +126,7 @@ func serviceMonitor(namespace, name string, config Config, endpoints []monitorin
 	return monitor
 }
 
-// serviceEndpoint returns the endpoint of a group. The plain group takes every app but those that are elsewhere, another
-// group only its own.
+// serviceEndpoint returns the endpoint of a group. The plain group takes every app that no other group has.
 func serviceEndpoint(config Config, key group, entries []entry, elsewhere []string) monitoringv1.Endpoint {
 	if key == (group{}) {
 		return serviceEndpointOf(config, key, nil, entries, elsewhere)
@@ -135,10 +134,10 @@ func serviceEndpoint(config Config, key group, entries []entry, elsewhere []stri
 	return serviceEndpointOf(config, key, entries, entries, nil)
 }
 
-// serviceEndpointOf returns an endpoint for the members only, or for everybody but those elsewhere where members is nil.
+// serviceEndpointOf returns an endpoint for the members only, or where members is nil for every app that is not elsewhere.
 func serviceEndpointOf(config Config, key group, members, entries []entry, elsewhere []string) monitoringv1.Endpoint {
 	a := annotations{"service", config.Prefix}
-	var r rules
+	var r relabelings
 	if members != nil {
 		r.keep(alternatives(names(members)), metaServiceName)
 	} else if len(elsewhere) > 0 {
@@ -151,7 +150,7 @@ func serviceEndpointOf(config Config, key group, members, entries []entry, elsew
 	r.checks(a, key.params != "")
 	r.splits()
 	if !key.anyAddress {
-		// The address has to be that of the Pod behind the endpoint: hand-made endpoints may claim any other.
+		// The address must be that of the Pod behind the endpoint: hand-made endpoints may have any other.
 		r.keep(".+", metaPodIP)
 		r.keepEqual(tmpHost, metaPodIP)
 	}
@@ -159,8 +158,7 @@ func serviceEndpointOf(config Config, key group, members, entries []entry, elsew
 	r.join(tmpProto, metaPortProtocol)
 	r.set(tmpWant, "$1", "(.+)", a.label(annotationPort))
 	r.overrides(entries)
-	// Of a port that the Service itself leads to there is a target with the port's protocol; the others are further ports
-	// of the Pods' containers.
+	// Targets without a protocol are not ports of the Service, but further ports of the Pods' containers.
 	r.drop("[^/]*;(?:|UDP|SCTP)", tmpWant, tmpProto)
 	r.set(tmpHave, "$1", "[0-9]+;([0-9]+)", tmpWant, tmpNumber)
 	r.set(tmpHave, "$1", patternPortName+";(.+)", tmpWant, tmpName)
@@ -183,8 +181,8 @@ func serviceEndpointOf(config Config, key group, members, entries []entry, elsew
 	return endpoint
 }
 
-// overrides writes what relabelling cannot see of an app: one rule for all the apps that want the same.
-func (r *rules) overrides(entries []entry) {
+// overrides writes what relabelings cannot see of apps: one relabeling for all the apps with the same choice.
+func (r *relabelings) overrides(entries []entry) {
 	byWant := map[string][]string{}
 	for _, e := range entries {
 		if e.choice.wanted != "" {

@@ -50,7 +50,7 @@ func TestServicesAreScrapedExactlyOnce(t *testing.T) {
 		"the name of the Service's port":    {annotated("port", "admin"), []string{pod + "15000/metrics service=web pod=web-0 container=proxy endpoint=15000"}},
 		"the name of a container's port":    {annotated("port", "metrics"), []string{pod + "9090/metrics service=web pod=web-0 container=app endpoint=9090"}},
 		"a container's port by number":      {annotated("port", "9090"), []string{pod + "9090/metrics service=web pod=web-0 endpoint=9090"}},
-		"a port that nobody declares":       {annotated("port", "7777"), []string{pod + "7777/metrics service=web pod=web-0 endpoint=7777"}},
+		"an undeclared port":                {annotated("port", "7777"), []string{pod + "7777/metrics service=web pod=web-0 endpoint=7777"}},
 		"a port that nothing is called":     {annotated("port", "nothing"), nil},
 		"a container's UDP port":            {annotated("port", "gossip"), nil},
 		"path without a slash":              {annotated("port", "80", "path", "stats"), []string{pod + "8080/stats service=web pod=web-0 container=app endpoint=8080"}},
@@ -161,7 +161,7 @@ func TestPodsAreScrapedExactlyOnce(t *testing.T) {
 			"http://10.0.0.1:9090/metrics pod=web-0 container=app endpoint=9090"}},
 		"a declared port by number": {annotated("port", "9090"), []string{"http://10.0.0.1:9090/metrics pod=web-0 endpoint=9090"}},
 		"a declared port by name":   {annotated("port", "metrics"), []string{"http://10.0.0.1:9090/metrics pod=web-0 container=app endpoint=9090"}},
-		"one that nobody declares":  {annotated("port", "7777", "path", "stats"), []string{"http://10.0.0.1:7777/stats pod=web-0 endpoint=7777"}},
+		"an undeclared one":         {annotated("port", "7777", "path", "stats"), []string{"http://10.0.0.1:7777/stats pod=web-0 endpoint=7777"}},
 		"the UDP port":              {annotated("port", "gossip"), nil},
 		"the init container's port": {annotated("port", "init"), nil},
 		"out of range":              {annotated("port", "65536"), nil},
@@ -170,8 +170,8 @@ func TestPodsAreScrapedExactlyOnce(t *testing.T) {
 		"not wanted":                {nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			rules := PodMonitor("apps", "m", config).Spec.PodMetricsEndpoints[0].RelabelConfigs
-			if diff := cmp.Diff(c.want, scraped(t, webPod("web-0", "10.0.0.1", c.annotations).discover(), rules, nil)); diff != "" {
+			configs := PodMonitor("apps", "m", config).Spec.PodMetricsEndpoints[0].RelabelConfigs
+			if diff := cmp.Diff(c.want, scraped(t, webPod("web-0", "10.0.0.1", c.annotations).discover(), configs, nil)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
@@ -193,8 +193,8 @@ func TestPodsWithoutDeclaredPorts(t *testing.T) {
 		"without a port there is nothing to choose": {annotated(), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			rules := PodMonitor("apps", "m", config).Spec.PodMetricsEndpoints[0].RelabelConfigs
-			if diff := cmp.Diff(c.want, scraped(t, bare(c.annotations).discover(), rules, nil)); diff != "" {
+			configs := PodMonitor("apps", "m", config).Spec.PodMetricsEndpoints[0].RelabelConfigs
+			if diff := cmp.Diff(c.want, scraped(t, bare(c.annotations).discover(), configs, nil)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})

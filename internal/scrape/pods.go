@@ -14,8 +14,8 @@ import (
 // podJobLabel is the label of a Pod that gives the job; without it the job is the monitor's name.
 const podJobLabel = "app.kubernetes.io/name"
 
-// ParsePod reads the annotations of a Pod that wants to be scraped. A query needs a monitor that has its parameters, and a
-// Pod's name does not live long enough to be written into one.
+// ParsePod reads the annotations of a Pod that is annotated for scraping. It rejects a query: its parameters would have to be
+// written into a monitor by the Pod's name, which does not live long enough.
 func ParsePod(prefix string, annotations map[string]string) (Request, *Rejection) {
 	request, rejection := Parse(prefix, annotations)
 	if rejection != nil {
@@ -31,16 +31,16 @@ func ParsePod(prefix string, annotations map[string]string) (Request, *Rejection
 
 // PodMonitor returns the one monitor for the annotated Pods of a namespace. It does not depend on which Pods there are.
 //
-// A number is scraped whether or not a container declares it, so a target is made of each container, and they are made
-// equal: the label container is then only set where the Pod names its default container.
+// A port number is scraped whether or not a container declares it, so each container gives a target, and these are made
+// equal: the label container is then set only where the Pod names its default container.
 func PodMonitor(namespace, name string, config Config) *monitoringv1.PodMonitor {
 	a := annotations{"pod", config.Prefix}
-	var r rules
+	var r relabelings
 	r.checks(a, false)
 	r.drop("true", metaContainerInit)
 	r.set(tmpWant, wantRewrite+"$1", "("+patternPortNumber+")", a.label(annotationPort))
 	r.set(tmpWant, wantContainerPort+"$1", "("+patternPortName+")", a.label(annotationPort))
-	// Without an annotation each declared port is meant, and a container that declares none has none to give.
+	// Without an annotation each declared TCP port is meant; a container without a port gives no target.
 	r.drop(";(?:;.*|.*;(?:UDP|SCTP))", tmpWant, metaContainerPort, metaContainerProtocol)
 	r.set(tmpHave, wantContainerPort+"$1", wantContainerPort+".+;TCP;(.+)", tmpWant, metaContainerProtocol, metaContainerPortName)
 	r.set(tmpHave, "$1", "("+wantRewrite+"[0-9]+)", tmpWant)

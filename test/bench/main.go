@@ -26,7 +26,7 @@ type row struct {
 	name string
 	// about says in one line what is compared.
 	about string
-	// measure runs it, and tells how it goes on through progress.
+	// measure runs it, and reports through progress.
 	measure func(ctx context.Context, cluster *kit.Cluster, progress progress) ([]figure, error)
 	// floor is the program that the row compares with, where that is one of our own; see [startFloor].
 	floor func(ctx context.Context, in io.Reader, out io.Writer) error
@@ -38,7 +38,7 @@ var rows = []row{p1, p2, p5, p6, p7, p9}
 // progress reports a step of a measurement.
 type progress func(format string, args ...any)
 
-// figure is one result: ours against a peer's or against a floor that nobody can be below, or ours alone.
+// figure is one result: ours against a peer's or against a floor that none can be below, or ours alone.
 type figure struct {
 	name string
 	// against names the peer or the floor; empty where ours stands alone.

@@ -13,7 +13,7 @@ import (
 )
 
 // p1 is what the operator's own work costs between a new pipeline and what it brings: reading the cluster, certificates,
-// rendering, and asking before it writes. The pipeline is the sample with rules, so that every component is deployed. No node
+// rendering, and reading before it writes. The pipeline is the sample with rules, so that every component is deployed. No node
 // takes pods meanwhile: their start would take most of the processors, and is not the operator's work.
 var p1 = row{
 	name: "P1",

@@ -265,7 +265,7 @@ func writes(ctx context.Context, cluster *kit.Cluster) (map[string]float64, erro
 	}
 	requests := families["apiserver_request_total"]
 	if requests == nil {
-		return nil, errors.New("the API server does not tell apiserver_request_total")
+		return nil, errors.New("the API server has no metric apiserver_request_total")
 	}
 	found := map[string]float64{}
 	for _, metric := range requests.GetMetric() {

@@ -36,7 +36,7 @@ const (
 	p7Pod       = "app"
 	// p7ByHand is the name of the monitor that one would write.
 	p7ByHand = "by-hand"
-	// p7Interval is what Prometheus and prometheus-operator scrape by where nobody says otherwise; the cluster's Prometheus
+	// p7Interval is what Prometheus and prometheus-operator scrape by where nothing else is set; the cluster's Prometheus
 	// scrapes more often, for quick tests.
 	p7Interval = "30s"
 	// The figures of a grouped ServiceMonitor of the plainest kind on such a cluster, which Namespace is to keep to.

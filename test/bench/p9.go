@@ -16,7 +16,7 @@ import (
 	"github.com/metricspipeline/operator/test/e2e/kit"
 )
 
-// p9 is what the operator costs while it has nothing to do, and for how long nobody does its work when its leader ends. Every
+// p9 is what the operator costs while it has nothing to do, and for how long its work is not done when its leader ends. Every
 // component is deployed and the pipeline is Ready.
 var p9 = row{
 	name: "P9",

@@ -95,7 +95,7 @@ func endLeader(ctx context.Context, cluster *kit.Cluster) (run handOver, err err
 	next := ""
 	released := func(lease *coordinationv1.Lease) bool {
 		next = holder(lease)
-		return !holds(leader, lease)
+		return !leads(leader, lease)
 	}
 	if run.released, err = sinceUntil(ctx, ended, leases, released); err != nil {
 		return run, fmt.Errorf("wait for the lease of pod %s to be free: %w", leader.Name, err)
@@ -179,7 +179,7 @@ func leading(ctx context.Context, cluster *kit.Cluster) (*corev1.Pod, error) {
 	}
 	pods, err := operatorPods(ctx, cluster)
 	for i := range pods {
-		if holds(&pods[i], lease) {
+		if leads(&pods[i], lease) {
 			return &pods[i], err
 		}
 	}
@@ -188,7 +188,7 @@ func leading(ctx context.Context, cluster *kit.Cluster) (*corev1.Pod, error) {
 
 func holder(lease *coordinationv1.Lease) string { return ptr.Deref(lease.Spec.HolderIdentity, "") }
 
-// holds is true of the pod that has the lease: its name and something random are the holder's identity.
-func holds(pod *corev1.Pod, lease *coordinationv1.Lease) bool {
+// leads is true of the pod that has the lease: its name and something random are the holder's identity.
+func leads(pod *corev1.Pod, lease *coordinationv1.Lease) bool {
 	return strings.HasPrefix(holder(lease), pod.Name+"_")
 }

@@ -24,7 +24,7 @@ import (
 	"github.com/metricspipeline/operator/test/e2e/kit"
 )
 
-// traced has the Go runtime of the operator tell about each collection in its log, and waits for the pod that does.
+// traced has the Go runtime of the operator log each collection, and waits for the pod that does.
 func traced(ctx context.Context, cluster *kit.Cluster) error {
 	_, err := cluster.Kubectl(ctx, "-n", kit.OperatorNamespace, "set", "env", "deployment/"+kit.OperatorName, "GODEBUG=gctrace=1")
 	if err != nil {
@@ -169,7 +169,7 @@ func idle(all []collection) bool {
 // A line such as: gc 7 @1.518s 2%: 0.03+5.8+0.02 ms clock, 0.06+3.9/2.1/0+0.05 ms cpu, 23->24->12 MB, 24 MB goal, ...
 var collectionLine = regexp.MustCompile(`^gc \d+ @([0-9.]+)s .* (\d+)->(\d+)->(\d+) MB, .*`)
 
-// collections reads what the Go runtime of a traced pod has told.
+// collections reads what the Go runtime of a traced pod has logged.
 func collections(ctx context.Context, cluster *kit.Cluster, pod *corev1.Pod) ([]collection, error) {
 	log, err := cluster.Kubectl(ctx, "-n", pod.Namespace, "logs", pod.Name)
 	if err != nil {
@@ -192,7 +192,7 @@ func collections(ctx context.Context, cluster *kit.Cluster, pod *corev1.Pod) ([]
 	return all, nil
 }
 
-// resident reads how much memory the operator's process in a pod holds, and the most that it ever held, in MiB.
+// resident reads how much memory the operator's process in a pod uses, and the most that it ever used, in MiB.
 func resident(pod *corev1.Pod) (now, most float64, err error) {
 	process, err := processOf(pod)
 	if err != nil {

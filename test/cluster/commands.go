@@ -38,7 +38,7 @@ prometheus-adapter are loaded. NetworkPolicies are accepted and not enforced.`,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	flags := root.PersistentFlags()
-	flags.StringVar(&p.stateDir, "state-dir", cluster.DefaultStateDir, "folder that holds everything of the cluster")
+	flags.StringVar(&p.stateDir, "state-dir", cluster.DefaultStateDir, "folder with everything of the cluster")
 	flags.StringVar(&p.source, "components", "", "the folder test/cluster/components (default: found from the working directory)")
 	root.AddCommand(p.up(), p.down(), p.load(), p.kubeconfig(), p.status(), p.binaries(), p.execInNode(), p.addon(), p.fault(),
 		p.forward())
@@ -181,7 +181,7 @@ func (p *program) status() *cobra.Command {
 func (p *program) binaries() *cobra.Command {
 	return &cobra.Command{
 		Use:   "binaries [NAME...]",
-		Short: "Build the named binaries, or all, and print one folder that holds them (no root needed)",
+		Short: "Build the named binaries, or all, and print one folder that has them (no root needed)",
 		Args:  cobra.ArbitraryArgs,
 		RunE: func(command *cobra.Command, names []string) error {
 			builder, err := p.builder()

@@ -6,7 +6,7 @@
 //	cluster kubeconfig                        print the path of the administrator's kubeconfig, good on this host
 //	cluster load NAME:TAG --binary FILE       pack a static executable as an image and put it into the cluster
 //	cluster load FILE.tar                     put the images of a docker archive into the cluster
-//	cluster binaries [NAME...]                build, and print one folder that holds the named binaries
+//	cluster binaries [NAME...]                build, and print one folder with the named binaries
 //	cluster exec-in-node COMMAND...           run a command in the node's network namespace
 //	cluster addon install|remove NAME         put into the cluster what it starts without, cert-manager, or take it away
 //	cluster fault pause-etcd [--for 30s]      stop etcd for a while
@@ -17,11 +17,11 @@
 // up, down, load, exec-in-node, addon and fault need root and these Debian packages: containerd runc containernetworking-plugins
 // nftables iptables conntrack iproute2. binaries needs Go alone.
 //
-// The state folder holds everything of a cluster: certificates, data, sockets, mounts and logs. What lies outside of it,
+// The state folder has everything of a cluster: certificates, data, sockets, mounts and logs. What lies outside of it,
 // control groups and processes, is found from its path. The API server listens in the cluster's own network namespace;
 // a forwarder process lends it a port on the host's loopback.
 //
-// The cluster has CoreDNS and, unless told otherwise, prometheus-operator with one Prometheus, monitoring/k8s, that takes
+// The cluster has CoreDNS and, unless a flag says otherwise, prometheus-operator with one Prometheus, monitoring/k8s, that takes
 // up every ServiceMonitor, PodMonitor and PrometheusRule labeled prometheus=k8s. The images of metrics-server and
 // prometheus-adapter are loaded under their upstream names. NetworkPolicies are accepted and not enforced.
 package main

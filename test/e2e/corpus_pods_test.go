@@ -30,27 +30,27 @@ type podCase struct {
 
 // corpusPods are the annotated Pods.
 var corpusPods = []podCase{
-	{annotatedApp: annotatedApp{name: "pod-number", annotations: asks("port", "8080"), want: []string{"http:8080/metrics"}}},
-	{annotatedApp: annotatedApp{name: "pod-name", annotations: asks("port", "metrics", "path", "stats"), want: []string{"http:9090/stats app"}}},
-	{annotatedApp: annotatedApp{name: "pod-every-port", annotations: asks("scrape", "yes"),
+	{annotatedApp: annotatedApp{name: "pod-number", annotations: optIn("port", "8080"), want: []string{"http:8080/metrics"}}},
+	{annotatedApp: annotatedApp{name: "pod-name", annotations: optIn("port", "metrics", "path", "stats"), want: []string{"http:9090/stats app"}}},
+	{annotatedApp: annotatedApp{name: "pod-every-port", annotations: optIn("scrape", "yes"),
 		want: []string{"http:8080/metrics app", "http:9090/metrics app"}}, edit: withoutJob},
-	{annotatedApp: annotatedApp{name: "pod-undeclared", annotations: asks("port", "7777"), want: []string{"http:7777/metrics"}}},
-	{annotatedApp: annotatedApp{name: "pod-bare", annotations: asks("port", "8080"), want: []string{"http:8080/metrics"}}, edit: bare},
-	{annotatedApp: annotatedApp{name: "pod-bare-no-port", annotations: asks()}, edit: bare},
-	{annotatedApp: annotatedApp{name: "pod-two-containers", annotations: asks("port", "admin"), want: []string{"http:15000/metrics proxy"}}, edit: withProxy},
+	{annotatedApp: annotatedApp{name: "pod-undeclared", annotations: optIn("port", "7777"), want: []string{"http:7777/metrics"}}},
+	{annotatedApp: annotatedApp{name: "pod-bare", annotations: optIn("port", "8080"), want: []string{"http:8080/metrics"}}, edit: bare},
+	{annotatedApp: annotatedApp{name: "pod-bare-no-port", annotations: optIn()}, edit: bare},
+	{annotatedApp: annotatedApp{name: "pod-two-containers", annotations: optIn("port", "admin"), want: []string{"http:15000/metrics proxy"}}, edit: withProxy},
 	{annotatedApp: annotatedApp{name: "pod-default-container", want: []string{"http:7777/metrics app"},
-		annotations: asks("port", "7777", "kubectl.kubernetes.io/default-container", "app")}, edit: withProxy},
-	{annotatedApp: annotatedApp{name: "pod-init", annotations: asks(), want: []string{"http:8080/metrics app", "http:9090/metrics app"}}, edit: withInit},
-	{annotatedApp: annotatedApp{name: "pod-https", annotations: asks("port", "8443", "scheme", "https"), want: []string{"https:8443/metrics"}}},
-	{annotatedApp: annotatedApp{name: "pod-says-false", annotations: asks("port", "8080", "scrape", "False"), ignored: true}},
-	{annotatedApp: annotatedApp{name: "pod-bad-port", annotations: asks("port", "65536"), refused: []string{"prometheus.io/port", `"65536"`}}},
-	{annotatedApp: annotatedApp{name: "pod-query", annotations: asks("port", "8080", "path", "/metrics?x=1"),
+		annotations: optIn("port", "7777", "kubectl.kubernetes.io/default-container", "app")}, edit: withProxy},
+	{annotatedApp: annotatedApp{name: "pod-init", annotations: optIn(), want: []string{"http:8080/metrics app", "http:9090/metrics app"}}, edit: withInit},
+	{annotatedApp: annotatedApp{name: "pod-https", annotations: optIn("port", "8443", "scheme", "https"), want: []string{"https:8443/metrics"}}},
+	{annotatedApp: annotatedApp{name: "pod-says-false", annotations: optIn("port", "8080", "scrape", "False"), ignored: true}},
+	{annotatedApp: annotatedApp{name: "pod-bad-port", annotations: optIn("port", "65536"), refused: []string{"prometheus.io/port", `"65536"`}}},
+	{annotatedApp: annotatedApp{name: "pod-query", annotations: optIn("port", "8080", "path", "/metrics?x=1"),
 		refused: []string{"prometheus.io/path", `"/metrics?x=1"`}}},
-	{annotatedApp: annotatedApp{name: "pods-of-deployment", annotations: asks("port", "http"), want: []string{"http:8080/metrics app"}}, replicas: 2},
-	{annotatedApp: annotatedApp{name: "pods-of-statefulset", annotations: asks("port", "http"), want: []string{"http:8080/metrics app"}},
+	{annotatedApp: annotatedApp{name: "pods-of-deployment", annotations: optIn("port", "http"), want: []string{"http:8080/metrics app"}}, replicas: 2},
+	{annotatedApp: annotatedApp{name: "pods-of-statefulset", annotations: optIn("port", "http"), want: []string{"http:8080/metrics app"}},
 		replicas: 1, stateful: true},
 	// Behind the annotated Service of the same name.
-	{annotatedApp: annotatedApp{name: "both", annotations: asks("port", "metrics"), want: []string{"http:9090/metrics app"}}, replicas: 1},
+	{annotatedApp: annotatedApp{name: "both", annotations: optIn("port", "metrics"), want: []string{"http:9090/metrics app"}}, replicas: 1},
 	// Not annotated: behind the Services of the corpus.
 	{annotatedApp: annotatedApp{name: "web", ignored: true}, replicas: 2, edit: func(template *corev1.PodTemplateSpec) {
 		withProxy(template)

@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// corpusNamespace holds an app for each thing that annotations can say.
+	// corpusNamespace has an app for each thing that annotations can say.
 	corpusNamespace = "metricspipeline-corpus"
 	// optedOutNamespace has the label that leaves a namespace out.
 	optedOutNamespace = "metricspipeline-corpus-off"
@@ -47,8 +47,8 @@ type annotatedApp struct {
 // accepted is true for an app that counts as scraped.
 func (a annotatedApp) accepted() bool { return len(a.refused) == 0 && !a.ignored }
 
-// asks are annotations that ask for scraping; values are pairs of a name and a value.
-func asks(values ...string) map[string]string {
+// optIn returns the annotations that request scraping; values are pairs of a name and a value.
+func optIn(values ...string) map[string]string {
 	set := map[string]string{"prometheus.io/scrape": "true"}
 	for i := 0; i < len(values); i += 2 {
 		name := values[i]

@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	// pollPeriod is how often each path of a polling is asked, and pollLimit how long an answer may take: as long as a
-	// HorizontalPodAutoscaler or kubectl would hardly wait.
+	// pollPeriod is how often each path of a polling is requested, and pollLimit the timeout: longer than a
+	// HorizontalPodAutoscaler or kubectl would wait.
 	pollPeriod = 100 * time.Millisecond
 	pollLimit  = 10 * time.Second
 
@@ -49,22 +49,22 @@ func thenEveryAPI(t *testing.T) {
 	}
 }
 
-// polling asks metrics APIs for the same metrics again and again.
+// polling requests the same metrics again and again.
 type polling struct {
 	paths  []string
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 
 	mu     sync.Mutex
-	asked  map[string]int
+	sent   map[string]int
 	failed []string
 }
 
-// startPolling asks for each path ten times a second until stop or the end of the test.
+// startPolling requests each path ten times a second until stop or the end of the test.
 func startPolling(t *testing.T, paths ...string) *polling {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	p := &polling{paths: paths, cancel: cancel, asked: map[string]int{}}
+	p := &polling{paths: paths, cancel: cancel, sent: map[string]int{}}
 	for _, path := range paths {
 		p.done.Go(func() { p.poll(ctx, path) })
 	}
@@ -88,7 +88,7 @@ func (p *polling) poll(ctx context.Context, path string) {
 			return
 		}
 		p.mu.Lock()
-		p.asked[path]++
+		p.sent[path]++
 		if err != nil || items == 0 {
 			p.failed = append(p.failed, fmt.Sprintf("%s after %.1f s: %d values, %v", path, time.Since(start).Seconds(), items, err))
 		}
@@ -96,17 +96,17 @@ func (p *polling) poll(ctx context.Context, path string) {
 	}
 }
 
-// goOn waits until each path was asked that many times more: what was changed by now may only fail later.
+// goOn waits until each path was requested that many times more: what was changed by now may only fail later.
 func (p *polling) goOn(t *testing.T, times int) {
 	t.Helper()
 	p.mu.Lock()
-	before := maps.Clone(p.asked)
+	before := maps.Clone(p.sent)
 	p.mu.Unlock()
 	NewWithT(t).Eventually(func(g Gomega) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		for _, path := range p.paths {
-			g.Expect(p.asked[path]-before[path]).To(BeNumerically(">=", times), path)
+			g.Expect(p.sent[path]-before[path]).To(BeNumerically(">=", times), path)
 		}
 	}, rollout, often).Should(Succeed())
 }
@@ -117,16 +117,16 @@ func (p *polling) stop() {
 	p.done.Wait()
 }
 
-// thenNoneFailed ends the polling and holds that every request was answered with values, and that there were enough of
-// them to say so.
+// thenNoneFailed ends the polling and checks that every request was answered with values, and that there were enough of
+// them.
 func (p *polling) thenNoneFailed(t *testing.T) {
 	t.Helper()
 	g := NewWithT(t)
 	p.stop()
 	total := 0
 	for _, path := range p.paths {
-		total += p.asked[path]
-		g.Expect(p.asked[path]).To(BeNumerically(">", 20), "requests of %s", path)
+		total += p.sent[path]
+		g.Expect(p.sent[path]).To(BeNumerically(">", 20), "requests of %s", path)
 	}
 	t.Logf("%d requests to %d paths, %d failed", total, len(p.paths), len(p.failed))
 	g.Expect(p.failed).To(BeEmpty())

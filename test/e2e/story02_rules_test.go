@@ -57,7 +57,7 @@ func thenServed(t *testing.T, path string, limit time.Duration) {
 	NewWithT(t).Eventually(func() (int, error) { return metricItems(t.Context(), path) }, limit, often).Should(BeNumerically(">", 0))
 }
 
-// TestRulesServeMetrics applies the fuller sample and asks each API for a metric.
+// TestRulesServeMetrics applies the fuller sample and requests a metric of each API.
 func TestRulesServeMetrics(t *testing.T) {
 	g := story(t)
 	start := time.Now()
@@ -98,7 +98,7 @@ func TestEveryAPIIsVerified(t *testing.T) {
 	}
 }
 
-// TestRuleChangesWithoutAGap asks for a metric many times while prometheus-adapter gets a new rule: each time there is an
+// TestRuleChangesWithoutAGap requests a metric many times while prometheus-adapter gets a new rule: each time there is an
 // answer with values, whichever replica gives it.
 func TestRuleChangesWithoutAGap(t *testing.T) {
 	g := story(t)
@@ -115,7 +115,7 @@ func TestRuleChangesWithoutAGap(t *testing.T) {
 	start := time.Now()
 	thenServed(t, podMetric("v1beta2", "http_requests_per_minute"), rollout)
 	t.Logf("the new rule serves after %.1f s", time.Since(start).Seconds())
-	// Only now the last old replica goes away, and a request could still be sent to it while it ends.
+	// Only now the last old replica is deleted, and a request could still be sent to it while it ends.
 	g.Eventually(func(g Gomega) {
 		adapter := deployment(t, g, "prometheus-adapter")
 		g.Expect(adapter).To(Satisfy(kit.RolledOut))

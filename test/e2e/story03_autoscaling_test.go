@@ -23,7 +23,7 @@ import (
 type scaled struct {
 	name   string
 	metric autoscalingv2.MetricSpec
-	// load asks for three times the target of one pod and more, idle for nothing.
+	// load is three times the target of one pod and more, idle is none.
 	load, idle string
 }
 

@@ -40,7 +40,7 @@ func TestUnreachablePrometheusIsTold(t *testing.T) {
 	condition := thenCondition(t, soon, v1alpha1.ConditionPrometheusReady, metav1.ConditionFalse, v1alpha1.ReasonUnreachable)
 	g.Expect(condition.Message).To(ContainSubstring(pipeline.Spec.Prometheus.URL))
 	thenCondition(t, soon, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonUnreachable)
-	// kubectl top does not need Prometheus, and the adapter goes on asking the one that it knows.
+	// kubectl top does not need Prometheus, and the adapter keeps querying the one that it knows.
 	thenServed(t, "/apis/metrics.k8s.io/v1beta1/nodes", soon)
 	polled.goOn(t, 50)
 	g.Expect(podNames(t, g, "prometheus-adapter")).To(ConsistOf(before))

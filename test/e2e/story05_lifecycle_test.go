@@ -84,14 +84,14 @@ func TestDeletionLeavesNothing(t *testing.T) {
 	t.Logf("nothing is left %.1f s after the deletion, pods included", time.Since(start).Seconds())
 
 	thenNoAPIServiceLeft(t)
-	// It stays gone: the operator has seen the deletion and did not put anything back.
+	// It stays deleted: the operator has seen the deletion and did not put anything back.
 	g.Consistently(func() ([]string, error) {
 		left, err := cluster.Managed(t.Context(), true)
 		return kit.Names(left), err
 	}, 5*time.Second, time.Second).Should(BeEmpty())
 }
 
-// thenNoAPIServiceLeft holds that no APIService leads to the operator's namespace.
+// thenNoAPIServiceLeft checks that no APIService leads to the operator's namespace.
 func thenNoAPIServiceLeft(t *testing.T) {
 	t.Helper()
 	g := NewWithT(t)
@@ -104,8 +104,8 @@ func thenNoAPIServiceLeft(t *testing.T) {
 	}
 }
 
-// TestDeletionNeedsNoOperator deletes the pipeline while the operator is gone, as in a cluster that is taken apart in any
-// order: owner references have the garbage collector do it, and no finalizer waits for anybody.
+// TestDeletionNeedsNoOperator deletes the pipeline while no operator runs, as in a cluster that is taken apart in any
+// order: owner references have the garbage collector do it, and no finalizer waits for a controller.
 func TestDeletionNeedsNoOperator(t *testing.T) {
 	g := story(t)
 	givenRules(t)

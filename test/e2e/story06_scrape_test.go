@@ -28,7 +28,7 @@ import (
 	"github.com/metricspipeline/operator/test/e2e/kit"
 )
 
-// TestAnnotatedAppsAreScrapedOnce holds what a real Prometheus scrapes against a corpus of annotated apps: each endpoint
+// TestAnnotatedAppsAreScrapedOnce compares what a real Prometheus scrapes with a corpus of annotated apps: each endpoint
 // once, with the labels that it should have, and nothing else.
 func TestAnnotatedAppsAreScrapedOnce(t *testing.T) {
 	g := story(t)
@@ -51,11 +51,11 @@ func TestAnnotatedAppsAreScrapedOnce(t *testing.T) {
 	thenCounted(t, before, pods)
 	thenRefused(t)
 	thenRatesAreRight(t, g)
-	// What is wrong for a while only, such as a target that comes and goes, would have shown by now or shows here.
+	// What is wrong for a while only, such as a target that appears and disappears, would have shown by now or shows here.
 	thenTargets(t, want)
 }
 
-// givenScraping waits for a pipeline that scrapes annotated apps, of which nobody verifies the certificates, and returns
+// givenScraping waits for a pipeline that scrapes annotated apps, of which Prometheus does not verify the certificates, and returns
 // it.
 func givenScraping(t *testing.T, granularity v1alpha1.ScrapeGranularity) *v1alpha1.MetricsPipeline {
 	t.Helper()
@@ -72,7 +72,7 @@ func givenScraping(t *testing.T, granularity v1alpha1.ScrapeGranularity) *v1alph
 }
 
 // thenAllServicesCounted waits until the status counts exactly the annotated Services of the cluster. "More than before" would
-// wait in vain when the count before was still of apps of an earlier story, which had just gone.
+// wait in vain when the count before was still of apps of an earlier story, which had just been deleted.
 func thenAllServicesCounted(t *testing.T) {
 	t.Helper()
 	NewWithT(t).Eventually(func(g Gomega) {
@@ -109,7 +109,7 @@ func givenCorpus(t *testing.T) map[string][]corev1.Pod {
 	for _, c := range corpusServices {
 		g.Expect(cluster.Apply(ctx, c.object(corpusNamespace))).To(Succeed(), c.name)
 	}
-	// The first of each kind again, where nobody is to be scraped.
+	// The first of each kind again, where no app is to be scraped.
 	g.Expect(cluster.Apply(ctx, corpusServices[0].object(optedOutNamespace), corpusPods[0].object(optedOutNamespace))).To(Succeed())
 
 	pods := map[string][]corev1.Pod{}
@@ -129,7 +129,7 @@ func givenCorpus(t *testing.T) map[string][]corev1.Pod {
 	return pods
 }
 
-// handMadeSlices lead to Prometheus itself, which is none of an app's business: as the endpoints of a Service without a
+// handMadeSlices lead to Prometheus itself, which must not be a target of an app: as the endpoints of a Service without a
 // selector, and beside those of one with a selector, claiming to be a pod of the corpus and claiming nothing.
 func handMadeSlices(t *testing.T, g *WithT, claimed *corev1.Pod) []client.Object {
 	t.Helper()

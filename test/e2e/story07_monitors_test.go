@@ -37,18 +37,18 @@ func TestMonitorsFollowTheApps(t *testing.T) {
 	})
 	g.Expect(cluster.Apply(t.Context(), namespace)).To(Succeed())
 	services := []serviceCase{
-		{annotatedApp: annotatedApp{name: "one", annotations: asks()}},
-		{annotatedApp: annotatedApp{name: "two", annotations: asks("port", "80", "path", "/stats?x=1")}},
+		{annotatedApp: annotatedApp{name: "one", annotations: optIn()}},
+		{annotatedApp: annotatedApp{name: "two", annotations: optIn("port", "80", "path", "/stats?x=1")}},
 	}
 	whenAnnotated(t, services)
-	pod := podCase{annotatedApp: annotatedApp{name: "lonely", annotations: asks("port", "9090")}}.object(monitorsNamespace)
+	pod := podCase{annotatedApp: annotatedApp{name: "lonely", annotations: optIn("port", "9090")}}.object(monitorsNamespace)
 	g.Expect(cluster.Apply(t.Context(), pod)).To(Succeed())
 	thenMonitors(t, "PodMonitor "+grouped, "ServiceMonitor "+grouped)
 
-	// One more app of which relabelling can tell everything costs no write.
+	// One more app of which relabelings see everything costs no write.
 	thenAllServicesCounted(t)
 	before := monitorVersions(t, g)
-	services = append(services, serviceCase{annotatedApp: annotatedApp{name: "three", annotations: asks("port", "8080")}})
+	services = append(services, serviceCase{annotatedApp: annotatedApp{name: "three", annotations: optIn("port", "8080")}})
 	whenAnnotated(t, services)
 	thenAllServicesCounted(t)
 	g.Expect(monitorVersions(t, g)).To(Equal(before), "monitors and their resource versions")
@@ -134,7 +134,7 @@ func thenMonitors(t *testing.T, want ...string) {
 	}, soon, often/5).Should(Succeed())
 }
 
-// TestAnnotatedAppScales annotates an application that runs, and then has it scaled on its own metric. Nobody writes a
+// TestAnnotatedAppScales annotates an application that runs, and then has it scaled on its own metric. No person writes a
 // monitor.
 func TestAnnotatedAppScales(t *testing.T) {
 	g := story(t)

@@ -19,7 +19,7 @@ import (
 	"github.com/metricspipeline/operator/test/e2e/kit"
 )
 
-// TestRotationDropsNothing deletes the authority and every serving certificate at once, while each metrics API is asked
+// TestRotationDropsNothing deletes the authority and every serving certificate at once, while each metrics API is queried
 // many times a second. The kubelet hands out the new ones when it gets to it, each pod another moment.
 func TestRotationDropsNothing(t *testing.T) {
 	g := story(t)
@@ -32,13 +32,13 @@ func TestRotationDropsNothing(t *testing.T) {
 		g.Expect(cluster.Client.Delete(t.Context(), &secret)).To(Succeed())
 	}
 	thenRotated(t, before)
-	t.Logf("the old authority is gone from every caBundle after %.1f s", time.Since(start).Seconds())
+	t.Logf("the old authority is removed from every caBundle after %.1f s", time.Since(start).Seconds())
 	thenReady(t, soon)
 	poller.thenNoneFailed(t)
 }
 
 // certificateSecrets are the pipeline's Secrets of certificates, the authority's first: no reconcile may see a serving
-// certificate gone and the authority still there, and put both back with the old one.
+// certificate deleted and the authority still there, and put both back with the old one.
 func certificateSecrets(t *testing.T, g Gomega) []corev1.Secret {
 	t.Helper()
 	list := &corev1.SecretList{}

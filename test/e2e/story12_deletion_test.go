@@ -15,7 +15,7 @@ import (
 	"github.com/metricspipeline/operator/test/e2e/kit"
 )
 
-// The orders in which a cluster can be taken apart, beside those of the stories of the lifecycle: whatever goes first,
+// The orders in which a cluster can be taken apart, beside those of the stories of the lifecycle: whatever is deleted first,
 // nothing is stuck and nothing is left.
 
 // TestNamespaceCanGoFirst deletes the operator's namespace with everything running in it. An APIService that outlives its
@@ -28,10 +28,10 @@ func TestNamespaceCanGoFirst(t *testing.T) {
 	start := time.Now()
 	_, err := cluster.Kubectl(ctx, "delete", "namespace", kit.OperatorNamespace, "--timeout=1m")
 	g.Expect(err).NotTo(HaveOccurred())
-	t.Logf("the namespace is gone after %.1f s", time.Since(start).Seconds())
+	t.Logf("the namespace is deleted after %.1f s", time.Since(start).Seconds())
 	thenNoAPIServiceLeft(t)
 
-	// What is left belongs to the pipeline, and goes with it although nobody of ours runs any more.
+	// What is left belongs to the pipeline, and is deleted with it although no operator runs any more.
 	g.Expect(cluster.DeletePipeline(within(t, rollout))).To(Succeed())
 }
 

@@ -18,7 +18,7 @@ import (
 	"github.com/metricspipeline/operator/test/e2e/kit"
 )
 
-// TestControlPlaneFaultsAreSurvived: after the fault the pipeline is Ready without help, and nobody has written an object
+// TestControlPlaneFaultsAreSurvived: after the fault the pipeline is Ready without help, and no client has written an object
 // that did not need it.
 func TestControlPlaneFaultsAreSurvived(t *testing.T) {
 	needTestCluster(t)
@@ -71,7 +71,7 @@ func thenLed(t *testing.T, after time.Time) string {
 	key := client.ObjectKey{Namespace: kit.OperatorNamespace, Name: kit.OperatorName}
 	NewWithT(t).Eventually(func(g Gomega) {
 		g.Expect(cluster.Client.Get(t.Context(), key, lease)).To(Succeed())
-		g.Expect(lease.Spec.HolderIdentity).NotTo(HaveValue(BeEmpty()), "nobody leads")
+		g.Expect(lease.Spec.HolderIdentity).NotTo(HaveValue(BeEmpty()), "there is no leader")
 		g.Expect(lease.Spec.RenewTime.Time).To(BeTemporally(">", after))
 	}, rollout, often).Should(Succeed())
 	return *lease.Spec.HolderIdentity
@@ -83,7 +83,7 @@ func podOf(leader string) string {
 	return pod
 }
 
-// thenUnchanged holds that every managed object is and stays the one of before, and that nobody writes it: an operator that
+// thenUnchanged checks that every managed object is and stays the one of before, and that no client writes it: an operator that
 // was started again applies everything once, soon after.
 func thenUnchanged(t *testing.T, before map[string]kit.Version) {
 	t.Helper()

@@ -74,7 +74,7 @@ func takesOver(t *testing.T, end func(*testing.T, *corev1.Pod)) {
 	thenReady(t, soon)
 }
 
-// thenWrites holds that a watch, which begins with the object as it is, tells of that many writes and no more.
+// thenWrites checks that a watch, which begins with the object as it is, reports that many writes and no more.
 func thenWrites(t *testing.T, events watch.Interface, want int) {
 	t.Helper()
 	g := NewWithT(t)

@@ -23,8 +23,8 @@ import (
 type breakage struct {
 	field string
 	make  func(*v1alpha1.MetricsPipelineSpec)
-	// told is what the status says about each backend.
-	told string
+	// says matches the message in the status about each backend.
+	says string
 }
 
 var breakages = []breakage{
@@ -64,8 +64,8 @@ func each(spec *v1alpha1.MetricsPipelineSpec, change func(*v1alpha1.ComponentOpt
 	change(&spec.PrometheusAdapter.ComponentOptions)
 }
 
-// TestBrokenFieldsBreakNothingThatRuns makes one mistake after the other: each is told for both backends, the pods that
-// run go on, and with the mistake taken back everything is Ready without help.
+// TestBrokenFieldsBreakNothingThatRuns makes one mistake after the other: each is reported for both backends, the pods that
+// run keep running, and with the mistake taken back everything is Ready without help.
 func TestBrokenFieldsBreakNothingThatRuns(t *testing.T) {
 	story(t)
 	pipeline := givenEveryAPI(t)
@@ -81,16 +81,16 @@ func TestBrokenFieldsBreakNothingThatRuns(t *testing.T) {
 				for _, name := range []string{resourceBackend, adapterName} {
 					state := kit.Component(thePipeline(t, g), name)
 					g.Expect(state).NotTo(BeNil(), name)
-					g.Expect(state.Message).To(MatchRegexp(breakage.told), name)
+					g.Expect(state.Message).To(MatchRegexp(breakage.says), name)
 				}
 			}, rollout, often).Should(Succeed())
 			thenCondition(t, rollout, v1alpha1.ConditionComponentsReady, metav1.ConditionFalse, v1alpha1.ReasonWorkloadStuck)
-			told := time.Since(start)
+			reported := time.Since(start)
 
 			start = time.Now()
 			whenApplied(t, pipeline)
 			thenReady(t, rollout)
-			t.Logf("told after %.1f s, Ready %.1f s after it was taken back", told.Seconds(), time.Since(start).Seconds())
+			t.Logf("reported after %.1f s, Ready %.1f s after it was taken back", reported.Seconds(), time.Since(start).Seconds())
 		})
 	}
 	poller.goOn(t, 20)

@@ -45,7 +45,7 @@ const (
 // cluster is where the suite runs, the same for every story.
 var cluster *kit.Cluster
 
-// TestMain installs the operator and the sample applications, and removes them in the end. Between, the stories are told
+// TestMain installs the operator and the sample applications, and removes them in the end. Between, the stories run
 // in the order of their files: go runs them in that order. Each begins by applying the pipeline that it needs, so that
 // each can be run alone: go test -tags e2e ./test/e2e -run TestKubectlTop.
 func TestMain(m *testing.M) {
@@ -82,7 +82,7 @@ func run(m *testing.M) (code int, err error) {
 
 	ctx, cancel = context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	// Without the pipeline first, the operator would be gone before what it deployed.
+	// Without the pipeline first, the operator would be deleted before what it deployed.
 	if err := cluster.DeletePipeline(ctx); err != nil {
 		return 1, err
 	}

@@ -55,7 +55,7 @@ func (w *world) providerOf(component string) func() v1alpha1.CertificateProvider
 }
 
 // TestCertManagerComesAndGoes: with the provider Auto, cert-manager issues as soon as it is there and has issued, our own
-// authority until then and after it has gone. Each change is a rotation: the API server trusts both until the new
+// authority until then and after it was removed. Each change is a rotation: the API server trusts both until the new
 // certificate is served.
 func TestCertManagerComesAndGoes(t *testing.T) {
 	harness.NeedPodNetwork(t)
@@ -65,7 +65,7 @@ func TestCertManagerComesAndGoes(t *testing.T) {
 
 	w.installCRDs(harness.CertManagerCRDs()...)
 	manager := w.issuer()
-	// A request without an answer: what works goes on working.
+	// A request without an answer: what works keeps working.
 	w.Eventually(func() string { return w.condition(v1alpha1.ConditionCertificatesReady)().Message }).Should(
 		SatisfyAll(ContainSubstring("stands in for cert-manager"), ContainSubstring("Certificate metricspipeline-system/metrics-server")))
 	w.Expect(w.condition(v1alpha1.ConditionReady)()).To(beTrue())
@@ -86,7 +86,7 @@ func TestCertManagerComesAndGoes(t *testing.T) {
 	}
 	w.Eventually(w.providerOf(metricsServer)).Should(Equal(v1alpha1.CertificatesBuiltIn))
 	w.Eventually(w.trusted).Should(Equal(2))
-	w.rest() // The Secret is written after the API server trusts what it holds.
+	w.rest() // The Secret is written after the API server trusts its certificate.
 	w.Expect(backend.Reload(t.Context())).To(Succeed())
 	w.Eventually(w.trusted).Should(Equal(1))
 	w.Eventually(func() []string { return w.of(metricsServer) }).ShouldNot(ContainElement(HaveSuffix("-issued")))
@@ -109,9 +109,9 @@ func TestIssuerRef(t *testing.T) {
 	}).Should(Succeed())
 	w.Eventually(w.condition(v1alpha1.ConditionCertificatesReady)).Should(
 		beFalse(v1alpha1.ReasonIssuing, `ClusterIssuer "company" not found`))
-	asked := &certmanagerv1.Certificate{}
-	w.Expect(w.Client.Get(t.Context(), inOperatorNamespace(metricsServer), asked)).To(Succeed())
-	w.Expect(asked.Spec.IssuerRef).To(HaveField("Name", "company"))
+	requested := &certmanagerv1.Certificate{}
+	w.Expect(w.Client.Get(t.Context(), inOperatorNamespace(metricsServer), requested)).To(Succeed())
+	w.Expect(requested.Spec.IssuerRef).To(HaveField("Name", "company"))
 	w.Expect(w.of(metricsServer)).NotTo(ContainElement(HavePrefix("Deployment")), "its pods could not start")
 
 	manager.WithoutCA = true
@@ -130,7 +130,7 @@ func TestIssuerRef(t *testing.T) {
 	other := w.issuer()
 	w.issue(other, metricsServer)
 	w.Eventually(w.trusted).Should(Equal(2))
-	w.rest() // The Secret is written after the API server trusts what it holds.
+	w.rest() // The Secret is written after the API server trusts its certificate.
 	w.Expect(backend.Reload(t.Context())).To(Succeed())
 	w.Eventually(w.trusted).Should(Equal(1))
 
@@ -138,7 +138,7 @@ func TestIssuerRef(t *testing.T) {
 	w.apply(`certificates: {provider: BuiltIn}`)
 	w.Eventually(w.providerOf(metricsServer)).Should(Equal(v1alpha1.CertificatesBuiltIn))
 	w.Eventually(w.trusted).Should(Equal(2))
-	w.rest() // The Secret is written after the API server trusts what it holds.
+	w.rest() // The Secret is written after the API server trusts its certificate.
 	w.Expect(backend.Reload(t.Context())).To(Succeed())
 	w.Eventually(w.trusted).Should(Equal(1))
 	w.Eventually(func() []string { return w.of(metricsServer) }).ShouldNot(

@@ -18,7 +18,7 @@ import (
 )
 
 // TestContested: a controller that changes an object of ours back each time gets its way after a few writes, and the status
-// names it. Everything else goes on, and when the spec changes the operator tries again.
+// names it. Everything else is still repaired, and when the spec changes the operator tries again.
 func TestContested(t *testing.T) {
 	harness.NeedPodNetwork(t)
 	w := begin(t)

@@ -16,7 +16,7 @@ import (
 	"github.com/metricspipeline/operator/test/envtest/harness"
 )
 
-// TestDeregister: who prefers a clean discovery gets one. An APIService whose backend stays dead goes, the backend stays, and
+// TestDeregister: an APIService whose backend stays dead is deleted where the spec says so, the backend stays, and
 // the API comes back with it, after a pause.
 func TestDeregister(t *testing.T) {
 	harness.NeedPodNetwork(t)

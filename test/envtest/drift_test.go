@@ -145,7 +145,7 @@ func (w *world) deployed() []metav1.PartialObjectMetadata {
 func (w *world) read(object metav1.PartialObjectMetadata) *unstructured.Unstructured {
 	w.t.Helper()
 	found := w.get(object)
-	w.Expect(found.GetUID()).NotTo(BeEmpty(), "%s is gone", identity(object))
+	w.Expect(found.GetUID()).NotTo(BeEmpty(), "%s is deleted", identity(object))
 	return found
 }
 

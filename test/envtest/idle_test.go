@@ -52,7 +52,7 @@ func (w *world) rest() {
 	}).WithPolling(500 * time.Millisecond).Should(Succeed())
 }
 
-// TestRestartChangesNothing: an operator that starts anew, with all it remembered gone, finds everything as it should be.
+// TestRestartChangesNothing: an operator that starts anew, without its memory, finds everything as it should be.
 func TestRestartChangesNothing(t *testing.T) {
 	harness.NeedPodNetwork(t)
 	w := begin(t)

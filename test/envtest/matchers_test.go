@@ -11,7 +11,7 @@ import (
 
 func beTrue() types.GomegaMatcher { return HaveField("Status", metav1.ConditionTrue) }
 
-// beFalse matches a condition that is not met for a reason, and whose message holds each of the texts: what is wrong, and
+// beFalse matches a condition that is not met for a reason, and whose message contains each of the texts: what is wrong, and
 // what to do.
 func beFalse(reason string, texts ...string) types.GomegaMatcher {
 	return beStatus(metav1.ConditionFalse, reason, texts...)

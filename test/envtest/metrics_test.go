@@ -28,7 +28,7 @@ func TestMetricsEndpoint(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 	stranger, err := cluster.Token(t.Context(), "stranger", false)
 	g.Expect(err).NotTo(HaveOccurred())
-	ask := func(token string) func(Gomega) {
+	request := func(token string) func(Gomega) {
 		return func(g Gomega) {
 			code, body, err := harness.GetMetrics(t.Context(), address, token)
 			g.Expect(err).NotTo(HaveOccurred())
@@ -36,7 +36,7 @@ func TestMetricsEndpoint(t *testing.T) {
 			g.Expect(body).To(ContainSubstring(`controller="metricspipeline"`))
 		}
 	}
-	g.Eventually(ask(scraper)).WithTimeout(soon).WithPolling(poll).Should(Succeed())
+	g.Eventually(request(scraper)).WithTimeout(soon).WithPolling(poll).Should(Succeed())
 	for _, caller := range []struct {
 		token string
 		code  int

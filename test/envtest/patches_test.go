@@ -40,7 +40,7 @@ func TestPatches(t *testing.T) {
 		beFalse(v1alpha1.ReasonRenderFailed, "spec.patches[0].target", "nowhere", metricsServer))
 	w.Expect(w.deployment(metricsServer).Spec).To(Equal(before.Spec))
 
-	// Gone, and everything is as without it.
+	// Removed, and everything is as without it.
 	w.apply(`{}`)
 	w.Eventually(func() string { return w.deployment(metricsServer).Spec.Template.Spec.SchedulerName }).Should(Equal("default-scheduler"))
 	w.Eventually(w.condition(v1alpha1.ConditionStalled)).ShouldNot(beTrue())

@@ -80,25 +80,25 @@ func TestAnotherPrometheus(t *testing.T) {
 	w := begin(t)
 	one, other := startPrometheus(t), startPrometheus(t)
 	w.apply(prometheusAt(one.URL) + customRules)
-	asked := func() []string { return w.deployment(adapter).Spec.Template.Spec.Containers[0].Args }
+	args := func() []string { return w.deployment(adapter).Spec.Template.Spec.Containers[0].Args }
 	w.Eventually(func() []string { return w.of(adapter) }).Should(ContainElement(HavePrefix("Deployment")))
-	w.Expect(asked()).To(ContainElement("--prometheus-url=" + one.URL))
+	w.Expect(args()).To(ContainElement("--prometheus-url=" + one.URL))
 
 	other.SetDown(true)
 	w.apply(prometheusAt(other.URL) + customRules)
 	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(
 		beFalse(v1alpha1.ReasonUnreachable, other.URL, "prometheus-adapter stays as it is"))
 	w.rest()
-	w.Expect(asked()).To(ContainElement("--prometheus-url=" + one.URL))
+	w.Expect(args()).To(ContainElement("--prometheus-url=" + one.URL))
 
 	other.SetDown(false)
-	w.Eventually(asked).Should(ContainElement("--prometheus-url=" + other.URL))
+	w.Eventually(args).Should(ContainElement("--prometheus-url=" + other.URL))
 	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(beTrue())
 
-	// What was asked last may be down, as long as nothing else is to be asked.
+	// The Prometheus that was queried last may be down, as long as no other one is set.
 	other.SetDown(true)
 	w.apply(prometheusAt(other.URL) + "metricsServer: {metricResolution: 30s}\n" + customRules + "prometheusAdapter: {relistInterval: 2m}\n")
-	w.Eventually(asked).Should(ContainElement("--metrics-relist-interval=2m0s"))
+	w.Eventually(args).Should(ContainElement("--metrics-relist-interval=2m0s"))
 }
 
 // TestPrometheusCredentials: a Secret that is missing is named; it may come later; and the adapter, which reads it once,

@@ -48,7 +48,7 @@ func startPrometheus(t *testing.T) *harness.Prometheus {
 	return prometheus
 }
 
-// TestPruneRules: an API whose rules are gone is taken away, and its APIService before what answers for it.
+// TestPruneRules: an API whose rules are removed is pruned, and its APIService before its backend.
 func TestPruneRules(t *testing.T) {
 	harness.NeedPodNetwork(t)
 	w := begin(t)

@@ -85,7 +85,7 @@ func prometheusSiblings() []sibling {
 		token    = "spec.prometheus.auth.bearerToken"
 		onePlace = "ca is in exactly one place: set either secret or configMap"
 		absolute = "url must be an absolute http or https URL such as http://prometheus.monitoring.svc:9090"
-		plain    = "url must not hold credentials, a query or a fragment; give credentials in auth"
+		plain    = "url must not contain credentials, a query or a fragment; give credentials in auth"
 	)
 	noRef := map[string]any{"spec.prometheus.ref": absent{}}
 	good := "https://thanos.monitoring.svc:9090/prefix"

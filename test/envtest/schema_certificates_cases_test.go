@@ -10,7 +10,7 @@ func certificatesSiblings() []sibling {
 		issuer       = certificates + ".issuerRef"
 		duration     = certificates + ".duration"
 		renewBefore  = certificates + ".renewBefore"
-		noIssuer     = "issuerRef names an issuer of cert-manager, which the provider BuiltIn does not ask: leave issuerRef unset, " +
+		noIssuer     = "issuerRef names an issuer of cert-manager, which the provider BuiltIn does not use: leave issuerRef unset, " +
 			"or set provider to CertManager"
 		less = "renewBefore must be less than duration, or a certificate would be due for renewal when it is issued: lower " +
 			"renewBefore, leave it unset, or raise duration"

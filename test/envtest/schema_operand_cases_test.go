@@ -43,7 +43,7 @@ func metricsServerSiblings() []sibling {
 		types      = kubelet + ".preferredAddressTypes"
 		nineTenths = "kubelet.requestTimeout must be at most nine tenths of metricResolution, or metrics-server exits at start: " +
 			"lower kubelet.requestTimeout, leave it unset, or raise metricResolution"
-		ownFlag = "extraArgs must not hold a flag that the operator sets (--secure-port, --bind-address, --cert-dir, --tls-*, " +
+		ownFlag = "extraArgs must not contain a flag that the operator sets (--secure-port, --bind-address, --cert-dir, --tls-*, " +
 			"--metric-resolution, --kubelet-port, --kubelet-use-node-status-port, --kubelet-preferred-address-types, " +
 			"--kubelet-request-timeout, --kubelet-insecure-tls, --deprecated-kubelet-completely-insecure, " +
 			"--authorization-always-allow-paths, --kubeconfig): use the field for it"
@@ -82,7 +82,7 @@ func adapterSiblings() []sibling {
 		maxAge  = "spec.prometheusAdapter.maxAge"
 		notLess = "maxAge must be at least relistInterval, or prometheus-adapter exits at start: raise maxAge, leave it unset, " +
 			"or lower relistInterval"
-		ownFlag = "extraArgs must not hold a flag that the operator sets (--secure-port, --bind-address, --cert-dir, --tls-*, --config, " +
+		ownFlag = "extraArgs must not contain a flag that the operator sets (--secure-port, --bind-address, --cert-dir, --tls-*, --config, " +
 			"--metrics-relist-interval, --metrics-max-age, --prometheus-url, --prometheus-auth-*, --prometheus-*-file, " +
 			"--authorization-always-allow-paths, --lister-kubeconfig): use the field for it"
 	)

@@ -56,7 +56,7 @@ func mappingSiblings() []sibling {
 		external = "spec.externalMetrics.rules[0].resources"
 		aWay     = "resources needs a template or an override, or no label of the series leads to an object: set overrides such as " +
 			"{namespace: {resource: namespace}, pod: {resource: pod}}"
-		aNamespace = "an external metric is asked for in a namespace: set resources.overrides to the label that names it, such as " +
+		aNamespace = "an external metric is requested in a namespace: set resources.overrides to the label that names it, such as " +
 			"{namespace: {resource: namespace}}, or resources.namespaced: false if the series belong to no namespace"
 	)
 	by := func(resource string) map[string]any {

@@ -19,7 +19,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// TestSchemaRefusals: whoever writes what the operands would not survive is told by the API server, with the field and
+// TestSchemaRefusals: the API server refuses what the operands would not survive, with a message that has the field and
 // what to do instead.
 func TestSchemaRefusals(t *testing.T) {
 	bounds := readBounds(t)
@@ -142,7 +142,7 @@ func set(t *testing.T, object map[string]any, path string, value any) {
 	}
 }
 
-// normal copies a value, with the only kind of integer that unstructured objects may hold.
+// normal copies a value, with the only kind of integer that unstructured objects may have.
 func normal(value any) any {
 	if number, ok := value.(int); ok {
 		return int64(number)

@@ -59,7 +59,7 @@ func TestOwnNamespaceGoes(t *testing.T) {
 	w.rest()
 	w.Expect(w.apiServices()).To(BeEmpty())
 
-	// Without a pipeline an APIService of ours goes as well.
+	// Without a pipeline an APIService of ours is deleted as well.
 	pipeline := &v1alpha1.MetricsPipeline{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.SingletonName}}
 	w.Expect(w.Client.Delete(t.Context(), pipeline)).To(Succeed())
 	late := &apiregv1.APIService{

@@ -42,7 +42,7 @@ func TestAdoption(t *testing.T) {
 		"a new APIService":                    {refs{plain(pipeline), plain(earlier)}, refs{pipeline, api}, refs{plain(api), plain(pipeline), plain(earlier)}, true},
 		"as a controller, by an earlier one":  {refs{pipeline}, refs{pipeline}, refs{plain(pipeline)}, true},
 		"that, and cert-manager cannot write": {refs{pipeline, plain(api)}, refs{pipeline, api}, refs{plain(pipeline), plain(api)}, true},
-		"nobody to add":                       {refs{certificate}, nil, refs{certificate}, false},
+		"no owner to add":                     {refs{certificate}, nil, refs{certificate}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "backend-issued", UID: "secret", ResourceVersion: "7", OwnerReferences: tc.has}}

@@ -21,12 +21,12 @@ import (
 	"github.com/metricspipeline/operator/internal/certs"
 )
 
-// certManager has cert-manager issue, from an authority that it makes for us unless the spec names an issuer.
+// certManager issues by cert-manager, from an authority that it makes for us unless the spec names an issuer.
 type certManager struct {
 	*Round
 
-	// prepared is true once the issuer was asked for. err is why there may be none; adoption is why the authority's Secret has
-	// not got its owners, which does not keep it from signing.
+	// prepared is true once the issuer was applied. err is why there may be none; adoption is why the authority's Secret does
+	// not have its owners, which does not keep it from signing.
 	prepared      bool
 	err, adoption error
 }
@@ -61,7 +61,7 @@ func (m *certManager) certificate(ctx context.Context, request Request, result *
 		result.WithoutCA = true
 	default:
 		result.Message = fmt.Sprintf("%v; cert-manager says: %s", unusable, m.message(ctx, request))
-		result.Next, _ = certs.Start(secret.Data[corev1.TLSCertKey]) // Of use then, if that is to come.
+		result.Next, _ = certs.Start(secret.Data[corev1.TLSCertKey]) // It may not be valid yet.
 	}
 	return nil, err
 }
@@ -91,7 +91,7 @@ func (m *certManager) apply(ctx context.Context, object client.Object, owners []
 	return m.Writer.Apply(ctx, object)
 }
 
-// adopt adds owners to a Secret that cert-manager writes: it leaves its Secrets behind, with the pipeline gone as well.
+// adopt adds owners to a Secret that cert-manager writes: otherwise it would outlive the pipeline.
 func (m *certManager) adopt(ctx context.Context, secret *corev1.Secret, owners []metav1.OwnerReference) error {
 	patch, err := adoption(secret, owners)
 	if err != nil || patch == nil {
@@ -108,7 +108,7 @@ func (m *certManager) adopt(ctx context.Context, secret *corev1.Secret, owners [
 // adoption returns a strategic merge patch that adds owners to a Secret, nil where it has them. Lists of owners merge by UID,
 // so others stay. None of ours is a controller: with --enable-certificate-owner-ref, cert-manager makes its Certificate the
 // controller of the Secret, and the API server accepts only one; every later write of cert-manager would be refused. What an
-// earlier release wrote as a controller is put right. Owners that are gone are removed by garbage collection.
+// earlier release wrote as a controller is corrected. Garbage collection removes owners that no longer exist.
 func adoption(secret *corev1.Secret, owners []metav1.OwnerReference) ([]byte, error) {
 	var wanting []metav1.OwnerReference
 	for _, owner := range owners {
@@ -123,7 +123,7 @@ func adoption(secret *corev1.Secret, owners []metav1.OwnerReference) ([]byte, er
 	if len(wanting) == 0 {
 		return nil, nil
 	}
-	// The UID and the version keep the patch from a Secret that has come in this one's place.
+	// The UID and the version keep the patch from a Secret that was made anew under this name.
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
 		"uid": secret.UID, "resourceVersion": secret.ResourceVersion, "ownerReferences": wanting}})
 	if err != nil {
@@ -132,8 +132,8 @@ func adoption(secret *corev1.Secret, owners []metav1.OwnerReference) ([]byte, er
 	return patch, nil
 }
 
-// message returns what cert-manager says about a component's Certificate, or why that cannot be read: it explains, and an
-// explanation that is missing stops nothing.
+// message returns cert-manager's message about a component's Certificate, or why it cannot be read, which is no error: it only
+// explains one.
 func (m *certManager) message(ctx context.Context, request Request) string {
 	key := client.ObjectKey{Namespace: request.Namespace, Name: request.Component}
 	found := &certmanagerv1.Certificate{}

@@ -122,7 +122,7 @@ func TestAuthorityOfNoUse(t *testing.T) {
 	}
 }
 
-// TestNothingIsIssuedForContested: each round would make one more key, and the Secret may hold what a rival wrote.
+// TestNothingIsIssuedForContested: each round would make one more key, and the Secret may have a rival's.
 func TestNothingIsIssuedForContested(t *testing.T) {
 	w := newWorld(t)
 	pair, authority := theirs(t, "backend", start.Add(-time.Hour), 72*time.Hour)

@@ -20,7 +20,7 @@ const AuthoritySecret = "metricspipeline-ca"
 type ownAuthority struct {
 	*Round
 
-	// prepared is true once the authority was looked for; pair is the authority unless err says why there is none.
+	// prepared is true once prepare has run; pair is the authority unless err says why there is none.
 	prepared bool
 	pair     certs.Pair
 	err      error
@@ -45,8 +45,8 @@ func (o *ownAuthority) certificate(ctx context.Context, request Request, _ *Resu
 		Issued: issued}), nil
 }
 
-// prepare returns the authority once it is stored: were it lost after somebody has come to trust it, each new try would leave
-// one more in the API server's trust. What cannot be stored does not sign.
+// prepare returns the authority once it is stored, and not before: one that is trusted and then lost would stay in the
+// caBundle, one more with each try.
 func (o *ownAuthority) prepare(ctx context.Context) (certs.Pair, error) {
 	if err := o.Writer.Contested(ctx, secretMeta(o.Namespace, AuthoritySecret)); err != nil {
 		return certs.Pair{}, err
@@ -63,7 +63,7 @@ func (o *ownAuthority) prepare(ctx context.Context) (certs.Pair, error) {
 	if err := o.Writer.Apply(ctx, object); err != nil {
 		return certs.Pair{}, err
 	}
-	// Apply is silent about what it does not store for another writer's sake.
+	// Apply returns no error for a contested object.
 	if err := o.Writer.Contested(ctx, object); err != nil {
 		return certs.Pair{}, err
 	}
@@ -71,9 +71,9 @@ func (o *ownAuthority) prepare(ctx context.Context) (certs.Pair, error) {
 	return pair, nil
 }
 
-// ensure runs a certificate's policies on what the cache shows. Before anything new is issued it looks at the API server: two
-// authorities in a row, because the cache had not yet seen the first, would break what the first signed. It returns the pair
-// and the Secret that it was read from, or why it is new.
+// ensure runs a certificate's policies on the cached Secret and, before anything new is issued, on a live read: a second
+// authority, because the cache had not seen the first yet, would break what the first signed. It returns the pair and the
+// Secret that it was read from, or why it is new.
 func (r *Round) ensure(
 	ctx context.Context, namespace, name string, policies func(certs.Pair) (certs.Pair, string, error),
 ) (pair certs.Pair, readFrom *corev1.Secret, issued string, err error) {

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package provider finds the serving certificate of each component: cert-manager's, or one of the operator's own authority.
-// Where it comes from makes no difference to what follows, and what goes wrong for one component touches no other.
+// Later stages do not see which, and a fault of one component affects no other.
 package provider
 
 import (
@@ -27,10 +27,10 @@ type Cluster interface {
 
 // Writer stores objects by server-side apply.
 type Writer interface {
-	// Apply stores an object, typed or unstructured, as it is. One that another writer keeps changing it reports on its own,
-	// leaves as it is, and returns no error.
+	// Apply stores an object, typed or unstructured, as it is. A contested one is reported by the writer, left as it is, and no
+	// error.
 	Apply(ctx context.Context, object client.Object) error
-	// Contested returns an error for an object that Apply would leave as it is, by its kind and name; it writes nothing.
+	// Contested returns an error for a contested object, by its kind and name; it writes nothing.
 	Contested(ctx context.Context, object client.Object) error
 }
 
@@ -41,7 +41,7 @@ type Config struct {
 	// CertManager is true when the cluster serves the Certificates and Issuers of cert-manager, and CertificateRequests when it
 	// serves those.
 	CertManager, CertificateRequests bool
-	// Namespace, Owners and Labels of what the components share.
+	// Namespace, Owners and Labels of the objects that the components share.
 	Namespace string
 	Owners    []metav1.OwnerReference
 	Labels    map[string]string
@@ -58,7 +58,7 @@ type Config struct {
 type Request struct {
 	// Component is its name and that of its Certificate, Secret the name of the Secret that it serves from.
 	Namespace, Component, Secret string
-	// DNSNames that the certificate must hold, the one that the API server asks for last.
+	// DNSNames that the certificate must be valid for; the API server verifies the last one.
 	DNSNames []string
 	// Owners and Labels of the component's objects.
 	Owners []metav1.OwnerReference
@@ -74,8 +74,8 @@ type Certificate struct {
 	Authority []byte
 	// ReadFrom is the Secret of the component that the pair was read from; nil for a pair that is new to that Secret.
 	ReadFrom *corev1.Secret
-	// Issued is why our own authority issued a new one; empty for one that is kept or is cert-manager's. It was issued once the
-	// Secret is stored, and not before: nobody has seen what could not be stored, and the next round issues another.
+	// Issued is why our own authority issued a new one; empty for one that is kept or is cert-manager's. Only one that was
+	// stored counts as issued: no pod has the others, and the next round issues anew.
 	Issued string
 	// Renewal is due, or overdue, and the certificate ends, at these times.
 	Renewal, Overdue, Expiry time.Time
@@ -83,14 +83,14 @@ type Certificate struct {
 
 // Result is what a round found for one component.
 type Result struct {
-	// Certificate to serve with; nil where there is none, so that pods that need one could not start.
+	// Certificate to serve with; nil where there is none: pods that mount it could not start.
 	Certificate *Certificate
-	// Err is what failed, to be reported and tried again. Where Certificate is set all the same, the component goes on with it.
+	// Err is what failed, to be reported and tried again. Where Certificate is set as well, the component serves with it.
 	Err error
-	// Waiting is true when no provider has issued a certificate and nothing failed. Certificate is then what the component
-	// serves with now, as long as that verifies.
+	// Waiting is true when no provider has issued a certificate and nothing failed. Certificate is then the retained one, as
+	// long as that verifies.
 	Waiting bool
-	// Message says in cert-manager's words why it has issued nothing of use; our own authority may stand in for it.
+	// Message is cert-manager's on why it has issued nothing usable; our own authority may have issued instead.
 	Message string
 	// CertManagerMissing is true when the spec demands cert-manager and its CRDs are not served, and WithoutCA when its issuer
 	// does not give the authority that signed.
@@ -100,13 +100,13 @@ type Result struct {
 	// Desired are the kinds and names of the objects that must not be pruned: the component's, and those that it shares with
 	// others. It is complete also when a step failed; an object may not exist yet.
 	Desired []*metav1.PartialObjectMetadata
-	// Next is when something about the certificate is due without an event; zero for never.
+	// Next is when the certificate needs another look that no event brings; zero for never.
 	Next time.Time
 }
 
 // Authority is a certificate authority that components of this round share.
 type Authority struct {
-	// Secret that holds it.
+	// Secret is the name of its Secret.
 	Secret   string
 	Provider v1alpha1.CertificateProvider
 	// Issued is why the operator made and stored a new one in this round; empty where it did not.
@@ -117,26 +117,26 @@ type Authority struct {
 
 // provider issues serving certificates.
 type provider interface {
-	// certificate returns the component's, or nil where there is none of use yet, with the reason in the result. An error beside
-	// a certificate does not keep the component from serving with it.
+	// certificate returns the component's, or nil where none is usable yet, with the reason in the result. An error beside a
+	// certificate does not keep the component from serving with it.
 	certificate(ctx context.Context, request Request, result *Result) (*Certificate, error)
 }
 
-// Round finds the certificates of all components in one reconcile. What they share is prepared when the first of them needs
-// it; an error of that is remembered, and is one of each component that needs it. A round is for one goroutine.
+// Round finds the certificates of all components in one reconcile. What they share is prepared for the first that needs it;
+// an error of that is an error of each component that needs it. A round is for one goroutine.
 type Round struct {
 	Config
 
-	// certManager and ownAuthority are nil where the spec has it that they are not asked.
+	// certManager and ownAuthority are nil where the spec excludes them.
 	certManager  *certManager
 	ownAuthority *ownAuthority
-	// missing is true when cert-manager should be asked and its CRDs are not served.
+	// missing is true when the spec demands cert-manager and its CRDs are not served.
 	missing     bool
 	authorities []Authority
 }
 
-// New returns a round for one reconcile. Where the spec does not demand cert-manager by name, our own authority stands in for
-// one that does not issue: CRDs often outlive their cert-manager.
+// New returns a round for one reconcile. Where the spec does not demand cert-manager, our own authority issues if it does not:
+// CRDs often outlive their cert-manager.
 func New(config Config) *Round {
 	r := &Round{Config: config}
 	spec := config.Spec
@@ -162,8 +162,8 @@ func (r *Round) Authorities() []Authority { return r.authorities }
 // For returns what a component is to serve with.
 func (r *Round) For(ctx context.Context, request Request) Result {
 	result := Result{CertManagerMissing: r.missing}
-	// When another writer keeps changing the Secret, each reconcile would issue a certificate that cannot be stored, and what
-	// the Secret holds is not ours to trust.
+	// With a contested Secret, each reconcile would issue a certificate that cannot be stored, and the one in the Secret may be
+	// the rival's.
 	if result.Err = r.Writer.Contested(ctx, secretMeta(request.Namespace, request.Secret)); result.Err == nil {
 		r.find(ctx, request, &result)
 	}
@@ -172,7 +172,7 @@ func (r *Round) For(ctx context.Context, request Request) Result {
 	return result
 }
 
-// find asks the providers in their order, and falls back to what the component serves with now.
+// find takes the certificate of the first provider that has one, or the retained one.
 func (r *Round) find(ctx context.Context, request Request, result *Result) {
 	kept := sync.OnceValue(func() *Certificate { return r.retained(ctx, request, result) })
 	for _, p := range r.providers() {
@@ -184,7 +184,7 @@ func (r *Round) find(ctx context.Context, request Request, result *Result) {
 		if err == nil {
 			continue
 		}
-		// What failed may work in a moment: only a certificate that cannot wait for it goes to the next provider.
+		// The failure may pass: only an overdue certificate is left to the next provider.
 		if kept() != nil && r.Now.Before(kept().Overdue) {
 			result.Certificate = kept()
 			return
@@ -205,7 +205,7 @@ func (r *Round) providers() []provider {
 	return providers
 }
 
-// retained returns what the component serves with now, whoever issued it; nil where that does not verify.
+// retained returns the certificate that the component serves with now, of any issuer; nil where that does not verify.
 func (r *Round) retained(ctx context.Context, request Request, result *Result) *Certificate {
 	secret, err := read(ctx, r.Cluster, request.Namespace, request.Secret)
 	if err != nil {
@@ -214,13 +214,13 @@ func (r *Round) retained(ctx context.Context, request Request, result *Result) *
 	}
 	pair, authority, err := certs.Retained(secret, request.DNSNames, r.Now)
 	if err != nil {
-		return nil // It is of no use, and why there is no better one is in the result.
+		return nil // Why there is no other one is in the result.
 	}
 	issuer := v1alpha1.CertificateProvider(secret.Annotations[providerAnnotation])
 	return r.inUse(Certificate{Provider: issuer, Pair: pair, Authority: authority, ReadFrom: secret})
 }
 
-// inUse completes a certificate by its times.
+// inUse adds its times to a certificate.
 func (r *Round) inUse(certificate Certificate) *Certificate {
 	lifetime, cert := certs.LifetimeFor(r.Spec), certificate.Pair.Cert
 	certificate.Expiry, _ = certs.Expiry(cert)
@@ -240,7 +240,7 @@ func (r *Round) authorityInUse(secret string, issuer v1alpha1.CertificateProvide
 	r.authorities = append(r.authorities, authority)
 }
 
-// schedule sets what follows from the time.
+// schedule sets Overdue and Next by the clock.
 func (r *Round) schedule(result *Result) {
 	due := []time.Time{result.Next}
 	if certificate := result.Certificate; certificate != nil {

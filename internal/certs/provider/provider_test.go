@@ -109,7 +109,7 @@ func TestKept(t *testing.T) {
 	if object.GetUID() != "" || object.GetResourceVersion() != "" {
 		t.Errorf("new, and only for the Secret %s", object.GetUID())
 	}
-	// Not stored: nobody has seen it.
+	// Not stored: no pod has it.
 	if again := w.round().For(t.Context(), request("backend")); again.Certificate.Issued == "" {
 		t.Error("kept although it was not stored")
 	}
@@ -186,7 +186,7 @@ func TestSharedOnce(t *testing.T) {
 		}
 	}
 	if w.round(); len(w.writer.applied) > 0 {
-		t.Errorf("applied for nobody: %v", w.writer.applied)
+		t.Errorf("applied without a component: %v", w.writer.applied)
 	}
 }
 

@@ -21,15 +21,15 @@ import (
 )
 
 const (
-	// caKey is where a Secret holds the certificate of the authority, as cert-manager's do.
+	// caKey is the key of the authority's certificate in a Secret, as in cert-manager's.
 	caKey = "ca.crt"
-	// providerAnnotation says in a Secret who issued the certificate.
+	// providerAnnotation on a Secret is the provider that issued the certificate.
 	providerAnnotation = "metricspipeline.io/certificate-provider"
 )
 
 // Object returns the Secret that a component serves from, with the certificates by which clients should trust it. A pair that
-// was read from that Secret is for that one as it was read: when a person deletes it, most often to get a new key, or it has
-// got another pair that the cache does not show yet, the API server refuses to let the old one come back.
+// was read from that Secret is written back with its UID and resourceVersion: when a person has deleted it, most often to get
+// a new key, or it has a newer pair that the cache does not show yet, the API server answers a conflict.
 func (c Certificate) Object(request Request, bundle []byte) *unstructured.Unstructured {
 	encode := base64.StdEncoding.EncodeToString
 	secret := &unstructured.Unstructured{Object: map[string]any{
@@ -53,8 +53,8 @@ func (c Certificate) Object(request Request, bundle []byte) *unstructured.Unstru
 	return secret
 }
 
-// Stored is true when the Secret of a component holds, at this moment and whatever the cache shows, the certificate that it is
-// to serve with. Only then can no pod start any more that presents another one.
+// Stored is true when a live read of a component's Secret has the certificate that it is to serve with. Only then can no pod
+// start any more that presents another one.
 func (r *Round) Stored(ctx context.Context, request Request, serves Certificate) (bool, error) {
 	secret, err := read(ctx, r.Live, request.Namespace, request.Secret)
 	if err != nil {
@@ -80,8 +80,8 @@ func issueError(namespace, name string, err error) error {
 	return fmt.Errorf("issue the certificate in Secret %s/%s: %w", namespace, name, err)
 }
 
-// desired names what has to exist for a component. It follows from what is asked for and not from what was done, so that a step
-// that failed takes nothing away.
+// desired names the objects that must exist for a component. It depends on the spec and not on what was written, so that a
+// failed step prunes nothing.
 func (r *Round) desired(request Request, result Result) []*metav1.PartialObjectMetadata {
 	desired := []*metav1.PartialObjectMetadata{secretMeta(request.Namespace, request.Secret)}
 	if r.certManager != nil {
@@ -95,7 +95,7 @@ func (r *Round) desired(request Request, result Result) []*metav1.PartialObjectM
 			desired = append(desired, secretMeta(r.Namespace, certs.AuthoritySecret))
 		}
 	}
-	// Our own authority goes once cert-manager is certain to have taken its place.
+	// Our own authority is kept until the component serves with a certificate of cert-manager.
 	replaced := result.Err == nil && result.Certificate != nil && result.Certificate.Provider == v1alpha1.CertificatesCertManager
 	if r.ownAuthority != nil && !replaced {
 		desired = append(desired, secretMeta(r.Namespace, AuthoritySecret))

@@ -69,7 +69,7 @@ func ignoreUnreadable(err error) error {
 	return err
 }
 
-// pipeline reads the pipeline; nil when there is none or it is going.
+// pipeline reads the pipeline; nil when there is none or it is being deleted.
 func (r *Reconciler) pipeline(ctx context.Context) (*v1alpha1.MetricsPipeline, error) {
 	pipeline := &v1alpha1.MetricsPipeline{}
 	err := r.client.Get(ctx, client.ObjectKey{Name: v1alpha1.SingletonName}, pipeline)
@@ -82,7 +82,7 @@ func (r *Reconciler) pipeline(ctx context.Context) (*v1alpha1.MetricsPipeline, e
 	return pipeline, nil
 }
 
-// stop follows nothing any more. The monitors go with the pipeline, which owns them.
+// stop ends the reflectors. Garbage collection deletes the monitors with the pipeline, which owns them.
 func (r *Reconciler) stop() {
 	r.common.Store(nil)
 	r.digest = ""
@@ -132,7 +132,7 @@ func (r *Reconciler) all(ctx context.Context, s *settings) []reconcile.Request {
 	}
 	for _, kind := range kinds.Monitors {
 		if !s.served {
-			break // There is nothing to read.
+			break // The kind is not served.
 		}
 		monitors := &metav1.PartialObjectMetadataList{}
 		monitors.SetGroupVersionKind(kind.GroupVersionKind)

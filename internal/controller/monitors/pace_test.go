@@ -51,6 +51,6 @@ func TestPace(t *testing.T) {
 		}
 	}
 	if named != 1 {
-		t.Errorf("%d rules of shop's monitor name all three apps", named)
+		t.Errorf("%d relabelings of shop's monitor name all three apps", named)
 	}
 }

@@ -87,7 +87,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	if gone || !ns.DeletionTimestamp.IsZero() {
 		r.forget(request.Name)
-		return ctrl.Result{}, nil // Gone, or going with all that is in it.
+		return ctrl.Result{}, nil // Deleted, or being deleted with all that is in it.
 	}
 	r.look(ns)
 	if wait := r.pace.wait(request.Name); wait > 0 {
@@ -115,7 +115,7 @@ func (r *Reconciler) look(ns *metav1.PartialObjectMetadata) {
 // recount has the snapshot computed soon, once for all that happens until then.
 func (r *Reconciler) recount() { r.queue.AddAfter(inCommon, r.counts) }
 
-// forget drops what is known of a namespace that is gone.
+// forget drops what is known of a deleted namespace.
 func (r *Reconciler) forget(namespace string) {
 	r.seen.forget(namespace)
 	r.refusals.Reset(namespace)
@@ -127,10 +127,10 @@ func (r *Reconciler) forget(namespace string) {
 // outcome notes what became of a namespace's writes, and returns when to try again.
 func (r *Reconciler) outcome(ctx context.Context, namespace string, err error) (ctrl.Result, error) {
 	if meta.IsNoMatchError(err) || apierrors.IsNotFound(err) {
-		return ctrl.Result{}, nil // The CRD or the namespace went meanwhile, and its event brings us back.
+		return ctrl.Result{}, nil // The CRD or the namespace was deleted meanwhile, which brings an event.
 	}
 	if apierrors.IsConflict(err) {
-		return ctrl.Result{}, err // Another writer was quicker, which is no failure to report.
+		return ctrl.Result{}, err // A conflict is not reported.
 	}
 	if r.failures.note(namespace, err) {
 		r.queue.Add(inCommon)

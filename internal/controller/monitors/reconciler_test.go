@@ -52,7 +52,7 @@ func TestLifeOfANamespace(t *testing.T) {
 	expectWrites(t, "the first Pod", w.reconcile(t, "shop"), "apply "+groupedPods)
 	expectWrites(t, "nothing new", w.reconcile(t, "shop"))
 	must(t, w.services().Update(service("shop", "b", annotated("port", "9"))))
-	expectWrites(t, "a port that nobody declares", w.reconcile(t, "shop"), "apply "+groupedServices)
+	expectWrites(t, "an undeclared port", w.reconcile(t, "shop"), "apply "+groupedServices)
 
 	state, status := w.observe(t)
 	if !state.Met || status.Services != 2 || status.Pods != 1 || status.Monitors != 2 {
@@ -178,7 +178,7 @@ func TestOthersMonitorsStay(t *testing.T) {
 	}
 }
 
-// TestTerminatingNamespaces are left alone: nothing can be created in them, and what is there goes with them.
+// TestTerminatingNamespaces are left alone: nothing can be created in them, and what is there is deleted with them.
 func TestTerminatingNamespaces(t *testing.T) {
 	now := metav1.Now()
 	going := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "going", DeletionTimestamp: &now, Finalizers: []string{"kubernetes"}}}

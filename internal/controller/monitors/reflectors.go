@@ -80,7 +80,7 @@ func (r *reflectors) follow(kinds []index.Kind) {
 		case needed && !found:
 			r.running[kind] = r.start(kind, how)
 		case !needed && found:
-			// It may go on for a moment: the closed store takes nothing any more.
+			// It may run on for a moment: the closed store ignores it.
 			running.stop()
 			running.feed.Stop()
 			r.index.Close(kind)

@@ -183,7 +183,7 @@ func (s *settings) label() State {
 	return State{Met: true, Reason: v1alpha1.ReasonSelected, Message: s.target.Origin + " selects every monitor."}
 }
 
-// rules are what the index judges apps by.
+// rules are the criteria that the index judges apps by.
 func (s *settings) rules() index.Rules {
 	return index.Rules{Prefix: s.config.Prefix, Selectorless: s.config.Selectorless, Pods: s.config.Pods,
 		Services:   slices.Contains(s.pipeline.Spec.Scrape.Targets, v1alpha1.ScrapeServices),

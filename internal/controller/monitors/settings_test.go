@@ -139,7 +139,7 @@ func TestSettingsReadTheSpec(t *testing.T) {
 		t.Errorf("config (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(index.Rules{Prefix: "example.com", Selectorless: true, Services: true, PerService: true}, s.rules()); diff != "" {
-		t.Errorf("rules (-want +got):\n%s", diff)
+		t.Errorf("criteria (-want +got):\n%s", diff)
 	}
 	own := map[string]string{"mine": "too", v1alpha1.ManagedLabel: "default", v1alpha1.ComponentLabel: "scrape",
 		"app.kubernetes.io/part-of": "metricspipeline", "app.kubernetes.io/managed-by": "metricspipeline-operator"}

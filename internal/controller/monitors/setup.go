@@ -36,7 +36,7 @@ type Options struct {
 	Name string
 	// Watches own the watches on all kinds. They are in use by the manager.
 	Watches *cluster.Watches
-	// Prometheuses holds every Prometheus object.
+	// Prometheuses is the cache of Prometheus objects.
 	Prometheuses cache.Cache
 	// Announce is called when Snapshot returns another one than before. It must not block.
 	Announce func()

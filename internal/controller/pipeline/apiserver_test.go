@@ -21,7 +21,7 @@ import (
 	"github.com/metricspipeline/operator/internal/ownership"
 )
 
-// apiServer answers the operator as the world is told to. An apply that changes nothing is answered as by a real one: with the
+// apiServer answers the operator as the world sets it. An apply that changes nothing is answered as by a real one: with the
 // object as it was. One that makes an object gives it a UID.
 func (w *world) apiServer() interceptor.Funcs {
 	return interceptor.Funcs{

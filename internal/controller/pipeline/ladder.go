@@ -30,8 +30,8 @@ import (
 	"github.com/metricspipeline/operator/internal/report"
 )
 
-// ladder is the way of one component: its certificate, whom the API server trusts, the Secret, the objects, their writes, the
-// metrics APIs. What goes wrong on it ends it alone.
+// ladder is the reconcile of one component, rung by rung: its certificate, the trust of the API server, the Secret, the
+// objects, their writes, the metrics APIs. An error ends this ladder only.
 type ladder struct {
 	*Reconciler
 	spec         v1alpha1.MetricsPipelineSpec
@@ -46,7 +46,7 @@ type ladder struct {
 	certificate *provider.Certificate
 	// answers of the ready endpoints, and the certificates by which clients should trust them. Set by certify.
 	answers []probe.Answer
-	asked   bool
+	probed  bool
 	bundle  []byte
 	// objects to write. Set by render.
 	objects []*unstructured.Unstructured
@@ -64,14 +64,14 @@ type ladder struct {
 // climb takes the rungs in their order.
 func (l *ladder) climb(ctx context.Context) {
 	defer func() {
-		if !l.asked {
-			l.probes.Retain(l.component.Name) // It is not known whether the questions are still to be asked.
+		if !l.probed {
+			l.probes.Retain(l.component.Name) // Whether its answers are still needed is not known.
 		}
 		if l.component.LastGood != nil {
 			l.outcome.Retained = l.retained()
 		}
 	}()
-	// What is stored of it stays, wherever this try ends.
+	// Its last good form is not pruned, wherever the ladder ends.
 	l.outcome.Desired = append(l.outcome.Desired,
 		ownership.ID("ConfigMap", l.component.Namespace, operand.LastGoodName(l.component.Name)))
 	for _, rung := range []func(context.Context) error{
@@ -98,7 +98,7 @@ func (l *ladder) secure(ctx context.Context) error {
 	return nil
 }
 
-// failed notes an error. A conflict is none that anybody has to know of: it is looked at again.
+// failed records an error. A conflict is not reported: it is tried again.
 func (l *ladder) failed(ctx context.Context, err error) {
 	log := ctrl.LoggerFrom(ctx).WithValues("component", l.component.Name)
 	if apierrors.IsConflict(err) {
@@ -145,8 +145,8 @@ func (l *ladder) certify(ctx context.Context) error {
 	}
 	in.InUse = certificateStatus(l.component.Serving, l.certificate.Provider, l.certificate.Expiry, l.certificate.Renewal)
 	var err error
-	if l.answers, err = l.ask(ctx, l.certificate.Authority); err != nil {
-		l.failed(ctx, err) // Without answers nothing is registered, and no authority is dropped. The rest goes on.
+	if l.answers, err = l.probe(ctx, l.certificate.Authority); err != nil {
+		l.failed(ctx, err) // Without answers nothing is registered, and no authority is dropped. The ladder does not end.
 	}
 	settled, rotating := allYes(l.answers), certs.Predecessors(l.certificate.Authority, known, now) > 0
 	if settled && rotating {
@@ -184,19 +184,19 @@ func (l *ladder) trusted() []byte {
 	return nil
 }
 
-// ask returns what is known of whether the ready endpoints present certificates of an authority.
-func (l *ladder) ask(ctx context.Context, authority []byte) ([]probe.Answer, error) {
+// probe returns the last answers of the ready endpoints: whether they present certificates of an authority.
+func (l *ladder) probe(ctx context.Context, authority []byte) ([]probe.Answer, error) {
 	var endpointSlices discoveryv1.EndpointSliceList
 	err := l.Client.List(ctx, &endpointSlices, client.InNamespace(l.Namespace), client.MatchingLabels{
 		v1alpha1.ManagedLabel: v1alpha1.SingletonName, discoveryv1.LabelServiceName: l.component.Service})
 	if err != nil {
 		return nil, fmt.Errorf("list the endpoints of %s: %w", l.component.Service, err)
 	}
-	l.asked = true
+	l.probed = true
 	var answers []probe.Answer
 	for _, address := range health.ReadyEndpoints(endpointSlices.Items, registration.PortName) {
 		question := servingQuestion(l.component.Name, l.component.ServerName(), address, authority)
-		//nolint:contextcheck // a question outlives the reconcile that asks it, so it must not end with its context
+		//nolint:contextcheck // a question outlives the reconcile, so it must not end with its context
 		answers = append(answers, l.probes.Ask(question))
 	}
 	return answers, nil
@@ -207,9 +207,8 @@ func allYes(answers []probe.Answer) bool {
 	return len(answers) > 0 && !slices.ContainsFunc(answers, func(answer probe.Answer) bool { return !answer.Yes() })
 }
 
-// trust lets the API server know the certificate authority of a component that is registered before it can present a
-// certificate of a new one. What is trusted follows from what was trusted before, so an APIService that has changed since it was
-// read is read again.
+// trust writes the caBundle of a registered component before it can present a certificate of a new authority. The bundle
+// depends on the one before, so an APIService that has changed since it was read is a conflict.
 func (l *ladder) trust(ctx context.Context) error {
 	for _, api := range l.component.APIs {
 		registered := l.facts.Ours(api)

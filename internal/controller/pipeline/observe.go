@@ -22,7 +22,7 @@ import (
 	"github.com/metricspipeline/operator/internal/report"
 )
 
-// observe puts together what the stages returned and reads, from the caches, how everything stands afterwards.
+// observe joins what the stages returned with the state of everything afterwards, as the caches have it.
 func (r *Reconciler) observe(ctx context.Context, pipeline *v1alpha1.MetricsPipeline, in round) report.Observation {
 	o := report.Observation{
 		Generation: pipeline.Generation, Spec: pipeline.Spec, Version: r.Version,

@@ -28,20 +28,20 @@ import (
 	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
-// prometheusPeriod is how often a Prometheus is queried that no object of the cluster stands for: its end brings no event.
+// prometheusPeriod is how often a Prometheus without an object in the cluster is queried: its outage brings no event.
 const prometheusPeriod = time.Minute
 
 // read returns the facts about the cluster, with what is known of how Prometheus answers.
 func (r *Reconciler) read(ctx context.Context, pipeline *v1alpha1.MetricsPipeline, probes *probe.Round) cluster.Facts {
 	facts := r.Facts.Read(ctx, pipeline.Spec)
 	if p := facts.Prometheus; p.Required && p.Usable() {
-		//nolint:contextcheck // a question outlives the reconcile that asks it, so it must not end with its context
+		//nolint:contextcheck // a question outlives the reconcile, so it must not end with its context
 		facts.Prometheus.Answer = probes.Ask(prometheusQuestion(p.Target, p.Credentials))
 	}
 	return facts
 }
 
-// prometheusQuestion asks whether Prometheus answers.
+// prometheusQuestion is whether Prometheus answers a query.
 func prometheusQuestion(target prometheus.Target, credentials prometheus.Credentials) probe.Question {
 	question := probe.Question{
 		Key: fmt.Sprintf("prometheus %s %s %s", target.URL, target.Revision, credentials.Digest()),
@@ -53,7 +53,7 @@ func prometheusQuestion(target prometheus.Target, credentials prometheus.Credent
 	return question
 }
 
-// servingQuestion asks whether an endpoint of a component presents a certificate that the API server will accept.
+// servingQuestion is whether an endpoint of a component presents a certificate that the API server will accept.
 func servingQuestion(owner, serverName, address string, caBundle []byte) probe.Question {
 	sum := sha256.Sum256(caBundle)
 	return probe.Question{
@@ -63,7 +63,7 @@ func servingQuestion(owner, serverName, address string, caBundle []byte) probe.Q
 	}
 }
 
-// plan returns what should exist. The error is about what runs already, without which it is planned all the same.
+// plan returns what should exist. An error about reading what runs already does not stop it.
 func (r *Reconciler) plan(ctx context.Context, pipeline *v1alpha1.MetricsPipeline, facts cluster.Facts) (operand.Plan, error) {
 	request := operand.Request{Spec: pipeline.Spec, Facts: facts, Operands: r.Operands, Images: r.Images,
 		LastGood: map[string]*operand.LastGood{}, Running: map[string]bool{}}

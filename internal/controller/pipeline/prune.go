@@ -27,7 +27,7 @@ type keeper struct {
 	desired, complete map[string]bool
 }
 
-// prune deletes what is certainly unwanted, APIServices first: what answers for one is kept until it is gone. A kind that cannot
+// prune deletes what is certainly unwanted, APIServices first: the backend of one is kept until it is deleted. A kind that cannot
 // be read, or an object that may not be deleted, keeps none of the others from being pruned.
 func (r *Reconciler) prune(ctx context.Context, facts cluster.Facts, plan operand.Plan, outcomes []outcome) ([]string, error) {
 	k := keeper{facts: facts, plan: plan, desired: map[string]bool{}, complete: map[string]bool{}}
@@ -75,7 +75,7 @@ func (r *Reconciler) pruneUnlabeled(ctx context.Context, k keeper) ([]string, er
 }
 
 // keeps is true for what is desired, for what belongs to a component of which not all is known, and for what answers for an
-// APIService, whoever owns that: no APIService may lead to something that we removed. A metrics API goes only where the spec
+// APIService, ours or foreign: none may lead to something that we removed. An APIService of ours is pruned only where the spec
 // does without it, or another owner serves it; a mistake takes none away.
 func (k keeper) keeps(object client.Object) bool {
 	component := object.GetLabels()[v1alpha1.ComponentLabel]

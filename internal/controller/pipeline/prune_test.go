@@ -68,7 +68,7 @@ func TestKeeps(t *testing.T) {
 	}
 }
 
-// TestKeepsAPIs: a metrics API goes only where the spec does without it or another owner serves it, whatever became of the
+// TestKeepsAPIs: an APIService is pruned only where the spec does without it or another owner serves it, whatever became of the
 // component that serves it.
 func TestKeepsAPIs(t *testing.T) {
 	api := &apiregv1.APIService{ObjectMeta: metav1.ObjectMeta{Name: metricsapi.CustomV1Beta1.Name(), Labels: ownership.Labels("lamp")}}

@@ -56,7 +56,7 @@ func TestAtRestNothingChanges(t *testing.T) {
 	}
 }
 
-// TestConflict: a write that meets a concurrent one is tried again ever later, and nobody hears of it.
+// TestConflict: a write that meets a conflict is tried again with a backoff, and not reported.
 func TestConflict(t *testing.T) {
 	w := healthy(t, lamp(), radio())
 	w.timing = Timing{}

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package pipeline reconciles the MetricsPipeline: facts about the cluster become a plan, each component of the plan climbs a
-// ladder of its own, what is unwanted is pruned, and what came of it is reported.
+// ladder of its own, what is unwanted is pruned, and the outcome is reported.
 package pipeline
 
 import (
@@ -68,7 +68,7 @@ type Reconciler struct {
 	// edit a ConfigMap does not say by that what runs.
 	forms   map[string]*operand.LastGood
 	formsOf types.UID
-	// conflicts paces the tries after writes that met concurrent ones.
+	// conflicts is the backoff after conflicts.
 	conflicts *flowcontrol.Backoff
 	// reported is the status as it was last written.
 	reported reported
@@ -84,8 +84,8 @@ func New(config Config) *Reconciler {
 
 var _ reconcile.Reconciler = (*Reconciler)(nil)
 
-// Reconcile brings the cluster to what the pipeline says, as far as that can be known and done, and reports in any case. An
-// error in one stage, or of one component, ends nothing but that.
+// Reconcile brings the cluster to the desired state, as far as that can be known and done, and reports in any case. An error of
+// one stage or component ends only that.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	work, cancel := context.WithTimeout(ctx, r.Timing.Work)
 	defer cancel()
@@ -166,8 +166,8 @@ type outcome struct {
 	conflict     bool
 }
 
-// get returns the pipeline; nil where it is gone, or going: then garbage collection is at work in the order of the owner
-// references, and any write would hold it up.
+// get returns the pipeline; nil where it is deleted or being deleted: then garbage collection deletes its objects in the order
+// of the owner references, and any write would delay it.
 func (r *Reconciler) get(ctx context.Context, request ctrl.Request) (*v1alpha1.MetricsPipeline, error) {
 	pipeline := &v1alpha1.MetricsPipeline{}
 	err := r.Client.Get(ctx, request.NamespacedName, pipeline)
@@ -197,8 +197,8 @@ func (r *Reconciler) depart(ctx context.Context) error {
 	return r.unregister(ctx)
 }
 
-// leave deletes our APIServices, because the operator's namespace is being deleted: what answers for them is about to go, in no
-// order, and a dead APIService would hold up that very deletion and every other one (kubernetes/kubernetes#83332).
+// leave deletes our APIServices, because the operator's namespace is being deleted: their backends are about to be deleted, in
+// no order, and a dead APIService would block that very deletion and every other one (kubernetes/kubernetes#83332).
 // kube-controller-manager begins to empty a namespace five seconds after its deletion.
 func (r *Reconciler) leave(ctx context.Context, pipeline *v1alpha1.MetricsPipeline, facts cluster.Facts) (ctrl.Result, error) {
 	err := r.unregister(ctx)
@@ -219,8 +219,8 @@ func (r *Reconciler) unregister(ctx context.Context) error {
 	return errors.Join(failures...)
 }
 
-// finish reports, and decides when to try again: what a person has to act on is looked at now and then, a conflict is retried
-// without a word, any other error is returned.
+// finish reports, and decides when to try again: what waits for a person after Timing.Stalled, a conflict after its own backoff
+// and without a report. Any other error is returned.
 func (r *Reconciler) finish(ctx context.Context, pipeline *v1alpha1.MetricsPipeline, in round) (ctrl.Result, error) {
 	observation := r.observe(ctx, pipeline, in)
 	wait, err := r.report(ctx, pipeline, observation)

@@ -136,7 +136,7 @@ func faults() map[string]faultOf {
 }
 
 // TestAFaultStaysInTheComponentThatHasIt: with the fault in place, and after a restart, both components are put back when they
-// are deleted, both certificates are renewed, and no API goes.
+// are deleted, both certificates are renewed, and no API is deleted.
 func TestAFaultStaysInTheComponentThatHasIt(t *testing.T) {
 	for name, fault := range faults() {
 		t.Run(name, func(t *testing.T) {

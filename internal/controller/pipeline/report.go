@@ -18,7 +18,7 @@ import (
 	"github.com/metricspipeline/operator/internal/report"
 )
 
-// reported is the status as it was last written. The cache shows it only a moment later: whoever compared with the cache
+// reported is the status as it was last written. The cache shows it only a moment later: a comparison with the cache
 // alone would take a status that is back to what it was before the last write for written, and since a status brings no
 // event, the wrong one would stay.
 type reported struct {
@@ -34,7 +34,7 @@ type reported struct {
 // problem is the last error of reports, for the readiness probe.
 type problem struct{ atomic.Pointer[error] }
 
-// Ready returns why the operator cannot say how the pipeline stands; nil where it can.
+// Ready returns why the operator cannot report the state of the pipeline; nil where it can.
 func (r *Reconciler) Ready() error {
 	if err := r.blind.Load(); err != nil {
 		return *err
@@ -79,8 +79,8 @@ func (r *Reconciler) announce(pipeline *v1alpha1.MetricsPipeline, events []repor
 	}
 }
 
-// awaitScrape returns how long the report can wait for what is to be said of annotated apps: after a start or a change of the
-// spec the other controller is about to say it, and wakes this one. No longer than that, since it may fail.
+// awaitScrape returns how long the report can wait for a snapshot of annotated apps: after a start or a change of the spec the
+// other controller is about to publish one, which wakes this one. The wait is bounded, since it may fail to.
 func (r *Reconciler) awaitScrape(o report.Observation) time.Duration {
 	if o.Scrape != nil && o.Scrape.Current {
 		r.reported.waitingSince = time.Time{}

@@ -58,7 +58,7 @@ func (w *world) left() []string {
 	return names
 }
 
-// TestTerminating: once the operator's own namespace goes, its APIServices do so first, and no foreign one. Nothing is put back.
+// TestTerminating: when the operator's own namespace is deleted, its APIServices are first, and no foreign one. Nothing is put back.
 func TestTerminating(t *testing.T) {
 	labeled, unlabeled, foreign := apiServices()
 	for name, tc := range map[string]struct {

@@ -97,8 +97,8 @@ func (l *ladder) put(ctx context.Context, object *unstructured.Unstructured) boo
 	return isRefused
 }
 
-// applyService writes a Service. It selects the pods of a Deployment that had to be replaced only once one of them is available:
-// until then it goes on selecting those that the earlier one left behind.
+// applyService writes a Service. It selects the pods of a Deployment that had to be replaced only once one of them is available, and
+// until then those that the earlier one left behind.
 func (l *ladder) applyService(ctx context.Context, service *unstructured.Unstructured) (apply.Result, error) {
 	settled, err := l.settled(ctx)
 	if err != nil {
@@ -176,8 +176,8 @@ func (l *ladder) remember(ctx context.Context) error {
 	return err
 }
 
-// write writes one object with its owners by a method of the applier. One that another writer keeps changing is noted and left
-// alone: it does not keep the others from being written.
+// write writes one object with its owners by a method of the applier. A contested one is recorded and left alone: it does not
+// keep the others from being written.
 func (l *ladder) write(
 	ctx context.Context, object *unstructured.Unstructured, owners []metav1.OwnerReference, by method,
 ) (apply.Result, error) {
@@ -236,7 +236,7 @@ func (w *writer) Apply(ctx context.Context, object client.Object) error {
 	return err
 }
 
-// Contested returns an error for an object that Apply would leave as it is.
+// Contested returns an error for a contested object.
 func (w *writer) Contested(ctx context.Context, object client.Object) error {
 	reference := &unstructured.Unstructured{}
 	reference.SetGroupVersionKind(object.GetObjectKind().GroupVersionKind())

@@ -110,7 +110,7 @@ func TestQueriesPrometheus(t *testing.T) {
 	}
 }
 
-// TestQueries tells a form that queries the present source with the present credentials from any other.
+// TestQueries is true only of a form that queries the present source with the present credentials.
 func TestQueries(t *testing.T) {
 	in := input()
 	in.Facts.Prometheus.Target.URL = "https://a"

@@ -76,7 +76,7 @@ func TestUnservedResourceIsLookedForAgain(t *testing.T) {
 	queries := mapper.queries
 	clock.Step(24 * time.Hour)
 	if planAgain(t, o, in); mapper.queries != queries {
-		t.Error("it goes on looking")
+		t.Error("it keeps looking")
 	}
 }
 
@@ -96,7 +96,7 @@ func TestUnservedResourceIsServed(t *testing.T) {
 	}
 }
 
-// TestCRDComesLater: any CRD that comes or goes has the rules checked at once, and the looks begin anew.
+// TestCRDComesLater: any CRD that is created or deleted has the rules checked at once, and the looks begin anew.
 func TestCRDComesLater(t *testing.T) {
 	in, mapper := waiting()
 	o, clock := newOperand()

@@ -129,7 +129,7 @@ func check(in operand.Input, stated, remembered []rules.Rule) (checked, error) {
 	return result, nil
 }
 
-// dormant are the remembered forms of rules that are not usable now, as when the CRD that they need is gone for a while.
+// dormant are the remembered forms of rules that are not usable now, as when the CRD that they need is absent for a while.
 func dormant(stated, usable, remembered []rules.Rule) []rules.Rule {
 	has := func(all []rules.Rule, rule rules.Rule) bool {
 		return slices.ContainsFunc(all, func(r rules.Rule) bool { return r.API == rule.API && r.ID == rule.ID })

@@ -92,7 +92,7 @@ func TestLastGoodRule(t *testing.T) {
 	s.expect(s.customRules("a={", "b=other"), map[string]v1alpha1.RuleState{custom + "a": rejected, custom + "b": inUse}, "other")
 }
 
-// TestRemovedWhileBad: a rule that is removed is gone, also where its last good form served.
+// TestRemovedWhileBad: a rule that is removed serves no more, also where its last good form served.
 func TestRemovedWhileBad(t *testing.T) {
 	s := &story{t: t, in: input()}
 	s.in.Spec.ExternalMetrics.Rules = nil
@@ -128,7 +128,7 @@ func TestRulesOfTwoAPIs(t *testing.T) {
 	s.expect(s.customRules("a=other"), map[string]v1alpha1.RuleState{custom + "a": inUse, external + "a": lastGood}, "queue_depth other")
 }
 
-// TestDormantRule: the form of a rule that cannot serve for a while, as when a CRD is gone, is kept for when it can.
+// TestDormantRule: the form of a rule that cannot serve for a while, as when a CRD is absent, is kept for when it can.
 func TestDormantRule(t *testing.T) {
 	s := &story{t: t, in: input()}
 	s.in.Spec.ExternalMetrics.Rules = nil

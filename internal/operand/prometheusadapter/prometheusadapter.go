@@ -132,7 +132,7 @@ func retainedBecause(total counts, in operand.Input) string {
 	case !source.Usable():
 		return Name + ": it is not known which Prometheus to query, or with what, see the condition PrometheusReady."
 	case in.LastGood != nil && !source.Answer.Yes() && !queries(in.LastGood, in):
-		return fmt.Sprintf("%s: it goes on querying its present Prometheus until %s answers, see the condition PrometheusReady.",
+		return fmt.Sprintf("%s: it keeps querying its present Prometheus until %s answers, see the condition PrometheusReady.",
 			Name, source.Target.URL)
 	default:
 		return ""

@@ -7,5 +7,5 @@ package prometheusadapter
 // +kubebuilder:rbac:groups="",resources=nodes;namespaces;pods;services,verbs=get;list;watch
 
 // What the operator grants to viewers and to the HorizontalPodAutoscaler controller. The resources are the metrics themselves,
-// which nobody can list beforehand.
+// which cannot be listed beforehand.
 // +kubebuilder:rbac:groups=custom.metrics.k8s.io;external.metrics.k8s.io,resources=*,verbs=get;list;watch

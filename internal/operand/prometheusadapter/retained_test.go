@@ -81,7 +81,7 @@ func TestSourceChange(t *testing.T) {
 	}
 }
 
-// TestNotRetained: where the operator is not to serve what the adapter could, it goes, whatever else is wrong.
+// TestNotRetained: where the operator is not to serve what the adapter could, it is not retained, whatever else is wrong.
 func TestNotRetained(t *testing.T) {
 	foreign := metricsapi.Withhold(v1alpha1.MetricsPipelineSpec{}, map[string]bool{
 		metricsapi.CustomV1Beta1.Group: true, metricsapi.External.Group: true})

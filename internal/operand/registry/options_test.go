@@ -23,7 +23,7 @@ import (
 	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
-// TestOptions holds every knob that all operands share to the place in the Deployment that it is about.
+// TestOptions: every knob that all operands share sets its place in the Deployment, and no other.
 func TestOptions(t *testing.T) {
 	resources := &corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi")}}
 	tolerations := []corev1.Toleration{{Key: "dedicated", Operator: corev1.TolerationOpExists}}

@@ -205,7 +205,7 @@ func policied(policies [3]v1alpha1.APIPolicy) v1alpha1.MetricsPipelineSpec {
 	return spec
 }
 
-// TestCatalog holds the list of what patches may be about to what is really deployed.
+// TestCatalog compares the list of what patches may be about with what is really deployed.
 func TestCatalog(t *testing.T) {
 	facts := operandtest.Facts()
 	facts.Served = cluster.Serving(kinds.ServiceMonitorCRD)

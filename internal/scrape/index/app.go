@@ -16,8 +16,8 @@ import (
 	"github.com/metricspipeline/operator/internal/scrape"
 )
 
-// App is what is kept of a Service or Pod: enough to judge it under any prefix, and little more than its name when it has
-// no annotation that could matter. There is one for every Service and Pod of the cluster.
+// App is what is kept of a Service or Pod: enough to judge it under any prefix, and little more than its name when it has no
+// annotation of the grammar. There is one for every Service and Pod of the cluster, so its size counts.
 type App struct {
 	kind            Kind
 	namespace, name string
@@ -26,7 +26,7 @@ type App struct {
 	details *details
 }
 
-// details are kept of annotated apps alone.
+// details are kept of annotated apps only.
 type details struct {
 	uid                    types.UID
 	annotations            []annotation
@@ -36,10 +36,10 @@ type details struct {
 
 type annotation struct{ key, value string }
 
-// readable are the ends of annotations that the grammar reads, whatever the prefix.
+// readable are the endings of the annotations that the grammar reads under any prefix.
 var readable = []string{"/scrape", "/port", "/path", "/scheme"}
 
-// compactService and compactPod are transforms of informers: they run before an object is stored.
+// compactService and compactPod are transforms of reflectors: they run before an object is stored.
 func compactService(object any) (any, error) {
 	service, ok := object.(*corev1.Service)
 	if !ok {
@@ -65,7 +65,7 @@ func compactPod(object any) (any, error) {
 	return compact(Pod, pod), nil
 }
 
-// compact copies strings, so that nothing of the object stays alive.
+// compact copies strings, so that the garbage collector can free the object.
 func compact(kind Kind, object metav1.Object) *App {
 	a := &App{kind: kind, namespace: strings.Clone(object.GetNamespace()), name: strings.Clone(object.GetName()),
 		resourceVersion: strings.Clone(object.GetResourceVersion())}
@@ -110,12 +110,12 @@ func (a *App) Reference() *corev1.ObjectReference {
 // key is unique among the apps of a kind.
 func (a *App) key() string { return a.namespace + "/" + a.name }
 
-// GetObjectMeta makes an app fit for the stores of informers, which want its key and its resource version.
+// GetObjectMeta is for the stores of reflectors, which read key and resourceVersion.
 func (a *App) GetObjectMeta() metav1.Object {
 	return &metav1.ObjectMeta{Namespace: a.namespace, Name: a.name, ResourceVersion: a.resourceVersion}
 }
 
-// GetObjectKind is of no use to the stores, and there for runtime.Object.
+// GetObjectKind implements runtime.Object; no store reads it.
 func (a *App) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
 
 // DeepCopyObject returns the app itself: it is never changed.

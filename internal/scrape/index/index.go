@@ -1,8 +1,8 @@
 // Copyright The MetricsPipeline Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package index keeps what monitors depend on of the annotated Services and Pods of a cluster. An event about an app costs work
-// for that app alone: what is known of a namespace is kept up to date, not counted again.
+// Package index keeps what monitors depend on of the annotated Services and Pods of a cluster. An event about an app costs
+// work for that app only: sums are kept up to date, not counted again.
 package index
 
 import (
@@ -28,7 +28,7 @@ const (
 	Pod     Kind = "Pod"
 )
 
-// Rules are what a verdict about an app depends on beside the app.
+// Rules are the criteria of the spec that apps are judged by.
 type Rules struct {
 	// Prefix of the annotations.
 	Prefix string
@@ -40,20 +40,19 @@ type Rules struct {
 	PerService bool
 }
 
-// Events are called when something has changed, under the index's lock: they must not block, and not call the index. All of
-// them are needed.
+// Events are called on changes, under the index's lock: they must not block, and not call the index. All of them must be set.
 type Events struct {
 	// Rejected is called for an app whose rejection is new.
 	Rejected func(*App, *scrape.Rejection)
 	// Affected is called for a namespace whose monitors may have to change.
 	Affected func(namespace string)
-	// Counted is called when the sums may have changed.
+	// Counted is called when what Status counts may have changed.
 	Counted func()
 	// Listed is called when all apps of a kind have been seen for the first time since its store was opened.
 	Listed func(Kind)
 }
 
-// Index is what is known of the apps, by namespace. The stores that the reflectors fill keep it up to date.
+// Index has the verdicts about apps, by namespace. Stores, which reflectors fill, keep it up to date.
 type Index struct {
 	events Events
 
@@ -69,15 +68,15 @@ type Index struct {
 
 // namespace is what a namespace's monitors depend on.
 type namespace struct {
-	// plain is the number of accepted Services of which relabelling can tell everything by itself.
+	// plain is the number of accepted Services of which relabelings see everything.
 	plain int
-	// special are those of the accepted Services of which it cannot, and services are all of them, by name.
+	// special are the accepted Services of which they do not, and services are all accepted ones, by name.
 	special, services map[string]*App
 	// pods is the number of accepted Pods.
 	pods int
 }
 
-// New returns an empty index that rejects nothing and accepts nothing: it has no rules yet.
+// New returns an empty index, which neither rejects nor accepts an app before JudgeBy.
 func New(events Events) *Index {
 	return &Index{
 		events:     events,
@@ -87,16 +86,16 @@ func New(events Events) *Index {
 	}
 }
 
-// verdict is what becomes of an app.
+// verdict is the result of judging an app.
 type verdict struct {
 	accepted bool
-	// special is true for a Service of which relabelling cannot tell everything.
+	// special is true for a Service of which relabelings do not see everything.
 	special bool
-	// rejection is why the app is not scraped although it wants to be; nil where it does not want to be.
+	// rejection is why the app is not scraped although its annotations request it; nil where they do not.
 	rejection *scrape.Rejection
 }
 
-// judge applies the rules to an app.
+// judge returns the verdict about an app; nil is no app.
 func (r Rules) judge(a *App) verdict {
 	if a == nil || !scrape.Wanted(r.Prefix, a.annotations(r.Prefix)) {
 		return verdict{}
@@ -115,7 +114,7 @@ func (r Rules) judge(a *App) verdict {
 	return verdict{accepted: rejection == nil, special: special, rejection: rejection}
 }
 
-// change takes an app's old and new form, of which either may be nil.
+// change replaces an app's old form by its new one; either may be nil.
 func (x *Index) change(before, after *App) {
 	known := after
 	if known == nil {
@@ -152,7 +151,7 @@ func (x *Index) change(before, after *App) {
 	}
 }
 
-// count adds a verdict to the sums, or takes it away.
+// count adds a verdict to the sums, or subtracts it.
 func (x *Index) count(ns *namespace, a *App, v verdict, by int) {
 	switch {
 	case v.rejection != nil:
@@ -187,10 +186,10 @@ func (x *Index) reject(a *App, reason string, add bool) {
 
 // View is what a namespace's monitors depend on.
 type View struct {
-	// Plain is true when there is a Service of which relabelling can tell everything by itself.
+	// Plain is true when there is a Service of which relabelings see everything.
 	Plain bool
-	// Special are the Services of which it cannot, and Services all of them, by name; Services only where each has a monitor of
-	// its own.
+	// Special are the Services of which they do not, and Services all of them, by name; Services only where each has a monitor
+	// of its own.
 	Special, Services []scrape.App
 	// Pods is true when there is an annotated Pod.
 	Pods bool
@@ -227,8 +226,8 @@ func (x *Index) list(apps map[string]*App) []scrape.App {
 	return all
 }
 
-// Listed is true once all apps of a kind have been seen: before, a namespace without apps may be one whose apps are still to
-// come. It is true for a kind that nobody fills: there are none, and none will come.
+// Listed is true once all apps of a kind have been listed: before that, a namespace without apps may have some. It is true for
+// a kind without an open store, which has no apps.
 func (x *Index) Listed(kind Kind) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -243,7 +242,7 @@ func (x *Index) Namespaces() []string {
 	return slices.Sorted(maps.Keys(x.namespaces))
 }
 
-// JudgeBy judges every app again when the rules have changed.
+// JudgeBy judges every app again when the criteria have changed.
 func (x *Index) JudgeBy(r Rules) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -263,7 +262,7 @@ func (x *Index) JudgeBy(r Rules) {
 	}
 }
 
-// Status counts the apps of the namespaces that are wanted. The others' are known, but nobody scrapes them.
+// Status counts the apps of the wanted namespaces. Those of the others are known, but not scraped.
 func (x *Index) Status(wanted func(namespace string) bool) v1alpha1.ScrapeStatus {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -20,7 +20,7 @@ import (
 	"github.com/metricspipeline/operator/internal/scrape"
 )
 
-// usual are the rules of a pipeline with the default spec.
+// usual are the criteria of a pipeline with the default spec.
 var usual = Rules{Prefix: "prometheus.io", Services: true, Pods: true}
 
 // watched is an index whose calls are written down.
@@ -132,7 +132,7 @@ func TestOnlyChangesOfMonitorsAreAnnounced(t *testing.T) {
 		{"another path", func() error { return w.services().Update(service("shop", "b", annotated("path", "/m"))) }, nil},
 		{"a target's port", func() error { return w.services().Update(service("shop", "b", annotated("port", "8080"))) }, nil},
 		{"an app elsewhere", func() error { return w.services().Add(service("bank", "a", annotated())) }, []string{"bank"}},
-		{"a port that nobody declares", func() error { return w.services().Update(service("shop", "b", annotated("port", "9"))) }, []string{"shop"}},
+		{"an undeclared port", func() error { return w.services().Update(service("shop", "b", annotated("port", "9"))) }, []string{"shop"}},
 		{"another one", func() error { return w.services().Update(service("shop", "b", annotated("port", "10"))) }, []string{"shop"}},
 		{"declared again", func() error { return w.services().Update(service("shop", "b", annotated("port", "8080"))) }, []string{"shop"}},
 		{"one app fewer", func() error { return w.services().Delete(service("shop", "b", annotated())) }, nil},
@@ -269,7 +269,7 @@ func TestRulesChange(t *testing.T) {
 	w.calls()
 
 	w.JudgeBy(usual)
-	w.expect(t, "the same rules", nil, nil)
+	w.expect(t, "the same criteria", nil, nil)
 
 	for _, step := range []struct {
 		name                     string

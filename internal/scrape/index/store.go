@@ -9,19 +9,19 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// Store takes what a reflector sees of one kind into the index. It compacts each object before the reflector keeps it anywhere,
-// so that a first list of many thousands never exists whole.
+// Store is the store of the reflector of one kind, and fills the index. It compacts each object before the reflector keeps it,
+// so that a first list of many thousands is never in memory whole.
 type Store struct {
 	index   *Index
 	kind    Kind
 	compact cache.TransformFunc
-	// listed is true once everything has been seen. Guarded by the index's lock.
+	// listed is true once Replace was called. Guarded by the index's lock.
 	listed bool
 }
 
 var _ cache.TransformingStore = &Store{}
 
-// Open returns the store that fills the index with the apps of a kind from now on. One that was open before is closed.
+// Open returns the store for the apps of a kind, and closes the one that was open before.
 func (x *Index) Open(kind Kind) *Store {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -34,7 +34,7 @@ func (x *Index) Open(kind Kind) *Store {
 	return s
 }
 
-// Close forgets the apps of a kind. What a reflector that is about to end still puts into the store has no effect.
+// Close forgets the apps of a kind. The store ignores what its reflector still adds before it ends.
 func (x *Index) Close(kind Kind) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -55,10 +55,10 @@ func (x *Index) close(kind Kind) {
 // closed is true when the store no longer fills the index.
 func (s *Store) closed() bool { return s.index.open[s.kind] != s }
 
-// Transformer is used by the reflector for what it streams before it calls Replace.
+// Transformer is for what the reflector streams before it calls Replace.
 func (s *Store) Transformer() cache.TransformFunc { return s.compact }
 
-// Add takes a new or changed object.
+// Add stores a new or changed object.
 func (s *Store) Add(object any) error {
 	after, err := s.app(object)
 	if err != nil {
@@ -75,21 +75,21 @@ func (s *Store) Add(object any) error {
 // Update is the same as Add.
 func (s *Store) Update(object any) error { return s.Add(object) }
 
-// Delete takes an object that is gone.
+// Delete removes a deleted object.
 func (s *Store) Delete(object any) error {
-	gone, err := s.app(object)
+	deleted, err := s.app(object)
 	if err != nil {
 		return err
 	}
 	s.index.mu.Lock()
 	defer s.index.mu.Unlock()
 	if !s.closed() {
-		s.remove(gone.key())
+		s.remove(deleted.key())
 	}
 	return nil
 }
 
-// Replace takes a full list, and so finds what happened while the watch was interrupted.
+// Replace stores a full list: what is not in it was deleted while no watch was open.
 func (s *Store) Replace(objects []any, _ string) error {
 	apps := make(map[string]*App, len(objects))
 	for _, object := range objects {
@@ -119,7 +119,7 @@ func (s *Store) Replace(objects []any, _ string) error {
 	return nil
 }
 
-// Resync has nothing to do: nothing is repeated on a timer.
+// Resync does nothing: no event is repeated on a timer.
 func (s *Store) Resync() error { return nil }
 
 func (s *Store) put(after *App) {

@@ -66,7 +66,7 @@ func TestListed(t *testing.T) {
 	must(t, w.pods().Replace(nil, "2"))
 	state("once more", true, true)
 	w.Close(Pod)
-	state("nobody wants Pods", true, true)
+	state("Pods are not wanted", true, true)
 	w.store[Pod] = w.Open(Pod)
 	state("Pods are wanted again", true, false)
 	must(t, w.pods().Replace(nil, "3"))

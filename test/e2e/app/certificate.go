@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// selfSigned makes a certificate that nobody can verify, as many applications have.
+// selfSigned makes a certificate that no client can verify, as many applications have.
 func selfSigned() (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -11,7 +11,7 @@
 //	GET /healthz
 //	GET /metrics and any other path    the metrics
 //
-// It listens on more ports if asked to, on one of them with TLS. Each port has metrics of its own, as an application and its
+// It listens on more ports if flags say so, on one of them with TLS. Each port has metrics of its own, as an application and its
 // sidecar would.
 package main
 
@@ -75,7 +75,7 @@ func run(ctx context.Context, port int, also string, tlsPort int) error {
 	ended := make(chan error, len(servers))
 	for _, server := range servers {
 		go func() {
-			defer cancel() // Without one of its ports, the application is not what it was asked to be.
+			defer cancel() // Without one of its ports, the application does not do what its flags say.
 			ended <- server(ctx)
 		}()
 	}

@@ -27,7 +27,7 @@ type scene struct {
 	// metric is the rate per pod that the HPA has read last, if metricKnown.
 	metric      float64
 	metricKnown bool
-	// replicas are the pods that serve, wanted what the HPA asks for.
+	// replicas are the pods that serve, wanted the number that the HPA sets.
 	replicas, wanted int32
 }
 

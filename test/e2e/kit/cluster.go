@@ -95,12 +95,12 @@ func findRoot() (string, error) {
 			return dir, nil
 		}
 		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("%s is not inside the repository: no folder above it holds a file PROJECT", start)
+			return "", fmt.Errorf("%s is not inside the repository: no folder above it has a file PROJECT", start)
 		}
 	}
 }
 
-// Kubectl runs kubectl as a user would, and returns what it prints. The error holds what it prints on stderr.
+// Kubectl runs kubectl as a user would, and returns what it prints. The error has what it prints on stderr.
 func (c *Cluster) Kubectl(ctx context.Context, args ...string) (string, error) {
 	command := exec.CommandContext(ctx, "kubectl", args...)
 	command.Dir = c.Root
@@ -112,7 +112,7 @@ func (c *Cluster) Kubectl(ctx context.Context, args ...string) (string, error) {
 	return stdout.String(), nil
 }
 
-// Get answers a GET request for an absolute path of the API server, such as a metric's. The error holds the answer.
+// Get answers a GET request for an absolute path of the API server, such as a metric's. The error has the answer.
 func (c *Cluster) Get(ctx context.Context, path string) ([]byte, error) {
 	var code int
 	answer, err := c.Kube.CoreV1().RESTClient().Get().RequestURI(path).Do(ctx).StatusCode(&code).Raw()

@@ -23,7 +23,7 @@ var ErrNoTestCluster = errors.New(programVariable + " is not set: this needs the
 func HasTestCluster() bool { return os.Getenv(programVariable) != "" }
 
 // Host does to the test cluster what no API does, such as a fault of the machine: bin/cluster with these arguments. The
-// error holds what it prints.
+// error has what it prints.
 func (c *Cluster) Host(ctx context.Context, args ...string) error {
 	program := os.Getenv(programVariable)
 	if program == "" {

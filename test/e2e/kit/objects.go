@@ -22,7 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 )
 
-// Apply makes the cluster hold these objects, by server-side apply.
+// Apply stores these objects in the cluster, by server-side apply.
 func (c *Cluster) Apply(ctx context.Context, objects ...client.Object) error {
 	for _, object := range objects {
 		applied, err := c.unstructured(object)
@@ -54,7 +54,7 @@ func (c *Cluster) unstructured(object client.Object) (*unstructured.Unstructured
 	return converted, nil
 }
 
-// Delete removes the objects and waits until they are gone, with what they own. What is not there is no error.
+// Delete removes the objects and waits until they are deleted, with what they own. What is not there is no error.
 func (c *Cluster) Delete(ctx context.Context, objects ...client.Object) error {
 	for _, object := range objects {
 		err := c.Client.Delete(ctx, object, client.PropagationPolicy(metav1.DeletePropagationForeground))
@@ -74,7 +74,7 @@ func (c *Cluster) Delete(ctx context.Context, objects ...client.Object) error {
 	return nil
 }
 
-// Poll asks four times a second until done says so, fails, or ctx ends. For what is measured or must not be missed
+// Poll calls done four times a second until it returns true, fails, or ctx ends. For what is measured or must not be missed
 // there is [Await].
 func Poll(ctx context.Context, done func(context.Context) (bool, error)) error {
 	return wait.PollUntilContextCancel(ctx, 250*time.Millisecond, true, done)
@@ -101,7 +101,7 @@ func Await[T client.Object](ctx context.Context, c *Cluster, list client.ObjectL
 	return fmt.Errorf("%T %s: %w; %s", *new(T), key, ctx.Err(), seen)
 }
 
-// consume reads events until done is true of an object or the watch ends, and tells the type of the last one.
+// consume reads events until done is true of an object or the watch ends, and returns the type of the last one.
 func consume[T client.Object](events watch.Interface, done func(T) bool) (found bool, last string) {
 	defer events.Stop()
 	for event := range events.ResultChan() {

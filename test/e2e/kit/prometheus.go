@@ -66,22 +66,22 @@ func (c *Cluster) Query(ctx context.Context, expression string) (value float64, 
 func (c *Cluster) prometheus(ctx context.Context, path string, data any) error {
 	answer, err := c.Get(ctx, prometheusAPI+path)
 	if err != nil {
-		return fmt.Errorf("ask Prometheus for %s: %w", path, err)
+		return fmt.Errorf("query Prometheus for %s: %w", path, err)
 	}
 	wrapped := struct {
 		Data any `json:"data"`
 	}{data}
 	if err := json.Unmarshal(answer, &wrapped); err != nil {
-		return fmt.Errorf("ask Prometheus for %s: %w", path, err)
+		return fmt.Errorf("query Prometheus for %s: %w", path, err)
 	}
 	return nil
 }
 
-// PrometheusMetric returns the value of a metric without labels that Prometheus tells about itself, as it is now.
+// PrometheusMetric returns the value of a metric without labels of Prometheus itself, as it is now.
 func (c *Cluster) PrometheusMetric(ctx context.Context, name string) (float64, error) {
 	answer, err := c.Get(ctx, prometheusProxy+"/metrics")
 	if err != nil {
-		return 0, fmt.Errorf("ask Prometheus for its metrics: %w", err)
+		return 0, fmt.Errorf("query Prometheus for its metrics: %w", err)
 	}
 	for line := range strings.Lines(string(answer)) {
 		if value, found := strings.CutPrefix(line, name+" "); found {

@@ -40,7 +40,7 @@ func Namespace(name string) *corev1.Namespace {
 	}}
 }
 
-// Annotated are the annotations by which an application asks to be scraped on its port 8080.
+// Annotated are the annotations that request scraping of an application's port 8080.
 func Annotated() map[string]string {
 	return map[string]string{"prometheus.io/scrape": "true", "prometheus.io/port": "8080"}
 }
@@ -197,11 +197,11 @@ func (c *Cluster) Ask(ctx context.Context, namespace, name, request string) (map
 		}
 		path := fmt.Sprintf("/api/v1/namespaces/%s/pods/http:%s:8080/proxy%s", pod.Namespace, pod.Name, request)
 		if answers[pod.Name], err = c.Get(ctx, path); err != nil {
-			return nil, fmt.Errorf("ask pod %s for %s: %w", pod.Name, request, err)
+			return nil, fmt.Errorf("query pod %s for %s: %w", pod.Name, request, err)
 		}
 	}
 	if len(answers) == 0 {
-		return nil, fmt.Errorf("ask %s for %s: it has no running pod", name, request)
+		return nil, fmt.Errorf("query %s for %s: it has no running pod", name, request)
 	}
 	return answers, nil
 }

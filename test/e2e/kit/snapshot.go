@@ -13,7 +13,7 @@ import (
 	v1alpha1 "github.com/metricspipeline/operator/api/v1alpha1"
 )
 
-// Version is one state of an object as somebody has written it: two are the same when nobody wrote between them anything
+// Version is one written state of an object: two are the same when no client wrote between them anything
 // but a status.
 type Version struct {
 	UID        string

@@ -22,7 +22,7 @@ import (
 
 // Upstream is metrics-server as its own project installs it.
 type Upstream struct {
-	// Objects are its manifests, and File holds them for kubectl.
+	// Objects are its manifests, and File has them for kubectl.
 	Objects []*unstructured.Unstructured
 	File    string
 
@@ -76,7 +76,7 @@ func (u *Upstream) Install(ctx context.Context) error {
 	return err
 }
 
-// Remove deletes it and waits until its pods are gone.
+// Remove deletes it and waits until its pods are deleted.
 func (u *Upstream) Remove(ctx context.Context) error {
 	if _, err := u.cluster.Kubectl(ctx, "delete", "--ignore-not-found", "--wait", "-f", u.File); err != nil {
 		return err

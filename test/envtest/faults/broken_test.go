@@ -88,7 +88,7 @@ func brokenCases() []brokenCase {
 	}
 	for _, key := range keyReferences {
 		cases = append(cases,
-			brokenCase{[]string{key + ".name"}, key, "{name: nobody, key: a}", prometheus},
+			brokenCase{[]string{key + ".name"}, key, "{name: absent, key: a}", prometheus},
 			brokenCase{[]string{key + ".key"}, key, "{name: source, key: missing}", prometheus})
 	}
 	// By its id, the broken rule is an edit of the good one.
@@ -102,19 +102,19 @@ func brokenCases() []brokenCase {
 			{"name.as", `seriesQuery: a, name: {matches: a, as: '$9'}, metricsQuery: sum(a), resources: {template: <<.Resource>>}`},
 			{"resources.template", `seriesQuery: a, metricsQuery: sum(a), resources: {template: <<.Nothing>>}`},
 			{"resources.overrides{}.resource", `seriesQuery: a, metricsQuery: sum(a), resources: {overrides: {namespace: {resource: namespace}, a: {resource: nothings}}}`},
-			{"resources.overrides{}.group", `seriesQuery: a, metricsQuery: sum(a), resources: {overrides: {namespace: {resource: namespace}, a: {group: nobody.example.com, resource: pods}}}`},
+			{"resources.overrides{}.group", `seriesQuery: a, metricsQuery: sum(a), resources: {overrides: {namespace: {resource: namespace}, a: {group: absent.example.com, resource: pods}}}`},
 		} {
 			cases = append(cases, brokenCase{[]string{api + ".rules[]." + rule[0]}, api + ".rules", "[{id: " + id + ", " + rule[1] + "}]", v1alpha1.ConditionRulesAccepted})
 		}
 	}
 	return append(cases,
 		brokenCase{[]string{"prometheus.url"}, "prometheus.url", "http://127.0.0.1:1", prometheus},
-		brokenCase{[]string{"prometheus.ref.namespace", "prometheus.ref.name"}, "prometheus", "{ref: {namespace: bank, name: nobody}}", prometheus},
+		brokenCase{[]string{"prometheus.ref.namespace", "prometheus.ref.name"}, "prometheus", "{ref: {namespace: bank, name: absent}}", prometheus},
 		brokenCase{[]string{"prometheus.tls.clientCert.name"}, "prometheus.tls",
-			"{ca: {secret: {name: source, key: ca.crt}}, clientCert: {name: nobody}}", prometheus},
+			"{ca: {secret: {name: source, key: ca.crt}}, clientCert: {name: absent}}", prometheus},
 		brokenCase{[]string{"certificates.provider"}, "certificates.provider", "CertManager", v1alpha1.ConditionCertificatesReady},
 		brokenCase{[]string{"certificates.issuerRef.group", "certificates.issuerRef.kind", "certificates.issuerRef.name"}, "certificates",
-			"{issuerRef: {group: example.com, kind: Issuer, name: nobody}}", v1alpha1.ConditionCertificatesReady},
+			"{issuerRef: {group: example.com, kind: Issuer, name: absent}}", v1alpha1.ConditionCertificatesReady},
 		brokenCase{[]string{"patches[].patch"}, "patches",
 			`[{target: {kind: Deployment, name: metrics-server}, patch: '[{"op": "replace", "path": "/spec/replicas", "value": -1}]'}]`, pods},
 		brokenCase{[]string{"patches[].target.kind", "patches[].target.name", "patches[].target.group"}, "patches",
@@ -127,7 +127,7 @@ var breaksNothing = map[string]string{
 	"certificates.duration":                        "any that is accepted works",
 	"certificates.renewBefore":                     "any that is accepted works",
 	"scrape.":                                      "no operand reads it",
-	"metricsServer.kubelet.":                       "only a kubelet could tell: test/e2e",
+	"metricsServer.kubelet.":                       "only a kubelet shows it: test/e2e",
 	"metricsServer.metricResolution":               "any that is accepted works",
 	"metricsServer.replicas":                       "any that is accepted works",
 	"metricsServer.tolerations":                    "it only allows more",

@@ -163,7 +163,7 @@ func (h *history) registered(e event, isNew bool) []string {
 	skip, _, _ := unstructured.NestedBool(e.object.Object, "spec", "insecureSkipTLSVerify")
 	bundle, _, _ := unstructured.NestedString(e.object.Object, "spec", "caBundle")
 	if skip || bundle == "" {
-		broken = append(broken, fmt.Sprintf("revision %d: APIService %s verifies nobody: insecureSkipTLSVerify is %t, caBundle has %d bytes",
+		broken = append(broken, fmt.Sprintf("revision %d: APIService %s verifies no certificate: insecureSkipTLSVerify is %t, caBundle has %d bytes",
 			e.revision, e.object.GetName(), skip, len(bundle)))
 	}
 	backend, _, _ := unstructured.NestedString(e.object.Object, "spec", "service", "name")
@@ -195,7 +195,7 @@ func (h *history) afterDeletion(e event) []string {
 	return broken
 }
 
-// trusted: no Secret holds a serving certificate before the APIServices of its component trust it.
+// trusted: no Secret has a serving certificate before the APIServices of its component trust it.
 func (h *history) trusted(e event) []string {
 	var broken []string
 	for _, object := range h.now {

@@ -46,7 +46,7 @@ func componentFaults() []componentFault {
 			put: patched(`{"spec": {"template": {"spec": {"priorityClassName": "NOT_A_NAME"}}}}`)},
 		{name: "missing credential", only: harness.Adapter, condition: v1alpha1.ConditionPrometheusReady, put: func(w *world, _, _ string) func() {
 			w.apply(strings.Replace(goodSpec, smallSpec,
-				"prometheus: {url: $PROMETHEUS, auth: {bearerToken: {name: nobody, key: a}}}\n", 1))
+				"prometheus: {url: $PROMETHEUS, auth: {bearerToken: {name: absent, key: a}}}\n", 1))
 			return nil
 		}},
 		{name: "certificate not issued", condition: v1alpha1.ConditionCertificatesReady, unrenewed: true, put: func(w *world, faulty, other string) func() {

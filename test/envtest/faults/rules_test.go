@@ -43,8 +43,8 @@ func TestRulesCanBeBroken(t *testing.T) {
 	}{
 		{name: "all in order", events: []event{at(1, service), at(2, deployment), at(3, secret), at(4, good), gone(5, good), gone(6, deployment)}},
 		{name: "events in another order", events: []event{gone(6, deployment), at(4, good), at(1, service), gone(5, good), at(2, deployment)}},
-		{name: "empty caBundle", events: []event{at(1, service), at(2, deployment), at(3, registration(nil, false))}, broken: "verifies nobody"},
-		{name: "skips verification", events: []event{at(1, service), at(2, deployment), at(3, registration(authority.Cert, true))}, broken: "verifies nobody"},
+		{name: "empty caBundle", events: []event{at(1, service), at(2, deployment), at(3, registration(nil, false))}, broken: "verifies no certificate"},
+		{name: "skips verification", events: []event{at(1, service), at(2, deployment), at(3, registration(authority.Cert, true))}, broken: "verifies no certificate"},
 		{name: "no Deployment yet", events: []event{at(1, service), at(2, good), at(3, deployment)}, broken: "no Deployment backend"},
 		{name: "no Service yet", events: []event{at(1, deployment), at(2, good)}, broken: "no Service backend"},
 		{name: "backend removed first", events: []event{at(1, service), at(2, deployment), at(3, good), gone(4, deployment), gone(5, good)},

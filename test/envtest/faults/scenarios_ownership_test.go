@@ -115,8 +115,8 @@ func issueAll(ctx context.Context, c *harness.Cluster, manager *harness.CertMana
 	}
 }
 
-// restoreNamespace makes the operator's namespace one that stays, if it is going: there is no controller that removes what is in it, so
-// that is still there.
+// restoreNamespace makes the operator's namespace one that stays, if it is being deleted: there is no controller that removes what
+// is in it, so that is still there.
 func (w *world) restoreNamespace() {
 	w.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: harness.OperatorNamespace}}

@@ -171,7 +171,7 @@ func (w *world) undisturbed(s scenario) (begin, end snapshot, writes []write) {
 	return begin, end, w.life.take()
 }
 
-// appNamespaces hold annotated apps; namespaces stay, as there is no controller that deletes them.
+// appNamespaces have annotated apps; namespaces stay, as there is no controller that deletes them.
 var appNamespaces = []string{"bank", "forum", "shop"}
 
 // apps makes annotated Services in several namespaces, and a Pod in one.

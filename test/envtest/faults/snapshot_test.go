@@ -31,7 +31,7 @@ import (
 // statusID is the key of the pipeline's status in a snapshot.
 const statusID = "status"
 
-// authoritySecret holds the operator's own authority.
+// authoritySecret has the operator's own authority.
 const authoritySecret = "metricspipeline-ca"
 
 // snapshot is how everything stands: each managed object by its identity, and the pipeline's status, as JSON without what
@@ -122,14 +122,14 @@ func ownedFields(object client.Object, owners map[types.UID]string) []any {
 		for uid, name := range owners {
 			field = strings.ReplaceAll(field, string(uid), name)
 		}
-		fields = append(fields, uidOfNobody.ReplaceAllString(field, "who is gone"))
+		fields = append(fields, uidOfDeleted.ReplaceAllString(field, "a deleted owner"))
 	}
 	slices.SortFunc(fields, func(a, b any) int { return strings.Compare(a.(string), b.(string)) })
 	return fields
 }
 
-// uidOfNobody is what is left of owners that are gone: garbage collection drops such references when it likes.
-var uidOfNobody = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
+// uidOfDeleted is what is left of deleted owners: garbage collection drops such references at any time.
+var uidOfDeleted = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
 
 // ownedPaths are the leaves of what the operator's apply owns.
 func ownedPaths(object client.Object) []fieldpath.Path {
@@ -175,7 +175,7 @@ func normalStatus(pipeline v1alpha1.MetricsPipeline) (string, error) {
 	return string(text), err
 }
 
-// certificates are those that the Secrets hold.
+// certificates are those in the Secrets.
 type certificates struct {
 	authority *x509.Certificate
 	// serving are by the component that presents them; nil for a pair that is none.

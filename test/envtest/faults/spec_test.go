@@ -68,7 +68,7 @@ func TestSpecFields(t *testing.T) {
 	}
 }
 
-// TestSpecFieldsAreAllTested fails for a field that was added to the API without a case, and for a case whose field is gone.
+// TestSpecFieldsAreAllTested fails for a field that was added to the API without a case, and for a case whose field was removed.
 func TestSpecFieldsAreAllTested(t *testing.T) {
 	fields := specFields(t)
 	for _, c := range specCases() {
@@ -122,7 +122,7 @@ func (c specCase) spec(w *world, text string) map[string]any {
 	return spec
 }
 
-// normalNumbers turns whole numbers into the only kind that an unstructured object may hold.
+// normalNumbers turns whole numbers into the only kind that an unstructured object may have.
 func normalNumbers(value any) any {
 	switch v := value.(type) {
 	case float64:

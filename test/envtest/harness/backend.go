@@ -120,7 +120,7 @@ func (c *Cluster) requestHeaderCA(ctx context.Context) (*x509.CertPool, error) {
 
 func (b *Backend) discover(w http.ResponseWriter, r *http.Request, api schema.GroupVersion) {
 	if len(r.TLS.PeerCertificates) == 0 || r.TLS.PeerCertificates[0].Subject.CommonName != frontProxyName {
-		http.Error(w, "only the API server may ask", http.StatusUnauthorized)
+		http.Error(w, "only the API server may send requests", http.StatusUnauthorized)
 		return
 	}
 	if _, fails := b.failing.Load(api); fails {
@@ -135,7 +135,7 @@ func (b *Backend) discover(w http.ResponseWriter, r *http.Request, api schema.Gr
 	})
 }
 
-// Reload serves with the pair that the Secret holds by now, as real backends do once the kubelet has brought it to them.
+// Reload serves with the pair in the Secret, as real backends do once the kubelet has brought it to them.
 func (b *Backend) Reload(ctx context.Context) error {
 	pair, err := b.cluster.servingPair(ctx, b.namespace, b.service)
 	if err != nil {
@@ -164,7 +164,7 @@ func (b *Backend) Publish(ctx context.Context, ready bool) error {
 	}})
 }
 
-// Withdraw leaves the Service without endpoints, as when all pods are gone.
+// Withdraw leaves the Service without endpoints, as when there are no pods.
 func (b *Backend) Withdraw(ctx context.Context) error {
 	return b.apply(ctx, []discoveryv1.Endpoint{})
 }

@@ -33,12 +33,12 @@ import (
 )
 
 const (
-	// PodNetwork holds the addresses of the backends. Like ServiceNetwork it is reserved for tests of network devices (RFC
+	// PodNetwork has the addresses of the backends. Like ServiceNetwork it is reserved for tests of network devices (RFC
 	// 2544), so nothing on any host is hidden by it.
 	PodNetwork = "198.18.0.0/16"
 	// APIServerAddress is where Endpoints say that the API server is.
 	APIServerAddress = "198.18.0.1"
-	// ServiceNetwork holds the addresses of Services.
+	// ServiceNetwork has the addresses of Services.
 	ServiceNetwork = "198.19.0.0/24"
 
 	assetsEnv = "KUBEBUILDER_ASSETS"

@@ -119,7 +119,7 @@ func (c *Cluster) waitEstablished(ctx context.Context, crd *apiextv1.CustomResou
 	return nil
 }
 
-// RemoveCRD deletes the CRD of a file with all its objects, and waits until it is gone.
+// RemoveCRD deletes the CRD of a file with all its objects, and waits until it is deleted.
 func (c *Cluster) RemoveCRD(ctx context.Context, file string) error {
 	crd, err := readCRD(file)
 	if err != nil {

@@ -28,7 +28,7 @@ func (c *Cluster) Managed(ctx context.Context) ([]metav1.PartialObjectMetadata, 
 		list := &metav1.PartialObjectMetadataList{}
 		list.SetGroupVersionKind(kind)
 		err := c.Client.List(ctx, list, client.MatchingLabels{v1alpha1.ManagedLabel: v1alpha1.SingletonName})
-		if client.IgnoreNotFound(err) != nil { // Not found: a kind that has just gone.
+		if client.IgnoreNotFound(err) != nil { // Not found: a kind that has just been removed.
 			return nil, fmt.Errorf("listing %s: %w", kind, err)
 		}
 		for _, item := range list.Items {
@@ -66,7 +66,7 @@ func (c *Cluster) kinds() ([]schema.GroupVersionKind, error) {
 	return kinds, nil
 }
 
-// CollectGarbage deletes the managed objects all of whose owners are gone, and what they owned, as the garbage collector
+// CollectGarbage deletes the managed objects all of whose owners are deleted, and what they owned, as the garbage collector
 // of kube-controller-manager would. An object without owners stays.
 func (c *Cluster) CollectGarbage(ctx context.Context) error {
 	for {

@@ -37,7 +37,7 @@ func runIsolated() (int, error) {
 	cmd.Env = append(os.Environ(), isolatedEnv+"=1", "TMPDIR="+scratch.Name(), "HTTP_PROXY=", "http_proxy=", "HTTPS_PROXY=", "https_proxy=")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWPID, Pdeathsig: unix.SIGKILL}
 	if os.Geteuid() != 0 {
-		// Within a user namespace of one's own everybody may make the other two.
+		// Within a user namespace of its own any process may make the other two.
 		cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
 		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
 		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}

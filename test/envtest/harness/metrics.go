@@ -40,7 +40,7 @@ func (c *Cluster) Token(ctx context.Context, name string, mayScrape bool) (strin
 	}
 	request := &authenticationv1.TokenRequest{}
 	if err := c.Client.SubResource("token").Create(ctx, account, request); err != nil {
-		return "", fmt.Errorf("asking for a token of %s: %w", name, err)
+		return "", fmt.Errorf("request a token of %s: %w", name, err)
 	}
 	return request.Status.Token, nil
 }

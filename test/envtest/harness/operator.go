@@ -47,7 +47,7 @@ type Conditions struct {
 	Manager func(*ctrl.Options)
 }
 
-// ErrNotStopped is what Stop returns of an operator that goes on.
+// ErrNotStopped is what Stop returns for an operator that does not stop.
 var ErrNotStopped = errors.New("the operator did not stop within 30s")
 
 // launchOperator starts an operator as cmd/manager does. It outlives ctx and ends with Stop.

@@ -197,7 +197,7 @@ func (p *Pods) serve(ctx context.Context, name string, r *running, secret *corev
 	pair, err := tls.X509KeyPair(secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey])
 	if err != nil {
 		r.secret = secret.ResourceVersion
-		return nil //nolint:nilerr // it goes on with the pair that it has, until there is another
+		return nil //nolint:nilerr // it keeps the pair that it has, until there is another
 	}
 	if r.backend == nil {
 		r.backend, err = p.cluster.ServeBackend(ctx, OperatorNamespace, name, p.cluster.AddressOf(name), pair, components[name].apis...)

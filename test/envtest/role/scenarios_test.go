@@ -124,7 +124,7 @@ func serveRules(w *world) error {
 	})
 }
 
-// prune takes the rules away, and what served them goes.
+// prune takes the rules away, and what served them is deleted.
 func prune(w *world) error {
 	if err := serveRules(w); err != nil {
 		return err
@@ -193,7 +193,7 @@ func (w *world) monitored(release string) error {
 	return nil
 }
 
-// events tell what happened, and count what happens again.
+// events report what happened, and count what happens again.
 func events(w *world) error {
 	if err := w.apply(builtIn); err != nil {
 		return err

@@ -49,7 +49,7 @@ func meetStrangers(w *world) error {
 	return nil
 }
 
-// meet lets an app ask for the monitor that there is already.
+// meet annotates an app whose monitor exists already, as a foreign one.
 func (w *world) meet(theirs *unstructured.Unstructured, app client.Object) error {
 	for _, object := range []client.Object{theirs, app} {
 		if err := w.Client.Create(w.Ctx, object, client.FieldOwner("stranger")); err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/metricspipeline/operator/internal/operand/operandtest"
 )
 
-// TestUnservedResource tells a resource that may be served later from a rule that is wrong whatever happens.
+// TestUnservedResource distinguishes a resource that may be served later from a rule that is wrong in any case.
 func TestUnservedResource(t *testing.T) {
 	mapper := operandtest.Mapper()
 	for name, tc := range map[string]struct {

@@ -79,7 +79,7 @@ func (s *starter) loadImage(ctx context.Context, i image) error {
 	return s.store().LoadImage(ctx, images.Image{Name: name, Binary: s.binaries[i.binary], Path: i.path})
 }
 
-// applyAddons creates the cluster's DNS and, if asked for, the custom resources and workloads of the monitoring stack.
+// applyAddons creates the cluster's DNS and, if requested, the custom resources and workloads of the monitoring stack.
 // It returns when everything is accepted, not when it runs.
 func (s *starter) applyAddons(ctx context.Context) error {
 	if err := s.apply(ctx, coreDNSManifest); err != nil {
@@ -113,7 +113,7 @@ func (s *starter) apply(ctx context.Context, manifest string) error {
 	return err
 }
 
-// waitForAddons waits until the node, the DNS and, if asked for, Prometheus serve.
+// waitForAddons waits until the node, the DNS and, if requested, Prometheus serve.
 func (s *starter) waitForAddons(ctx context.Context) error {
 	if err := s.waitFor(ctx, "node/"+nodeName, "default", "Ready"); err != nil {
 		return err
@@ -140,7 +140,7 @@ func (s *starter) waitForAddons(ctx context.Context) error {
 	return nil
 }
 
-// resolve asks the cluster's DNS, as a pod on the node's network would, for the one name that is always there.
+// resolve queries the cluster's DNS, as a pod on the node's network would, for the one name that is always there.
 func (s *starter) resolve(ctx context.Context) error {
 	resolver := net.Resolver{
 		PreferGo: true,

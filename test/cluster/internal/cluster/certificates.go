@@ -32,7 +32,7 @@ func (c *Cluster) makeCertificates(hostPort int) error {
 			return err
 		}
 	}
-	// One authority signs clients, the API server and the kubelet, so that whoever trusts a service account's CA file,
+	// One authority signs clients, the API server and the kubelet, so that a client that trusts a service account's CA file,
 	// as metrics-server does, can verify the kubelet too.
 	ca, err := pki.NewCA("metricspipeline-cluster")
 	if err != nil {

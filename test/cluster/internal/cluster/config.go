@@ -15,7 +15,7 @@ import (
 	"github.com/metricspipeline/operator/test/cluster/internal/machine"
 )
 
-// DefaultStateDir is where a cluster keeps everything unless told otherwise.
+// DefaultStateDir is where a cluster keeps everything by default.
 const DefaultStateDir = "/var/lib/metricspipeline-cluster"
 
 // The addresses live in the cluster's own network namespace, so they cannot clash with the host's.
@@ -83,7 +83,7 @@ func (c *Cluster) path(elements ...string) string {
 	return filepath.Join(append([]string{c.stateDir}, elements...)...)
 }
 
-// id tells the clusters of a machine apart, in names that the whole machine shares.
+// id distinguishes the clusters of a machine, in names that the whole machine shares.
 func (c *Cluster) id() string {
 	hash := fnv.New32a()
 	hash.Write([]byte(c.stateDir))

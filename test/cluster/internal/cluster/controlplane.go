@@ -10,7 +10,7 @@ import (
 	"github.com/metricspipeline/operator/test/cluster/internal/machine"
 )
 
-// etcdURL is on the node's own loopback, which nobody else reaches.
+// etcdURL is on the node's own loopback, which no other machine reaches.
 const (
 	etcdURL     = "http://127.0.0.1:2379"
 	etcdPeerURL = "http://127.0.0.1:2380"
@@ -124,7 +124,7 @@ func (s *starter) controllerManagerArgs() []string {
 		"--cluster-cidr="+podCIDR,
 		"--allocate-node-cidrs=false",
 		"--flex-volume-plugin-dir="+s.path("kubelet", "volume-plugins"),
-		// It asks for a token per controller when it starts; the default of 20 requests a second makes that take seconds.
+		// It requests a token per controller when it starts; the default of 20 requests a second makes that take seconds.
 		"--kube-api-qps=500",
 		"--kube-api-burst=1000",
 

@@ -46,7 +46,7 @@ func (c *Cluster) takeDown() error {
 	}
 	// The pods, the shims of the container runtime, and a daemon that was started but not recorded yet.
 	errs = append(errs, c.cgroup().Kill(killTimeout))
-	// Unmounting the network namespace, too, which nobody lives in any more, removes it with its devices and rules.
+	// Unmounting the network namespace, too, which no process is in any more, removes it with its devices and rules.
 	unmounted := machine.UnmountBelow(c.stateDir)
 	errs = append(errs, unmounted)
 	if s != nil {

@@ -35,7 +35,7 @@ func Forward(address string) error {
 }
 
 // forwardOne copies both ways until both sides have said all. Half-closing keeps the answer of a server whose client has
-// finished asking.
+// sent all of its request.
 func forwardOne(client net.Conn, address string) error {
 	defer client.Close()
 	server, err := net.Dial("tcp", address)

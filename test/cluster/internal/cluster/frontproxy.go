@@ -20,7 +20,7 @@ import (
 const rotationTimeout = 4 * time.Minute
 
 const (
-	// trustedConfigMap tells aggregated servers whose certificates may speak for users, under trustedKey.
+	// trustedConfigMap says to aggregated servers whose certificates may speak for users, under trustedKey.
 	trustedConfigMap = "extension-apiserver-authentication"
 	trustedKey       = "requestheader-client-ca-file"
 	// newPairLogged is what the API server logs when it has a new certificate to show to aggregated servers.
@@ -29,7 +29,7 @@ const (
 
 // RotateFrontProxy replaces the authority and the client certificate by which aggregated servers know the API server, as
 // an administrator would: first the new authority is trusted beside the old one, then the new client certificate is used,
-// then the old authority is trusted no more. Each step waits until everybody has followed. It restarts nothing.
+// then the old authority is trusted no more. Each step waits until every server has followed. It restarts nothing.
 func (c *Cluster) RotateFrontProxy(ctx context.Context) error {
 	s, err := c.running("fault rotate-front-proxy")
 	if err != nil {
@@ -71,11 +71,11 @@ func (c *Cluster) RotateFrontProxy(ctx context.Context) error {
 	if err := s.distrustFrontProxy(ctx, ca.Pair(), oldClient); err != nil {
 		return err
 	}
-	c.log("nobody trusts the old authority any more")
+	c.log("no server trusts the old authority any more")
 	return nil
 }
 
-// trustFrontProxy has the bundle trusted, and waits until the new client would be believed by everybody.
+// trustFrontProxy has the bundle trusted, and waits until the new client would be believed by every server.
 func (s *starter) trustFrontProxy(ctx context.Context, bundle []byte, ca *pki.CA, client pki.Pair) error {
 	if err := (pki.Pair{Certificate: bundle, Key: ca.Pair().Key}).Write(s.path("pki"), frontProxyCAFile); err != nil {
 		return err
@@ -104,15 +104,15 @@ func (s *starter) useFrontProxy(ctx context.Context, client pki.Pair) error {
 			return err
 		}
 		defer file.Close()
-		news, err := io.ReadAll(io.NewSectionReader(file, before.Size(), 1<<30))
-		if err == nil && !strings.Contains(string(news), newPairLogged) {
+		added, err := io.ReadAll(io.NewSectionReader(file, before.Size(), 1<<30))
+		if err == nil && !strings.Contains(string(added), newPairLogged) {
 			err = errors.New("its log does not say so")
 		}
 		return err
 	})
 }
 
-// distrustFrontProxy has only the new authority trusted, and waits until nobody believes the old client any more. The API
+// distrustFrontProxy has only the new authority trusted, and waits until no server believes the old client any more. The API
 // server keeps in its ConfigMap what was there, for the sake of other API servers: what goes has to be taken out.
 func (s *starter) distrustFrontProxy(ctx context.Context, ca, oldClient pki.Pair) error {
 	if err := ca.Write(s.path("pki"), frontProxyCAFile); err != nil {

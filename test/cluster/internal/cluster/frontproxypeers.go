@@ -38,9 +38,9 @@ func (s *starter) allBelieve(ctx context.Context, client pki.Pair, want bool) er
 
 // believe fails when a server believes the client and should not, or the other way round.
 func (s *starter) believe(ctx context.Context, p peer, client pki.Pair, want bool) error {
-	believed, err := s.ask(ctx, p.address, client)
+	believed, err := s.believes(ctx, p.address, client)
 	if err != nil {
-		return fmt.Errorf("asking %s: %w", p.name, err)
+		return fmt.Errorf("query %s: %w", p.name, err)
 	}
 	if believed != want {
 		return fmt.Errorf("%s believes the client: %t, want %t", p.name, believed, want)
@@ -101,8 +101,8 @@ func (s *starter) getJSON(ctx context.Context, into any, args ...string) error {
 	return json.Unmarshal([]byte(out), into)
 }
 
-// ask says whether a server takes the client for one that may speak for users.
-func (s *starter) ask(ctx context.Context, address string, client pki.Pair) (bool, error) {
+// believes is true when a server takes the client for one that may speak for users.
+func (s *starter) believes(ctx context.Context, address string, client pki.Pair) (bool, error) {
 	pair, err := tls.X509KeyPair(client.Certificate, client.Key)
 	if err != nil {
 		return false, err

@@ -36,7 +36,7 @@ func (s *starter) startContainerd(ctx context.Context) error {
 		return err
 	}
 	return s.wait(ctx, "containerd", func(ctx context.Context) error {
-		// Asking for the version also needs the plugins behind the socket.
+		// A request of the version also needs the plugins behind the socket.
 		return exec.CommandContext(ctx, "ctr", "--address", s.containerdSocket(), "--timeout", "2s", "version").Run()
 	})
 }
@@ -147,14 +147,14 @@ func (s *starter) kubeletConfig() map[string]any {
 		"clusterDomain": dnsDomain,
 		"resolvConf":    s.path("config", "resolv.conf"),
 
-		// Images cannot be pulled again, so they are never collected, and a full disk of the host evicts nobody.
+		// Images cannot be pulled again, so they are never collected, and a full disk of the host evicts no pod.
 		"imageGCHighThresholdPercent": 100,
 		"evictionHard": map[string]any{
 			"memory.available": "0%", "nodefs.available": "0%", "imagefs.available": "0%", "nodefs.inodesFree": "0%",
 			"imagefs.inodesFree": "0%",
 		},
 
-		// Quick to tell what happens: pods are looked at, and with them mounted Secrets and ConfigMaps refreshed, every
+		// Quick to show what happens: pods are looked at, and with them mounted Secrets and ConfigMaps refreshed, every
 		// few seconds instead of once a minute.
 		"syncFrequency":             "5s",
 		"nodeStatusUpdateFrequency": "2s",

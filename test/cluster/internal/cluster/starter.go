@@ -62,12 +62,12 @@ func (s *starter) wait(ctx context.Context, what string, try func(context.Contex
 	}
 }
 
-// apiServerReady asks the API server, through the forwarder and so the way that users come in.
+// apiServerReady queries the API server through the forwarder, as users do.
 func (s *starter) apiServerReady(ctx context.Context) error {
 	return s.get(ctx, s.state.HostPort, "/readyz")
 }
 
-// get asks the API server on the host's loopback as the administrator.
+// get queries the API server on the host's loopback as the administrator.
 func (c *Cluster) get(ctx context.Context, hostPort int, path string) error {
 	client, err := c.apiClient()
 	if err != nil {

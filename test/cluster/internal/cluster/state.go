@@ -17,7 +17,7 @@ import (
 type state struct {
 	// Complete is set once, when the start succeeded.
 	Complete bool `json:"complete"`
-	// WithPrometheus says whether the monitoring stack was asked for.
+	// WithPrometheus says whether the monitoring stack was requested.
 	WithPrometheus bool `json:"withPrometheus"`
 	// HostPort is the port of the API server on the host's loopback.
 	HostPort int `json:"hostPort"`

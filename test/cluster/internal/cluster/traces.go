@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Folders that the daemons use whatever they are told. Other programs of the host may use them too.
+// Folders that the daemons use whatever their configuration. Other programs of the host may use them too.
 const (
 	cniResults    = "/var/lib/cni/results"
 	containerLogs = "/var/log/containers"
@@ -32,7 +32,7 @@ func (c *Cluster) removeTraces() error {
 		target, err := os.Readlink(path)
 		return err == nil && strings.HasPrefix(target, c.logs()+"/")
 	}))
-	// Sockets of killed shims and of the kubelet. Whose they are does not show, but whether somebody answers does.
+	// Sockets of killed shims and of the kubelet. Whose they are does not show, but whether a process answers does.
 	errs = append(errs, removeIf(filepath.Join(shimSockets, "*"), isDeadSocket))
 	errs = append(errs, removeIf(filepath.Join(devicePlugins, "*.sock"), isDeadSocket))
 	for _, dir := range []string{cniResults, containerLogs, shimSockets, devicePlugins} {
@@ -56,7 +56,7 @@ func removeIf(pattern string, match func(path string) bool) error {
 	return errors.Join(errs...)
 }
 
-// isDeadSocket says whether path is a socket that nobody listens on.
+// isDeadSocket says whether path is a socket without a listener.
 func isDeadSocket(path string) bool {
 	info, err := os.Lstat(path)
 	if err != nil || info.Mode().Type() != fs.ModeSocket {
@@ -70,7 +70,7 @@ func isDeadSocket(path string) bool {
 	return false
 }
 
-// removeEmpty deletes a folder unless something is in it; whoever needs it makes it again.
+// removeEmpty deletes a folder unless something is in it; a process that needs it makes it again.
 func removeEmpty(dir string) {
 	_ = os.Remove(dir)
 }

@@ -52,7 +52,7 @@ func (c *Cluster) Up(ctx context.Context, options Options) error {
 	return nil
 }
 
-// alreadyUp says whether a healthy cluster with what the options ask for is up, and refuses to touch any other.
+// alreadyUp says whether a healthy cluster with what the options request is up, and refuses to touch any other.
 func (c *Cluster) alreadyUp(ctx context.Context, options Options) (bool, error) {
 	s, err := c.loadState()
 	if err != nil || s == nil {

@@ -39,7 +39,7 @@ func NewBuilder(source string, log func(string, ...any)) (*Builder, error) {
 }
 
 // Binaries builds what is missing of the named binaries and returns their paths by name. Several callers, also in several
-// processes, may ask at once: one builds, the others wait for it.
+// processes, may call it at once: one builds, the others wait for it.
 func (b *Builder) Binaries(ctx context.Context, names ...string) (map[string]string, error) {
 	for _, name := range names {
 		if _, err := byBinary(name); err != nil {
@@ -150,7 +150,7 @@ func (b *Builder) build(ctx context.Context, component Component, wanted []Binar
 	return dir, b.compile(ctx, component, version, flags, dir, missing)
 }
 
-// compile builds the binaries aside and moves each in place when all are done, so that a folder never holds half of one.
+// compile builds the binaries aside and moves each in place when all are done, so that a folder never has half of one.
 func (b *Builder) compile(ctx context.Context, component Component, version, flags, dir string, binaries []Binary) error {
 	aside, err := os.MkdirTemp(dir, "building-")
 	if err != nil {
@@ -221,7 +221,7 @@ func (b *Builder) goCommand(ctx context.Context, component Component, args ...st
 	return strings.TrimSpace(stdout.String()), nil
 }
 
-// absent returns those of the binaries that the folder does not hold.
+// absent returns those of the binaries that are not in the folder.
 func absent(dir string, binaries []Binary) []Binary {
 	return slices.DeleteFunc(slices.Clone(binaries), func(binary Binary) bool {
 		_, err := os.Stat(filepath.Join(dir, binary.Name))

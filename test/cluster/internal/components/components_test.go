@@ -134,7 +134,7 @@ func TestDirectoryHoldsWorkingBinariesBuiltOnce(t *testing.T) {
 	lines := len(log)
 	again, err := builder.Directory(t.Context(), Pause)
 	if err != nil || again != dir || len(log) != lines {
-		t.Errorf("asked again: folder %s (want %s), error %v, logged %v", again, dir, err, log[lines:])
+		t.Errorf("second call: folder %s (want %s), error %v, logged %v", again, dir, err, log[lines:])
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/mod/modfile"
 )
 
-// FindSource returns the folder that holds the components: dir when it is given, else the one of the checkout around the
+// FindSource returns the folder of the components: dir when it is given, else the one of the checkout around the
 // working directory, else the one this program was compiled from.
 func FindSource(dir string) (string, error) {
 	if dir != "" {

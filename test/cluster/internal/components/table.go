@@ -31,7 +31,7 @@ type Component struct {
 	versionVariables []string
 }
 
-// The names of all binaries, as asked for with [Builder.Binaries].
+// The names of all binaries, as for [Builder.Binaries].
 const (
 	KubeAPIServer            = "kube-apiserver"
 	KubeControllerManager    = "kube-controller-manager"

@@ -86,7 +86,7 @@ func TestWritePacksARunnableImage(t *testing.T) {
 	}
 	want := []string{"usr/ 755", "usr/bin/ 755", "usr/bin/app 755"}
 	if got := list(t, content); !slices.Equal(got, want) {
-		t.Errorf("the layer holds %v, want %v", got, want)
+		t.Errorf("the layer has %v, want %v", got, want)
 	}
 }
 

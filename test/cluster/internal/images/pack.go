@@ -66,7 +66,7 @@ func (i Image) Write(out io.Writer) error {
 	return nil
 }
 
-// layer holds the executable and the folders above it. It stays uncompressed: it never leaves this machine.
+// layer has the executable and the folders above it. It stays uncompressed: it never leaves this machine.
 func (i Image) layer() (v1.Layer, error) {
 	content, err := os.ReadFile(i.Binary)
 	if err != nil {
@@ -100,7 +100,7 @@ func (i Image) layer() (v1.Layer, error) {
 	return static.NewLayer(archive.Bytes(), types.DockerUncompressedLayer), nil
 }
 
-// checkStatic refuses what would start here and not in an image that holds nothing else.
+// checkStatic refuses what would start here and not in an image that has nothing else.
 func checkStatic(content []byte) error {
 	file, err := elf.NewFile(bytes.NewReader(content))
 	if err != nil {

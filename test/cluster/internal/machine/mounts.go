@@ -23,7 +23,7 @@ func UnmountBelow(dir string) error {
 			return err
 		}
 		for _, path := range slices.Backward(below) {
-			// Lazily: a process that is about to die may still hold it. What fails shows up in the check below.
+			// Lazily: a process that is about to die may still use it. What fails shows up in the check below.
 			_ = unix.Unmount(path, unix.MNT_DETACH)
 		}
 	}

@@ -1,4 +1,4 @@
-// Package machine is what the test cluster asks of the Linux host: a network namespace, control groups, processes,
+// Package machine is what the test cluster needs of the Linux host: a network namespace, control groups, processes,
 // mounts and sysctls, each with the undoing that works after any failure.
 package machine
 

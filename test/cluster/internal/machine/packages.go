@@ -63,7 +63,7 @@ func checkPackages(pluginDirs []string) error {
 		strings.Join(programs, ", "), strings.Join(slices.Compact(packages), " "))
 }
 
-// CNIPluginDir is the folder that holds all the plugins of the pod network.
+// CNIPluginDir is the folder with all the plugins of the pod network.
 func CNIPluginDir() (string, error) { return findPlugins(cniPluginDirs) }
 
 func findPlugins(dirs []string) (string, error) {

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Pause stops the process for a while, as a machine does that hangs: its sockets stay open and nobody answers. It goes on
+// Pause stops the process for a while, as a machine does that hangs: its sockets stay open and it does not answer. It goes on
 // when the time is over, when ctx ends, and also when this program is killed. The error says when it went on early.
 func (p Process) Pause(ctx context.Context, duration time.Duration) error {
 	if !p.Alive() {

@@ -83,7 +83,7 @@ func TestMain(m *testing.M) {
 	os.Exit(1)
 }
 
-// A pause must not outlive the program that asked for it, also when nothing of it can run any more.
+// A pause must not outlive the program that began it, also when nothing of it can run any more.
 func TestPausedProcessGoesOnWhenThePauserIsKilled(t *testing.T) {
 	p := sleeper(t)
 	pauser := exec.Command(os.Args[0])

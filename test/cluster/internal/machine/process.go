@@ -34,7 +34,7 @@ type Spec struct {
 type Process struct {
 	Name string `json:"name"`
 	PID  int    `json:"pid"`
-	// StartTicks is when the kernel started it, in clock ticks since boot: with it, a reused id is told apart.
+	// StartTicks is when the kernel started it, in clock ticks since boot: with it, a reused id is recognized.
 	StartTicks uint64 `json:"startTicks"`
 	Log        string `json:"log"`
 	// Path and Args are what it was started with, to start it again.
@@ -131,7 +131,7 @@ func processStat(pid int) (startTicks uint64, state byte, err error) {
 	return parseStat(content)
 }
 
-// parseStat takes the start time (field 22) and the state (field 3). The name in field 2 may hold blanks and brackets,
+// parseStat takes the start time (field 22) and the state (field 3). The name in field 2 may have blanks and brackets,
 // so counting starts after its last closing bracket.
 func parseStat(content []byte) (startTicks uint64, state byte, err error) {
 	fields := bytes.Fields(content[bytes.LastIndexByte(content, ')')+1:])

@@ -14,7 +14,7 @@ var kubeletSysctls = []string{
 	"kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes",
 }
 
-// ReadSysctls returns the settings of the host that the kubelet is about to change. One that the kernel lacks is left out.
+// ReadSysctls returns the settings of the host that the kubelet is about to change. One that the kernel does not have is left out.
 func ReadSysctls() map[string]string {
 	values := map[string]string{}
 	for _, name := range kubeletSysctls {

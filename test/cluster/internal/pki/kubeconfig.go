@@ -6,7 +6,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// WriteKubeconfig stores a kubeconfig that holds everything in itself: the server's address and CA, and the client's
+// WriteKubeconfig stores a kubeconfig that needs no other file: the server's address and CA, and the client's
 // certificate and key.
 func WriteKubeconfig(path, server string, ca []byte, client Pair) error {
 	const name = "metricspipeline-cluster"

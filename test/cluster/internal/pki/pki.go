@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// validity is how long every certificate holds; a test cluster does not live that long.
+// validity is how long every certificate is valid; a test cluster does not live that long.
 const validity = 365 * 24 * time.Hour
 
 // CA is a certificate authority.

@@ -38,7 +38,7 @@ func TestIssuedCertificateServesAndIdentifies(t *testing.T) {
 		}
 	}
 	if _, err := certificate.Verify(x509.VerifyOptions{Roots: roots, DNSName: "other"}); err == nil {
-		t.Error("the certificate is good for a name that was not asked for")
+		t.Error("the certificate is good for a name that was not requested")
 	}
 	client := x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
 	if _, err := certificate.Verify(client); err != nil {
@@ -99,7 +99,7 @@ func TestKubeconfigHoldsEverything(t *testing.T) {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("the kubeconfig holds a key and is readable by others: %v, %v", info.Mode(), err)
+		t.Errorf("the kubeconfig has a key and is readable by others: %v, %v", info.Mode(), err)
 	}
 	content, err := os.ReadFile(path)
 	if err != nil {
