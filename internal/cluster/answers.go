@@ -50,18 +50,22 @@ type observer struct {
 	// locate names the object that an error is about; nil where none is found.
 	locate func(context.Context) error
 
-	mu   sync.Mutex
-	last answer
+	mu sync.Mutex
+	// lists and watches were answered this. A list says nothing about a watch: without the permission to watch, a reflector lists
+	// again and again, and each list succeeds.
+	lists, watches answer
 }
 
-// note keeps an answer, and reports a change.
-func (o *observer) note(ctx context.Context, err error) {
-	before := o.answer()
+// note keeps an answer to lists or to watches, and reports a change.
+func (o *observer) note(ctx context.Context, to *answer, err error) {
+	o.mu.Lock()
+	last, before := *to, o.worst()
+	o.mu.Unlock()
 	var now answer
 	switch {
 	case ctx.Err() != nil: // The informer is being stopped.
 		return
-	case err == nil && before.err == nil, err != nil && before.text == err.Error():
+	case err == nil && last.err == nil, err != nil && last.text == err.Error():
 		return
 	case err != nil:
 		now = answer{err: err, text: err.Error(), definite: definite(err), since: before.since}
@@ -75,15 +79,26 @@ func (o *observer) note(ctx context.Context, err error) {
 		}
 	}
 	o.mu.Lock()
-	o.last = now
+	*to = now
+	after := o.worst()
 	o.mu.Unlock()
-	o.changed()
+	if after.text != before.text {
+		o.changed()
+	}
 }
 
 func (o *observer) answer() answer {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.last
+	return o.worst()
+}
+
+// worst is the error of lists, after which nothing is watched, unless it may pass before that of watches does.
+func (o *observer) worst() answer {
+	if o.lists.err == nil || o.watches.definite && !o.lists.definite {
+		return o.watches
+	}
+	return o.lists
 }
 
 // mayBeContent is true for an error that neither the API server nor the network gave: an object that cannot be decoded, which
@@ -106,7 +121,7 @@ func (o *observer) observe(requests toolscache.ListerWatcher) *toolscache.ListWa
 	return &toolscache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 			list, err := inner.ListWithContext(ctx, options)
-			o.note(ctx, err)
+			o.note(ctx, &o.lists, err)
 			return list, err //nolint:wrapcheck // the reflector tells errors apart
 		},
 		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
@@ -117,12 +132,13 @@ func (o *observer) observe(requests toolscache.ListerWatcher) *toolscache.ListWa
 				// It has succeeded once everything has been sent. Only then, so that a healthy stream passes nothing on twice.
 				return watch.Filter(stream, func(event watch.Event) (watch.Event, bool) {
 					if sentAll(event) {
-						o.note(ctx, nil)
+						o.note(ctx, &o.lists, nil)
+						o.note(ctx, &o.watches, nil)
 					}
 					return event, true
 				}), nil
 			case !lists: // The reflector lists after a failure of the other kind, and that answer counts.
-				o.note(ctx, err)
+				o.note(ctx, &o.watches, err)
 			}
 			return stream, err //nolint:wrapcheck // the reflector tells errors apart
 		},

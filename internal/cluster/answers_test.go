@@ -4,8 +4,10 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 	"sync"
@@ -31,19 +33,19 @@ import (
 	"github.com/metricspipeline/operator/internal/kinds"
 )
 
-// fakeRequests are those of an informer; err is what the API server answers all of them. One that lists cannot stream what is
-// there.
+// fakeRequests are those of an informer; err is what the API server answers all of them, and watchErr watches alone. One that
+// lists cannot stream what is there.
 type fakeRequests struct {
-	lists   bool
-	mu      sync.Mutex
-	err     error
-	streams []*watch.FakeWatcher
+	lists         bool
+	mu            sync.Mutex
+	err, watchErr error
+	streams       []*watch.FakeWatcher
 }
 
-func (r *fakeRequests) answer(err error) {
+func (r *fakeRequests) answer(err, watchErr error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.err = err
+	r.err, r.watchErr = err, watchErr
 	for _, stream := range r.streams {
 		stream.Stop()
 	}
@@ -62,8 +64,8 @@ func (r *fakeRequests) List(metav1.ListOptions) (runtime.Object, error) {
 func (r *fakeRequests) Watch(options metav1.ListOptions) (watch.Interface, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.err != nil {
-		return nil, r.err
+	if err := cmp.Or(r.watchErr, r.err); err != nil {
+		return nil, err
 	}
 	if r.lists && options.SendInitialEvents != nil {
 		return nil, apierrors.NewInvalid(schema.GroupKind{}, "", nil)
@@ -78,7 +80,8 @@ func (r *fakeRequests) Watch(options metav1.ListOptions) (watch.Interface, error
 	return stream, nil
 }
 
-// TestAnswers lets an informer of client-go run against an API server that begins and ceases to refuse it.
+// TestAnswers lets an informer of client-go run against an API server that begins and ceases to refuse it. It tries again and
+// again, and only another answer is a change.
 func TestAnswers(t *testing.T) {
 	for name, lists := range map[string]bool{"an API server that streams": false, "one that does not": true} {
 		t.Run(name, func(t *testing.T) {
@@ -92,17 +95,29 @@ func TestAnswers(t *testing.T) {
 					t.Fatal(err)
 				}
 				go informer.RunWithContext(t.Context())
+				noWatch := apierrors.NewForbidden(schema.GroupResource{Resource: "configmaps"}, "", errors.New("watch"))
+				eof, wanted := errors.New("EOF"), 0
+				var last error
 				for i, step := range []struct {
-					name string
-					err  error
-				}{{"refused", forbidden()}, {"allowed", nil}, {"no longer allowed", forbidden()}, {"allowed again", nil},
-					{"unreachable", errors.New("EOF")}, {"reachable", nil}} {
-					requests.answer(step.err)
+					name                 string
+					err, watchErr, wants error
+				}{
+					{"refused", forbidden(), nil, forbidden()}, {"allowed", nil, nil, nil},
+					{"no longer allowed", forbidden(), nil, forbidden()}, {"allowed again", nil, nil, nil},
+					{"unreachable", eof, nil, eof}, {"reachable", nil, nil, nil},
+					{"may list alone", nil, noWatch, noWatch}, {"unreachable meanwhile", eof, noWatch, noWatch},
+					{"may not list either", forbidden(), noWatch, forbidden()}, {"may list alone again", nil, noWatch, noWatch},
+					{"allowed at last", nil, nil, nil},
+				} {
+					requests.answer(step.err, step.watchErr)
 					time.Sleep(3 * time.Minute) // Of the bubble's clock: a reflector waits up to a minute.
 					synctest.Wait()
-					got := o.answer()
-					if (got.err == nil) != (step.err == nil) || changes != i+1 {
-						t.Errorf("%s: %+v after %d changes", step.name, got, changes)
+					if fmt.Sprint(step.wants) != fmt.Sprint(last) {
+						wanted++
+					}
+					last = step.wants
+					if got := o.answer(); fmt.Sprint(got.err) != fmt.Sprint(step.wants) || changes != wanted {
+						t.Errorf("%s: %+v after %d changes, want %v after %d", step.name, got, changes, step.wants, wanted)
 					}
 					if synced := i > 0; informer.HasSynced() != synced {
 						t.Errorf("%s: synced is %v", step.name, !synced)
@@ -142,8 +157,8 @@ func TestLocate(t *testing.T) {
 				}})
 			o := &observer{clock: w.clock, changed: func() {},
 				locate: func(ctx context.Context) error { return w.watches.locate(ctx, configMaps, tc.object) }}
-			o.note(t.Context(), tc.err)
-			o.note(t.Context(), tc.err)
+			o.note(t.Context(), &o.lists, tc.err)
+			o.note(t.Context(), &o.lists, tc.err)
 			if got := o.answer(); !strings.Contains(got.err.Error(), tc.want) || got.definite != tc.sure {
 				t.Errorf("%+v", got)
 			}
