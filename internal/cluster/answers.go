@@ -8,7 +8,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -203,7 +205,7 @@ func (w *Watches) NewCache(next cache.NewCacheFunc) cache.NewCacheFunc {
 				return newInformer(requests, object, resync, indexers)
 			}
 			o := &observer{clock: w.clock, changed: w.changed,
-				locate: func(ctx context.Context) error { return w.locate(ctx, kind, object) }}
+				locate: func(ctx context.Context) error { return w.locate(ctx, kind, object, heldOf(options, kind)) }}
 			seen.mu.Lock()
 			defer seen.mu.Unlock()
 			if seen.observers[kind] == nil {
@@ -223,29 +225,46 @@ func (w *Watches) NewCache(next cache.NewCacheFunc) cache.NewCacheFunc {
 	}
 }
 
-// locate names the first object of a kind that cannot be decoded; nil where each can be.
-func (w *Watches) locate(ctx context.Context, kind schema.GroupVersionKind, object runtime.Object) error {
+// heldOf returns the namespaces of which a cache holds a kind; none for all of them.
+func heldOf(options cache.Options, kind schema.GroupVersionKind) map[string]cache.Config {
+	for object, by := range options.ByObject {
+		if of, err := apiutil.GVKForObject(object, options.Scheme); err == nil && of == kind && by.Namespaces != nil {
+			return by.Namespaces
+		}
+	}
+	return options.DefaultNamespaces
+}
+
+// locate names the first object of a kind that cannot be decoded; nil where each can be. It lists what the cache does: the
+// operator may not list more.
+func (w *Watches) locate(ctx context.Context, kind schema.GroupVersionKind, object runtime.Object, in map[string]cache.Config) error {
 	if w.cluster == nil || formOf(object) != typed {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience/2)
 	defer cancel()
-	list := &apiunstructured.UnstructuredList{}
-	list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
-	if err := w.cluster.GetAPIReader().List(ctx, list); err != nil {
-		return nil // Nothing was found.
+	if len(in) == 0 {
+		in = map[string]cache.Config{metav1.NamespaceAll: {}}
 	}
-	for i := range list.Items {
-		raw, err := list.Items[i].MarshalJSON()
-		if err != nil {
-			continue
+	for _, namespace := range slices.Sorted(maps.Keys(in)) {
+		list := &apiunstructured.UnstructuredList{}
+		list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
+		where := &client.ListOptions{Namespace: namespace, FieldSelector: in[namespace].FieldSelector}
+		if err := w.cluster.GetAPIReader().List(ctx, list, where); err != nil {
+			continue // Nothing was found.
 		}
-		decoded, err := w.cluster.GetScheme().New(kind)
-		if err != nil {
-			continue
-		}
-		if err := json.Unmarshal(raw, decoded); err != nil {
-			return fmt.Errorf("%s %s cannot be decoded: %w", kind.Kind, client.ObjectKeyFromObject(&list.Items[i]), err)
+		for i := range list.Items {
+			raw, err := list.Items[i].MarshalJSON()
+			if err != nil {
+				continue
+			}
+			decoded, err := w.cluster.GetScheme().New(kind)
+			if err != nil {
+				continue
+			}
+			if err := json.Unmarshal(raw, decoded); err != nil {
+				return fmt.Errorf("%s %s cannot be decoded: %w", kind.Kind, client.ObjectKeyFromObject(&list.Items[i]), err)
+			}
 		}
 	}
 	return nil

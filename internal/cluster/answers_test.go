@@ -19,6 +19,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	apiunstructured "k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
@@ -128,10 +129,12 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// broken cannot be decoded.
+var broken = &apiunstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap",
+	"metadata": map[string]any{"namespace": "apps", "name": "broken"}, "immutable": "perhaps"}}
+
 // TestLocate: the error about an object that cannot be decoded names no object; it is found among them.
 func TestLocate(t *testing.T) {
-	broken := &apiunstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap",
-		"metadata": map[string]any{"namespace": "apps", "name": "broken"}, "immutable": "perhaps"}}
 	undecodable := errors.New("json: cannot unmarshal string into Go struct field .immutable of type bool")
 	for name, tc := range map[string]struct {
 		object runtime.Object
@@ -156,7 +159,7 @@ func TestLocate(t *testing.T) {
 					return tc.list
 				}})
 			o := &observer{clock: w.clock, changed: func() {},
-				locate: func(ctx context.Context) error { return w.watches.locate(ctx, configMaps, tc.object) }}
+				locate: func(ctx context.Context) error { return w.watches.locate(ctx, configMaps, tc.object, nil) }}
 			o.note(t.Context(), &o.lists, tc.err)
 			o.note(t.Context(), &o.lists, tc.err)
 			if got := o.answer(); !strings.Contains(got.err.Error(), tc.want) || got.definite != tc.sure {
@@ -167,6 +170,57 @@ func TestLocate(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLocateWhereTheCacheReads: the operator may list a kind only as its informers do.
+func TestLocateWhereTheCacheReads(t *testing.T) {
+	one := fields.OneTermEqualSelector("metadata.name", "one")
+	for name, tc := range map[string]struct {
+		options cache.Options
+		may     string
+	}{
+		"everywhere":                {may: ""},
+		"in a namespace":            {cache.Options{DefaultNamespaces: map[string]cache.Config{"apps": {}}}, "apps"},
+		"in a namespace of its own": {cache.Options{DefaultNamespaces: map[string]cache.Config{"default": {}}, ByObject: configMapsIn("apps", nil)}, "apps"},
+		"one object":                {cache.Options{ByObject: configMapsIn("apps", one)}, "apps metadata.name=one"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.client = interceptor.NewClient(fake.NewClientBuilder().WithScheme(w.client.Scheme()).Build(), interceptor.Funcs{
+				List: func(_ context.Context, _ client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
+					of := (&client.ListOptions{}).ApplyOptions(options)
+					where := of.Namespace
+					if of.FieldSelector != nil {
+						where += " " + of.FieldSelector.String()
+					}
+					if where != tc.may {
+						return forbidden()
+					}
+					list.(*apiunstructured.UnstructuredList).Items = []apiunstructured.Unstructured{*broken}
+					return nil
+				}})
+			var made cache.Options
+			tc.options.Scheme = w.client.Scheme()
+			if _, err := w.watches.NewCache(func(_ *rest.Config, options cache.Options) (cache.Cache, error) {
+				made = options
+				return w.fakeCache, nil
+			})(nil, tc.options); err != nil {
+				t.Fatal(err)
+			}
+			made.NewInformer(&fakeRequests{}, &corev1.ConfigMap{}, 0, toolscache.Indexers{})
+			o := w.watches.caches[w.fakeCache].observers[configMaps][typed][0]
+			o.note(t.Context(), &o.lists, errors.New("json: cannot unmarshal string"))
+			if got := o.answer().err.Error(); !strings.Contains(got, "ConfigMap apps/broken cannot be decoded") {
+				t.Error(got)
+			}
+		})
+	}
+}
+
+// configMapsIn has a cache hold those of two namespaces; of one of them those that a selector selects.
+func configMapsIn(namespace string, selector fields.Selector) map[client.Object]cache.ByObject {
+	return map[client.Object]cache.ByObject{&corev1.ConfigMap{}: {
+		Namespaces: map[string]cache.Config{"another": {}, namespace: {FieldSelector: selector}}}}
 }
 
 // TestNewCache: each cache that is made knows what its informers were answered.
