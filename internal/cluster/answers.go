@@ -8,7 +8,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -50,18 +52,22 @@ type observer struct {
 	// locate names the object that an error is about; nil where none is found.
 	locate func(context.Context) error
 
-	mu   sync.Mutex
-	last answer
+	mu sync.Mutex
+	// lists and watches were answered this. A list says nothing about a watch: without the permission to watch, a reflector lists
+	// again and again, and each list succeeds.
+	lists, watches answer
 }
 
-// note records an answer, and reports a change.
-func (o *observer) note(ctx context.Context, err error) {
-	before := o.answer()
+// note records an answer to lists or to watches, and reports a change.
+func (o *observer) note(ctx context.Context, to *answer, err error) {
+	o.mu.Lock()
+	last, before := *to, o.worst()
+	o.mu.Unlock()
 	var now answer
 	switch {
 	case ctx.Err() != nil: // The informer is being stopped.
 		return
-	case err == nil && before.err == nil, err != nil && before.text == err.Error():
+	case err == nil && last.err == nil, err != nil && last.text == err.Error():
 		return
 	case err != nil:
 		now = answer{err: err, text: err.Error(), definite: definite(err), since: before.since}
@@ -75,15 +81,26 @@ func (o *observer) note(ctx context.Context, err error) {
 		}
 	}
 	o.mu.Lock()
-	o.last = now
+	*to = now
+	after := o.worst()
 	o.mu.Unlock()
-	o.changed()
+	if after.text != before.text {
+		o.changed()
+	}
 }
 
 func (o *observer) answer() answer {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.last
+	return o.worst()
+}
+
+// worst is the error of lists, after which nothing is watched, unless it may pass before that of watches does.
+func (o *observer) worst() answer {
+	if o.lists.err == nil || o.watches.definite && !o.lists.definite {
+		return o.watches
+	}
+	return o.lists
 }
 
 // mayBeContent is true for an error that neither the API server nor the network gave: an object that cannot be decoded, which
@@ -106,7 +123,7 @@ func (o *observer) observe(requests toolscache.ListerWatcher) *toolscache.ListWa
 	return &toolscache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 			list, err := inner.ListWithContext(ctx, options)
-			o.note(ctx, err)
+			o.note(ctx, &o.lists, err)
 			return list, err //nolint:wrapcheck // the reflector distinguishes errors
 		},
 		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
@@ -117,12 +134,13 @@ func (o *observer) observe(requests toolscache.ListerWatcher) *toolscache.ListWa
 				// It has succeeded once everything has been sent. Only then, so that a healthy stream passes nothing on twice.
 				return watch.Filter(stream, func(event watch.Event) (watch.Event, bool) {
 					if sentAll(event) {
-						o.note(ctx, nil)
+						o.note(ctx, &o.lists, nil)
+						o.note(ctx, &o.watches, nil)
 					}
 					return event, true
 				}), nil
 			case !lists: // The reflector lists after a failure of the other kind, and that answer counts.
-				o.note(ctx, err)
+				o.note(ctx, &o.watches, err)
 			}
 			return stream, err //nolint:wrapcheck // the reflector distinguishes errors
 		},
@@ -187,7 +205,7 @@ func (w *Watches) NewCache(next cache.NewCacheFunc) cache.NewCacheFunc {
 				return newInformer(requests, object, resync, indexers)
 			}
 			o := &observer{clock: w.clock, changed: w.changed,
-				locate: func(ctx context.Context) error { return w.locate(ctx, kind, object) }}
+				locate: func(ctx context.Context) error { return w.locate(ctx, kind, object, namespacesOf(options, kind)) }}
 			seen.mu.Lock()
 			defer seen.mu.Unlock()
 			if seen.observers[kind] == nil {
@@ -207,29 +225,46 @@ func (w *Watches) NewCache(next cache.NewCacheFunc) cache.NewCacheFunc {
 	}
 }
 
-// locate names the first object of a kind that cannot be decoded; nil where each can be.
-func (w *Watches) locate(ctx context.Context, kind schema.GroupVersionKind, object runtime.Object) error {
+// namespacesOf returns the namespaces whose objects of a kind a cache has; none for all of them.
+func namespacesOf(options cache.Options, kind schema.GroupVersionKind) map[string]cache.Config {
+	for object, by := range options.ByObject {
+		if of, err := apiutil.GVKForObject(object, options.Scheme); err == nil && of == kind && by.Namespaces != nil {
+			return by.Namespaces
+		}
+	}
+	return options.DefaultNamespaces
+}
+
+// locate names the first object of a kind that cannot be decoded; nil where each can be. It lists what the cache does: the
+// operator may not list more.
+func (w *Watches) locate(ctx context.Context, kind schema.GroupVersionKind, object runtime.Object, in map[string]cache.Config) error {
 	if w.cluster == nil || formOf(object) != typed {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience/2)
 	defer cancel()
-	list := &apiunstructured.UnstructuredList{}
-	list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
-	if err := w.cluster.GetAPIReader().List(ctx, list); err != nil {
-		return nil // Nothing was found.
+	if len(in) == 0 {
+		in = map[string]cache.Config{metav1.NamespaceAll: {}}
 	}
-	for i := range list.Items {
-		raw, err := list.Items[i].MarshalJSON()
-		if err != nil {
-			continue
+	for _, namespace := range slices.Sorted(maps.Keys(in)) {
+		list := &apiunstructured.UnstructuredList{}
+		list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
+		where := &client.ListOptions{Namespace: namespace, FieldSelector: in[namespace].FieldSelector}
+		if err := w.cluster.GetAPIReader().List(ctx, list, where); err != nil {
+			continue // Nothing was found.
 		}
-		decoded, err := w.cluster.GetScheme().New(kind)
-		if err != nil {
-			continue
-		}
-		if err := json.Unmarshal(raw, decoded); err != nil {
-			return fmt.Errorf("%s %s cannot be decoded: %w", kind.Kind, client.ObjectKeyFromObject(&list.Items[i]), err)
+		for i := range list.Items {
+			raw, err := list.Items[i].MarshalJSON()
+			if err != nil {
+				continue
+			}
+			decoded, err := w.cluster.GetScheme().New(kind)
+			if err != nil {
+				continue
+			}
+			if err := json.Unmarshal(raw, decoded); err != nil {
+				return fmt.Errorf("%s %s cannot be decoded: %w", kind.Kind, client.ObjectKeyFromObject(&list.Items[i]), err)
+			}
 		}
 	}
 	return nil

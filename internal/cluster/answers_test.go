@@ -4,8 +4,10 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 	"sync"
@@ -17,6 +19,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	apiunstructured "k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
@@ -31,19 +34,19 @@ import (
 	"github.com/metricspipeline/operator/internal/kinds"
 )
 
-// fakeRequests are those of an informer; err is what the API server answers all of them. One that lists cannot stream what is
-// there.
+// fakeRequests are those of an informer; err is what the API server answers all of them, and watchErr watches alone. One that
+// lists cannot stream what is there.
 type fakeRequests struct {
-	lists   bool
-	mu      sync.Mutex
-	err     error
-	streams []*watch.FakeWatcher
+	lists         bool
+	mu            sync.Mutex
+	err, watchErr error
+	streams       []*watch.FakeWatcher
 }
 
-func (r *fakeRequests) answer(err error) {
+func (r *fakeRequests) answer(err, watchErr error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.err = err
+	r.err, r.watchErr = err, watchErr
 	for _, stream := range r.streams {
 		stream.Stop()
 	}
@@ -62,8 +65,8 @@ func (r *fakeRequests) List(metav1.ListOptions) (runtime.Object, error) {
 func (r *fakeRequests) Watch(options metav1.ListOptions) (watch.Interface, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.err != nil {
-		return nil, r.err
+	if err := cmp.Or(r.watchErr, r.err); err != nil {
+		return nil, err
 	}
 	if r.lists && options.SendInitialEvents != nil {
 		return nil, apierrors.NewInvalid(schema.GroupKind{}, "", nil)
@@ -78,7 +81,8 @@ func (r *fakeRequests) Watch(options metav1.ListOptions) (watch.Interface, error
 	return stream, nil
 }
 
-// TestAnswers lets an informer of client-go run against an API server that begins and ceases to refuse it.
+// TestAnswers lets an informer of client-go run against an API server that begins and ceases to refuse it. It tries again and
+// again, and only another answer is a change.
 func TestAnswers(t *testing.T) {
 	for name, lists := range map[string]bool{"an API server that streams": false, "one that does not": true} {
 		t.Run(name, func(t *testing.T) {
@@ -92,17 +96,29 @@ func TestAnswers(t *testing.T) {
 					t.Fatal(err)
 				}
 				go informer.RunWithContext(t.Context())
+				noWatch := apierrors.NewForbidden(schema.GroupResource{Resource: "configmaps"}, "", errors.New("watch"))
+				eof, wanted := errors.New("EOF"), 0
+				var last error
 				for i, step := range []struct {
-					name string
-					err  error
-				}{{"refused", forbidden()}, {"allowed", nil}, {"no longer allowed", forbidden()}, {"allowed again", nil},
-					{"unreachable", errors.New("EOF")}, {"reachable", nil}} {
-					requests.answer(step.err)
+					name                 string
+					err, watchErr, wants error
+				}{
+					{"refused", forbidden(), nil, forbidden()}, {"allowed", nil, nil, nil},
+					{"no longer allowed", forbidden(), nil, forbidden()}, {"allowed again", nil, nil, nil},
+					{"unreachable", eof, nil, eof}, {"reachable", nil, nil, nil},
+					{"may list alone", nil, noWatch, noWatch}, {"unreachable meanwhile", eof, noWatch, noWatch},
+					{"may not list either", forbidden(), noWatch, forbidden()}, {"may list alone again", nil, noWatch, noWatch},
+					{"allowed at last", nil, nil, nil},
+				} {
+					requests.answer(step.err, step.watchErr)
 					time.Sleep(3 * time.Minute) // Of the bubble's clock: a reflector waits up to a minute.
 					synctest.Wait()
-					got := o.answer()
-					if (got.err == nil) != (step.err == nil) || changes != i+1 {
-						t.Errorf("%s: %+v after %d changes", step.name, got, changes)
+					if fmt.Sprint(step.wants) != fmt.Sprint(last) {
+						wanted++
+					}
+					last = step.wants
+					if got := o.answer(); fmt.Sprint(got.err) != fmt.Sprint(step.wants) || changes != wanted {
+						t.Errorf("%s: %+v after %d changes, want %v after %d", step.name, got, changes, step.wants, wanted)
 					}
 					if synced := i > 0; informer.HasSynced() != synced {
 						t.Errorf("%s: synced is %v", step.name, !synced)
@@ -113,10 +129,12 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// broken cannot be decoded.
+var broken = &apiunstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap",
+	"metadata": map[string]any{"namespace": "apps", "name": "broken"}, "immutable": "perhaps"}}
+
 // TestLocate: the error about an object that cannot be decoded names no object; it is found among them.
 func TestLocate(t *testing.T) {
-	broken := &apiunstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap",
-		"metadata": map[string]any{"namespace": "apps", "name": "broken"}, "immutable": "perhaps"}}
 	undecodable := errors.New("json: cannot unmarshal string into Go struct field .immutable of type bool")
 	for name, tc := range map[string]struct {
 		object runtime.Object
@@ -141,9 +159,9 @@ func TestLocate(t *testing.T) {
 					return tc.list
 				}})
 			o := &observer{clock: w.clock, changed: func() {},
-				locate: func(ctx context.Context) error { return w.watches.locate(ctx, configMaps, tc.object) }}
-			o.note(t.Context(), tc.err)
-			o.note(t.Context(), tc.err)
+				locate: func(ctx context.Context) error { return w.watches.locate(ctx, configMaps, tc.object, nil) }}
+			o.note(t.Context(), &o.lists, tc.err)
+			o.note(t.Context(), &o.lists, tc.err)
 			if got := o.answer(); !strings.Contains(got.err.Error(), tc.want) || got.definite != tc.sure {
 				t.Errorf("%+v", got)
 			}
@@ -152,6 +170,57 @@ func TestLocate(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLocateWhereTheCacheReads: the operator may list a kind only as its informers do.
+func TestLocateWhereTheCacheReads(t *testing.T) {
+	one := fields.OneTermEqualSelector("metadata.name", "one")
+	for name, tc := range map[string]struct {
+		options cache.Options
+		may     string
+	}{
+		"everywhere":                {may: ""},
+		"in a namespace":            {cache.Options{DefaultNamespaces: map[string]cache.Config{"apps": {}}}, "apps"},
+		"in a namespace of its own": {cache.Options{DefaultNamespaces: map[string]cache.Config{"default": {}}, ByObject: configMapsIn("apps", nil)}, "apps"},
+		"one object":                {cache.Options{ByObject: configMapsIn("apps", one)}, "apps metadata.name=one"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.client = interceptor.NewClient(fake.NewClientBuilder().WithScheme(w.client.Scheme()).Build(), interceptor.Funcs{
+				List: func(_ context.Context, _ client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
+					of := (&client.ListOptions{}).ApplyOptions(options)
+					where := of.Namespace
+					if of.FieldSelector != nil {
+						where += " " + of.FieldSelector.String()
+					}
+					if where != tc.may {
+						return forbidden()
+					}
+					list.(*apiunstructured.UnstructuredList).Items = []apiunstructured.Unstructured{*broken}
+					return nil
+				}})
+			var made cache.Options
+			tc.options.Scheme = w.client.Scheme()
+			if _, err := w.watches.NewCache(func(_ *rest.Config, options cache.Options) (cache.Cache, error) {
+				made = options
+				return w.fakeCache, nil
+			})(nil, tc.options); err != nil {
+				t.Fatal(err)
+			}
+			made.NewInformer(&fakeRequests{}, &corev1.ConfigMap{}, 0, toolscache.Indexers{})
+			o := w.watches.caches[w.fakeCache].observers[configMaps][typed][0]
+			o.note(t.Context(), &o.lists, errors.New("json: cannot unmarshal string"))
+			if got := o.answer().err.Error(); !strings.Contains(got, "ConfigMap apps/broken cannot be decoded") {
+				t.Error(got)
+			}
+		})
+	}
+}
+
+// configMapsIn has a cache hold those of two namespaces; of one of them those that a selector selects.
+func configMapsIn(namespace string, selector fields.Selector) map[client.Object]cache.ByObject {
+	return map[client.Object]cache.ByObject{&corev1.ConfigMap{}: {
+		Namespaces: map[string]cache.Config{"another": {}, namespace: {FieldSelector: selector}}}}
 }
 
 // TestNewCache: each cache that is made knows what its informers were answered.

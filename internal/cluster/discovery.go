@@ -10,6 +10,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/sets"
 
 	"github.com/metricspipeline/operator/internal/kinds"
 )
@@ -39,11 +41,15 @@ func (w *Watches) crds(ctx context.Context) ([]string, error) {
 		return nil, fmt.Errorf("list the CRDs: %w", err)
 	}
 	var crds []string
+	there := sets.New[string]()
 	for _, crd := range list.Items {
+		w.seen.Insert(crd.Name)
 		if crd.DeletionTimestamp == nil {
+			there.Insert(crd.Name)
 			crds = append(crds, crd.Name+"@"+crd.ResourceVersion)
 		}
 	}
+	w.gone = w.seen.Difference(there)
 	slices.Sort(crds)
 	return crds, nil
 }
@@ -58,4 +64,24 @@ func (w *Watches) discover(kind *watched, defined bool) (bool, error) {
 		return false, fmt.Errorf("find out whether the API server serves %s: %w", kind.GroupVersionKind.Kind, err)
 	}
 	return err == nil, nil
+}
+
+// present finds no resource of a CRD that has gone. The manager's never forgets one, and to query the API server anew does not
+// help: it serves the resource for a moment longer, and no event says when it ends.
+type present struct {
+	meta.RESTMapper
+	gone sets.Set[string]
+}
+
+// KindFor returns the kind of a resource.
+func (p present) KindFor(resource schema.GroupVersionResource) (schema.GroupVersionKind, error) {
+	kind, err := p.RESTMapper.KindFor(resource)
+	if err != nil {
+		return kind, err //nolint:wrapcheck // a RESTMapper's errors are told apart
+	}
+	mapping, err := p.RESTMapping(kind.GroupKind(), kind.Version)
+	if err == nil && p.gone.Has(mapping.Resource.GroupResource().String()) {
+		err = &meta.NoResourceMatchError{PartialResource: resource}
+	}
+	return kind, err //nolint:wrapcheck // as above
 }

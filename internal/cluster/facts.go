@@ -30,7 +30,7 @@ type Facts struct {
 	Terminating bool
 	// Served says which kinds the cluster serves and the operator can read.
 	Served Served
-	// Mapper knows the resources that the API server serves.
+	// Mapper knows the resources that the API server serves. It knows none of a CRD that has gone.
 	Mapper meta.RESTMapper
 	// APIServices are the cluster's metrics APIs by name, ours and foreign ones.
 	APIServices map[string]*apiregv1.APIService

@@ -47,7 +47,7 @@ type Source struct {
 
 // Read returns the facts for a spec. What cannot be read is a problem among them, and keeps nothing else from being read.
 func (s *Source) Read(ctx context.Context, spec v1alpha1.MetricsPipelineSpec) Facts {
-	facts := Facts{Namespace: s.Namespace, Mapper: s.Mapper}
+	facts := Facts{Namespace: s.Namespace}
 	note := func(err error) bool {
 		if err != nil {
 			facts.Problems = append(facts.Problems, err)
@@ -56,6 +56,7 @@ func (s *Source) Read(ctx context.Context, spec v1alpha1.MetricsPipelineSpec) Fa
 	}
 	var err error
 	facts.Served = s.Kinds.Ensure(ctx)
+	facts.Mapper = present{s.Mapper, facts.Served.gone}
 	facts.Incomplete = facts.Served.Err(kinds.CRD.GroupVersionKind) != nil
 	for _, unreadable := range facts.Served.Unreadable {
 		note(unreadable)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/sets"
 )
 
 // State is what can be done with a kind.
@@ -74,6 +75,8 @@ type Served struct {
 	RequeueAfter time.Duration
 	// CRDs changes whenever any CRD is created, changed or deleted, also one that we do not use.
 	CRDs string
+	// gone are the names of the CRDs that there were, and that are no longer there or are being deleted.
+	gone sets.Set[string]
 }
 
 // Has is true when the kind of a CRD is served. Whether it can be read is another question: see Err.

@@ -168,12 +168,12 @@ func TestFeed(t *testing.T) {
 	if got := c.drain(); !slices.Equal(got, []string{"c"}) {
 		t.Errorf("refused: woke %q", got)
 	}
-	feed.observer.note(t.Context(), nil)
+	feed.observer.note(t.Context(), &feed.observer.lists, nil)
 	listed = true
 	if err := feed.Err(); err != nil {
 		t.Errorf("listed: %v", err)
 	}
-	feed.observer.note(t.Context(), forbidden())
+	feed.observer.note(t.Context(), &feed.observer.lists, forbidden())
 	feed.Stop()
 	if served, _ := w.ensure(); len(served.Unreadable) > 0 {
 		t.Errorf("stopped: %v", served.Unreadable)

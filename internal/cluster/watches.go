@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -58,8 +59,11 @@ type Watches struct {
 	clock   clock.PassiveClock
 	cluster Cluster
 
-	// ensuring lets one Ensure run at a time; mu guards the fields below and is never held during a request.
-	ensuring    sync.Mutex
+	// ensuring lets one Ensure run at a time, and guards the names of the CRDs that there ever were, and of those that have gone.
+	ensuring   sync.Mutex
+	seen, gone sets.Set[string]
+
+	// mu guards what follows and is never held during a request.
 	mu          sync.Mutex
 	caches      map[cache.Cache]*informers
 	kinds       []*watched
@@ -86,7 +90,7 @@ type watched struct {
 
 // NewWatches returns watches that have not begun. The caches whose kinds are added should be made by their NewCache.
 func NewWatches(c clock.PassiveClock) *Watches {
-	return &Watches{clock: c, caches: map[cache.Cache]*informers{}, moved: make(chan struct{})}
+	return &Watches{clock: c, seen: sets.Set[string]{}, caches: map[cache.Cache]*informers{}, moved: make(chan struct{})}
 }
 
 // Use connects the watches with a manager, whose cache must have CRDs as metadata.
@@ -149,7 +153,7 @@ func (w *Watches) Ensure(ctx context.Context) Served {
 	result := w.result(kinds)
 	result.readFeeds(feeds)
 	result.finish()
-	result.CRDs = strings.Join(crds, " ")
+	result.CRDs, result.gone = strings.Join(crds, " "), w.gone
 	return result
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/metricspipeline/operator/internal/kinds"
@@ -158,6 +159,10 @@ func TestFailures(t *testing.T) {
 	step("discovery keeps failing", Unreadable, "no discovery")
 	w.mapper.fail, w.mapper.served["One"], w.fail = nil, true, errors.New("no client")
 	step("the informer cannot be made", Unreadable, "no client")
+	w.fail = &meta.NoKindMatchError{GroupKind: one.GroupKind(), SearchedVersions: []string{one.Version}}
+	if step("it went since discovery", Pending, ""); w.watches.Unreadable(one) != nil {
+		t.Error("a kind that went counts as unreadable")
+	}
 	w.fail = nil
 	step("all is well", Ready, "", "watch One")
 	if err := w.client.Delete(t.Context(), crd(oneCRD)); err != nil {

@@ -195,7 +195,8 @@ func (w *world) answers(kind schema.GroupVersionKind, in form, err error) {
 		seen.observers[kind] = map[form][]*observer{in: {{clock: w.clock, changed: w.watches.changed,
 			locate: func(context.Context) error { return nil }}}}
 	}
-	seen.observers[kind][in][0].note(w.Context(), err)
+	o := seen.observers[kind][in][0]
+	o.note(w.Context(), &o.lists, err)
 }
 
 // controller is a queue that a subscriber feeds.
