@@ -80,6 +80,7 @@ verify: ## Fail if a generated file, a go.mod, a kustomization or a proof is out
 	@hack/verify-kustomize.sh
 	@hack/verify-size.sh
 	@hack/verify-role.sh
+	@hack/verify-isolation.sh
 
 .PHONY: build
 build: ## Build bin/manager, static and reproducible.
@@ -117,6 +118,12 @@ test-faults: bin/cluster ## Break everything on the way, and print how much of i
 test-role: bin/cluster ## Prove that the operator misses each of its permissions, after a change of its role; 10 minutes.
 	@assets=$$(bin/cluster binaries kube-apiserver etcd kubectl) && \
 		KUBEBUILDER_ASSETS="$$assets" go test -C test/envtest/role -count=1 -timeout 30m $(GOTESTFLAGS)
+
+.PHONY: test-isolation
+test-isolation: bin/cluster ## Prove that a fault stays in its component in each scenario, after a change of what keeps it there; 5 minutes.
+	@digest=$$(hack/verify-isolation.sh digest) && assets=$$(bin/cluster binaries kube-apiserver etcd kubectl) && \
+		KUBEBUILDER_ASSETS="$$assets" go test -C test/envtest/faults -count=1 -timeout 60m -run '^TestIsolation$$' $(GOTESTFLAGS) \
+		-args -isolation="$$digest"
 
 .PHONY: test-e2e
 test-e2e: build bin/sample-app bin/cluster ## Test the main job on a real node; as root, on a machine that can run containers.

@@ -4,8 +4,12 @@
 package faults
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,47 +20,58 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/certs"
 	"github.com/metricspipeline/operator/test/envtest/harness"
 )
 
-// componentFault is something wrong with one component that lasts until the spec is goodSpec again.
+// componentFault is something wrong with one component.
 type componentFault struct {
 	name string
 	// only is the one component that can have it; empty for each.
 	only string
-	// put puts it in place, and returns what ends it besides goodSpec; nil for nothing.
-	put func(w *world, faulty, other string) (end func())
-	// condition is False meanwhile.
-	condition string
+	// kind is that of the component's object that it is about: where there is none, the fault is none.
+	kind string
+	// edit makes the mistake in a spec; nil where the spec is right.
+	edit func(faulty string) specEdit
+	// put puts in place what is wrong besides, and returns what ends it; nil for nothing.
+	put func(w *world, faulty string) (end func())
+	// condition is False meanwhile, and its message names what is wrong: the component, or where that is not empty, names.
+	condition, names string
 	// unrenewed is true for a fault that is about the certificate of the faulty component itself.
 	unrenewed bool
 }
 
 func componentFaults() []componentFault {
-	patched := func(patch string) func(*world, string, string) func() {
-		return func(w *world, faulty, _ string) func() {
-			w.apply(goodSpec + "patches:\n- target: {kind: Deployment, name: " + faulty + "}\n  patch: '" + patch + "'\n")
-			return nil
+	patch := func(patch string) func(string) specEdit {
+		return func(faulty string) specEdit {
+			return func(spec map[string]any) {
+				patches, _ := spec["patches"].([]any)
+				spec["patches"] = append(patches, map[string]any{
+					"target": map[string]any{"kind": "Deployment", "name": faulty}, "patch": patch})
+			}
 		}
 	}
 	return []componentFault{
-		{name: "bad patch", condition: v1alpha1.ConditionComponentsReady,
-			put: patched(`[{"op": "replace", "path": "/spec/nothing/here", "value": 1}]`)},
-		{name: "refused apply", condition: v1alpha1.ConditionComponentsReady,
-			put: patched(`{"spec": {"template": {"spec": {"priorityClassName": "NOT_A_NAME"}}}}`)},
-		{name: "missing credential", only: harness.Adapter, condition: v1alpha1.ConditionPrometheusReady, put: func(w *world, _, _ string) func() {
-			w.apply(strings.Replace(goodSpec, smallSpec,
-				"prometheus: {url: $PROMETHEUS, auth: {bearerToken: {name: absent, key: a}}}\n", 1))
-			return nil
-		}},
-		{name: "certificate not issued", condition: v1alpha1.ConditionCertificatesReady, unrenewed: true, put: func(w *world, faulty, other string) func() {
-			builtIn := w.certificateOf(other)
-			w.issuing(faulty)
-			w.apply(strings.Replace(goodSpec, "BuiltIn", "CertManager", 1))
-			w.eventually(func() string { return w.renewed(other, builtIn) })
-			return nil
-		}},
-		{name: "contested", condition: v1alpha1.ConditionComponentsReady, put: func(w *world, faulty, _ string) func() {
+		{name: "bad patch", kind: "Deployment", condition: v1alpha1.ConditionComponentsReady,
+			edit: patch(`[{"op": "replace", "path": "/spec/nothing/here", "value": 1}]`)},
+		{name: "refused apply", kind: "Deployment", condition: v1alpha1.ConditionComponentsReady,
+			edit: patch(`{"spec": {"template": {"spec": {"priorityClassName": "NOT_A_NAME"}}}}`)},
+		{name: "missing credential", only: harness.Adapter, kind: "Deployment", condition: v1alpha1.ConditionPrometheusReady, names: "absent",
+			edit: func(string) specEdit {
+				return func(spec map[string]any) {
+					spec["prometheus"].(map[string]any)["auth"] = map[string]any{"bearerToken": map[string]any{"name": "absent", "key": "a"}}
+				}
+			}},
+		{name: "certificate not issued", kind: "Certificate", condition: v1alpha1.ConditionCertificatesReady, unrenewed: true,
+			edit: func(string) specEdit { return fromCertManager },
+			put: func(w *world, faulty string) func() {
+				w.issuer.withhold(faulty)
+				w.issuing()
+				secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: harness.OperatorNamespace, Name: certs.IssuedSecret(faulty)}}
+				w.must(client.IgnoreNotFound(w.Client.Delete(w.Ctx, secret)))
+				return func() { w.issuer.withhold("") }
+			}},
+		{name: "contested", kind: "PodDisruptionBudget", condition: v1alpha1.ConditionComponentsReady, put: func(w *world, faulty string) func() {
 			budget := harness.Configuration("policy/v1", "PodDisruptionBudget", harness.OperatorNamespace, faulty,
 				map[string]any{"minAvailable": int64(0)})
 			stop, err := w.StartRival(w.Ctx, budget)
@@ -66,19 +81,26 @@ func componentFaults() []componentFault {
 	}
 }
 
+// fromCertManager has cert-manager issue.
+func fromCertManager(spec map[string]any) {
+	spec["certificates"] = map[string]any{"provider": "CertManager"}
+}
+
+// otherThan is the other component.
+var otherThan = map[string]string{harness.MetricsServer: harness.Adapter, harness.Adapter: harness.MetricsServer}
+
 // TestAnotherComponentsFault: what is wrong with one component is no business of the other, which is repaired and whose
 // certificate is renewed, nor does it take the faulty one away: that is put back in its last good form, its certificate renewed.
 // The operator that does so remembers nothing of the time before the fault.
 func TestAnotherComponentsFault(t *testing.T) {
-	others := map[string]string{harness.MetricsServer: harness.Adapter, harness.Adapter: harness.MetricsServer}
 	for _, f := range componentFaults() {
-		for faulty, other := range others {
+		for faulty := range otherThan {
 			if f.only != "" && f.only != faulty {
 				continue
 			}
 			t.Run(f.name+": "+faulty, func(t *testing.T) {
 				w := begin(t)
-				inject(t, "another component's fault", 1, func() { w.isolates(f, faulty, other) })
+				inject(t, "another component's fault", 1, func() { w.isolates(f, faulty) })
 			})
 		}
 	}
@@ -86,8 +108,9 @@ func TestAnotherComponentsFault(t *testing.T) {
 
 // isolates brings everything up, puts the fault in place, restarts the operator, deletes both Deployments and lets both
 // certificates come due.
-func (w *world) isolates(f componentFault, faulty, other string) {
+func (w *world) isolates(f componentFault, faulty string) {
 	w.Helper()
+	other := otherThan[faulty]
 	if !f.unrenewed {
 		w.clock.SetTime(time.Now().Add(-250 * 24 * time.Hour)) // Certificates of this time are good today, and due.
 	}
@@ -96,12 +119,13 @@ func (w *world) isolates(f componentFault, faulty, other string) {
 	w.life.stir()
 	good := w.settle()
 
-	end := f.put(w, faulty, other)
-	if end == nil {
-		end = func() {}
+	builtIn := w.certificateOf(other)
+	end := w.spoil(f, faulty)
+	w.apply(goodSpec)
+	if f.unrenewed {
+		w.eventually(func() string { return w.renewed(other, builtIn) })
 	}
-	w.Cleanup(end)
-	w.eventually(func() string { return w.isFalse(f.condition) })
+	w.eventually(func() string { return w.named(f, faulty) })
 	issued := map[string]string{faulty: w.certificateOf(faulty), other: w.certificateOf(other)}
 	w.kill()
 	w.start()
@@ -116,7 +140,7 @@ func (w *world) isolates(f componentFault, faulty, other string) {
 	}
 	w.clock.SetTime(time.Now())
 	if f.unrenewed {
-		w.deleteSecret(other + "-issued") // An issuer renews by itself.
+		w.deleteSecret(certs.IssuedSecret(other)) // An issuer renews by itself.
 	} else {
 		w.poke()
 	}
@@ -130,24 +154,57 @@ func (w *world) isolates(f componentFault, faulty, other string) {
 			return missing
 		})
 	}
-	w.eventually(func() string { return w.isFalse(f.condition) })
+	w.eventually(func() string { return w.named(f, faulty) })
 	w.judge(100 * time.Millisecond)
 
 	end()
-	w.apply(goodSpec + "scrape: {interval: 45s}\n") // Another generation, so that what was given up is tried again.
-	w.apply(goodSpec)
+	w.again()
 	w.reaches(good, f.name+" in "+faulty+", corrected")
 }
 
-// isFalse returns what is missing until the status is about the present spec and says that a condition is False.
-func (w *world) isFalse(condition string) string {
+// spoil puts a fault in place, in what specs are applied from now on and besides, and returns what ends it; the end of the test
+// does as well.
+func (w *world) spoil(f componentFault, faulty string) (end func()) {
+	w.Helper()
+	right, stop := w.edits, func() {}
+	if f.put != nil {
+		stop = f.put(w, faulty)
+	}
+	if f.edit != nil {
+		w.edits = append(slices.Clone(right), f.edit(faulty))
+	}
+	end = sync.OnceFunc(func() {
+		stop()
+		w.edits = right
+	})
+	w.Cleanup(end)
+	return end
+}
+
+// again applies the spec in another generation, so that what was given up is tried again.
+func (w *world) again() {
+	w.Helper()
+	w.apply(w.applied, func(spec map[string]any) {
+		scrape, _ := spec["scrape"].(map[string]any)
+		scrape = maps.Clone(scrape)
+		if scrape == nil {
+			scrape = map[string]any{}
+		}
+		scrape["interval"] = "45s"
+		spec["scrape"] = scrape
+	})
+	w.apply(w.applied)
+}
+
+// named returns what is missing until the status is about the present spec, and the condition of a fault is False and names it.
+func (w *world) named(f componentFault, faulty string) string {
 	w.Helper()
 	pipeline, _ := w.pipeline()
-	found := apimeta.FindStatusCondition(pipeline.Status.Conditions, condition)
-	if current(pipeline) && found != nil && found.Status == metav1.ConditionFalse {
+	found := apimeta.FindStatusCondition(pipeline.Status.Conditions, f.condition)
+	if current(pipeline) && found != nil && found.Status == metav1.ConditionFalse && strings.Contains(found.Message, cmp.Or(f.names, faulty)) {
 		return ""
 	}
-	return fmt.Sprintf("%s is not False about generation %d: %+v", condition, pipeline.Generation, found)
+	return fmt.Sprintf("%s is not False about generation %d, with the name of what is wrong: %+v", f.condition, pipeline.Generation, found)
 }
 
 // repaired returns what is missing until a component's Deployment is again as it was, and the APIs of the component answer.

@@ -16,6 +16,7 @@ import (
 	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/ownership"
 	"github.com/metricspipeline/operator/test/envtest/harness"
 )
@@ -32,8 +33,8 @@ func ownershipScenarios() []scenario {
 			w.apply(smallSpec + "resourceMetrics: {policy: TakeOver}\n")
 		}},
 		{name: "give back", spec: smallSpec, act: func(w *world) { w.apply(smallSpec + "resourceMetrics: {policy: Disabled}\n") }},
-		{name: "cert-manager is to issue", spec: builtIn, setup: func(w *world) { w.issuing("") }, act: func(w *world) { w.apply(certManager) }},
-		{name: "cert-manager is no more to issue", spec: certManager, setup: func(w *world) { w.issuing("") }, act: func(w *world) { w.apply(builtIn) }},
+		{name: "cert-manager is to issue", spec: builtIn, setup: func(w *world) { w.issuing() }, act: func(w *world) { w.apply(certManager) }},
+		{name: "cert-manager is no more to issue", spec: certManager, setup: func(w *world) { w.issuing() }, act: func(w *world) { w.apply(builtIn) }},
 		{name: "uninstall: the operator's namespace goes", spec: largeSpec, given: apps, unready: true, act: func(w *world) {
 			w.must(w.Client.Delete(w.Ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: harness.OperatorNamespace}}))
 		}},
@@ -67,10 +68,27 @@ func registerTheirs(w *world) {
 	})
 }
 
-// issuing installs cert-manager's CRDs, and issues what its controllers would, once each, but nothing for one component; empty
-// for none.
-func (w *world) issuing(except string) {
+// issuer plays cert-manager's controllers.
+type issuer struct {
+	runs  bool
+	mutex sync.Mutex
+	// except is the component that gets no certificate; empty for none.
+	except string
+}
+
+// withhold has the issuer issue nothing for a component from now on; empty for none.
+func (i *issuer) withhold(component string) {
+	i.mutex.Lock()
+	defer i.mutex.Unlock()
+	i.except = component
+}
+
+// issuing installs cert-manager's CRDs, and issues what its controllers would, once each, until the end of the test.
+func (w *world) issuing() {
 	w.Helper()
+	if w.issuer.runs {
+		return
+	}
 	for _, file := range harness.CertManagerCRDs() {
 		w.must(w.InstallCRD(w.Ctx, file))
 	}
@@ -79,10 +97,12 @@ func (w *world) issuing(except string) {
 	ctx, end := context.WithCancel(w.Ctx)
 	var failure error
 	var issues sync.WaitGroup
-	issues.Go(func() { failure = issueAll(ctx, w.Cluster, manager, except) })
+	w.issuer.runs = true
+	issues.Go(func() { failure = w.issuer.issueAll(ctx, w.Cluster, manager) })
 	w.Cleanup(func() {
 		end()
 		issues.Wait()
+		w.issuer.runs = false
 		w.must(failure, "issuing: ")
 		for _, file := range harness.CertManagerCRDs() {
 			w.must(w.RemoveCRD(w.Ctx, file))
@@ -90,8 +110,8 @@ func (w *world) issuing(except string) {
 	})
 }
 
-// issueAll issues each serving certificate whose Secret does not exist, but none for one component, until ctx ends.
-func issueAll(ctx context.Context, c *harness.Cluster, manager *harness.CertManager, except string) error {
+// issueAll issues each serving certificate whose Secret does not exist until ctx ends.
+func (i *issuer) issueAll(ctx context.Context, c *harness.Cluster, manager *harness.CertManager) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -102,17 +122,29 @@ func issueAll(ctx context.Context, c *harness.Cluster, manager *harness.CertMana
 		if err := c.Client.List(ctx, requested, client.InNamespace(harness.OperatorNamespace)); err != nil && ctx.Err() == nil {
 			return err
 		}
-		for i := range requested.Items {
-			key := client.ObjectKey{Namespace: harness.OperatorNamespace, Name: requested.Items[i].Spec.SecretName}
-			if requested.Items[i].Name == except || requested.Items[i].Spec.IsCA || !apierrors.IsNotFound(c.Client.Get(ctx, key, &corev1.Secret{})) {
-				continue
-			}
-			err := manager.Issue(ctx, client.ObjectKeyFromObject(&requested.Items[i]))
+		for _, certificate := range requested.Items {
+			err := i.issue(ctx, c, manager, certificate)
 			if err != nil && !apierrors.IsNotFound(err) && !errors.Is(err, context.Canceled) {
 				return err
 			}
 		}
 	}
+}
+
+// issue issues one, and nothing is withheld meanwhile. Without a pipeline there is nothing to issue: cert-manager takes seconds,
+// and by then garbage collection, which may delete a Secret first, has deleted its Certificate as well.
+func (i *issuer) issue(ctx context.Context, c *harness.Cluster, manager *harness.CertManager, of certmanagerv1.Certificate) error {
+	i.mutex.Lock()
+	defer i.mutex.Unlock()
+	key := client.ObjectKey{Namespace: harness.OperatorNamespace, Name: of.Spec.SecretName}
+	if of.Name == i.except || of.Spec.IsCA || !apierrors.IsNotFound(c.Client.Get(ctx, key, &corev1.Secret{})) {
+		return nil
+	}
+	pipelines := &v1alpha1.MetricsPipelineList{}
+	if err := c.Client.List(ctx, pipelines); err != nil || len(pipelines.Items) == 0 {
+		return err
+	}
+	return manager.Issue(ctx, client.ObjectKeyFromObject(&of))
 }
 
 // restoreNamespace makes the operator's namespace one that stays, if it is being deleted: there is no controller that removes what

@@ -70,7 +70,14 @@ type scenario struct {
 	repaired bool
 	// unready is true for what leaves a pipeline that cannot become ready.
 	unready bool
+	// renews is true for what ends with other serving certificates of all components, signed by the operator's own authority.
+	renews bool
+	// bare is true for what is about a spec without rules, and so without prometheus-adapter.
+	bare bool
 }
+
+// rotateServing is the scenario in which a serving certificate is lost.
+const rotateServing = "rotate: no serving certificate"
 
 // scenarios are all of them; what each comes to is what an operator without faults makes of it.
 func scenarios() []scenario {
@@ -78,9 +85,9 @@ func scenarios() []scenario {
 		{name: "install", given: apps, act: func(w *world) { w.apply(largeSpec) }},
 		{name: "reconfigure", spec: largeSpec, given: apps, act: func(w *world) { w.apply(otherSpec) }},
 		{name: "upgrade", spec: smallSpec, given: leftovers, restart: true, before: earlierRelease()},
-		{name: "rotate: no serving certificate", spec: smallSpec, repaired: true, act: func(w *world) { w.deleteSecret(metricsServer + "-tls") }},
-		{name: "rotate: no authority", spec: smallSpec, repaired: true, act: func(w *world) { w.deleteSecret(authoritySecret) }},
-		{name: "rotate: both near their end", spec: smallSpec, repaired: true, given: oldCertificates, act: func(w *world) {
+		{name: rotateServing, spec: smallSpec, repaired: true, act: func(w *world) { w.deleteSecret(metricsServer + "-tls") }},
+		{name: "rotate: no authority", spec: smallSpec, repaired: true, renews: true, act: func(w *world) { w.deleteSecret(authoritySecret) }},
+		{name: "rotate: both near their end", spec: smallSpec, repaired: true, renews: true, given: oldCertificates, act: func(w *world) {
 			w.clock.SetTime(time.Now())
 			w.poke()
 		}},
@@ -88,7 +95,7 @@ func scenarios() []scenario {
 		{name: "discover each Service", spec: smallSpec, given: apps, act: func(w *world) {
 			w.apply(smallSpec + "scrape: {granularity: Service}\n")
 		}},
-		{name: "remove rules", spec: largeSpec, act: func(w *world) { w.apply(smallSpec) }},
+		{name: "remove rules", spec: largeSpec, bare: true, act: func(w *world) { w.apply(smallSpec) }},
 		{name: "remove the pipeline", spec: largeSpec, given: apps, act: func(w *world) {
 			w.must(w.Client.Delete(w.Ctx, &v1alpha1.MetricsPipeline{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.SingletonName}}))
 			w.must(w.CollectGarbage(w.Ctx))

@@ -189,6 +189,9 @@ func (w *wire) newClient(config *rest.Config, options client.Options) (client.Cl
 			return w.send(about("patch", object), func() error { return c.Patch(ctx, object, patch, opts...) })
 		},
 		Apply: func(ctx context.Context, c client.WithWatch, object runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
+			if options := (&client.ApplyOptions{}).ApplyOptions(opts); len(options.DryRun) > 0 {
+				return errors.Join(w.call(), c.Apply(ctx, object, opts...)) // It changes nothing.
+			}
 			return w.send(about("apply", object), func() error { return c.Apply(ctx, object, opts...) })
 		},
 		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, object client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {

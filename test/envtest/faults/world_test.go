@@ -6,6 +6,7 @@ package faults
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/controller"
@@ -62,7 +64,14 @@ type world struct {
 	// wrap stands between the next life and the network, beside its wire.
 	wrap func(http.RoundTripper) http.RoundTripper
 	life *life
+	// edits are made to each spec that the pipeline is given, and applied is that spec without them.
+	edits   []specEdit
+	applied string
+	issuer  issuer
 }
+
+// specEdit changes a spec.
+type specEdit func(spec map[string]any)
 
 // life is one run of the operator.
 type life struct {
@@ -164,9 +173,15 @@ func (w *world) bury() {
 }
 
 // apply gives the pipeline a spec. $PROMETHEUS is the address of the world's Prometheus.
-func (w *world) apply(spec string) {
+func (w *world) apply(spec string, more ...specEdit) {
 	w.Helper()
-	w.must(w.Apply(strings.ReplaceAll(spec, "$PROMETHEUS", w.prometheus.URL)))
+	w.applied = spec
+	content := map[string]any{}
+	w.must(yaml.Unmarshal([]byte(strings.ReplaceAll(spec, "$PROMETHEUS", w.prometheus.URL)), &content))
+	for _, edit := range slices.Concat(w.edits, more) {
+		edit(content)
+	}
+	w.must(w.ApplySpec(content))
 }
 
 // clear deletes the pipeline and everything that was managed, whatever owns it now.

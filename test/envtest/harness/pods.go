@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -37,6 +38,11 @@ var components = map[string]struct {
 		{Group: "custom.metrics.k8s.io", Version: "v1beta2"},
 		{Group: "external.metrics.k8s.io", Version: "v1beta1"},
 	}},
+}
+
+// Serves is true when a component can serve the metrics API of a name, VERSION.GROUP.
+func Serves(component, api string) bool {
+	return slices.ContainsFunc(components[component].apis, func(of schema.GroupVersion) bool { return of.Version+"."+of.Group == api })
 }
 
 // AddressOf returns the address of a component's pods.
