@@ -83,6 +83,8 @@ func run(f flags) error {
 		Scheme:   scheme,
 		Cache:    controller.CacheOptions(f.namespace),
 		NewCache: watches.NewCache(nil),
+		// A request of discovery has no deadline of its own.
+		MapperProvider: controller.Mapper,
 		Metrics: metricsserver.Options{
 			BindAddress:    f.metricsAddress,
 			SecureServing:  true,

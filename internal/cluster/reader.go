@@ -86,7 +86,7 @@ func (r *reader) read(ctx context.Context, object runtime.Object, namespace stri
 	// namespaces, the others can be read.
 	ended, end := context.WithCancel(ctx)
 	end()
-	if err := read(ended); !apierrors.IsTimeout(err) {
+	if err := read(ended); !apierrors.IsTimeout(err) || unreadable == nil {
 		return err
 	}
 	unreadable.Namespace = namespace

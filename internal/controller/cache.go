@@ -4,15 +4,21 @@
 package controller
 
 import (
+	"net/http"
+	"time"
+
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/rest"
 	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/cluster"
@@ -54,6 +60,20 @@ func CacheOptions(namespace string) cache.Options {
 			&rbacv1.RoleBinding{}:        {Label: ours, Namespaces: map[string]cache.Config{cluster.AuthenticationNamespace: {}}},
 		},
 	}
+}
+
+// discoveryTimeout bounds a request of the API server's discovery: whoever needs a resource waits for it, without a deadline of its own.
+const discoveryTimeout = 10 * time.Second
+
+// Mapper returns a manager's RESTMapper, whose requests end.
+func Mapper(config *rest.Config, httpClient *http.Client) (meta.RESTMapper, error) {
+	return mapper(config, httpClient, discoveryTimeout)
+}
+
+func mapper(config *rest.Config, httpClient *http.Client, timeout time.Duration) (meta.RESTMapper, error) {
+	limited := *httpClient
+	limited.Timeout = timeout
+	return apiutil.NewDynamicRESTMapper(config, &limited) //nolint:wrapcheck // the manager says what it made
 }
 
 // onlyName drops everything from an object that is cached for its existence.

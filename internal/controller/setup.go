@@ -148,7 +148,7 @@ func Setup(mgr ctrl.Manager, options Options) (*Operator, error) {
 		Name: options.Name + "-monitors", Watches: watches, Prometheuses: all, Announce: func() { announce(wake) },
 		NewClient: options.NewClient, NewCache: options.NewCache,
 		Counts: options.Timing.Counts, Rest: options.Timing.Rest, Pending: options.Timing.Pending, Refused: options.Timing.Stalled,
-		FirstFailure: options.Timing.FirstFailure, LastFailure: options.Timing.LastFailure,
+		Work: options.Timing.Work, FirstFailure: options.Timing.FirstFailure, LastFailure: options.Timing.LastFailure,
 	})
 	if err != nil {
 		return nil, err

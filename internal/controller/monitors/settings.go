@@ -128,7 +128,7 @@ func (r *Reconciler) demands(ctx context.Context, s *settings, served bool) erro
 	spec := s.pipeline.Spec
 	var objects monitoringv1.PrometheusList
 	if served {
-		if err := r.prometheuses.List(ctx, &objects); err != nil {
+		if err := r.prometheuses.List(ctx, &objects); err != nil && spec.Prometheus.URL == "" {
 			return fmt.Errorf("list Prometheus objects: %w", err)
 		}
 	}

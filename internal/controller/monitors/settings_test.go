@@ -4,6 +4,8 @@
 package monitors
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/ownership"
@@ -107,6 +110,22 @@ func TestSettings(t *testing.T) {
 				t.Errorf("retain %v, off %v, want %v, %v", s.retain, s.off, tc.retain, tc.off)
 			}
 		})
+	}
+}
+
+// TestSettingsWithoutPrometheusObjects: with a URL in the spec, monitors need no Prometheus objects, and none that can be read.
+func TestSettingsWithoutPrometheusObjects(t *testing.T) {
+	for url, met := range map[string]bool{"": false, "http://thanos:9090": true} {
+		w := newWorld(t, append(crds(), everything(), pipeline(func(s *v1alpha1.MetricsPipelineSpec) { s.Prometheus.URL = url }))...)
+		w.r.prometheuses = interceptor.NewClient(w.client, interceptor.Funcs{
+			List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error {
+				return errors.New("no permission")
+			}})
+		served := w.r.watches.Ensure(t.Context())
+		s, err := w.r.settings(t.Context(), pipeline(func(s *v1alpha1.MetricsPipelineSpec) { s.Prometheus.URL = url }), served)
+		if (err == nil) != met {
+			t.Errorf("url %q: %+v, %v", url, s, err)
+		}
 	}
 }
 

@@ -43,6 +43,8 @@ type Options struct {
 	// NewClient and NewCache make the client and the cache of monitors. The cache should be one that Watches knows.
 	NewClient client.NewClientFunc
 	NewCache  cache.NewCacheFunc
+	// Work bounds one reconcile.
+	Work time.Duration
 	// FirstFailure and LastFailure bound the wait after a failed reconcile.
 	FirstFailure, LastFailure time.Duration
 	// Refused is how long a monitor that the API server refuses is not sent again.
@@ -91,7 +93,7 @@ func Setup(mgr ctrl.Manager, options Options) (*Reconciler, error) {
 	}))
 	r.reflectors = reflectors{index: r.index, watches: watches, kinds: kinds, running: map[index.Kind]reflector{}}
 
-	c, err := controller.New(options.Name, mgr, controller.Options{Reconciler: r,
+	c, err := controller.New(options.Name, mgr, controller.Options{Reconciler: r, ReconciliationTimeout: options.Work,
 		RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](options.FirstFailure, options.LastFailure)})
 	if err != nil {
 		return nil, fmt.Errorf("make the controller of monitors: %w", err)

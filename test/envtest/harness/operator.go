@@ -66,6 +66,7 @@ func (c *Cluster) launchOperator(ctx context.Context, log logr.Logger, condition
 		Scheme:                  Scheme,
 		Cache:                   controller.CacheOptions(OperatorNamespace),
 		NewCache:                watches.NewCache(conditions.NewCache),
+		MapperProvider:          controller.Mapper,
 		NewClient:               conditions.NewClient,
 		Metrics:                 metricsserver.Options{BindAddress: "0"},
 		Logger:                  log,
