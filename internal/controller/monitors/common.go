@@ -94,9 +94,9 @@ func (r *Reconciler) stop() {
 // changed.
 func (r *Reconciler) adopt(ctx context.Context, s *settings) {
 	r.applier.NewSpec(fmt.Sprintf("%s %d", s.pipeline.UID, s.pipeline.Generation))
-	r.reflectors.follow(s.follows()) //nolint:contextcheck // they outlive the reconcile
-	r.index.JudgeBy(s.rules())
+	r.index.JudgeBy(s.rules()) // Before the first list, in which nothing is new after a start.
 	r.common.Store(s)
+	r.reflectors.follow(s.follows()) //nolint:contextcheck // they outlive the reconcile
 	digest := r.digestOf(s)
 	if digest == r.digest {
 		return
