@@ -113,7 +113,9 @@ func MonitorPatches(name string, facts cluster.Facts) []Patch {
 	if !facts.Served.Has(kinds.ServiceMonitorCRD) || selection == nil {
 		return nil
 	}
-	needed, err := selection.Labels(ownership.Labels(name), ownership.Fixed()...)
+	own := ownership.Labels(name)
+	own[ownership.NameLabel] = name
+	needed, err := selection.Labels(own, ownership.Fixed()...)
 	if err != nil || len(needed) == 0 {
 		return nil
 	}

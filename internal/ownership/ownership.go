@@ -19,6 +19,9 @@ import (
 // MonitorsComponent is the value of the component label on monitors for annotated apps, which belong to no operand.
 const MonitorsComponent = "scrape"
 
+// NameLabel has the name of a component on its objects; Services, monitors and policies select by it.
+const NameLabel = "app.kubernetes.io/name"
+
 // Labels are on every object that the operator manages: by them it finds the object again, and a person what it is part of.
 // component is the name of the component that the object belongs to; empty where it belongs to none.
 func Labels(component string) map[string]string {

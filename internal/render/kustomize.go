@@ -86,16 +86,14 @@ func (r *Renderer) buildOne(c operand.Component) ([]*unstructured.Unstructured, 
 	return objects, nil
 }
 
-// nameLabel is what the selectors of the assets go by.
-const nameLabel = "app.kubernetes.io/name"
-
 // label puts the operator's labels on objects and on the pods that they make. Those by which the operator, Services and
 // monitors find objects are set whatever a patch says; any other may be given another value, as where a Prometheus selects
-// monitors by it.
+// monitors by it, such as the name of a monitor.
 func label(objects []*unstructured.Unstructured, component string) error {
-	wanted, fixed := ownership.Labels(component), append(ownership.Fixed(), nameLabel)
-	wanted[nameLabel] = component
+	wanted := ownership.Labels(component)
+	wanted[ownership.NameLabel] = component
 	for _, object := range objects {
+		fixed := fixedLabels(object)
 		places := [][]string{{"metadata", "labels"}}
 		if MakesPods(object) {
 			places = append(places, []string{"spec", "template", "metadata", "labels"})
@@ -119,6 +117,14 @@ func label(objects []*unstructured.Unstructured, component string) error {
 		}
 	}
 	return nil
+}
+
+// fixedLabels are those of an object that nothing may give another value. Nothing but a Prometheus selects a monitor by its name.
+func fixedLabels(object *unstructured.Unstructured) []string {
+	if object.GetKind() == "ServiceMonitor" {
+		return ownership.Fixed()
+	}
+	return append(ownership.Fixed(), ownership.NameLabel)
 }
 
 // matches is true when a patch is about an object.

@@ -185,14 +185,16 @@ func TestMissingAssets(t *testing.T) {
 // TestMonitorsAreSelected by whatever the Prometheus demands of their labels and can be met. Where it cannot, the monitor is
 // there all the same.
 func TestMonitorsAreSelected(t *testing.T) {
-	const partOf, managedBy = "app.kubernetes.io/part-of", "app.kubernetes.io/managed-by"
+	const name, partOf, managedBy = "app.kubernetes.io/name", "app.kubernetes.io/part-of", "app.kubernetes.io/managed-by"
 	expression := func(key string, operator metav1.LabelSelectorOperator, values ...string) metav1.LabelSelectorRequirement {
 		return metav1.LabelSelectorRequirement{Key: key, Operator: operator, Values: values}
 	}
 	in, exists := metav1.LabelSelectorOpIn, metav1.LabelSelectorOpExists
-	for name, tc := range map[string]struct {
+	for title, tc := range map[string]struct {
 		selector metav1.LabelSelector
 		unmet    bool
+		// named is true where the monitor goes on having the component's name.
+		named bool
 	}{
 		"everything": {selector: metav1.LabelSelector{}},
 		"labels":     {selector: metav1.LabelSelector{MatchLabels: map[string]string{"release": "stack"}}},
@@ -201,11 +203,16 @@ func TestMonitorsAreSelected(t *testing.T) {
 		"another part-of": {selector: metav1.LabelSelector{MatchLabels: map[string]string{partOf: "kube-prometheus"}}},
 		"another managed-by": {selector: metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
 			expression(managedBy, in, "Helm")}}},
-		"our part-of": {selector: metav1.LabelSelector{MatchLabels: map[string]string{partOf: "metricspipeline"}}},
+		"our part-of":  {selector: metav1.LabelSelector{MatchLabels: map[string]string{partOf: "metricspipeline"}}},
+		"another name": {selector: metav1.LabelSelector{MatchLabels: map[string]string{name: "kube-prometheus"}}},
+		"our name among others": {selector: metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
+			expression(name, in, "other", "metrics-server", "prometheus-adapter")}}, named: true},
+		"any name": {selector: metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
+			expression(name, exists)}}, named: true},
 		"another component": {unmet: true, selector: metav1.LabelSelector{MatchLabels: map[string]string{
 			v1alpha1.ComponentLabel: "other"}}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(title, func(t *testing.T) {
 			in := read(t, "everything")
 			in.Facts.ServiceMonitors, in.Facts.MonitorSelector = true, &tc.selector
 			selector, err := metav1.LabelSelectorAsSelector(&tc.selector)
@@ -221,6 +228,12 @@ func TestMonitorsAreSelected(t *testing.T) {
 				monitor := named(t, objects, "ServiceMonitor").GetLabels()
 				if monitor[v1alpha1.ManagedLabel] != v1alpha1.SingletonName || monitor[v1alpha1.ComponentLabel] != c.Name {
 					t.Errorf("%s: its monitor is lost to the cache and to prune: %v", c.Name, monitor)
+				}
+				if tc.named && monitor[name] != c.Name {
+					t.Errorf("%s: the name of its monitor is %q", c.Name, monitor[name])
+				}
+				if service := named(t, objects, "Service").GetLabels(); service[name] != c.Name {
+					t.Errorf("%s: its monitor does not select its Service: %v", c.Name, service)
 				}
 				if selector.Matches(labels.Set(monitor)) == tc.unmet {
 					t.Errorf("%s: %s selects its monitor: %t; labels %v", c.Name, selector, tc.unmet, monitor)

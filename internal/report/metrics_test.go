@@ -5,23 +5,27 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/client_golang/prometheus"
+	clientmetrics "github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	"k8s.io/utils/ptr"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/metricsapi"
+	"github.com/metricspipeline/operator/internal/operand"
+	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
 // series returns what an exporter exports, by name and labels, without the name's common beginning.
 func series(t *testing.T, e *Exporter) map[string]float64 {
 	t.Helper()
-	registry := prometheus.NewPedanticRegistry()
+	registry := clientmetrics.NewPedanticRegistry()
 	registry.MustRegister(e)
 	families, err := registry.Gather()
 	if err != nil {
@@ -115,14 +119,41 @@ func TestOnlyDemandedAPIsAreExported(t *testing.T) {
 	}
 }
 
-// TestRetainedExpiryIsExported: the alert about an expiry must not end because a certificate could not be looked at.
-func TestRetainedExpiryIsExported(t *testing.T) {
-	_, before := statusOf()
-	o, _ := statusOf(func(o *Observation) { outcomeOf(o, rulesServer).Certificate = Certificate{} })
-	e := &Exporter{}
-	e.Set(o, Status(o, before))
-	const name = "certificate_expiry_timestamp_seconds{provider=BuiltIn,secret=rules-server-tls}"
-	if expiry, exported := series(t, e)[name]; !exported || expiry != float64(moment.Unix()) {
-		t.Errorf("exported: %v, %v", exported, expiry)
+// TestExpiryStaysExported: the alert about an expiry must not end because a component is retained, or its certificate could not be
+// looked at.
+func TestExpiryStaysExported(t *testing.T) {
+	renewed := moment.AddDate(0, 6, 0)
+	for name, tc := range map[string]struct {
+		change func(*Observation)
+		want   time.Time
+	}{
+		"the component is retained": {func(o *Observation) {
+			c := planOf(o, rulesServer)
+			c.Retained, c.LastGood = "it is not known which Prometheus to query.", &operand.LastGood{Component: c.Component}
+			o.Facts.Prometheus.NotFound, o.Facts.Prometheus.Target = &prometheus.NotFoundError{Reason: "PrometheusNotFound"}, prometheus.Target{}
+		}, moment},
+		"it is retained, and renewed": {func(o *Observation) {
+			planOf(o, rulesServer).Retained = "no rule is usable."
+			outcomeOf(o, rulesServer).Certificate.InUse.Expires = ptr.To(metav1.NewTime(renewed))
+		}, renewed},
+		"its certificate is not known": {func(o *Observation) { outcomeOf(o, rulesServer).Certificate = Certificate{} }, moment},
+		"it is retained, and its certificate is not known": {func(o *Observation) {
+			planOf(o, rulesServer).Retained = "no rule is usable."
+			outcomeOf(o, rulesServer).Certificate = Certificate{}
+		}, moment},
+	} {
+		_, before := statusOf()
+		o, _ := statusOf(tc.change)
+		status := Status(o, before)
+		index := slices.IndexFunc(status.Certificates, func(c v1alpha1.CertificateStatus) bool { return c.Name == rulesServer+"-tls" })
+		if index < 0 || !status.Certificates[index].Expires.Time.Equal(tc.want) {
+			t.Errorf("%s: status.certificates %+v", name, status.Certificates)
+		}
+		e := &Exporter{}
+		e.Set(o, status)
+		const expires = "certificate_expiry_timestamp_seconds{provider=BuiltIn,secret=rules-server-tls}"
+		if expiry, exported := series(t, e)[expires]; !exported || expiry != float64(tc.want.Unix()) {
+			t.Errorf("%s: exported: %v, %v", name, exported, expiry)
+		}
 	}
 }

@@ -14,7 +14,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
-	"github.com/metricspipeline/operator/internal/cluster"
 	"github.com/metricspipeline/operator/internal/metricsapi"
 	"github.com/metricspipeline/operator/internal/prometheus"
 )
@@ -120,25 +119,38 @@ func TestUncheckedRulesKeepTheirStates(t *testing.T) {
 	}
 }
 
-// TestAPIWithoutSource: an API that answers says so where its backend has nothing to answer from.
+// TestAPIWithoutSource: an API that answers says so where its backend has nothing to answer from, or a part alone.
 func TestAPIWithoutSource(t *testing.T) {
-	const says = "said kube-aggregator Its backend has no usable Prometheus, so metrics may be missing: see the condition PrometheusReady."
-	_, before := statusOf(func(o *Observation) { o.Facts.Prometheus.Answer.Err = errors.New("refused") })
+	const (
+		quiet = "said kube-aggregator"
+		none  = quiet + " Its backend has no usable Prometheus, so metrics may be missing: see the condition PrometheusReady."
+		part  = quiet + " Its backend queries a part of the series, so metrics may be incomplete: see the condition PrometheusReady."
+	)
+	refuses := func(o *Observation) { o.Facts.Prometheus.Answer.Err = errors.New("refused") }
+	sharded := func(o *Observation) { o.Facts.Prometheus.Target.Shards = 3 }
+	probed := func(o *Observation) { o.Facts.Prometheus.Answer.Known = false }
+	retained := func(o *Observation) { planOf(o, rulesServer).Retained = "it goes on querying its present Prometheus." }
+	nothing := func(*Observation) {}
 	for name, tc := range map[string]struct {
-		change func(*cluster.Prometheus)
-		before v1alpha1.MetricsPipelineStatus
-		want   string
+		before, now []func(*Observation)
+		want        string
 	}{
-		"it answers":                        {func(*cluster.Prometheus) {}, before, "said kube-aggregator"},
-		"it does not answer":                {func(p *cluster.Prometheus) { p.Answer.Err = errors.New("refused") }, v1alpha1.MetricsPipelineStatus{}, says},
-		"it has shards":                     {func(p *cluster.Prometheus) { p.Target.Shards = 3 }, v1alpha1.MetricsPipelineStatus{}, says},
-		"a credential is missing":           {func(p *cluster.Prometheus) { p.CredentialsMissing = "no Secret" }, v1alpha1.MetricsPipelineStatus{}, says},
-		"it is being queried":               {func(p *cluster.Prometheus) { p.Answer.Known = false }, v1alpha1.MetricsPipelineStatus{}, "said kube-aggregator"},
-		"it is being queried after a start": {func(p *cluster.Prometheus) { p.Answer.Known = false }, before, says},
+		"it answers":                             {now: []func(*Observation){nothing}, before: []func(*Observation){refuses}, want: quiet},
+		"it does not answer":                     {now: []func(*Observation){refuses}, want: none},
+		"it has shards":                          {now: []func(*Observation){sharded}, want: part},
+		"it has shards no longer":                {now: []func(*Observation){nothing}, before: []func(*Observation){sharded}, want: quiet},
+		"a credential is missing":                {now: []func(*Observation){func(o *Observation) { o.Facts.Prometheus.CredentialsMissing = "no Secret" }}, want: none},
+		"it is being queried":                    {now: []func(*Observation){probed}, want: quiet},
+		"it is being queried after a start":      {now: []func(*Observation){probed}, before: []func(*Observation){refuses}, want: none},
+		"its shards are queried after a start":   {now: []func(*Observation){probed, sharded}, before: []func(*Observation){sharded}, want: part},
+		"another one does not answer":            {now: []func(*Observation){refuses, retained}, want: quiet},
+		"another one was chosen after a failure": {now: []func(*Observation){probed, retained}, before: []func(*Observation){refuses}, want: quiet},
+		"another one has shards":                 {now: []func(*Observation){sharded, retained}, want: quiet},
 	} {
-		o, _ := statusOf(func(o *Observation) { tc.change(&o.Facts.Prometheus) })
-		apis := Status(o, tc.before).APIServices
-		if apis[0].Message != "said kube-aggregator" || apis[1].Message != tc.want || apis[3].Message != tc.want {
+		_, before := statusOf(tc.before...)
+		o, _ := statusOf(tc.now...)
+		apis := Status(o, before).APIServices
+		if apis[0].Message != quiet || apis[1].Message != tc.want || apis[3].Message != tc.want {
 			t.Errorf("%s: %q, %q, %q", name, apis[0].Message, apis[1].Message, apis[3].Message)
 		}
 	}

@@ -215,16 +215,23 @@ func (o Observation) expiry(component string) *metav1.Time {
 	return nil
 }
 
-// withoutSource is the message that the backend of an API has no source to answer from; empty where it has. As long as that is
-// not known, it is what the previous status said.
+// withoutSource says that the backend of an API answers and has nothing to answer from, or a part of the series alone; empty where
+// that is not so. As long as that is not known, it says what the status said. A retained backend queries what it queried before.
 func (o Observation) withoutSource(api metricsapi.API) string {
-	const message = "Its backend has no usable Prometheus, so metrics may be missing: see the condition PrometheusReady."
-	if !o.Planned || !o.ruled(api) {
+	const (
+		none = "Its backend has no usable Prometheus, so metrics may be missing: see the condition PrometheusReady."
+		part = "Its backend queries a part of the series, so metrics may be incomplete: see the condition PrometheusReady."
+	)
+	backend, _ := o.Plan.Backend(api)
+	if !o.Planned || !o.ruled(api) || backend.Retained != "" {
 		return ""
 	}
-	f := prometheusReady(o)
-	if f.status == metav1.ConditionFalse || f.undecided && strings.HasSuffix(o.previously(api).Message, message) {
-		return message
+	f, before := prometheusReady(o), o.previously(api).Message
+	switch {
+	case f.reason == v1alpha1.ReasonPrometheusSharded, f.undecided && strings.HasSuffix(before, part):
+		return part
+	case f.status == metav1.ConditionFalse, f.undecided && strings.HasSuffix(before, none):
+		return none
 	}
 	return ""
 }

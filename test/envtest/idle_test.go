@@ -52,13 +52,23 @@ func (w *world) rest() {
 	}).WithPolling(500 * time.Millisecond).Should(Succeed())
 }
 
-// TestRestartChangesNothing: an operator that starts anew, without its memory, finds everything as it should be.
+// TestRestartChangesNothing: an operator that starts anew, with all it remembered gone, finds everything as it should be: with rules,
+// a Prometheus, an app that is scraped and one that is rejected.
 func TestRestartChangesNothing(t *testing.T) {
 	harness.NeedPodNetwork(t)
 	w := begin(t)
-	w.ready()
+	w.installCRDs(harness.ServiceMonitorCRD(), harness.PodMonitorCRD())
+	w.app("shop", nil)
+	rejected := w.app("bank", map[string]string{"prometheus.io/port": "70000"})
+	w.apply(prometheusAt(startPrometheus(t).URL) + customRules)
+	w.run(metricsServer, w.backend(metricsServer))
+	w.run(adapter, w.backend(adapter))
+	w.Eventually(w.condition(v1alpha1.ConditionReady)).Should(beTrue())
+	w.Eventually(func() *v1alpha1.ScrapeStatus { return w.status().Scrape }).Should(
+		HaveValue(SatisfyAll(HaveField("Monitors", int32(1)), HaveField("RejectedTotal", int32(1)))))
 	w.rest()
-	before := w.versions()
+	before, announced, said := w.versions(), w.events(), w.eventsAbout(rejected)
+	w.Expect(said).To(ConsistOf(HavePrefix("ScrapeRejected: ")), "the pipeline is new, and the app came before it")
 	w.Expect(w.Operator.Stop()).To(Succeed())
 
 	w.Expect(w.Start(logTo(t), harness.Conditions{})).To(Succeed())
@@ -66,6 +76,8 @@ func TestRestartChangesNothing(t *testing.T) {
 	w.rest()
 	w.Expect(w.versions()).To(Equal(before))
 	w.Expect(w.condition(v1alpha1.ConditionReady)()).To(beTrue())
+	w.Expect(w.events()).To(ConsistOf(announced))
+	w.Expect(w.eventsAbout(rejected)).To(Equal(said))
 }
 
 // versions returns the resource versions of everything that the operator writes, the pipeline's status included.

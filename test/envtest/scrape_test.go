@@ -4,6 +4,7 @@
 package envtest
 
 import (
+	"maps"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -27,12 +28,7 @@ func TestForeignMonitor(t *testing.T) {
 		Spec:       monitoringv1.ServiceMonitorSpec{Endpoints: []monitoringv1.Endpoint{{Port: "web"}}},
 	}
 	w.Expect(w.Client.Create(t.Context(), theirs, client.FieldOwner("helm"))).To(Succeed())
-	app := &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "shop", Annotations: map[string]string{"prometheus.io/scrape": "true"}},
-		Spec:       corev1.ServiceSpec{Selector: map[string]string{"app": "shop"}, Ports: []corev1.ServicePort{{Name: "web", Port: 80}}},
-	}
-	w.Expect(w.Client.Create(t.Context(), app)).To(Succeed())
-	t.Cleanup(func() { w.Expect(w.Client.Delete(cleanupContext(t), app)).To(Succeed()) })
+	w.app("shop", nil)
 	w.namespace("monitoring")
 	all := &metav1.LabelSelector{}
 	selecting := &monitoringv1.Prometheus{ObjectMeta: metav1.ObjectMeta{Namespace: "monitoring", Name: "k8s"}}
@@ -57,4 +53,17 @@ func TestForeignMonitor(t *testing.T) {
 		return found.Labels[v1alpha1.ManagedLabel]
 	}).Should(Equal(v1alpha1.SingletonName))
 	w.Eventually(w.condition(v1alpha1.ConditionScrapeReady)).Should(beTrue())
+}
+
+// app makes a Service that wants to be scraped, in the namespace default, until the end of the story.
+func (w *world) app(name string, further map[string]string) *corev1.Service {
+	w.t.Helper()
+	app := &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, Annotations: map[string]string{"prometheus.io/scrape": "true"}},
+		Spec:       corev1.ServiceSpec{Selector: map[string]string{"app": name}, Ports: []corev1.ServicePort{{Name: "web", Port: 80}}},
+	}
+	maps.Copy(app.Annotations, further)
+	w.Expect(w.Client.Create(w.t.Context(), app)).To(Succeed())
+	w.t.Cleanup(func() { w.Expect(w.Client.Delete(cleanupContext(w.t), app)).To(Succeed()) })
+	return app
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -86,6 +87,7 @@ func (r *Reconciler) pipeline(ctx context.Context) (*v1alpha1.MetricsPipeline, e
 func (r *Reconciler) stop() {
 	r.common.Store(nil)
 	r.digest = ""
+	r.failures.reset()
 	r.reflectors.follow(nil)
 	r.withdraw()
 }
@@ -94,9 +96,9 @@ func (r *Reconciler) stop() {
 // changed.
 func (r *Reconciler) adopt(ctx context.Context, s *settings) {
 	r.applier.NewSpec(fmt.Sprintf("%s %d", s.pipeline.UID, s.pipeline.Generation))
-	r.reflectors.follow(s.follows()) //nolint:contextcheck // they outlive the reconcile
-	r.index.JudgeBy(s.rules())
+	r.index.JudgeBy(s.rules()) // Before the first list, in which nothing is new after a start.
 	r.common.Store(s)
+	r.reflectors.follow(s.follows()) //nolint:contextcheck // they outlive the reconcile
 	digest := r.digestOf(s)
 	if digest == r.digest {
 		return
@@ -124,10 +126,10 @@ func (r *Reconciler) digestOf(s *settings) string {
 	return string(text)
 }
 
-// all requests every namespace with apps or with monitors.
+// all requests every namespace with apps or with monitors, or where they failed: what failed may be gone.
 func (r *Reconciler) all(ctx context.Context, s *settings) []reconcile.Request {
 	names := map[string]bool{}
-	for _, name := range r.index.Namespaces() {
+	for _, name := range slices.Concat(r.index.Namespaces(), r.failures.namespaces()) {
 		names[name] = true
 	}
 	for _, kind := range kinds.Monitors {

@@ -45,6 +45,20 @@ func (f *failures) first() (namespace string, err error) {
 	return name, f.errors[name]
 }
 
+// namespaces returns those with a failure.
+func (f *failures) namespaces() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Collect(maps.Keys(f.errors))
+}
+
+// reset forgets all of them.
+func (f *failures) reset() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.errors = nil
+}
+
 // refused is true for an answer to a write that stays the same until the spec or the cluster changes. To write again soon is of no
 // use, and costs a request for each namespace. A foreign monitor of the same name is no such answer: it is found by a read, and may
 // be deleted any time.

@@ -54,6 +54,56 @@ func TestFailures(t *testing.T) {
 	}
 }
 
+// TestFailureEnds with what it is about, also where that goes while no monitors are written.
+func TestFailureEnds(t *testing.T) {
+	app := service("shop", "a", annotated())
+	gone := map[string]func(*world) error{
+		"the app goes": func(w *world) error { return w.services().Delete(app) },
+		"the namespace goes": func(w *world) error {
+			must(w.T, w.services().Delete(app))
+			return w.client.Delete(w.Context(), namespaces("shop")[0])
+		},
+	}
+	for pause, tc := range map[string]struct {
+		begin, end func(*world) error
+		// quiet is true where the first snapshot afterwards has nothing of it.
+		quiet bool
+	}{
+		"there is no pipeline": {
+			func(w *world) error { return w.client.Delete(w.Context(), pipeline()) },
+			func(w *world) error { return w.client.Create(w.Context(), pipeline()) }, true},
+		"it is not known what should be": {
+			func(w *world) error { return w.client.Delete(w.Context(), everything()) },
+			func(w *world) error { return w.client.Create(w.Context(), everything()) }, false},
+	} {
+		for name, goes := range gone {
+			t.Run(pause+", "+name, func(t *testing.T) {
+				w := working(t)
+				must(t, w.services().Add(app))
+				w.reconcile(t)
+				w.refuse = errors.New("quota")
+				if _, err := w.r.Reconcile(t.Context(), requestFor("shop")); err == nil {
+					t.Fatal("no error")
+				}
+				must(t, tc.begin(w))
+				w.reconcile(t, "shop")
+				must(t, goes(w))
+				w.reconcile(t, "shop")
+				must(t, tc.end(w))
+				w.requested()
+				if state, _ := w.observe(t); tc.quiet && !state.Met {
+					t.Errorf("at first: %+v", state)
+				}
+				queued, _ := w.requested()
+				w.reconcile(t, queued...)
+				if state, _ := w.observe(t); !state.Met {
+					t.Errorf("at the end: %+v", state)
+				}
+			})
+		}
+	}
+}
+
 // TestRefused: a write that the API server refuses is tried again ever more rarely, until what monitors depend on changes.
 func TestRefused(t *testing.T) {
 	w := working(t)

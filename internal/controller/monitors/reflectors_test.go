@@ -67,7 +67,6 @@ func following(t *testing.T) (*world, *server) {
 	s := &server{err: map[index.Kind]error{}, watching: map[index.Kind]int{}}
 	w.r.index.Close(index.Service)
 	w.r.index.Close(index.Pod)
-	w.r.reflectors.ctx = t.Context()
 	w.r.reflectors.kinds = map[index.Kind]reflected{
 		index.Service: {s.requests(index.Service, &corev1.ServiceList{ListMeta: metav1.ListMeta{ResourceVersion: "1"},
 			Items: []corev1.Service{*service("shop", "a", annotated())}}), &corev1.Service{}},

@@ -137,7 +137,11 @@ func (r *Reconciler) subscribe(options Options, objects, monitors cache.Cache) *
 // events of the index request what follows from them.
 func (r *Reconciler) events(reject func(*index.App, *scrape.Rejection)) index.Events {
 	return index.Events{
-		Rejected: reject,
+		Rejected: func(app *index.App, rejection *scrape.Rejection, first bool) {
+			if !first || !r.reported(app) {
+				reject(app, rejection)
+			}
+		},
 		Affected: func(namespace string) { r.queue.Add(requestFor(namespace)) },
 		Counted:  r.recount,
 		Listed:   func(index.Kind) { r.queue.Add(inCommon) },

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,6 +19,7 @@ import (
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/kinds"
 	"github.com/metricspipeline/operator/internal/prometheus"
+	"github.com/metricspipeline/operator/internal/scrape/index"
 )
 
 // Snapshot is what the report says of scraping. It is never changed once it is published.
@@ -62,6 +64,23 @@ func (r *Reconciler) publish(ctx context.Context, s *settings) {
 	if before := r.snapshot.Swap(now); before == nil || !equality.Semantic.DeepEqual(before, now) {
 		r.announce()
 	}
+}
+
+// reported is true for a rejected app that has its Event from before a start, or where that cannot be known. The status of then
+// lists the first of the rejected apps in the namespaces that are not left out, whose reasons an upgrade may have reworded.
+func (r *Reconciler) reported(app *index.App) bool {
+	s, this := r.common.Load(), app.Reference()
+	if s == nil {
+		return true // The pipeline is gone.
+	}
+	before := s.pipeline.Status.Scrape
+	if before == nil {
+		return false
+	}
+	return int(before.RejectedTotal) > len(before.Rejected) || !r.scrapedBy(r.reflectors.ctx, s)(this.Namespace) ||
+		slices.ContainsFunc(before.Rejected, func(listed v1alpha1.RejectedApp) bool {
+			return listed.Kind == this.Kind && listed.Namespace == this.Namespace && listed.Name == this.Name
+		})
 }
 
 // withdraw forgets the snapshot.

@@ -6,6 +6,7 @@ package monitors
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -100,6 +101,43 @@ func TestErrorsAreStates(t *testing.T) {
 				t.Errorf("%+v", got)
 			}
 			expectWrites(t, "meanwhile", w.writes)
+		})
+	}
+}
+
+// TestRejectedIsSaidOnce: after a start an app gets an Event only where no operator before can have sent it.
+func TestRejectedIsSaidOnce(t *testing.T) {
+	bad := annotated("scheme", "ftp")
+	apps := []any{service("shop", "bad", bad), service("bank", "bad", bad), service("left-out", "bad", bad)}
+	listed := v1alpha1.RejectedApp{Kind: "Service", Namespace: "shop", Name: "bad", Reason: "in other words"}
+	for name, tc := range map[string]struct {
+		status *v1alpha1.ScrapeStatus
+		want   []string
+	}{
+		"a new pipeline":        {nil, []string{"Service bank/bad", "Service left-out/bad", "Service shop/bad"}},
+		"one came meanwhile":    {&v1alpha1.ScrapeStatus{Rejected: []v1alpha1.RejectedApp{listed}, RejectedTotal: 1}, []string{"Service bank/bad"}},
+		"not all can be listed": {&v1alpha1.ScrapeStatus{Rejected: []v1alpha1.RejectedApp{listed}, RejectedTotal: 2}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := pipeline()
+			p.Status.Scrape = tc.status
+			leftOut := namespaces("left-out")[0]
+			leftOut.GetLabels()[v1alpha1.ScrapeOptOutLabel] = "false"
+			w := newWorld(t, slices.Concat(crds(), namespaces("shop", "bank"), []client.Object{everything(), p, leftOut})...)
+			w.reconcile(t)
+			step := func(name string, want []string, objects ...any) {
+				t.Helper()
+				must(t, w.services().Replace(objects, "1"))
+				slices.Sort(w.rejected)
+				if !slices.Equal(w.rejected, want) {
+					t.Errorf("%s: Events about %q, want %q", name, w.rejected, want)
+				}
+				w.rejected = nil
+			}
+			step("the first list", tc.want, apps...)
+			step("the same again", nil, apps...)
+			step("corrected", nil)
+			step("rejected anew", []string{"Service shop/bad"}, apps[0])
 		})
 	}
 }

@@ -55,6 +55,8 @@ type world struct {
 	mu              sync.Mutex
 	queued, delayed []string
 	announced       int
+	// rejected are the apps that got an Event.
+	rejected []string
 }
 
 // Add implements requests.
@@ -140,8 +142,8 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 		watches: watches, queue: w, announce: func() { w.announced++ }, pendingRetry: time.Second, counts: countsPeriod,
 		pace:     pace{clock: w.clock, rest: restPeriod},
 		refusals: flowcontrol.NewFakeBackOff(30*time.Second, longestRefusal, clocktesting.NewFakeClock(time.Unix(0, 0)))}
-	w.r.index = index.New(w.r.events(func(*index.App, *scrape.Rejection) {}))
-	w.r.reflectors = reflectors{index: w.r.index, watches: watches, running: map[index.Kind]reflector{}}
+	w.r.index = index.New(w.r.events(func(app *index.App, _ *scrape.Rejection) { w.rejected = append(w.rejected, app.String()) }))
+	w.r.reflectors = reflectors{ctx: t.Context(), index: w.r.index, watches: watches, running: map[index.Kind]reflector{}}
 	w.r.subscribe(Options{Name: "monitors", Watches: watches, Prometheuses: objectsCache}, objectsCache, objectsCache)
 	for _, kind := range []index.Kind{index.Service, index.Pod} {
 		w.stores[kind] = w.r.index.Open(kind)

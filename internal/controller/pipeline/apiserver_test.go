@@ -26,8 +26,10 @@ import (
 func (w *world) apiServer() interceptor.Funcs {
 	return interceptor.Funcs{
 		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, opts ...client.GetOption) error {
-			if err := w.unreadable[w.kind(object)]; err != nil {
-				return err
+			for _, what := range []string{w.kind(object), w.kind(object) + " " + key.Name} {
+				if err := w.unreadable[what]; err != nil {
+					return err
+				}
 			}
 			return c.Get(ctx, key, object, opts...)
 		},

@@ -128,8 +128,8 @@ func (l *ladder) certify(ctx context.Context) error {
 	for _, desired := range result.Desired {
 		l.outcome.Desired = append(l.outcome.Desired, ownership.Identity(desired))
 	}
-	if result.Err != nil {
-		l.failed(ctx, report.Unissued(result.Err))
+	for _, err := range apart(result.Err) {
+		l.failed(ctx, report.Unissued(err))
 	}
 	in, now := &l.outcome.Certificate, l.Clock.Now()
 	in.Known = result.Err == nil || result.Certificate != nil

@@ -13,8 +13,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/metricsapi"
 )
 
 // unchanged compares the conditions with those before, and says what is not quiet.
@@ -121,5 +123,52 @@ func TestConflictKeepsNoOther(t *testing.T) {
 	}
 	if w.exists(&corev1.Service{}, "lamp") || !w.exists(&corev1.Service{}, "radio") {
 		t.Error("the Service of the other component was not put back")
+	}
+}
+
+// TestConflictHidesNoError that comes up beside it: a conflict with one APIService, or the authority, says nothing of what is wrong
+// with another one, or with a certificate.
+func TestConflictHidesNoError(t *testing.T) {
+	conflict := apierrors.NewConflict(schema.GroupResource{}, "it", errors.New("the object has been modified"))
+	refusing := func(conflicting, forbidden metricsapi.API) func(*world) {
+		return func(w *world) {
+			w.available(apiregv1.ConditionFalse, metricsapi.Resource, metricsapi.External)
+			w.edit(func(spec *v1alpha1.MetricsPipelineSpec) {
+				spec.ResourceMetrics.OnUnavailable = v1alpha1.UnavailableDeregister
+				spec.ExternalMetrics.OnUnavailable = v1alpha1.UnavailableDeregister
+			})
+			w.clock.SetTime(moment.Add(6 * time.Minute))
+			w.refuseDelete = map[string]error{conflicting.Name(): conflict, forbidden.Name(): forbids("apiservices")}
+		}
+	}
+	for name, tc := range map[string]struct {
+		begin     func(*world)
+		condition string
+	}{
+		"the first of two APIServices":  {refusing(metricsapi.Resource, metricsapi.External), v1alpha1.ConditionComponentsReady},
+		"the second of two APIServices": {refusing(metricsapi.External, metricsapi.Resource), v1alpha1.ConditionComponentsReady},
+		"the authority": {func(w *world) {
+			w.remove(&corev1.Secret{}, "metricspipeline-ca")
+			w.refuse = func(object, _ string) error {
+				if object == "Secret metrics/metricspipeline-ca" {
+					return conflict
+				}
+				return nil
+			}
+			w.unreadable = map[string]error{"Secret lamp-tls": forbids("secrets")}
+		}, v1alpha1.ConditionCertificatesReady},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := healthy(t, lamp(), radio())
+			tc.begin(w)
+			result, err := w.reconcile()
+			if err != nil || result.RequeueAfter == 0 || result.RequeueAfter > w.Timing.Conflict {
+				t.Errorf("requeueAfter %s, error %v", result.RequeueAfter, err)
+			}
+			got := w.condition(tc.condition)
+			if !strings.HasPrefix(got, "False ") || !strings.Contains(got, "no permission") || strings.Contains(got, "modified") {
+				t.Errorf("%s: %s", tc.condition, got)
+			}
+		})
 	}
 }

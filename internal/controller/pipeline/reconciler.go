@@ -121,7 +121,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 
 	return r.finish(ctx, pipeline, round{
 		facts: facts, plan: plan, planned: true, outcomes: outcomes, authorities: authorities,
-		deregistered: deregistered, pruned: pruned, errs: []error{deregisterErr, workloadsErr, pruneErr, targetsErr}})
+		deregistered: deregistered, pruned: pruned, errs: apart(deregisterErr, workloadsErr, pruneErr, targetsErr)})
 }
 
 // patchTargets returns what is wrong with the targets of patches.
@@ -157,6 +157,19 @@ type round struct {
 	deregistered registration.Deregistration
 	pruned       []string
 	errs         []error
+}
+
+// apart returns joined errors one by one, so that a conflict hides none of them. What wraps several adds to them, and stays whole.
+func apart(errs ...error) []error {
+	var all []error
+	for _, err := range errs {
+		if joined, ok := err.(interface{ Unwrap() []error }); ok {
+			all = append(all, apart(joined.Unwrap()...)...)
+		} else if err != nil {
+			all = append(all, err)
+		}
+	}
+	return all
 }
 
 // outcome is that of a component, and what the reconcile has to do about it.

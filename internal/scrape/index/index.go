@@ -42,8 +42,9 @@ type Rules struct {
 
 // Events are called on changes, under the index's lock: they must not block, and not call the index. All of them must be set.
 type Events struct {
-	// Rejected is called for an app whose rejection is new.
-	Rejected func(*App, *scrape.Rejection)
+	// Rejected is called for an app whose rejection is new. first is true for what is found in the first list of its kind: that
+	// may have been rejected long before.
+	Rejected func(app *App, rejection *scrape.Rejection, first bool)
 	// Affected is called for a namespace whose monitors may have to change.
 	Affected func(namespace string)
 	// Counted is called when what Status counts may have changed.
@@ -114,13 +115,8 @@ func (r Rules) judge(a *App) verdict {
 	return verdict{accepted: rejection == nil, special: special, rejection: rejection}
 }
 
-// change replaces an app's old form by its new one; either may be nil.
-func (x *Index) change(before, after *App) {
-	known := after
-	if known == nil {
-		known = before
-	}
-	old, now := x.rules.judge(before), x.rules.judge(after)
+// change takes the old and the new verdict about an app.
+func (x *Index) change(known *App, old, now verdict) {
 	if old == (verdict{}) && now == (verdict{}) {
 		return
 	}
@@ -133,10 +129,10 @@ func (x *Index) change(before, after *App) {
 	x.count(ns, known, old, -1)
 	x.count(ns, known, now, 1)
 	if known.kind == Service && now.accepted {
-		ns.services[known.name] = after
+		ns.services[known.name] = known
 	}
 	if now.special {
-		ns.special[known.name] = after
+		ns.special[known.name] = known
 	}
 	if ns.plain == 0 && ns.pods == 0 && len(ns.special) == 0 {
 		delete(x.namespaces, known.namespace)
@@ -147,7 +143,7 @@ func (x *Index) change(before, after *App) {
 	}
 	x.events.Counted()
 	if now.rejection != nil && (old.rejection == nil || *old.rejection != *now.rejection) {
-		x.events.Rejected(known, now.rejection)
+		x.events.Rejected(known, now.rejection, !x.open[known.kind].listed)
 	}
 }
 
@@ -249,12 +245,11 @@ func (x *Index) JudgeBy(r Rules) {
 	if x.rules == r {
 		return
 	}
-	before := slices.Collect(maps.Keys(x.namespaces))
-	x.rules, x.namespaces = r, map[string]*namespace{}
-	x.rejected = nil
+	before, old := slices.Collect(maps.Keys(x.namespaces)), x.rules
+	x.rules = r
 	for _, apps := range x.apps {
 		for _, a := range apps {
-			x.change(nil, a)
+			x.change(a, old.judge(a), r.judge(a))
 		}
 	}
 	for _, name := range before {

@@ -27,9 +27,10 @@ var usual = Rules{Prefix: "prometheus.io", Services: true, Pods: true}
 type watched struct {
 	*Index
 	store map[Kind]*Store
-	// affected are the namespaces whose monitors may have to change, rejected the apps with a new rejection, listed the kinds
-	// that have been seen whole.
+	// affected are the namespaces whose monitors may have to change, rejected the apps with a new rejection, first whether they
+	// are of a first list, and listed the kinds that have been seen whole.
 	affected, rejected []string
+	first              []bool
 	listed             []Kind
 	counted            int
 }
@@ -38,8 +39,8 @@ func newWatched(r Rules) *watched {
 	w := &watched{store: map[Kind]*Store{}}
 	w.Index = New(Events{
 		Affected: func(namespace string) { w.affected = append(w.affected, namespace) },
-		Rejected: func(a *App, rejection *scrape.Rejection) {
-			w.rejected = append(w.rejected, a.String()+": "+rejection.Reason)
+		Rejected: func(a *App, rejection *scrape.Rejection, first bool) {
+			w.rejected, w.first = append(w.rejected, a.String()+": "+rejection.Reason), append(w.first, first)
 		},
 		Counted: func() { w.counted++ },
 		Listed:  func(kind Kind) { w.listed = append(w.listed, kind) },
@@ -266,7 +267,7 @@ func TestRulesChange(t *testing.T) {
 	must(t, w.services().Add(bare))
 	must(t, w.pods().Add(pod("pods", "p", annotated())))
 	w.expectCounts(t, "by default", 1, 1, 1)
-	w.calls()
+	_, rejection := w.calls()
 
 	w.JudgeBy(usual)
 	w.expect(t, "the same criteria", nil, nil)
@@ -275,19 +276,24 @@ func TestRulesChange(t *testing.T) {
 		name                     string
 		rules                    Rules
 		services, pods, rejected int32
-		affected                 []string
+		affected, news           []string
 	}{
-		{"another prefix", Rules{Prefix: "example.com", Services: true, Pods: true}, 1, 0, 0, []string{"bank", "hand", "pods", "shop"}},
-		{"back", usual, 1, 1, 1, []string{"bank", "pods", "shop"}},
+		{"another prefix", Rules{Prefix: "example.com", Services: true, Pods: true}, 1, 0, 0, []string{"bank", "hand", "pods", "shop"}, nil},
+		{"back", usual, 1, 1, 1, []string{"bank", "pods", "shop"}, rejection},
+		{"a monitor for each Service", Rules{Prefix: "prometheus.io", Services: true, Pods: true, PerService: true}, 1, 1, 1,
+			[]string{"pods", "shop"}, nil},
 		{"selectorless allowed", Rules{Prefix: "prometheus.io", Services: true, Pods: true, Selectorless: true}, 2, 1, 0,
-			[]string{"hand", "pods", "shop"}},
-		{"Services only", Rules{Prefix: "prometheus.io", Services: true}, 1, 0, 1, []string{"hand", "pods", "shop"}},
-		{"Pods only", Rules{Prefix: "prometheus.io", Pods: true}, 0, 1, 0, []string{"hand", "pods", "shop"}},
-		{"nothing", Rules{Prefix: "prometheus.io"}, 0, 0, 0, []string{"pods"}},
+			[]string{"hand", "pods", "shop"}, nil},
+		{"Services only", Rules{Prefix: "prometheus.io", Services: true}, 1, 0, 1, []string{"hand", "pods", "shop"}, rejection},
+		{"Pods only", Rules{Prefix: "prometheus.io", Pods: true}, 0, 1, 0, []string{"hand", "pods", "shop"}, nil},
+		{"nothing", Rules{Prefix: "prometheus.io"}, 0, 0, 0, []string{"pods"}, nil},
 	} {
 		w.JudgeBy(step.rules)
 		w.expectCounts(t, step.name, step.services, step.pods, step.rejected)
-		affected, _ := w.calls()
+		affected, rejected := w.calls()
+		if !slices.Equal(rejected, step.news) {
+			t.Errorf("%s: rejected %q, want %q", step.name, rejected, step.news)
+		}
 		for _, name := range step.affected {
 			// A namespace with a rejected app alone has no monitors, so it may be looked at or not.
 			if !slices.Contains(affected, name) && name != "hand" {

@@ -124,14 +124,14 @@ func (s *Store) Resync() error { return nil }
 
 func (s *Store) put(after *App) {
 	apps := s.index.apps[s.kind]
-	s.index.change(apps[after.key()], after)
+	s.index.change(after, s.index.rules.judge(apps[after.key()]), s.index.rules.judge(after))
 	apps[after.key()] = after
 }
 
 func (s *Store) remove(key string) {
 	apps := s.index.apps[s.kind]
 	if before := apps[key]; before != nil {
-		s.index.change(before, nil)
+		s.index.change(before, s.index.rules.judge(before), verdict{})
 		delete(apps, key)
 	}
 }

@@ -73,6 +73,26 @@ func TestListed(t *testing.T) {
 	state("and listed", true, true, Pod)
 }
 
+// TestFirstList: what is found in the first list of a kind may have been rejected long before, and an app of a later one not.
+func TestFirstList(t *testing.T) {
+	w := newWatched(usual)
+	bad := service("shop", "bad", annotated("scheme", "ftp"))
+	step := func(name string, want []bool, objects ...any) {
+		t.Helper()
+		must(t, w.services().Replace(objects, "1"))
+		if !slices.Equal(w.first, want) {
+			t.Errorf("%s: rejected in the first list: %v, want %v", name, w.first, want)
+		}
+		w.first = nil
+	}
+	step("the first list", []bool{true}, bad)
+	step("the same again", nil, bad)
+	step("corrected", nil)
+	step("as bad as before", []bool{false}, bad)
+	w.store[Service] = w.Open(Service)
+	step("followed anew", []bool{true}, bad)
+}
+
 // TestClose: a kind that is not followed any more is not counted, and what a reflector that ends still sees changes nothing.
 func TestClose(t *testing.T) {
 	w := newWatched(usual)
@@ -155,7 +175,7 @@ func compactOf(t *testing.T, transform cache.TransformFunc, object any) *App {
 // TestConcurrently is for the race detector: the reflectors write while reconciles and reports read.
 func TestConcurrently(t *testing.T) {
 	w := newWatched(usual)
-	w.events = Events{Affected: func(string) {}, Rejected: func(*App, *scrape.Rejection) {}, Counted: func() {}, Listed: func(Kind) {}}
+	w.events = Events{Affected: func(string) {}, Rejected: func(*App, *scrape.Rejection, bool) {}, Counted: func() {}, Listed: func(Kind) {}}
 	var group sync.WaitGroup
 	for _, work := range []func(int) error{
 		func(i int) error { return w.services().Add(service("shop", "a", annotated("port", strconv.Itoa(i+1)))) },
