@@ -60,6 +60,8 @@ type Proposal struct {
 	Omitted metricsapi.Omissions
 	// Rules are the spec's rules that the operand runs, and what became of each.
 	Rules []v1alpha1.RuleStatus
+	// Removed are rules that serve although the spec does not have them any more.
+	Removed []v1alpha1.RuleStatus
 	// Memory is stored with the form once that is applied, and comes back in LastGood.
 	Memory []byte
 	// Findings are what else is to be said.
