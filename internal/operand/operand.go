@@ -7,6 +7,7 @@
 package operand
 
 import (
+	"cmp"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -113,9 +114,11 @@ type Patch struct {
 	Content string
 }
 
-// DNSNames are the names that the serving certificate must have, the one that the API server verifies last.
+// DNSNames are the names that the serving certificate must have, the one that the API server verifies last. They are those of the
+// Service or, where there is none, the component's.
 func (c Component) DNSNames() []string {
-	return []string{c.Service, c.Service + "." + c.Namespace, c.Service + "." + c.Namespace + ".svc"}
+	name := cmp.Or(c.Service, c.Name)
+	return []string{name, name + "." + c.Namespace, name + "." + c.Namespace + ".svc"}
 }
 
 // ServerName is the name by which the API server verifies the serving certificate.
