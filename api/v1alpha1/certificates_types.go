@@ -41,7 +41,8 @@ type CertificatesSpec struct {
 	Duration Duration `json:"duration,omitempty"`
 
 	// renewBefore is how long before its end a serving certificate is renewed, at least 5m and less than duration.
-	// Unset: a third of duration.
+	// Unset, or not less than the life that an issuer gave the certificate: a third of that life, which is duration unless the
+	// issuer caps it.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('5m')",message="renewBefore must be at least 5m"
 	RenewBefore Duration `json:"renewBefore,omitempty"`

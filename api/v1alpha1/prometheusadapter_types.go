@@ -17,8 +17,8 @@ type PrometheusAdapterSpec struct {
 	RelistInterval Duration `json:"relistInterval,omitempty"`
 
 	// maxAge is how long a series without a new sample still counts as existing, at least relistInterval. Unset: twice
-	// relistInterval, or three scrape intervals of the chosen Prometheus where that is more, because a metric vanishes
-	// between two scrapes when maxAge is shorter than the scrape interval.
+	// relistInterval, or three scrape intervals where that is more, because a metric vanishes between two scrapes when maxAge is
+	// shorter than the scrape interval. That is the longer one of the chosen Prometheus' and spec.scrape.interval.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('24h')",message="maxAge must be at most 24h"
 	MaxAge Duration `json:"maxAge,omitempty"`

@@ -171,7 +171,8 @@ type RuleState string
 const (
 	// RuleInUse is the state of a rule that serves as it is in the spec.
 	RuleInUse RuleState = "InUse"
-	// RuleLastGood is the state of a rule that is rejected as it is in the spec, and serves in its last good form.
+	// RuleLastGood is the state of a rule that is rejected as it is in the spec, and serves in its last good form; or of one
+	// that the spec does not have any more, and that serves because no rule of its API is usable.
 	RuleLastGood RuleState = "LastGood"
 	// RuleRejected is the state of a rule that is rejected and has no last good form: it serves nothing.
 	RuleRejected RuleState = "Rejected"
@@ -179,7 +180,7 @@ const (
 
 // RuleStatus is the state of one rule.
 type RuleStatus struct {
-	// id of the rule in the spec.
+	// id of the rule.
 	// +required
 	ID string `json:"id,omitempty"`
 
@@ -187,8 +188,8 @@ type RuleStatus struct {
 	// +required
 	API string `json:"api,omitempty"`
 
-	// state is InUse, LastGood (the rule is rejected as it is in the spec, and serves in its last good form) or Rejected
-	// (it serves nothing).
+	// state is InUse, LastGood (the rule is rejected as it is in the spec, or removed while no rule of its API is usable, and
+	// serves in its last good form) or Rejected (it serves nothing).
 	// +required
 	State RuleState `json:"state,omitempty"`
 
@@ -203,7 +204,7 @@ type RuleTotals struct {
 	// +optional
 	InUse int32 `json:"inUse"`
 
-	// lastGood is the number of rules that are rejected and serve in their last good form.
+	// lastGood is the number of rules that are rejected, or removed, and serve in their last good form.
 	// +optional
 	LastGood int32 `json:"lastGood"`
 

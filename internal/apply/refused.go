@@ -84,7 +84,7 @@ func (a *Applier) refused(ctx context.Context, wanted *unstructured.Unstructured
 
 // failed returns the error of an apply, and remembers it if it is a refusal of the content.
 func (a *Applier) failed(c content, err error) error {
-	if !refusesContent(err) {
+	if !IsRefused(err) {
 		return fmt.Errorf("apply %s: %w", c.id, err)
 	}
 	now := a.retryClock.Now()
@@ -107,9 +107,9 @@ func (a *Applier) accepted(c content) {
 	delete(a.refusals, c)
 }
 
-// refusesContent is true for an answer that does not change until a person acts. One about a namespace that is being deleted
-// does: the next namespace of that name accepts the object.
-func refusesContent(err error) bool {
+// IsRefused is true for an answer that the same request will meet again until a person acts. That a namespace is being
+// deleted is none: the next one of its name takes the object.
+func IsRefused(err error) bool {
 	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
 		return false
 	}

@@ -7,6 +7,7 @@
 package operand
 
 import (
+	"cmp"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -60,6 +61,8 @@ type Proposal struct {
 	Omitted metricsapi.Omissions
 	// Rules are the spec's rules that the operand runs, and what became of each.
 	Rules []v1alpha1.RuleStatus
+	// Removed are rules that serve although the spec does not have them any more.
+	Removed []v1alpha1.RuleStatus
 	// Memory is stored with the form once that is applied, and comes back in LastGood.
 	Memory []byte
 	// Findings are what else is to be said.
@@ -111,9 +114,11 @@ type Patch struct {
 	Content string
 }
 
-// DNSNames are the names that the serving certificate must have, the one that the API server verifies last.
+// DNSNames are the names that the serving certificate must have, the one that the API server verifies last. They are those of the
+// Service or, where there is none, the component's.
 func (c Component) DNSNames() []string {
-	return []string{c.Service, c.Service + "." + c.Namespace, c.Service + "." + c.Namespace + ".svc"}
+	name := cmp.Or(c.Service, c.Name)
+	return []string{name, name + "." + c.Namespace, name + "." + c.Namespace + ".svc"}
 }
 
 // ServerName is the name by which the API server verifies the serving certificate.

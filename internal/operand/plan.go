@@ -22,6 +22,8 @@ type Plan struct {
 	Omitted metricsapi.Omissions
 	// Rules of the spec, and what became of each.
 	Rules []v1alpha1.RuleStatus
+	// Removed are rules that serve although the spec does not have them any more.
+	Removed []v1alpha1.RuleStatus
 	// Findings of the operands.
 	Findings []Finding
 	// RequeueAfter is when to plan again where nothing brings an event; 0 is never.
@@ -73,6 +75,7 @@ func For(request Request) Plan {
 		}
 		maps.Copy(plan.Omitted, proposal.Omitted)
 		plan.Rules = append(plan.Rules, proposal.Rules...)
+		plan.Removed = append(plan.Removed, proposal.Removed...)
 		plan.Findings = append(plan.Findings, proposal.Findings...)
 		plan.RequeueAfter = Sooner(plan.RequeueAfter, proposal.RequeueAfter)
 		switch {

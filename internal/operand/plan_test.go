@@ -262,7 +262,7 @@ func TestIncompleteFacts(t *testing.T) {
 func TestEachOperandsShare(t *testing.T) {
 	with := func(f fake, id string, wait time.Duration) fake {
 		return f.proposing(func(p *operand.Proposal) {
-			p.Rules = []v1alpha1.RuleStatus{{ID: id}}
+			p.Rules, p.Removed = []v1alpha1.RuleStatus{{ID: id}}, []v1alpha1.RuleStatus{{ID: id}}
 			p.Findings = []operand.Finding{{Message: id}}
 			p.RequeueAfter = wait
 		})
@@ -270,9 +270,9 @@ func TestEachOperandsShare(t *testing.T) {
 	plan := operand.For(request(with(lamp, "a", 0), with(radio, "b", time.Minute), with(fan, "c", time.Second)))
 	var ids string
 	for i := range plan.Rules {
-		ids += plan.Rules[i].ID + plan.Findings[i].Message
+		ids += plan.Rules[i].ID + plan.Removed[i].ID + plan.Findings[i].Message
 	}
-	if ids != "aabbcc" || plan.RequeueAfter != time.Second {
+	if ids != "aaabbbccc" || plan.RequeueAfter != time.Second {
 		t.Errorf("rules and findings %q, requeue after %s", ids, plan.RequeueAfter)
 	}
 }

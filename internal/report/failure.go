@@ -6,8 +6,6 @@ package report
 import (
 	"errors"
 
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
@@ -59,7 +57,6 @@ func FailureOf(err error) *Failure {
 	var (
 		taken      *apply.NameTakenError
 		contested  *apply.ContestedError
-		refused    *apply.RefusedError
 		unreadable *cluster.UnreadableError
 	)
 	switch {
@@ -70,10 +67,8 @@ func FailureOf(err error) *Failure {
 	case errors.As(err, &unreadable):
 		failure.Condition = dependent(unreadable.Kind)
 		failure.Reason, failure.Stalled = v1alpha1.ReasonUnreadable, !unreadable.Pending
-	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-		// The next namespace of its name takes the object.
 	default:
-		failure.Stalled = errors.As(err, &refused) || apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsBadRequest(err)
+		failure.Stalled = apply.IsRefused(err)
 	}
 	return failure
 }

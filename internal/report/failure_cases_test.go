@@ -58,6 +58,8 @@ func failureCases() map[string]conditionCase {
 		"an object is refused, and not sent again": ending(
 			FailureOf(&apply.RefusedError{Object: "ConfigMap metrics/usage-server", Err: apierrors.NewRequestEntityTooLargeError("limit is 3 MiB")}),
 			status.FailedStatus, components, "ApplyFailed", "apply ConfigMap metrics/usage-server: "),
+		"an object is too large for the API server": ending(FailureOf(apierrors.NewRequestEntityTooLargeError("limit is 3 MiB")),
+			status.FailedStatus, components, "ApplyFailed", "limit is 3 MiB"),
 		"the operator may not do it": ending(FailureOf(forbidden("patch", "deployments")),
 			status.FailedStatus, components, "ApplyFailed", `cannot patch resource "deployments"`),
 		"the namespace of an object is being deleted": ending(FailureOf(leaving), status.InProgressStatus, components, "ApplyFailed", "forbidden"),

@@ -56,8 +56,8 @@ func rulesAccepted(o Observation) finding {
 		if totals.Rejected == 0 {
 			return stalled(v1alpha1.ReasonLastGoodInUse, message+" Each serves in its last good form until it is corrected or removed.")
 		}
-		if totals.LastGood > 0 {
-			message += fmt.Sprintf(" In use in their last good form: %d.", totals.LastGood)
+		if lastGood := int(totals.LastGood) + len(o.Plan.Removed); lastGood > 0 {
+			message += fmt.Sprintf(" In use in their last good form: %d.", lastGood)
 		}
 		return stalled(v1alpha1.ReasonRulesRejected, message)
 	}

@@ -42,6 +42,14 @@ func ruleCases() map[string]conditionCase {
 			"Rejected: 2 of 4 rules, see status.rules; the first: rule saturation of spec.customMetrics: name.as is wrong. "+
 				"In use in their last good form: 1.",
 			rule("errors", v1alpha1.RuleLastGood, "seriesQuery is wrong"), rule("saturation", v1alpha1.RuleRejected, "name.as is wrong")),
+		"a removed rule serves, since none is usable": {
+			change: func(o *Observation) {
+				o.Plan.Rules = []v1alpha1.RuleStatus{rule("errors", v1alpha1.RuleRejected, "seriesQuery is wrong")}
+				o.Plan.Removed = []v1alpha1.RuleStatus{rule("requests", v1alpha1.RuleLastGood, "removed")}
+			},
+			differ: map[string]string{condition: "False RulesRejected"}, ready: "RulesRejected", kstatus: status.FailedStatus,
+			says: "Rejected: 1 of 1 rules, see status.rules; the first: rule errors of spec.customMetrics: seriesQuery is wrong. " +
+				"In use in their last good form: 1."},
 		"the rules could not be checked": {
 			change: func(o *Observation) {
 				o.Spec.CustomMetrics.Rules = make([]v1alpha1.CustomMetricRule, 1)

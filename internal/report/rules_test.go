@@ -84,15 +84,16 @@ func TestRulesAreSorted(t *testing.T) {
 			rule("a", v1alpha1.RuleInUse, ""), rule("b", v1alpha1.RuleLastGood, "bad"), rule("c", v1alpha1.RuleRejected, "bad"),
 			rule("d", v1alpha1.RuleInUse, ""), rule("e", v1alpha1.RuleRejected, "bad"), rule("f", v1alpha1.RuleLastGood, "bad"),
 		}
+		o.Plan.Removed = []v1alpha1.RuleStatus{rule("removed", v1alpha1.RuleLastGood, "")}
 	})
 	var ids []string
 	for _, r := range got.Rules {
 		ids = append(ids, r.ID)
 	}
-	if diff := cmp.Diff([]string{"c", "e", "b", "f", "a", "d"}, ids); diff != "" {
+	if diff := cmp.Diff([]string{"c", "e", "b", "f", "removed", "a", "d"}, ids); diff != "" {
 		t.Errorf("rules (-want +got):\n%s", diff)
 	}
-	if want := (v1alpha1.RuleTotals{InUse: 2, LastGood: 2, Rejected: 2}); got.RulesTotal != want {
+	if want := (v1alpha1.RuleTotals{InUse: 2, LastGood: 3, Rejected: 2}); got.RulesTotal != want {
 		t.Errorf("totals %+v", got.RulesTotal)
 	}
 }

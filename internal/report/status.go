@@ -39,7 +39,7 @@ func Status(o Observation, previous v1alpha1.MetricsPipelineStatus) v1alpha1.Met
 			status.Prometheus = &v1alpha1.PrometheusStatus{URL: target.URL, Origin: target.Origin}
 		}
 		if o.rulesKnown() {
-			status.Rules, status.RulesTotal = ruleStatuses(o.Plan.Rules)
+			status.Rules, status.RulesTotal = ruleStatuses(slices.Concat(o.Plan.Rules, o.Plan.Removed))
 		}
 		status.Components = componentStatuses(o)
 	}

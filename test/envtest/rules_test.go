@@ -4,6 +4,7 @@
 package envtest
 
 import (
+	"strings"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -11,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/test/envtest/harness"
 )
 
 // badRules are one for each way in which a rule can be wrong that a schema cannot see.
@@ -108,8 +110,60 @@ func TestBadRulesKeepWhatWorks(t *testing.T) {
 	w.Expect(config.Data["config.yaml"]).To(ContainSubstring("http_requests_total"))
 }
 
+// TestLastGoodRulesOutliveTheOperator: an operator that starts anew after a bad edit has nothing to know the last good form of a rule
+// by but what is stored, and goes on serving it.
+func TestLastGoodRulesOutliveTheOperator(t *testing.T) {
+	w := begin(t)
+	source := prometheusAt(startPrometheus(t).URL)
+	w.apply(source + customRules)
+	w.Eventually(w.condition(v1alpha1.ConditionRulesAccepted)).Should(beTrue())
+	w.rest()
+
+	const otherRule = `
+  - id: other
+    seriesQuery: other_total{namespace!="",pod!=""}
+    resources: {overrides: {namespace: {resource: namespace}, pod: {resource: pod}}}
+    metricsQuery: sum(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)
+`
+	lastGood := func(id string, words ...string) OmegaMatcher { return ruled(id, v1alpha1.RuleLastGood, words...) }
+	inUse := ruled("other", v1alpha1.RuleInUse)
+	w.apply(source + strings.Replace(customRules, "metricsQuery: sum(", "metricsQuery: sum((", 1) + otherRule)
+	w.Eventually(w.condition(v1alpha1.ConditionRulesAccepted)).Should(beFalse(v1alpha1.ReasonLastGoodInUse))
+	w.lookAfterRestart(HaveExactElements(lastGood("requests", "metricsQuery", "sum(("), inUse))
+
+	// Under other ids: the earlier ones are gone from the spec, and serve.
+	w.apply(source + "customMetrics:\n  rules:" + badRules)
+	w.Eventually(w.condition(v1alpha1.ConditionRulesAccepted)).Should(beFalse(v1alpha1.ReasonRulesRejected, "5 of 5 rules", "form: 2"))
+	gone := "spec.customMetrics.rules does not have this rule any more"
+	w.lookAfterRestart(ContainElements(lastGood("requests", gone), lastGood("other", gone), rejected("unclosed")))
+}
+
+// lookAfterRestart starts the operator anew, deletes the rules that the adapter runs, and expects them to be put back as they were
+// and the status to have some rules.
+func (w *world) lookAfterRestart(rules OmegaMatcher) {
+	w.t.Helper()
+	w.rest()
+	before, after := &corev1.ConfigMap{}, &corev1.ConfigMap{}
+	w.Expect(w.Client.Get(w.t.Context(), inOperatorNamespace(adapter), before)).To(Succeed())
+	w.Expect(before.Data["config.yaml"]).To(SatisfyAll(
+		ContainSubstring("sum(rate(<<.Series>>"), ContainSubstring("other_total"), Not(ContainSubstring("sum(("))))
+	w.Expect(w.Operator.Stop()).To(Succeed())
+	w.Expect(w.Client.Delete(w.t.Context(), before)).To(Succeed())
+
+	w.Expect(w.Start(logTo(w.t), harness.Conditions{})).To(Succeed())
+	w.Eventually(func() error { return w.Client.Get(w.t.Context(), inOperatorNamespace(adapter), after) }).Should(Succeed())
+	w.rest()
+	w.Expect(after.Data).To(Equal(before.Data))
+	w.Expect(w.status().Rules).To(rules)
+}
+
 // rejected matches what the status says of a rule that serves nothing, by its id and words of the message.
 func rejected(id string, words ...string) OmegaMatcher {
+	return ruled(id, v1alpha1.RuleRejected, words...)
+}
+
+// ruled is rejected for any state.
+func ruled(id string, state v1alpha1.RuleState, words ...string) OmegaMatcher {
 	says := []OmegaMatcher{}
 	for _, word := range words {
 		says = append(says, ContainSubstring(word))
@@ -117,7 +171,7 @@ func rejected(id string, words ...string) OmegaMatcher {
 	return SatisfyAll(
 		HaveField("ID", id),
 		HaveField("API", customGroup),
-		HaveField("State", v1alpha1.RuleRejected),
+		HaveField("State", state),
 		HaveField("Message", SatisfyAll(says...)),
 	)
 }

@@ -7,8 +7,6 @@ import (
 	"maps"
 	"slices"
 	"sync"
-
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
 // failures are the namespaces whose monitors could not be written.
@@ -57,14 +55,6 @@ func (f *failures) reset() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.errors = nil
-}
-
-// refused is true for an answer to a write that stays the same until the spec or the cluster changes. To write again soon is of no
-// use, and costs a request for each namespace. A foreign monitor of the same name is no such answer: it is found by a read, and may
-// be deleted any time.
-func refused(err error) bool {
-	return apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsBadRequest(err) ||
-		apierrors.IsRequestEntityTooLargeError(err)
 }
 
 // seen are the labels of each Namespace as they were last reconciled: the snapshot depends on them.

@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
@@ -101,6 +103,19 @@ func TestFailureEnds(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestNamespaceEndsMeanwhile: that a namespace is being deleted is no refusal of its monitors, since the next one of its name takes
+// them.
+func TestNamespaceEndsMeanwhile(t *testing.T) {
+	w := working(t)
+	must(t, w.services().Add(service("shop", "a", annotated())))
+	w.reconcile(t)
+	w.refuse = &apierrors.StatusError{ErrStatus: metav1.Status{Reason: metav1.StatusReasonForbidden, Message: "is being terminated",
+		Details: &metav1.StatusDetails{Causes: []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}}}}
+	if result, err := w.r.Reconcile(t.Context(), requestFor("shop")); err == nil {
+		t.Errorf("again after %s like what is refused, want an error", result.RequeueAfter)
 	}
 }
 

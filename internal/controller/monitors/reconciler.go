@@ -139,7 +139,7 @@ func (r *Reconciler) outcome(ctx context.Context, namespace string, err error) (
 	switch {
 	case errors.As(err, &contested):
 		return ctrl.Result{RequeueAfter: contested.RetryAfter}, nil
-	case refused(err):
+	case apply.IsRefused(err): // To write again soon costs a request for each namespace, and meets the same answer.
 		ctrl.LoggerFrom(ctx).Error(err, "The API server refuses the monitors", "namespace", namespace)
 		r.pace.written(namespace) // Further events of the namespace's apps are no reason to hurry.
 		r.refusals.Next(namespace, r.refusals.Clock.Now())

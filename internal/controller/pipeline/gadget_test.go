@@ -17,6 +17,8 @@ type gadget struct {
 	// plain is one without a Service and a certificate, and workloads are its Deployments beside that of its name.
 	plain     bool
 	workloads []string
+	// shape changes what it is made of; nil for nothing.
+	shape func(*operand.Component)
 	// plan changes what it plans; nil for nothing.
 	plan func(operand.Input, *operand.Proposal) error
 }
@@ -26,6 +28,9 @@ func (g *gadget) Describe() operand.Description {
 		Images: map[string]string{g.name: "example.com/" + g.name + ":v1"}}
 	if !g.plain {
 		c.Service, c.Serving = g.name, g.name+"-tls"
+	}
+	if g.shape != nil {
+		g.shape(&c)
 	}
 	return operand.Description{Catalog: c, Image: "example.com/" + g.name + ":v1", ImageVariable: "RELATED_IMAGE_GADGET"}
 }
@@ -54,8 +59,8 @@ func (g *gadget) Plan(in operand.Input) (operand.Proposal, error) {
 func assets(gadgets ...*gadget) fstest.MapFS {
 	files := fstest.MapFS{}
 	for _, g := range gadgets {
-		base := "resources: [deployment.yaml, service.yaml]"
-		if g.plain {
+		base, service := "resources: [deployment.yaml, service.yaml]", g.Describe().Catalog.Service
+		if service == "" {
 			base = "resources: [deployment.yaml]"
 		}
 		all := ""
@@ -76,7 +81,7 @@ spec:
 		files[g.name+"/base/deployment.yaml"] = &fstest.MapFile{Data: []byte(all)}
 		files[g.name+"/base/service.yaml"] = &fstest.MapFile{Data: []byte(`apiVersion: v1
 kind: Service
-metadata: {name: ` + g.name + `}
+metadata: {name: ` + service + `}
 spec: {selector: {app: ` + g.name + `}, ports: [{name: https, port: 443, targetPort: https}]}
 `)}
 	}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -23,6 +24,8 @@ import (
 type keeper struct {
 	facts cluster.Facts
 	plan  operand.Plan
+	// catalog has each component with its Service.
+	catalog []operand.Component
 	// desired are the identities of what should exist, and complete are the components of which all of that is known.
 	desired, complete map[string]bool
 }
@@ -30,7 +33,7 @@ type keeper struct {
 // prune deletes what is certainly unwanted, APIServices first: the backend of one is kept until it is deleted. A kind that cannot
 // be read, or an object that may not be deleted, keeps none of the others from being pruned.
 func (r *Reconciler) prune(ctx context.Context, facts cluster.Facts, plan operand.Plan, outcomes []outcome) ([]string, error) {
-	k := keeper{facts: facts, plan: plan, desired: map[string]bool{}, complete: map[string]bool{}}
+	k := keeper{facts: facts, plan: plan, catalog: operand.Catalog(r.Operands), desired: map[string]bool{}, complete: map[string]bool{}}
 	for _, outcome := range outcomes {
 		k.complete[outcome.Component] = outcome.Complete
 		for _, id := range outcome.Desired {
@@ -92,11 +95,15 @@ func (k keeper) keeps(object client.Object) bool {
 	return k.ledTo(component)
 }
 
-// ledTo is true when an APIService leads to the Service of a component.
+// ledTo is true when an APIService leads to the Service of a component. That of a component which is not known any more has its name.
 func (k keeper) ledTo(component string) bool {
+	name := component
+	if index := slices.IndexFunc(k.catalog, func(c operand.Component) bool { return c.Name == component }); index >= 0 {
+		name = k.catalog[index].Service
+	}
 	for _, apiService := range k.facts.APIServices {
 		service := apiService.Spec.Service
-		if service != nil && service.Name == component && service.Namespace == k.facts.Namespace {
+		if service != nil && service.Name == name && service.Namespace == k.facts.Namespace {
 			return true
 		}
 	}

@@ -91,7 +91,7 @@ func deployed(annotations any, args []any) *unstructured.Unstructured {
 // states returns what became of each rule, by API and id.
 func states(proposal operand.Proposal) map[string]v1alpha1.RuleState {
 	all := map[string]v1alpha1.RuleState{}
-	for _, rule := range proposal.Rules {
+	for _, rule := range slices.Concat(proposal.Rules, proposal.Removed) {
 		all[rule.API+"/"+rule.ID] = rule.State
 	}
 	return all

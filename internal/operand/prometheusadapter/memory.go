@@ -34,7 +34,9 @@ type counts struct{ stated, usable int }
 // checked is what became of the rules of a spec.
 type checked struct {
 	statuses []v1alpha1.RuleStatus
-	counts   map[string]counts
+	// removed serve although the spec does not have them any more.
+	removed []v1alpha1.RuleStatus
+	counts  map[string]counts
 	// config is the adapter's configuration with the usable rules, and memory has them for the next time.
 	config string
 	memory []byte
@@ -109,6 +111,7 @@ func check(in operand.Input, stated, remembered []rules.Rule) (checked, error) {
 			for _, rule := range ofAPI(remembered, section.group) {
 				if j.check(rule) == nil {
 					serving = append(serving, rule)
+					result.removed = append(result.removed, removed(rule, len(all)))
 				}
 			}
 		}
@@ -129,7 +132,14 @@ func check(in operand.Input, stated, remembered []rules.Rule) (checked, error) {
 	return result, nil
 }
 
-// dormant are the remembered forms of rules that are not usable now, as when the CRD that they need is absent for a while.
+// removed is what became of a rule that serves because none of those that replaced it is usable.
+func removed(rule rules.Rule, stated int) v1alpha1.RuleStatus {
+	return v1alpha1.RuleStatus{API: rule.API, ID: rule.ID, State: v1alpha1.RuleLastGood, Message: fmt.Sprintf("%s.rules does not have "+
+		"this rule any more, and it serves because none of the %d rules there is usable; correct one of those, or remove them all",
+		metricsapi.Field(rule.API), stated)}
+}
+
+// dormant are the remembered forms of rules that are not usable now, as when the CRD that they need is gone for a while.
 func dormant(stated, usable, remembered []rules.Rule) []rules.Rule {
 	has := func(all []rules.Rule, rule rules.Rule) bool {
 		return slices.ContainsFunc(all, func(r rules.Rule) bool { return r.API == rule.API && r.ID == rule.ID })

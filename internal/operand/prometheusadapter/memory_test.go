@@ -108,8 +108,13 @@ func TestWholeSectionBad(t *testing.T) {
 	s.customRules("a=first", "b=other")
 	for range 2 {
 		proposal := s.customRules("c={", "d=[")
-		s.expect(proposal, map[string]v1alpha1.RuleState{custom + "c": rejected, custom + "d": rejected, external + "depth": inUse},
-			"queue_depth first other")
+		s.expect(proposal, map[string]v1alpha1.RuleState{custom + "a": lastGood, custom + "b": lastGood, custom + "c": rejected,
+			custom + "d": rejected, external + "depth": inUse}, "queue_depth first other")
+		for _, removed := range proposal.Removed {
+			if !strings.HasPrefix(removed.Message, "spec.customMetrics.rules does not have this rule any more, and it serves because none of the 2") {
+				t.Errorf("rule %s: %s", removed.ID, removed.Message)
+			}
+		}
 		if diff := cmp.Diff(want, apis(proposal.Component)); diff != "" {
 			t.Errorf("APIs (-want +got):\n%s", diff)
 		}

@@ -58,8 +58,8 @@ func (o *Operand) Plan(in operand.Input) (operand.Proposal, error) {
 	if err != nil {
 		return operand.Proposal{}, err
 	}
-	proposal := operand.Proposal{Omitted: metricsapi.Omissions{}, Rules: checked.statuses, Memory: checked.memory,
-		RequeueAfter: checked.requeueAfter}
+	proposal := operand.Proposal{Omitted: metricsapi.Omissions{}, Rules: checked.statuses, Removed: checked.removed,
+		Memory: checked.memory, RequeueAfter: checked.requeueAfter}
 	component := o.Describe().Catalog
 	component.APIs = nil
 	var total counts
