@@ -128,12 +128,9 @@ func (l *ladder) rolledOut(w cluster.Workload) bool {
 
 // sweep deletes what replaced Deployments have left behind, once the new ones serve.
 func (l *ladder) sweep(ctx context.Context) error {
-	workloads, err := l.workloads(ctx, l.component.Component)
+	settled, err := l.settled(ctx)
 	probed := l.component.Service != "" && l.component.Serving != ""
-	waits := func(w cluster.Workload) bool {
-		return !l.rolledOut(w) || !probed && w.Deployment.Status.AvailableReplicas < w.Deployment.Status.Replicas
-	}
-	if err != nil || probed && !allYes(l.answers) || slices.ContainsFunc(workloads, waits) {
+	if err != nil || !settled || probed && !allYes(l.answers) {
 		return err
 	}
 	_, err = l.Applier.DeleteOrphans(ctx, l.component.Namespace, l.component.Name)
