@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -19,6 +20,7 @@ import (
 	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/cluster"
 	"github.com/metricspipeline/operator/internal/metricsapi"
 	"github.com/metricspipeline/operator/internal/operand"
 	"github.com/metricspipeline/operator/internal/ownership"
@@ -160,6 +162,37 @@ func TestFormsAreOfThePipeline(t *testing.T) {
 				t.Error("the form of the deleted pipeline was deployed")
 			}
 		})
+	}
+}
+
+// TestRepairsWithoutAPIServices: where it cannot be known who serves the metrics APIs, as without the permission to list them, what
+// runs is repaired all the same, with the owners that it had.
+func TestRepairsWithoutAPIServices(t *testing.T) {
+	w := healthy(t, lamp(), radio())
+	before := &appsv1.Deployment{}
+	w.exists(before, "lamp")
+	unreadable := &cluster.UnreadableError{Kind: apiregv1.SchemeGroupVersion.WithKind("APIService"), Err: forbids("apiservices")}
+	w.facts.Unreadable, w.unreadable = []*cluster.UnreadableError{unreadable}, map[string]error{"APIService": unreadable}
+	w.restart()
+	w.remove(&appsv1.Deployment{}, "lamp")
+	w.remove(&corev1.Service{}, "radio")
+	for range 2 {
+		_, _ = w.reconcile()
+	}
+	after := &appsv1.Deployment{}
+	if !w.exists(after, "lamp") || !w.exists(&corev1.Service{}, "radio") {
+		t.Fatal("it is not put back")
+	}
+	if diff := cmp.Diff(before.OwnerReferences, after.OwnerReferences); diff != "" || len(after.OwnerReferences) != 2 {
+		t.Errorf("owners (-before +after):\n%s", diff)
+	}
+	if got := w.condition(v1alpha1.ConditionAPIServicesAvailable); !strings.HasPrefix(got, "False Unreadable: ") {
+		t.Error(got)
+	}
+	w.facts.Unreadable, w.unreadable = nil, nil
+	w.settle()
+	if len(w.left()) != 2 {
+		t.Errorf("left are %q", w.left())
 	}
 }
 

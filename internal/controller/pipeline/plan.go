@@ -67,9 +67,6 @@ func servingQuestion(owner, serverName, address string, caBundle []byte) probe.Q
 func (r *Reconciler) plan(ctx context.Context, pipeline *v1alpha1.MetricsPipeline, facts cluster.Facts) (operand.Plan, error) {
 	request := operand.Request{Spec: pipeline.Spec, Facts: facts, Operands: r.Operands, Images: r.Images,
 		LastGood: map[string]*operand.LastGood{}, Running: map[string]bool{}}
-	if r.formsOf != pipeline.UID {
-		r.forms, r.formsOf = map[string]*operand.LastGood{}, pipeline.UID // Those of a deleted pipeline are not of this one.
-	}
 	var failures []error
 	for _, c := range operand.Catalog(r.Operands) {
 		form, err := r.lastGood(ctx, pipeline, c.Name)
@@ -97,9 +94,25 @@ func (r *Reconciler) plan(ctx context.Context, pipeline *v1alpha1.MetricsPipelin
 
 // lastGood returns the last good form of a component; nil for none. One that was deleted or edited is put back by remember.
 func (r *Reconciler) lastGood(ctx context.Context, pipeline *v1alpha1.MetricsPipeline, component string) (*operand.LastGood, error) {
+	if r.formsOf != pipeline.UID {
+		r.forms, r.formsOf = map[string]*operand.LastGood{}, pipeline.UID // Those of a deleted pipeline are not of this one.
+	}
 	if form := r.forms[component]; form != nil {
 		return form, nil
 	}
+	stored, err := r.stored(ctx, pipeline, component)
+	if stored == nil || err != nil {
+		return nil, err
+	}
+	form := operand.ReadLastGood(stored)
+	if form != nil {
+		r.forms[component] = form
+	}
+	return form, nil
+}
+
+// stored returns the ConfigMap with the last good form of a component of the pipeline; nil for none.
+func (r *Reconciler) stored(ctx context.Context, pipeline *v1alpha1.MetricsPipeline, component string) (*corev1.ConfigMap, error) {
 	stored := &corev1.ConfigMap{}
 	key := client.ObjectKey{Namespace: r.Namespace, Name: operand.LastGoodName(component)}
 	if err := r.Client.Get(ctx, key, stored); apierrors.IsNotFound(err) {
@@ -111,11 +124,31 @@ func (r *Reconciler) lastGood(ctx context.Context, pipeline *v1alpha1.MetricsPip
 	if !owned || !ownership.Ours(stored) {
 		return nil, nil
 	}
-	form := operand.ReadLastGood(stored)
-	if form != nil {
-		r.forms[component] = form
+	return stored, nil
+}
+
+// repair puts back the objects of each last good form while no plan can be made, because it is not known who serves the metrics
+// APIs. Their owners, APIServices among them, are those of the stored form. No certificate is renewed: which authority the API server
+// trusts is not known either.
+func (r *Reconciler) repair(ctx context.Context, pipeline *v1alpha1.MetricsPipeline, facts cluster.Facts, probes *probe.Round) []outcome {
+	var outcomes []outcome
+	for _, c := range operand.Catalog(r.Operands) {
+		l := &ladder{Reconciler: r, spec: pipeline.Spec, facts: facts, probes: probes, component: operand.Planned{Component: c}}
+		l.outcome.Component = c.Name
+		stored, err := r.stored(ctx, pipeline, c.Name)
+		if err != nil {
+			l.failed(ctx, err)
+		} else if form, err := r.lastGood(ctx, pipeline, c.Name); err != nil {
+			l.failed(ctx, err)
+		} else if stored != nil && form != nil {
+			l.owners = stored.OwnerReferences
+			l.component = operand.Planned{Component: form.Component, LastGood: form, Retained: "see the condition APIServicesAvailable."}
+			l.repair(ctx)
+		}
+		l.probes.Retain(c.Name)
+		outcomes = append(outcomes, l.outcome)
 	}
-	return form, nil
+	return outcomes
 }
 
 // climb lets each component of the plan climb its ladder, and returns the authorities that their certificates share.

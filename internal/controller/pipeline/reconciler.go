@@ -106,7 +106,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return r.leave(work, pipeline, facts)
 	}
 	if facts.Unplannable != nil {
-		return r.finish(ctx, pipeline, round{facts: facts})
+		return r.finish(ctx, pipeline, round{facts: facts, outcomes: r.repair(work, pipeline, facts, probes)})
 	}
 
 	r.Applier.NewSpec(fmt.Sprintf("%s %d", pipeline.UID, pipeline.Generation))
