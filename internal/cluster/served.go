@@ -79,7 +79,8 @@ type Served struct {
 	gone sets.Set[string]
 }
 
-// Has is true when the kind of a CRD is served. Whether it can be read is another question: see Err.
+// Has is true when the kind of a CRD is served, or when that is not known: what is unknown is not absent. Whether it can be read is
+// another question: see Err.
 func (s Served) Has(crd string) bool { return s.served[crd] }
 
 // State returns the state of a kind; Absent for one that was not added.
@@ -119,7 +120,7 @@ func (s Served) Digest() string {
 // add enters what is known of one cache's form of a kind. Of several forms the worst counts.
 func (s *Served) add(kind Kind, served bool, state State, err *UnreadableError) {
 	if kind.CRD != "" {
-		s.served[kind.CRD] = served && state != Absent
+		s.served[kind.CRD] = served && state != Absent || state == Unreadable
 	}
 	rank := func(state State) int { return slices.Index([]State{Ready, Absent, Pending, Unreadable}, state) }
 	if known, found := s.states[kind.GroupVersionKind]; !found || rank(state) >= rank(known) {

@@ -157,6 +157,9 @@ func TestFailures(t *testing.T) {
 	step("discovery fails", Pending, "whether the API server serves One: no discovery", "watch CustomResourceDefinition", "watch ConfigMap")
 	w.clock.Step(20 * time.Second)
 	step("discovery keeps failing", Unreadable, "no discovery")
+	if served, _ := w.ensure(); !served.Has(oneCRD) {
+		t.Error("a kind that discovery says nothing about counts as absent, although its CRD is there")
+	}
 	w.mapper.fail, w.mapper.served["One"], w.fail = nil, true, errors.New("no client")
 	step("the informer cannot be made", Unreadable, "no client")
 	w.fail = &meta.NoKindMatchError{GroupKind: one.GroupKind(), SearchedVersions: []string{one.Version}}
