@@ -10,7 +10,6 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -59,7 +58,7 @@ func (e *NameTakenError) Error() string {
 		e.Object, by, v1alpha1.ManagedLabel, v1alpha1.SingletonName)
 }
 
-// Applier writes objects. Its methods may be called from one goroutine at a time for the same object.
+// Applier writes objects. Its methods are for one goroutine.
 type Applier struct {
 	// client reads from the watch cache and writes to the API server.
 	client client.Client
@@ -68,7 +67,6 @@ type Applier struct {
 	// clock measures how long a contest lasts.
 	clock clock.PassiveClock
 
-	mu      sync.Mutex
 	applied map[string]record
 	// contests are those of each object by the kind of loss, and spec is the version of the spec that they are about.
 	contests map[string]map[string]*contest
@@ -135,7 +133,7 @@ func (a *Applier) apply(ctx context.Context, wanted *unstructured.Unstructured, 
 	if w.before, err = a.cached(ctx, wanted); err != nil {
 		return Unchanged, err
 	}
-	w.last, w.known = a.record(id)
+	w.last, w.known = a.applied[id]
 	w.tryFirst = w.before == nil && !w.known && !takeOver && guarded(wanted)
 	if w.before == nil && !w.tryFirst {
 		if w.before, err = a.mayCreate(ctx, wanted, takeOver); err != nil {
@@ -219,7 +217,7 @@ func (a *Applier) Behind(cached client.Object, id string) bool {
 	if a.isReplaced(id, cached) {
 		return true
 	}
-	last, known := a.record(id)
+	last, known := a.applied[id]
 	return known && last.uid == cached.GetUID() && cached.GetGeneration() < last.generation
 }
 
@@ -239,17 +237,8 @@ func outcome(before client.Object, last record, known bool, now record) Result {
 	}
 }
 
-func (a *Applier) record(id string) (record, bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	last, known := a.applied[id]
-	return last, known
-}
-
 // remember records what was written.
 func (a *Applier) remember(c content, r record) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.applied[c.id] = r
 	delete(a.refusals, c)
 	delete(a.replaced, c.id)
@@ -257,18 +246,10 @@ func (a *Applier) remember(c content, r record) {
 
 // distrust makes the next Apply send the object: our entry in managedFields no longer proves the values of its fields.
 func (a *Applier) distrust(id string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	if last, known := a.applied[id]; known {
 		last.fields = ""
 		a.applied[id] = last
 	}
-}
-
-func (a *Applier) forget(id string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	delete(a.applied, id)
 }
 
 // FromTyped returns a typed object in the form that Apply takes, without the fields that only the API server writes.

@@ -31,7 +31,7 @@ func (a *Applier) RetainSelector(ctx context.Context, wanted *unstructured.Unstr
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", ownership.Identity(wanted), err)
 	}
-	if last, known := a.record(ownership.Identity(wanted)); known && last.wanted == digest {
+	if last, known := a.applied[ownership.Identity(wanted)]; known && last.wanted == digest {
 		return wanted, nil // It has this selector already.
 	}
 	found := &corev1.Service{}
@@ -68,10 +68,7 @@ func Orphans(replicaSets []metav1.PartialObjectMetadata) []*metav1.PartialObject
 // each replacement.
 func (a *Applier) DeleteOrphans(ctx context.Context, namespace, component string) ([]string, error) {
 	key := orphansOf(namespace, component)
-	a.mu.Lock()
-	swept := a.swept[key]
-	a.mu.Unlock()
-	if swept {
+	if a.swept[key] {
 		return nil, nil
 	}
 	list := &metav1.PartialObjectMetadataList{}
@@ -92,8 +89,6 @@ func (a *Applier) DeleteOrphans(ctx context.Context, namespace, component string
 			deleted = append(deleted, ownership.Identity(orphan))
 		}
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.swept[key] = true
 	return deleted, nil
 }

@@ -62,9 +62,7 @@ func (a *Applier) Refused(ctx context.Context, wanted *unstructured.Unstructured
 
 // refused is Refused; without dryRun it returns nil once RetryAfter has passed.
 func (a *Applier) refused(ctx context.Context, wanted *unstructured.Unstructured, c content, dryRun bool) error {
-	a.mu.Lock()
 	last, known := a.refusals[c]
-	a.mu.Unlock()
 	if !known {
 		return nil
 	}
@@ -76,7 +74,7 @@ func (a *Applier) refused(ctx context.Context, wanted *unstructured.Unstructured
 	}
 	_, err := a.try(ctx, wanted, client.ForceOwnership, client.DryRunAll)
 	if err == nil || replaceable(wanted, err) {
-		a.accepted(c)
+		delete(a.refusals, c)
 		return nil
 	}
 	return a.failed(c, err)
@@ -88,8 +86,6 @@ func (a *Applier) failed(c content, err error) error {
 		return fmt.Errorf("apply %s: %w", c.id, err)
 	}
 	now := a.retryClock.Now()
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	for other, r := range a.refusals {
 		// What was not tried for so long is no longer desired.
 		if now.Sub(r.at) > 10*a.refusalRetry {
@@ -98,13 +94,6 @@ func (a *Applier) failed(c content, err error) error {
 	}
 	a.refusals[c] = refusal{err: err, at: now}
 	return &RefusedError{Object: c.id, Err: err, RetryAfter: a.refusalRetry}
-}
-
-// accepted forgets the refusal of a content.
-func (a *Applier) accepted(c content) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	delete(a.refusals, c)
 }
 
 // IsRefused is true for an answer that the same request will meet again until a person acts. That a namespace is being
