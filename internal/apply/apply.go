@@ -71,20 +71,14 @@ type Applier struct {
 	// contests are those of each object by the kind of loss, and spec is the version of the spec that they are about.
 	contests map[string]map[string]*contest
 	spec     string
-	// refusals are what the API server refused, and retryClock measures refusalRetry.
+	// refusals are what the API server refused. It is sent again after retryRefused, by retryClock.
 	refusals     map[content]refusal
-	refusalRetry time.Duration
+	retryRefused time.Duration
 	retryClock   clock.PassiveClock
 	// replaced are the objects that are being deleted to be made anew, and swept the components without orphans.
 	replaced map[string]types.UID
 	swept    map[types.NamespacedName]bool
 }
-
-// Option changes an Applier.
-type Option func(*Applier)
-
-// RetryRefused sets how long what the API server refused is not sent again: a minute by default.
-func RetryRefused(after time.Duration) Option { return func(a *Applier) { a.refusalRetry = after } }
 
 // record is what was last applied of an object.
 type record struct {
@@ -99,15 +93,12 @@ type record struct {
 	fields string
 }
 
-// New returns an applier that reads from the cache of c and, before it creates, from live.
-func New(c client.Client, live client.Reader, contests clock.PassiveClock, options ...Option) *Applier {
-	a := &Applier{client: c, live: live, clock: contests, applied: map[string]record{}, contests: map[string]map[string]*contest{},
-		refusals: map[content]refusal{}, refusalRetry: refusalRetry, retryClock: clock.RealClock{},
+// New returns an applier that reads from the cache of c and, before it creates, from live. What the API server refused is sent
+// again after retryRefused.
+func New(c client.Client, live client.Reader, contests clock.PassiveClock, retryRefused time.Duration) *Applier {
+	return &Applier{client: c, live: live, clock: contests, applied: map[string]record{}, contests: map[string]map[string]*contest{},
+		refusals: map[content]refusal{}, retryRefused: retryRefused, retryClock: clock.RealClock{},
 		replaced: map[string]types.UID{}, swept: map[types.NamespacedName]bool{}}
-	for _, option := range options {
-		option(a)
-	}
-	return a
 }
 
 // Apply writes an object. It sends nothing when the cache shows that the fields are still those of the last write. It returns

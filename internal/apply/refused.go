@@ -17,9 +17,6 @@ import (
 	"github.com/metricspipeline/operator/internal/ownership"
 )
 
-// refusalRetry is the default of RetryRefused.
-const refusalRetry = time.Minute
-
 // RefusedError means that the API server refuses the desired object as invalid or forbidden. The object is left as it is. The
 // same content is refused without a request until RetryAfter has passed.
 type RefusedError struct {
@@ -66,7 +63,7 @@ func (a *Applier) refused(ctx context.Context, wanted *unstructured.Unstructured
 	if !known {
 		return nil
 	}
-	if wait := a.refusalRetry - a.retryClock.Since(last.at); wait > 0 {
+	if wait := a.retryRefused - a.retryClock.Since(last.at); wait > 0 {
 		return &RefusedError{Object: c.id, Err: last.err, RetryAfter: wait}
 	}
 	if !dryRun {
@@ -88,12 +85,12 @@ func (a *Applier) failed(c content, err error) error {
 	now := a.retryClock.Now()
 	for other, r := range a.refusals {
 		// What was not tried for so long is no longer desired.
-		if now.Sub(r.at) > 10*a.refusalRetry {
+		if now.Sub(r.at) > 10*a.retryRefused {
 			delete(a.refusals, other)
 		}
 	}
 	a.refusals[c] = refusal{err: err, at: now}
-	return &RefusedError{Object: c.id, Err: err, RetryAfter: a.refusalRetry}
+	return &RefusedError{Object: c.id, Err: err, RetryAfter: a.retryRefused}
 }
 
 // IsRefused is true for an answer that the same request will meet again until a person acts. That a namespace is being
