@@ -70,7 +70,7 @@ func (a *Applier) replace(ctx context.Context, w write, refused error) (*unstruc
 // replacing records that an object is being deleted to be made anew.
 func (a *Applier) replacing(wanted *unstructured.Unstructured, uid types.UID) {
 	a.replaced[ownership.Identity(wanted)] = uid
-	delete(a.swept, orphansOf(wanted.GetNamespace(), wanted.GetLabels()[v1alpha1.ComponentLabel]))
+	delete(a.swept, types.NamespacedName{Namespace: wanted.GetNamespace(), Name: wanted.GetLabels()[v1alpha1.ComponentLabel]})
 }
 
 // isReplaced is true for an object that is being deleted to be made anew, and for nil once it is deleted.
