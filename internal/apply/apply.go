@@ -10,7 +10,6 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -59,7 +58,7 @@ func (e *NameTakenError) Error() string {
 		e.Object, by, v1alpha1.ManagedLabel, v1alpha1.SingletonName)
 }
 
-// Applier writes objects. Its methods may be called from one goroutine at a time for the same object.
+// Applier writes objects. Its methods are for one goroutine.
 type Applier struct {
 	// client reads from the watch cache and writes to the API server.
 	client client.Client
@@ -68,25 +67,18 @@ type Applier struct {
 	// clock measures how long a contest lasts.
 	clock clock.PassiveClock
 
-	mu      sync.Mutex
 	applied map[string]record
 	// contests are those of each object by the kind of loss, and spec is the version of the spec that they are about.
 	contests map[string]map[string]*contest
 	spec     string
-	// refusals are what the API server refused, and retryClock measures refusalRetry.
+	// refusals are what the API server refused. It is sent again after retryRefused, by retryClock.
 	refusals     map[content]refusal
-	refusalRetry time.Duration
+	retryRefused time.Duration
 	retryClock   clock.PassiveClock
 	// replaced are the objects that are being deleted to be made anew, and swept the components without orphans.
 	replaced map[string]types.UID
 	swept    map[types.NamespacedName]bool
 }
-
-// Option changes an Applier.
-type Option func(*Applier)
-
-// RetryRefused sets how long what the API server refused is not sent again: a minute by default.
-func RetryRefused(after time.Duration) Option { return func(a *Applier) { a.refusalRetry = after } }
 
 // record is what was last applied of an object.
 type record struct {
@@ -101,15 +93,12 @@ type record struct {
 	fields string
 }
 
-// New returns an applier that reads from the cache of c and, before it creates, from live.
-func New(c client.Client, live client.Reader, contests clock.PassiveClock, options ...Option) *Applier {
-	a := &Applier{client: c, live: live, clock: contests, applied: map[string]record{}, contests: map[string]map[string]*contest{},
-		refusals: map[content]refusal{}, refusalRetry: refusalRetry, retryClock: clock.RealClock{},
+// New returns an applier that reads from the cache of c and, before it creates, from live. What the API server refused is sent
+// again after retryRefused.
+func New(c client.Client, live client.Reader, contests clock.PassiveClock, retryRefused time.Duration) *Applier {
+	return &Applier{client: c, live: live, clock: contests, applied: map[string]record{}, contests: map[string]map[string]*contest{},
+		refusals: map[content]refusal{}, retryRefused: retryRefused, retryClock: clock.RealClock{},
 		replaced: map[string]types.UID{}, swept: map[types.NamespacedName]bool{}}
-	for _, option := range options {
-		option(a)
-	}
-	return a
 }
 
 // Apply writes an object. It sends nothing when the cache shows that the fields are still those of the last write. It returns
@@ -135,7 +124,7 @@ func (a *Applier) apply(ctx context.Context, wanted *unstructured.Unstructured, 
 	if w.before, err = a.cached(ctx, wanted); err != nil {
 		return Unchanged, err
 	}
-	w.last, w.known = a.record(id)
+	w.last, w.known = a.applied[id]
 	w.tryFirst = w.before == nil && !w.known && !takeOver && guarded(wanted)
 	if w.before == nil && !w.tryFirst {
 		if w.before, err = a.mayCreate(ctx, wanted, takeOver); err != nil {
@@ -219,7 +208,7 @@ func (a *Applier) Behind(cached client.Object, id string) bool {
 	if a.isReplaced(id, cached) {
 		return true
 	}
-	last, known := a.record(id)
+	last, known := a.applied[id]
 	return known && last.uid == cached.GetUID() && cached.GetGeneration() < last.generation
 }
 
@@ -239,17 +228,8 @@ func outcome(before client.Object, last record, known bool, now record) Result {
 	}
 }
 
-func (a *Applier) record(id string) (record, bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	last, known := a.applied[id]
-	return last, known
-}
-
 // remember records what was written.
 func (a *Applier) remember(c content, r record) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.applied[c.id] = r
 	delete(a.refusals, c)
 	delete(a.replaced, c.id)
@@ -257,18 +237,10 @@ func (a *Applier) remember(c content, r record) {
 
 // distrust makes the next Apply send the object: our entry in managedFields no longer proves the values of its fields.
 func (a *Applier) distrust(id string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	if last, known := a.applied[id]; known {
 		last.fields = ""
 		a.applied[id] = last
 	}
-}
-
-func (a *Applier) forget(id string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	delete(a.applied, id)
 }
 
 // FromTyped returns a typed object in the form that Apply takes, without the fields that only the API server writes.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
@@ -126,7 +127,7 @@ func TestAdoptsItsOwn(t *testing.T) {
 	s, first := newServer(t)
 	object := wanted(map[string]any{"config.yaml": "one"})
 	s.expect(t, first, object, Created, 1)
-	second := New(s.WithWatch, s.WithWatch, s.clock)
+	second := New(s.WithWatch, s.WithWatch, s.clock, time.Minute)
 	if result, err := second.Apply(t.Context(), object); err != nil || result == Repaired || result == Created {
 		t.Errorf("after a restart: result %d, error %v", result, err)
 	}

@@ -162,8 +162,6 @@ type contest struct {
 
 // mayRepair returns a ContestedError when a loss must not be repaired.
 func (a *Applier) mayRepair(id string, l *loss) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	c := a.contests[id][l.kind()]
 	if c == nil {
 		return nil
@@ -186,8 +184,6 @@ func (a *Applier) mayRepair(id string, l *loss) error {
 
 // repaired counts the repair of a loss.
 func (a *Applier) repaired(id string, l *loss) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	if a.contests[id] == nil {
 		a.contests[id] = map[string]*contest{}
 	}
@@ -201,8 +197,6 @@ func (a *Applier) repaired(id string, l *loss) {
 
 // conceded ends the stopped contests of an object that is as desired: the rival has put it right.
 func (a *Applier) conceded(id string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	for kind, c := range a.contests[id] {
 		if c.stopped {
 			delete(a.contests[id], kind)
@@ -212,8 +206,6 @@ func (a *Applier) conceded(id string) {
 
 // NewSpec ends every contest when the version of the spec changes: a person has acted.
 func (a *Applier) NewSpec(version string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	if a.spec != version {
 		a.spec = version
 		clear(a.contests)
@@ -224,10 +216,7 @@ func (a *Applier) NewSpec(version string) {
 // the object can be.
 func (a *Applier) Contested(ctx context.Context, wanted *unstructured.Unstructured) error {
 	id := ownership.Identity(wanted)
-	a.mu.Lock()
-	calm := len(a.contests[id]) == 0
-	a.mu.Unlock()
-	if calm {
+	if len(a.contests[id]) == 0 {
 		return nil
 	}
 	now, err := a.cached(ctx, wanted)
@@ -239,7 +228,7 @@ func (a *Applier) Contested(ctx context.Context, wanted *unstructured.Unstructur
 			return err
 		}
 	}
-	last, known := a.record(id)
+	last, known := a.applied[id]
 	if l := lossOf(now, last, known); l != nil {
 		return a.mayRepair(id, l)
 	}

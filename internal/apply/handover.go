@@ -31,7 +31,7 @@ func (a *Applier) RetainSelector(ctx context.Context, wanted *unstructured.Unstr
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", ownership.Identity(wanted), err)
 	}
-	if last, known := a.record(ownership.Identity(wanted)); known && last.wanted == digest {
+	if last, known := a.applied[ownership.Identity(wanted)]; known && last.wanted == digest {
 		return wanted, nil // It has this selector already.
 	}
 	found := &corev1.Service{}
@@ -50,28 +50,13 @@ func (a *Applier) RetainSelector(ctx context.Context, wanted *unstructured.Unstr
 	return retained, nil
 }
 
-// Orphans returns the ReplicaSets that no Deployment controls. A Deployment adopts those that its selector matches before it is
-// rolled out; those left then are of an earlier one with another selector.
-func Orphans(replicaSets []metav1.PartialObjectMetadata) []*metav1.PartialObjectMetadata {
-	var orphans []*metav1.PartialObjectMetadata
-	for i := range replicaSets {
-		if metav1.GetControllerOf(&replicaSets[i]) == nil && replicaSets[i].DeletionTimestamp == nil {
-			orphans = append(orphans, &replicaSets[i])
-		}
-	}
-	return orphans
-}
-
 // DeleteOrphans deletes the ReplicaSets, with their pods, that replaced Deployments of a component have left behind, and
 // returns their identities. It may be called only when every Deployment of the component is rolled out and its Services select
 // those pods, or when the component is pruned. It lists from the API server once in the life of the applier, and again after
 // each replacement.
 func (a *Applier) DeleteOrphans(ctx context.Context, namespace, component string) ([]string, error) {
-	key := orphansOf(namespace, component)
-	a.mu.Lock()
-	swept := a.swept[key]
-	a.mu.Unlock()
-	if swept {
+	key := types.NamespacedName{Namespace: namespace, Name: component}
+	if a.swept[key] {
 		return nil, nil
 	}
 	list := &metav1.PartialObjectMetadataList{}
@@ -82,7 +67,12 @@ func (a *Applier) DeleteOrphans(ctx context.Context, namespace, component string
 		return nil, fmt.Errorf("list the ReplicaSets of %s: %w", component, err)
 	}
 	var deleted []string
-	for _, orphan := range Orphans(list.Items) {
+	for i := range list.Items {
+		orphan := &list.Items[i]
+		// A Deployment adopts those that its selector matches before it is rolled out; the others are of an earlier one.
+		if metav1.GetControllerOf(orphan) != nil || orphan.DeletionTimestamp != nil {
+			continue
+		}
 		orphan.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind("ReplicaSet"))
 		done, err := a.Delete(ctx, orphan)
 		if err != nil {
@@ -92,12 +82,6 @@ func (a *Applier) DeleteOrphans(ctx context.Context, namespace, component string
 			deleted = append(deleted, ownership.Identity(orphan))
 		}
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.swept[key] = true
 	return deleted, nil
-}
-
-func orphansOf(namespace, component string) types.NamespacedName {
-	return types.NamespacedName{Namespace: namespace, Name: component}
 }

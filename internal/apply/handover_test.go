@@ -6,6 +6,7 @@ package apply
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
@@ -43,7 +44,7 @@ func TestRetainSelector(t *testing.T) {
 	retain(a, "two") // There is none yet.
 	s.expect(t, a, service("one"), Created, 1)
 	s.expect(t, a, retain(a, "one"), Unchanged, 1)
-	retain(New(a.client, a.live, s.clock), "one") // After a restart.
+	retain(New(a.client, a.live, s.clock, time.Minute), "one") // After a restart.
 
 	// An edit of others is repaired, whatever the pods do.
 	stored := &unstructured.Unstructured{}

@@ -51,7 +51,7 @@ func (a *Applier) Delete(ctx context.Context, object client.Object) (bool, error
 	err := a.client.Delete(ctx, object,
 		client.Preconditions{UID: ptr.To(object.GetUID())},
 		client.PropagationPolicy(metav1.DeletePropagationBackground))
-	a.forget(id)
+	delete(a.applied, id)
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}

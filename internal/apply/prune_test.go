@@ -67,7 +67,7 @@ func TestPrune(t *testing.T) {
 	if err := s.List(t.Context(), &left); err != nil || len(left.Items) != 2 {
 		t.Errorf("%d Deployments are left, want 2 (%v)", len(left.Items), err)
 	}
-	if _, known := a.record("Deployment metrics/gone"); known {
+	if _, known := a.applied["Deployment metrics/gone"]; known {
 		t.Error("what was deleted is remembered, so its return would count as a repair")
 	}
 	if deleted, err := a.Prune(t.Context(), required(), func(client.Object) bool { return true }); err != nil || deleted != nil {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -31,7 +32,7 @@ func TestReclaimsWhatContradicts(t *testing.T) {
 			}
 			return c.Apply(ctx, object, opts...)
 		},
-	}), s.WithWatch, s.clock)
+	}), s.WithWatch, s.clock, time.Minute)
 	edit := func() {
 		edited := s.configMap(t)
 		edited.Data["rules"], edited.Data["other"] = "edited", "edited"

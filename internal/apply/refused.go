@@ -17,9 +17,6 @@ import (
 	"github.com/metricspipeline/operator/internal/ownership"
 )
 
-// refusalRetry is the default of RetryRefused.
-const refusalRetry = time.Minute
-
 // RefusedError means that the API server refuses the desired object as invalid or forbidden. The object is left as it is. The
 // same content is refused without a request until RetryAfter has passed.
 type RefusedError struct {
@@ -62,13 +59,11 @@ func (a *Applier) Refused(ctx context.Context, wanted *unstructured.Unstructured
 
 // refused is Refused; without dryRun it returns nil once RetryAfter has passed.
 func (a *Applier) refused(ctx context.Context, wanted *unstructured.Unstructured, c content, dryRun bool) error {
-	a.mu.Lock()
 	last, known := a.refusals[c]
-	a.mu.Unlock()
 	if !known {
 		return nil
 	}
-	if wait := a.refusalRetry - a.retryClock.Since(last.at); wait > 0 {
+	if wait := a.retryRefused - a.retryClock.Since(last.at); wait > 0 {
 		return &RefusedError{Object: c.id, Err: last.err, RetryAfter: wait}
 	}
 	if !dryRun {
@@ -76,7 +71,7 @@ func (a *Applier) refused(ctx context.Context, wanted *unstructured.Unstructured
 	}
 	_, err := a.try(ctx, wanted, client.ForceOwnership, client.DryRunAll)
 	if err == nil || replaceable(wanted, err) {
-		a.accepted(c)
+		delete(a.refusals, c)
 		return nil
 	}
 	return a.failed(c, err)
@@ -88,23 +83,14 @@ func (a *Applier) failed(c content, err error) error {
 		return fmt.Errorf("apply %s: %w", c.id, err)
 	}
 	now := a.retryClock.Now()
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	for other, r := range a.refusals {
 		// What was not tried for so long is no longer desired.
-		if now.Sub(r.at) > 10*a.refusalRetry {
+		if now.Sub(r.at) > 10*a.retryRefused {
 			delete(a.refusals, other)
 		}
 	}
 	a.refusals[c] = refusal{err: err, at: now}
-	return &RefusedError{Object: c.id, Err: err, RetryAfter: a.refusalRetry}
-}
-
-// accepted forgets the refusal of a content.
-func (a *Applier) accepted(c content) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	delete(a.refusals, c)
+	return &RefusedError{Object: c.id, Err: err, RetryAfter: a.retryRefused}
 }
 
 // IsRefused is true for an answer that the same request will meet again until a person acts. That a namespace is being

@@ -69,16 +69,12 @@ func (a *Applier) replace(ctx context.Context, w write, refused error) (*unstruc
 
 // replacing records that an object is being deleted to be made anew.
 func (a *Applier) replacing(wanted *unstructured.Unstructured, uid types.UID) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.replaced[ownership.Identity(wanted)] = uid
-	delete(a.swept, orphansOf(wanted.GetNamespace(), wanted.GetLabels()[v1alpha1.ComponentLabel]))
+	delete(a.swept, types.NamespacedName{Namespace: wanted.GetNamespace(), Name: wanted.GetLabels()[v1alpha1.ComponentLabel]})
 }
 
 // isReplaced is true for an object that is being deleted to be made anew, and for nil once it is deleted.
 func (a *Applier) isReplaced(id string, object client.Object) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	uid, replaced := a.replaced[id]
 	return replaced && (object == nil || object.GetUID() == uid)
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -186,7 +187,7 @@ func TestReplacesDeployment(t *testing.T) {
 				t.Fatalf("%d deletions, Deployment %+v; want it orphaned", s.deleted, going.ObjectMeta)
 			}
 			if restart {
-				a = New(a.client, a.live, s.clock)
+				a = New(a.client, a.live, s.clock, time.Minute)
 				s.expect(t, a, desiredDeployment("two"), Replaced, 3)
 			}
 			if !a.Behind(old, ownership.Identity(old)) || !a.Behind(going, ownership.Identity(going)) {

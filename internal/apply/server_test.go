@@ -104,7 +104,7 @@ func newServer(t *testing.T, objects ...client.Object) (*server, *Applier) {
 			return c.Get(ctx, key, object, opts...)
 		},
 	})
-	a := New(cached, live, s.clock)
+	a := New(cached, live, s.clock, time.Minute)
 	a.retryClock = s.clock
 	return s, a
 }

@@ -101,53 +101,28 @@ func EnsureServing(current, authority Pair, names []string, lifetime Lifetime, n
 	return pair, reason, err
 }
 
-// Expiry returns when a PEM certificate ends; false where it cannot be read. Of a chain it is the first one's, the leaf's.
-func Expiry(cert []byte) (time.Time, bool) {
+// Times of a certificate: its own, when it is due for renewal, and when that is overdue.
+type Times struct{ Start, Renewal, Overdue, Expiry time.Time }
+
+// AuthorityTimes returns the times of an authority, PEM.
+func AuthorityTimes(cert []byte) Times {
+	return TimesOf(cert, Lifetime{authorityLifetime, authorityRenewBefore}, false)
+}
+
+// TimesOf returns the times of a serving certificate, PEM, all zero where it cannot be read. Of a chain they are the first one's,
+// the leaf's. Ours is due by the life that the spec sets: a policy replaces any other. One that cert-manager issued is due by its
+// real life, which its issuer may have capped. Overdue is half way between the renewal by the real life and the end.
+func TimesOf(cert []byte, lifetime Lifetime, issued bool) Times {
 	parsed, err := parse(cert)
 	if err != nil {
-		return time.Time{}, false
+		return Times{}
 	}
-	return parsed.NotAfter, true
-}
-
-// Start returns when a PEM certificate begins to be valid; false where it cannot be read.
-func Start(cert []byte) (time.Time, bool) {
-	parsed, err := parse(cert)
-	if err != nil {
-		return time.Time{}, false
+	lives := lifetime.Duration
+	if issued {
+		lives = life(parsed)
 	}
-	return parsed.NotBefore, true
-}
-
-// AuthorityRenewal returns when an authority, PEM, is due for renewal; false where it cannot be read.
-func AuthorityRenewal(cert []byte) (time.Time, bool) {
-	return Renewal(cert, Lifetime{authorityLifetime, authorityRenewBefore})
-}
-
-// Renewal returns when a serving certificate of ours, PEM, is due for renewal; false where it cannot be read. Its life is the
-// one that the spec sets: a policy replaces any other.
-func Renewal(cert []byte, lifetime Lifetime) (time.Time, bool) {
-	expiry, ok := Expiry(cert)
-	return expiry.Add(-lifetime.renewBefore(lifetime.Duration)), ok
-}
-
-// IssuedRenewal returns when cert-manager renews a serving certificate that it issued, PEM; false where it cannot be read. It
-// depends on the certificate's real life, which its issuer may have capped.
-func IssuedRenewal(cert []byte, lifetime Lifetime) (time.Time, bool) {
-	parsed, err := parse(cert)
-	if err != nil {
-		return time.Time{}, false
-	}
-	return parsed.NotAfter.Add(-lifetime.renewBefore(life(parsed))), true
-}
-
-// Overdue returns when the renewal of a serving certificate is overdue: half way between IssuedRenewal and its end.
-func Overdue(cert []byte, lifetime Lifetime) (time.Time, bool) {
-	parsed, err := parse(cert)
-	if err != nil {
-		return time.Time{}, false
-	}
-	return parsed.NotAfter.Add(-lifetime.renewBefore(life(parsed)) / 2), true
+	return Times{Start: parsed.NotBefore, Expiry: parsed.NotAfter, Renewal: parsed.NotAfter.Add(-lifetime.renewBefore(lives)),
+		Overdue: parsed.NotAfter.Add(-lifetime.renewBefore(life(parsed)) / 2)}
 }
 
 // life of a certificate, from its start to its end.

@@ -262,37 +262,32 @@ func TestOtherLifetime(t *testing.T) {
 	}
 }
 
-func TestExpiryAndRenewal(t *testing.T) {
+func TestTimes(t *testing.T) {
 	authority := newAuthority(t)
 	serving := newServing(t, authority)
-	if at, ok := Expiry(serving.Cert); !ok || !at.Equal(start.Add(year.Duration)) {
-		t.Errorf("Expiry = %s, %v", at, ok)
+	times := TimesOf(serving.Cert, year, false)
+	if !times.Expiry.Equal(start.Add(year.Duration)) {
+		t.Errorf("Expiry = %s", times.Expiry)
 	}
 	// The policies agree with the renewal times: otherwise a reconcile at that moment would issue nothing and not requeue.
-	renewal, ok := Renewal(serving.Cert, year)
-	if _, reason, _ := EnsureServing(serving, authority, names, year, renewal); !ok || reason == "" {
-		t.Errorf("nothing is renewed at Renewal = %s, %v", renewal, ok)
+	if _, reason, _ := EnsureServing(serving, authority, names, year, times.Renewal); reason == "" {
+		t.Errorf("nothing is renewed at Renewal = %s", times.Renewal)
 	}
-	if _, reason, _ := EnsureServing(serving, authority, names, year, renewal.Add(-time.Second)); reason != "" {
+	if _, reason, _ := EnsureServing(serving, authority, names, year, times.Renewal.Add(-time.Second)); reason != "" {
 		t.Errorf("renewed before Renewal: %s", reason)
 	}
-	renewal, ok = AuthorityRenewal(authority.Cert)
-	if _, reason, _ := EnsureAuthority(authority, renewal); !ok || reason == "" {
-		t.Errorf("nothing is renewed at AuthorityRenewal = %s, %v", renewal, ok)
+	renewal := AuthorityTimes(authority.Cert).Renewal
+	if _, reason, _ := EnsureAuthority(authority, renewal); renewal.IsZero() || reason == "" {
+		t.Errorf("nothing is renewed at the authority's Renewal = %s", renewal)
 	}
-	if at, ok := Start(serving.Cert); !ok || !at.Equal(start.Add(-clockSkew)) {
-		t.Errorf("Start = %s, %v", at, ok)
+	if !times.Start.Equal(start.Add(-clockSkew)) {
+		t.Errorf("Start = %s", times.Start)
 	}
 	for name, content := range map[string][]byte{"nothing": nil, "not PEM": []byte("junk"), "a key": serving.Key,
 		"PEM of something else": []byte("-----BEGIN CERTIFICATE-----\nanVuaw==\n-----END CERTIFICATE-----\n")} {
-		if at, ok := Expiry(content); ok {
-			t.Errorf("%s: Expiry = %s", name, at)
-		}
-		for function, of := range map[string]func([]byte, Lifetime) (time.Time, bool){
-			"Renewal": Renewal, "IssuedRenewal": IssuedRenewal, "Overdue": Overdue,
-			"Start": func(content []byte, _ Lifetime) (time.Time, bool) { return Start(content) }} {
-			if at, ok := of(content, year); ok {
-				t.Errorf("%s: %s = %s", name, function, at)
+		for _, got := range []Times{TimesOf(content, year, false), TimesOf(content, year, true), AuthorityTimes(content)} {
+			if got != (Times{}) {
+				t.Errorf("%s: %+v", name, got)
 			}
 		}
 	}

@@ -79,10 +79,11 @@ func TestRealLife(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			pair, lifetime := signedBy(t, &authority, false, start.Add(-tc.backdated), start.Add(tc.lives)), LifetimeFor(tc.spec)
-			if at, ok := IssuedRenewal(pair.Cert, lifetime); !ok || !at.Equal(start.Add(tc.renewal)) {
+			times := TimesOf(pair.Cert, lifetime, true)
+			if at := times.Renewal; !at.Equal(start.Add(tc.renewal)) {
 				t.Errorf("renewed after %s, want %s", at.Sub(start), tc.renewal)
 			}
-			if at, ok := Overdue(pair.Cert, lifetime); !ok || !at.Equal(start.Add(tc.overdue)) {
+			if at := times.Overdue; !at.Equal(start.Add(tc.overdue)) {
 				t.Errorf("overdue after %s, want %s", at.Sub(start), tc.overdue)
 			}
 			secret := issuedSecret(pair, authority.Cert)
@@ -103,7 +104,7 @@ func TestIssuedByAClockAhead(t *testing.T) {
 	if _, _, err := Issued(secret, names, year, start); err == nil || !strings.Contains(err.Error(), "not valid before 2026-01-01T12:01:00Z") {
 		t.Errorf("error %v", err)
 	}
-	from, _ := Start(pair.Cert)
+	from := TimesOf(pair.Cert, year, true).Start
 	if _, _, err := Issued(secret, names, year, from); err != nil {
 		t.Errorf("at its start: %v", err)
 	}
@@ -159,10 +160,11 @@ func TestIntermediates(t *testing.T) {
 			t.Errorf("%s: error %v, want %q", name, err, tc.says)
 		}
 	}
-	if at, _ := Expiry(chain.Cert); !at.Equal(start.Add(72 * time.Hour)) {
+	times := TimesOf(chain.Cert, year, true)
+	if at := times.Expiry; !at.Equal(start.Add(72 * time.Hour)) {
 		t.Errorf("Expiry = %s", at)
 	}
-	if at, _ := IssuedRenewal(chain.Cert, year); !at.Equal(start.Add(48 * time.Hour)) {
-		t.Errorf("IssuedRenewal = %s", at)
+	if at := times.Renewal; !at.Equal(start.Add(48 * time.Hour)) {
+		t.Errorf("Renewal = %s", at)
 	}
 }

@@ -143,7 +143,7 @@ func reads(t *testing.T) (objects, prometheuses []string) {
 		t.Cleanup(prober.Stop)
 		r := pipeline.New(pipeline.Config{Namespace: "metrics", Operands: registry.Operands(),
 			Images: ImagesFrom(func(string) string { return "" }), Renderer: NewRenderer(nil),
-			Client: cached, Live: live, Applier: apply.New(cached, live, clock), Prober: prober,
+			Client: cached, Live: live, Applier: apply.New(cached, live, clock, time.Minute), Prober: prober,
 			Facts: &cluster.Source{Client: cached, Prometheuses: recording(live, ofPrometheuses), Kinds: serving{}, Mapper: servesAll{},
 				Namespace: "metrics"},
 			Scrape: func(*v1alpha1.MetricsPipeline) *report.Scrape { return nil },

@@ -189,7 +189,7 @@ func reconciler(
 		Facts: &cluster.Source{Client: patient, Prometheuses: watches.Reader(prometheuses, prometheuses), Kinds: watches,
 			Mapper: mgr.GetRESTMapper(), Namespace: options.Namespace},
 		Scrape:  func(p *v1alpha1.MetricsPipeline) *report.Scrape { return scrapeOf(scrape, p) },
-		Applier: apply.New(patient, mgr.GetAPIReader(), options.Clock, apply.RetryRefused(options.Timing.Stalled)),
+		Applier: apply.New(patient, mgr.GetAPIReader(), options.Clock, options.Timing.Stalled),
 		Prober:  probe.New(answered, options.Timing.FirstProbe, options.Timing.LastProbe),
 		Events:  mgr.GetEventRecorder("metricspipeline-operator"), Metrics: &exported,
 		Renderer: options.Renderer, Clock: options.Clock, Timing: options.Timing,

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/flowcontrol"
 	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -41,28 +40,13 @@ type Deleter interface {
 type Registrar struct {
 	deleter Deleter
 	clock   clock.PassiveClock
-	pauses  *flowcontrol.Backoff
 	known   map[string]*history
 }
 
 // New returns a registrar.
 func New(deleter Deleter, clock clock.PassiveClock) *Registrar {
-	pauses := flowcontrol.NewBackOff(firstPause, longestPause)
-	pauses.Clock = passive{now: clock}
-	return &Registrar{deleter: deleter, clock: clock, pauses: pauses, known: map[string]*history{}}
+	return &Registrar{deleter: deleter, clock: clock, known: map[string]*history{}}
 }
-
-// passive is a clock for flowcontrol, which only reads it.
-type passive struct {
-	clock.RealClock
-	now clock.PassiveClock
-}
-
-// Now returns the time of the passive clock.
-func (p passive) Now() time.Time { return p.now.Now() }
-
-// Since returns the time that has passed by it.
-func (p passive) Since(t time.Time) time.Duration { return p.now.Since(t) }
 
 // history is what is remembered of one APIService.
 type history struct {
@@ -70,9 +54,11 @@ type history struct {
 	since time.Time
 	// availableSince is since when it is available; zero where it is not.
 	availableSince time.Time
-	// away is the UID of the APIService that was deregistered, empty once it is registered again, which is not before until.
+	// away is the UID of the APIService that was deregistered, empty once it is registered again, which is not before until, the
+	// end of the pause.
 	away  types.UID
 	until time.Time
+	pause time.Duration
 }
 
 // Change is an APIService and why it changed.
@@ -142,12 +128,7 @@ func (r *Registrar) Registered(api metricsapi.API) {
 }
 
 // Forget forgets everything: there is no pipeline.
-func (r *Registrar) Forget() {
-	r.known = map[string]*history{}
-	for _, api := range metricsapi.All() {
-		r.pauses.Reset(api.Name())
-	}
-}
+func (r *Registrar) Forget() { clear(r.known) }
 
 // KeptAway returns why an API that was deregistered is not registered again yet, and the requeueAfter; false where it may be
 // registered. waiting is what its backend must do first.
@@ -176,12 +157,12 @@ func (r *Registrar) look(api metricsapi.API, apiService *apiregv1.APIService) (t
 	if condition.Status == apiregv1.ConditionTrue {
 		known.availableSince = changed
 		if now.Sub(changed) >= recovery {
-			r.pauses.Reset(api.Name())
+			known.pause = 0
 		}
 		return time.Time{}, false
 	}
 	if !known.availableSince.IsZero() && changed.Sub(known.availableSince) >= recovery {
-		r.pauses.Reset(api.Name())
+		known.pause = 0
 	}
 	if condition.Status != apiregv1.ConditionFalse {
 		return time.Time{}, false // Unknown.
@@ -194,10 +175,12 @@ func (r *Registrar) look(api metricsapi.API, apiService *apiregv1.APIService) (t
 
 // deregistered records a deregistration, and begins the pause after it.
 func (r *Registrar) deregistered(api metricsapi.API, uid types.UID) {
-	now := r.clock.Now()
-	r.pauses.Next(api.Name(), now)
-	known := r.of(api)
-	known.away, known.until = uid, now.Add(r.pauses.Get(api.Name()))
+	known, now := r.of(api), r.clock.Now()
+	if now.Sub(known.until.Add(-known.pause)) > 2*longestPause {
+		known.pause = 0 // The last deregistration is too long ago to count.
+	}
+	known.pause = min(max(firstPause, 2*known.pause), longestPause)
+	known.away, known.until = uid, now.Add(known.pause)
 }
 
 func (r *Registrar) of(api metricsapi.API) *history {

@@ -61,7 +61,7 @@ func (m *certManager) certificate(ctx context.Context, request Request, result *
 		result.WithoutCA = true
 	default:
 		result.Message = fmt.Sprintf("%v; cert-manager says: %s", unusable, m.message(ctx, request))
-		result.Next, _ = certs.Start(secret.Data[corev1.TLSCertKey]) // It may not be valid yet.
+		result.Next = certs.TimesOf(secret.Data[corev1.TLSCertKey], certs.LifetimeFor(m.Spec), true).Start // It may not be valid yet.
 	}
 	return nil, err
 }

@@ -77,8 +77,7 @@ type Certificate struct {
 	// Issued is why our own authority issued a new one; empty for one that is kept or is cert-manager's. Only one that was
 	// stored counts as issued: no pod has the others, and the next round issues anew.
 	Issued string
-	// Renewal is due, or overdue, and the certificate ends, at these times.
-	Renewal, Overdue, Expiry time.Time
+	certs.Times
 }
 
 // Result is what a round found for one component.
@@ -111,8 +110,7 @@ type Authority struct {
 	Provider v1alpha1.CertificateProvider
 	// Issued is why the operator made and stored a new one in this round; empty where it did not.
 	Issued string
-	// Renewal is due, and the authority ends, at these times.
-	Renewal, Expiry time.Time
+	certs.Times
 }
 
 // provider issues serving certificates.
@@ -222,22 +220,15 @@ func (r *Round) retained(ctx context.Context, request Request, result *Result) *
 
 // inUse adds its times to a certificate.
 func (r *Round) inUse(certificate Certificate) *Certificate {
-	lifetime, cert := certs.LifetimeFor(r.Spec), certificate.Pair.Cert
-	certificate.Expiry, _ = certs.Expiry(cert)
-	certificate.Overdue, _ = certs.Overdue(cert, lifetime)
-	certificate.Renewal, _ = certs.Renewal(cert, lifetime)
-	if certificate.Provider == v1alpha1.CertificatesCertManager {
-		certificate.Renewal, _ = certs.IssuedRenewal(cert, lifetime)
-	}
+	issued := certificate.Provider == v1alpha1.CertificatesCertManager
+	certificate.Times = certs.TimesOf(certificate.Pair.Cert, certs.LifetimeFor(r.Spec), issued)
 	return &certificate
 }
 
 // authorityInUse notes an authority.
 func (r *Round) authorityInUse(secret string, issuer v1alpha1.CertificateProvider, cert []byte, issued string) {
-	authority := Authority{Secret: secret, Provider: issuer, Issued: issued}
-	authority.Expiry, _ = certs.Expiry(cert)
-	authority.Renewal, _ = certs.AuthorityRenewal(cert)
-	r.authorities = append(r.authorities, authority)
+	r.authorities = append(r.authorities,
+		Authority{Secret: secret, Provider: issuer, Issued: issued, Times: certs.AuthorityTimes(cert)})
 }
 
 // schedule sets Overdue and Next by the clock.

@@ -236,13 +236,11 @@ func TestNext(t *testing.T) {
 	w.config.Spec = company
 	pair, authority := theirs(t, "backend", start.Add(time.Hour), 72*time.Hour)
 	w.store("backend-issued", "", pair, authority)
-	begins, _ := certs.Start(pair.Cert)
+	times := certs.TimesOf(pair.Cert, certs.LifetimeFor(company), true)
+	begins, renewal, overdue := times.Start, times.Renewal, times.Overdue
 	if got := w.round().For(t.Context(), request("backend")); got.Certificate != nil || !got.Next.Equal(begins) {
 		t.Errorf("not valid yet: next at %s, want %s", got.Next, begins)
 	}
-	lifetime := certs.LifetimeFor(company)
-	renewal, _ := certs.IssuedRenewal(pair.Cert, lifetime)
-	overdue, _ := certs.Overdue(pair.Cert, lifetime)
 	for at, want := range map[time.Time]time.Time{begins: renewal, renewal: overdue, overdue: {}} {
 		w.config.Now = at
 		if got := w.round().For(t.Context(), request("backend")); !got.Next.Equal(want) {
@@ -258,7 +256,7 @@ func TestNext(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.store(AuthoritySecret, builtIn, old, old.Cert)
-	first, _ := certs.AuthorityRenewal(old.Cert)
+	first := certs.AuthorityTimes(old.Cert).Renewal
 	w.config.Now = first.Add(-time.Hour)
 	if got := w.round().For(t.Context(), request("backend")); !got.Next.Equal(first) {
 		t.Errorf("next at %s, want the renewal of the authority at %s", got.Next, first)

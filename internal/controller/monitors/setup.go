@@ -83,7 +83,7 @@ func Setup(mgr ctrl.Manager, options Options) (*Reconciler, error) {
 	r := &Reconciler{
 		client: watches.Client(mgr.GetClient(), mgr.GetCache()), monitors: monitorsClient,
 		prometheuses: watches.Reader(options.Prometheuses, options.Prometheuses), watches: watches,
-		applier:  apply.New(monitorsClient, mgr.GetAPIReader(), clock.RealClock{}, apply.RetryRefused(options.Refused)),
+		applier:  apply.New(monitorsClient, mgr.GetAPIReader(), clock.RealClock{}, options.Refused),
 		announce: options.Announce, pendingRetry: options.Pending, counts: options.Counts,
 		pace: pace{clock: clock.RealClock{}, rest: options.Rest}, refusals: flowcontrol.NewBackOff(options.LastFailure, longestRefusal),
 	}

@@ -138,7 +138,7 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 	watches := cluster.NewWatches(w.clock)
 	watches.Use(inMemory{w.client, objectsCache})
 	w.r = &Reconciler{client: watches.Client(w.client, objectsCache), monitors: watches.Client(monitors, objectsCache),
-		prometheuses: w.client, applier: apply.New(monitors, w.client, clocktesting.NewFakePassiveClock(time.Now())),
+		prometheuses: w.client, applier: apply.New(monitors, w.client, clocktesting.NewFakePassiveClock(time.Now()), time.Minute),
 		watches: watches, queue: w, announce: func() { w.announced++ }, pendingRetry: time.Second, counts: countsPeriod,
 		pace:     pace{clock: w.clock, rest: restPeriod},
 		refusals: flowcontrol.NewFakeBackOff(30*time.Second, longestRefusal, clocktesting.NewFakeClock(time.Unix(0, 0)))}

@@ -229,7 +229,8 @@ func (l *ladder) trust(ctx context.Context) error {
 			continue
 		}
 		object := registration.Object(api, l.component.Component, l.bundle)
-		apply.OnlyAsRead(object, registered)
+		object.SetUID(registered.UID)
+		object.SetResourceVersion(registered.ResourceVersion)
 		if _, err := l.write(ctx, object, l.owners[:1], l.Applier.Apply); err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -91,18 +92,10 @@ func (r *Reconciler) workloads(ctx context.Context, c operand.Component) ([]clus
 
 // podsOf returns the pods that a Deployment selects.
 func podsOf(deployment *appsv1.Deployment, all []corev1.Pod) []corev1.Pod {
-	var pods []corev1.Pod
-	for _, pod := range all {
-		if selects(deployment, pod.Labels) {
-			pods = append(pods, pod)
-		}
-	}
-	return pods
-}
-
-func selects(deployment *appsv1.Deployment, set map[string]string) bool {
 	selector, err := metav1.LabelSelectorAsSelector(deployment.Spec.Selector)
-	return err == nil && selector.Matches(labels.Set(set))
+	return slices.DeleteFunc(slices.Clone(all), func(pod corev1.Pod) bool {
+		return err != nil || !selector.Matches(labels.Set(pod.Labels))
+	})
 }
 
 // missing returns the Secrets and ConfigMaps that the pods of a Deployment mount, that do not exist, and that the operator does not

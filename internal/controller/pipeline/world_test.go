@@ -128,7 +128,7 @@ func (w *world) restart() {
 		Facts: &cluster.Source{Client: w.operator, Prometheuses: w.operator, Kinds: kindsOf{w}, Mapper: meta.MultiRESTMapper{},
 			Namespace: namespace},
 		Scrape:  func(*v1alpha1.MetricsPipeline) *report.Scrape { return w.scrape },
-		Applier: apply.New(w.operator, w.client, w.clock), Prober: prober,
+		Applier: apply.New(w.operator, w.client, w.clock, time.Minute), Prober: prober,
 		Renderer: &render.Renderer{Assets: assets(w.gadgets...), Catalog: operand.Catalog(operands)},
 		Events:   w.events, Metrics: &report.Exporter{}, Clock: w.clock, Timing: w.timing.OrDefaults(),
 	})

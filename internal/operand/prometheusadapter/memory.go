@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -45,11 +44,10 @@ type checked struct {
 	requeueAfter time.Duration
 }
 
-// memo remembers a check of rules until they, or the resources that the cluster serves, change.
+// memo remembers a check of rules until they, or the resources that the cluster serves, change. It is for one goroutine.
 type memo struct {
 	clock clock.PassiveClock
 
-	mu     sync.Mutex
 	digest [sha256.Size]byte
 	last   checked
 	// looks is how often the same rules were checked because a resource was not served.
@@ -69,8 +67,6 @@ func (m *memo) check(in operand.Input) (checked, error) {
 	}
 	digest, now := sha256.Sum256(content), m.clock.Now()
 
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	if m.digest == digest && (m.until.IsZero() || now.Before(m.until)) {
 		if m.last.requeueAfter > 0 {
 			m.last.requeueAfter = m.until.Sub(now)
