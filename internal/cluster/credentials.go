@@ -38,9 +38,9 @@ func references(spec v1alpha1.PrometheusSpec, c *prometheus.Credentials) []refer
 		all = append(all, reference{field: "tls.ca.configMap", key: *authority.ConfigMap, into: &c.CA, configMap: true})
 	}
 	if cert := spec.TLS.ClientCert; cert != nil {
-		all = append(all,
-			reference{field: "tls.clientCert", key: v1alpha1.KeyReference{Name: cert.Name, Key: corev1.TLSCertKey}, into: &c.ClientCert},
-			reference{field: "tls.clientCert", key: v1alpha1.KeyReference{Name: cert.Name, Key: corev1.TLSPrivateKeyKey}, into: &c.ClientKey})
+		of := func(key string) v1alpha1.KeyReference { return v1alpha1.KeyReference{Name: cert.Name, Key: key} }
+		all = append(all, reference{field: "tls.clientCert", key: of(corev1.TLSCertKey), into: &c.ClientCert},
+			reference{field: "tls.clientCert", key: of(corev1.TLSPrivateKeyKey), into: &c.ClientKey})
 	}
 	return all
 }

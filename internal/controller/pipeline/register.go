@@ -5,7 +5,6 @@ package pipeline
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
@@ -42,7 +41,7 @@ func (l *ladder) register(ctx context.Context) error {
 		case kept:
 			waits.Reason, waits.Message = v1alpha1.ReasonDeregistered, away
 		case waiting == "" && !l.serves(api):
-			waits.Message = fmt.Sprintf("The API is registered when %s runs as desired, see the condition ComponentsReady.", l.component.Name)
+			waits.Message = "The API is registered when " + l.component.Name + " runs as desired, see the condition ComponentsReady."
 		case waiting == "":
 			if waits, err = l.registerOne(ctx, api); err != nil {
 				return err
