@@ -20,7 +20,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
@@ -153,18 +152,10 @@ func sentAll(event watch.Event) bool {
 	return ok && event.Type == watch.Bookmark && object.GetObjectMeta().GetAnnotations()[metav1.InitialEventsAnnotationKey] == "true"
 }
 
-// informers are the observers of one cache; in a cache of several namespaces each kind has several.
-type informers struct {
-	mu        sync.Mutex
-	observers map[schema.GroupVersionKind]map[form][]*observer
-}
-
-// last returns the worst that was answered about a form of a kind.
-func (i *informers) last(kind schema.GroupVersionKind, form form) answer {
-	i.mu.Lock()
-	defer i.mu.Unlock()
+// last returns the worst that was answered about a kind. The caller has the lock.
+func (w *Watches) last(of key) answer {
 	var worst answer
-	for _, o := range i.observers[kind][form] {
+	for _, o := range w.observers[of] {
 		last := o.answer()
 		if last.err == nil {
 			continue
@@ -176,52 +167,32 @@ func (i *informers) last(kind schema.GroupVersionKind, form form) answer {
 	return worst
 }
 
-func (i *informers) forget(kind schema.GroupVersionKind, form form) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	delete(i.observers[kind], form)
-}
-
 // NewCache wraps the function that makes caches; nil stands for cache.New. Kinds of a cache that was made otherwise can be
-// added all the same, but it is not known why they cannot be read.
+// added all the same, but it is not known why they cannot be read. The options must have a scheme.
 func (w *Watches) NewCache(next cache.NewCacheFunc) cache.NewCacheFunc {
 	if next == nil {
 		next = cache.New
 	}
 	return func(config *rest.Config, options cache.Options) (cache.Cache, error) {
-		seen := &informers{observers: map[schema.GroupVersionKind]map[form][]*observer{}}
-		if options.Scheme == nil {
-			options.Scheme = clientgoscheme.Scheme
-		}
-		newInformer := options.NewInformer
-		if newInformer == nil {
-			newInformer = toolscache.NewSharedIndexInformer
-		}
+		var made cache.Cache // It makes no informer before it is returned.
 		options.NewInformer = func(
 			requests toolscache.ListerWatcher, object runtime.Object, resync time.Duration, indexers toolscache.Indexers,
 		) toolscache.SharedIndexInformer {
 			kind, err := apiutil.GVKForObject(object, options.Scheme)
 			if err != nil {
-				return newInformer(requests, object, resync, indexers)
+				return toolscache.NewSharedIndexInformer(requests, object, resync, indexers)
 			}
 			o := &observer{clock: w.clock, changed: w.changed,
 				locate: func(ctx context.Context) error { return w.locate(ctx, kind, object, namespacesOf(options, kind)) }}
-			seen.mu.Lock()
-			defer seen.mu.Unlock()
-			if seen.observers[kind] == nil {
-				seen.observers[kind] = map[form][]*observer{}
-			}
-			seen.observers[kind][formOf(object)] = append(seen.observers[kind][formOf(object)], o)
-			return newInformer(o.observe(requests), object, resync, indexers)
+			of := key{cache: made, kind: kind, form: formOf(object)}
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.observers[of] = append(w.observers[of], o)
+			return toolscache.NewSharedIndexInformer(o.observe(requests), object, resync, indexers)
 		}
-		made, err := next(config, options)
-		if err != nil {
-			return nil, err
-		}
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.caches[made] = seen
-		return made, nil
+		var err error
+		made, err = next(config, options)
+		return made, err
 	}
 }
 

@@ -208,7 +208,7 @@ func TestLocateWhereTheCacheReads(t *testing.T) {
 				t.Fatal(err)
 			}
 			made.NewInformer(&fakeRequests{}, &corev1.ConfigMap{}, 0, toolscache.Indexers{})
-			o := w.watches.caches[w.fakeCache].observers[configMaps][typed][0]
+			o := w.watches.observers[key{w.fakeCache, configMaps, typed}][0]
 			o.note(t.Context(), &o.lists, errors.New("json: cannot unmarshal string"))
 			if got := o.answer().err.Error(); !strings.Contains(got, "ConfigMap apps/broken cannot be decoded") {
 				t.Error(got)
@@ -247,14 +247,13 @@ func TestNewCache(t *testing.T) {
 		cancel()
 		<-refused
 	}
-	seen := w.watches.caches[w.fakeCache]
 	for kind, in := range map[schema.GroupVersionKind]form{configMaps: typed, one: metadata} {
-		if last := seen.last(kind, in); !last.definite {
+		if last := w.watches.last(key{w.fakeCache, kind, in}); !last.definite {
 			t.Errorf("%s: %+v", kind.Kind, last)
 		}
 	}
-	seen.forget(one, metadata)
-	if last := seen.last(one, metadata); last.err != nil {
+	w.watches.end(t.Context(), &watched{Kind: w.kind(one, ""), informer: w.informers[one], stop: make(chan struct{})})
+	if last := w.watches.last(key{w.fakeCache, one, metadata}); last.err != nil {
 		t.Errorf("after it was forgotten: %+v", last)
 	}
 	refuses := w.watches.NewCache(func(*rest.Config, cache.Options) (cache.Cache, error) { return nil, errors.New("no") })

@@ -4,9 +4,7 @@
 package cluster
 
 import (
-	"errors"
 	"maps"
-	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -46,23 +44,6 @@ type Facts struct {
 	Unplannable error
 	// Incomplete is true when what components are rendered from is not known in full: one that runs well stays as it is.
 	Incomplete bool
-}
-
-// withoutRepeats drops problems that say what an earlier one says: several reads of one kind fail alike.
-func (f Facts) withoutRepeats() Facts {
-	var distinct []error
-	for _, problem := range f.Problems {
-		var unreadable *UnreadableError
-		repeats := errors.As(problem, &unreadable) && slices.ContainsFunc(distinct, func(earlier error) bool {
-			var same *UnreadableError
-			return errors.As(earlier, &same) && same.Kind == unreadable.Kind
-		})
-		if !repeats {
-			distinct = append(distinct, problem)
-		}
-	}
-	f.Problems = distinct
-	return f
 }
 
 // Prometheus is what is known of the source of application metrics.

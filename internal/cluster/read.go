@@ -15,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -48,8 +49,14 @@ type Source struct {
 // Read returns the facts for a spec. What cannot be read is a problem among them, and keeps nothing else from being read.
 func (s *Source) Read(ctx context.Context, spec v1alpha1.MetricsPipelineSpec) Facts {
 	facts := Facts{Namespace: s.Namespace}
+	noted := map[schema.GroupVersionKind]bool{}
 	note := func(err error) bool {
-		if err != nil {
+		var unreadable *UnreadableError
+		repeats := errors.As(err, &unreadable) && noted[unreadable.Kind] // Several reads of one kind fail alike.
+		if unreadable != nil {
+			noted[unreadable.Kind] = true
+		}
+		if err != nil && !repeats {
 			facts.Problems = append(facts.Problems, err)
 		}
 		return err != nil
@@ -73,7 +80,7 @@ func (s *Source) Read(ctx context.Context, spec v1alpha1.MetricsPipelineSpec) Fa
 	note(err)
 	facts.Prometheus, err = s.prometheus(ctx, spec, facts.Served)
 	note(err)
-	return facts.withoutRepeats()
+	return facts
 }
 
 // MetricsAPIs returns the APIServices of metrics APIs by name, ours and foreign ones.

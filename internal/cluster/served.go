@@ -105,18 +105,6 @@ func (s Served) Waiting() bool {
 	return false
 }
 
-// Digest changes when a kind with a CRD begins or ceases to be served.
-func (s Served) Digest() string {
-	var names []string
-	for crd, served := range s.served {
-		if served {
-			names = append(names, crd)
-		}
-	}
-	slices.Sort(names)
-	return strings.Join(names, " ")
-}
-
 // add enters what is known of one cache's form of a kind. Of several forms the worst counts.
 func (s *Served) add(kind Kind, served bool, state State, err *UnreadableError) {
 	if kind.CRD != "" {

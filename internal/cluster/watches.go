@@ -64,8 +64,9 @@ type Watches struct {
 	seen, gone sets.Set[string]
 
 	// mu guards what follows and is never held during a request.
-	mu          sync.Mutex
-	caches      map[cache.Cache]*informers
+	mu sync.Mutex
+	// observers are those of a kind's informers: in a cache of several namespaces it has one for each.
+	observers   map[key][]*observer
 	kinds       []*watched
 	subscribers []*Subscriber
 	feeds       []*Feed
@@ -90,7 +91,7 @@ type watched struct {
 
 // NewWatches returns watches that have not begun. The caches whose kinds are added should be made by their NewCache.
 func NewWatches(c clock.PassiveClock) *Watches {
-	return &Watches{clock: c, seen: sets.Set[string]{}, caches: map[cache.Cache]*informers{}, moved: make(chan struct{})}
+	return &Watches{clock: c, seen: sets.Set[string]{}, observers: map[key][]*observer{}, moved: make(chan struct{})}
 }
 
 // Use connects the watches with a manager, whose cache must have CRDs as metadata.
@@ -231,9 +232,7 @@ func (w *Watches) end(ctx context.Context, kind *watched) {
 	}
 	close(kind.stop)
 	kind.informer = nil
-	if seen := w.caches[kind.Cache]; seen != nil {
-		seen.forget(kind.GroupVersionKind, kind.key().form)
-	}
+	delete(w.observers, kind.key())
 }
 
 // result says what is known of the kinds.
@@ -268,10 +267,7 @@ func (w *Watches) judge(kind *watched) (State, *UnreadableError, time.Duration) 
 	case kind.informer == nil:
 		return judge(kind.GroupVersionKind, false, answer{}, now, now)
 	}
-	var last answer
-	if seen := w.caches[kind.Cache]; seen != nil {
-		last = seen.last(kind.GroupVersionKind, kind.key().form)
-	}
+	last := w.last(kind.key())
 	if kind.CRD != "" && isGone(last.err) {
 		return Absent, nil, 0 // The event of its CRD is still to come.
 	}

@@ -186,16 +186,11 @@ func (w *world) ensure() (Served, []string) {
 
 // answers has the API server answer a kind's informer.
 func (w *world) answers(kind schema.GroupVersionKind, in form, err error) {
-	seen := w.watches.caches[w.fakeCache]
-	if seen == nil {
-		seen = &informers{observers: map[schema.GroupVersionKind]map[form][]*observer{}}
-		w.watches.caches[w.fakeCache] = seen
+	observers, of := w.watches.observers, key{w.fakeCache, kind, in}
+	if len(observers[of]) == 0 {
+		observers[of] = []*observer{{clock: w.clock, changed: w.watches.changed, locate: func(context.Context) error { return nil }}}
 	}
-	if len(seen.observers[kind][in]) == 0 {
-		seen.observers[kind] = map[form][]*observer{in: {{clock: w.clock, changed: w.watches.changed,
-			locate: func(context.Context) error { return nil }}}}
-	}
-	o := seen.observers[kind][in][0]
+	o := observers[of][0]
 	o.note(w.Context(), &o.lists, err)
 }
 

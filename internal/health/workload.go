@@ -1,7 +1,7 @@
 // Copyright The MetricsPipeline Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package health judges workloads, endpoints and APIServices by what Kubernetes reports of them.
+// Package health judges workloads and endpoints by what Kubernetes reports of them.
 package health
 
 import (

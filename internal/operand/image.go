@@ -3,29 +3,14 @@
 
 package operand
 
-import "strings"
+import (
+	"cmp"
 
-// Image is an image reference in its parts. Tag and Digest are empty where it has none.
-type Image struct{ Repository, Tag, Digest string }
+	"sigs.k8s.io/kustomize/api/pkg/util"
+)
 
-// ParseImage takes an image reference apart. A colon before the last slash is that of a registry's port.
-func ParseImage(reference string) Image {
-	repository, digest, _ := strings.Cut(reference, "@")
-	image := Image{Repository: repository, Digest: digest}
-	if colon := strings.LastIndex(repository, ":"); colon > strings.LastIndex(repository, "/") {
-		image.Repository, image.Tag = repository[:colon], repository[colon+1:]
-	}
-	return image
-}
-
-// Version is the tag of an image, or its digest.
-func (i Image) Version() string {
-	switch {
-	case i.Tag != "":
-		return i.Tag
-	case i.Digest != "":
-		return i.Digest
-	default:
-		return "latest"
-	}
+// ImageVersion returns the tag of an image reference, or its digest.
+func ImageVersion(reference string) string {
+	_, tag, digest := util.SplitImageName(reference)
+	return cmp.Or(tag, digest, "latest")
 }

@@ -6,25 +6,29 @@ package operand_test
 import (
 	"testing"
 
+	"sigs.k8s.io/kustomize/api/pkg/util"
+
 	"github.com/metricspipeline/operator/internal/operand"
 )
 
-func TestParseImage(t *testing.T) {
+// TestImage: a colon before the last slash is that of a registry's port.
+func TestImage(t *testing.T) {
 	for reference, tc := range map[string]struct {
-		want    operand.Image
+		want    [3]string
 		version string
 	}{
-		"example.com/a/b:v1":             {operand.Image{"example.com/a/b", "v1", ""}, "v1"},
-		"example.com/a/b":                {operand.Image{"example.com/a/b", "", ""}, "latest"},
-		"localhost:5000/b":               {operand.Image{"localhost:5000/b", "", ""}, "latest"},
-		"localhost:5000/b:v1":            {operand.Image{"localhost:5000/b", "v1", ""}, "v1"},
-		"localhost:5000/b@sha256:abc":    {operand.Image{"localhost:5000/b", "", "sha256:abc"}, "sha256:abc"},
-		"localhost:5000/b:v1@sha256:abc": {operand.Image{"localhost:5000/b", "v1", "sha256:abc"}, "v1"},
-		"b":                              {operand.Image{"b", "", ""}, "latest"},
+		"example.com/a/b:v1":             {[3]string{"example.com/a/b", "v1", ""}, "v1"},
+		"example.com/a/b":                {[3]string{"example.com/a/b", "", ""}, "latest"},
+		"localhost:5000/b":               {[3]string{"localhost:5000/b", "", ""}, "latest"},
+		"localhost:5000/b:v1":            {[3]string{"localhost:5000/b", "v1", ""}, "v1"},
+		"localhost:5000/b@sha256:abc":    {[3]string{"localhost:5000/b", "", "sha256:abc"}, "sha256:abc"},
+		"localhost:5000/b:v1@sha256:abc": {[3]string{"localhost:5000/b", "v1", "sha256:abc"}, "v1"},
+		"b":                              {[3]string{"b", "", ""}, "latest"},
 	} {
-		got := operand.ParseImage(reference)
-		if got != tc.want || got.Version() != tc.version {
-			t.Errorf("%s: %+v with version %q, want %+v with %q", reference, got, got.Version(), tc.want, tc.version)
+		repository, tag, digest := util.SplitImageName(reference)
+		got, version := [3]string{repository, tag, digest}, operand.ImageVersion(reference)
+		if got != tc.want || version != tc.version {
+			t.Errorf("%s: %q with version %q, want %q with %q", reference, got, version, tc.want, tc.version)
 		}
 	}
 }

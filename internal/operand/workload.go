@@ -147,14 +147,6 @@ func PatchOf(kind, name string, operations ...Operation) Patch {
 	return Patch{Kind: kind, Name: name, Content: string(content)}
 }
 
-// ImageOf returns the image of an operand: the spec's, or the operator's default.
-func ImageOf(o v1alpha1.ComponentOptions, otherwise string) string {
-	if o.Image != "" {
-		return o.Image
-	}
-	return otherwise
-}
-
 // Digest is short, and changes with the content.
 func Digest(content string) string {
 	sum := sha256.Sum256([]byte(content))

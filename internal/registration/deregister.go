@@ -11,12 +11,12 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	aggregator "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1/helper"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/cluster"
-	"github.com/metricspipeline/operator/internal/health"
 	"github.com/metricspipeline/operator/internal/metricsapi"
 	"github.com/metricspipeline/operator/internal/operand"
 )
@@ -106,7 +106,7 @@ func (r *Registrar) Deregister(ctx context.Context, facts cluster.Facts, spec v1
 		done.Gone = append(done.Gone, api.Name())
 		if deleted {
 			r.deregistered(api, apiService.UID)
-			condition, _ := health.Availability(apiService)
+			condition := aggregator.GetAPIServiceConditionByType(apiService, apiregv1.Available) // look has found it.
 			done.Deleted = append(done.Deleted, Change{api.Name(), condition.Reason + ": " + condition.Message})
 		}
 	}
@@ -149,8 +149,8 @@ func (r *Registrar) KeptAway(api metricsapi.API, spec v1alpha1.MetricsPipelineSp
 // unavailable. One that was never available is due as well: a backend that the API server cannot reach blocks namespaces as
 // much as one that has failed.
 func (r *Registrar) look(api metricsapi.API, apiService *apiregv1.APIService) (time.Time, bool) {
-	condition, looked := health.Availability(apiService)
-	if !looked {
+	condition := aggregator.GetAPIServiceConditionByType(apiService, apiregv1.Available)
+	if condition == nil { // kube-aggregator has not looked yet.
 		return time.Time{}, false
 	}
 	known, now, changed := r.of(api), r.clock.Now(), condition.LastTransitionTime.Time

@@ -17,6 +17,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/pkg/util"
 	"sigs.k8s.io/kustomize/api/resmap"
 	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
@@ -175,8 +176,8 @@ func kustomization(c operand.Component) *types.Kustomization {
 				"unsetOnly: true, setRoleBindingSubjects: allServiceAccounts}", c.Namespace)},
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Images)) {
-		image := operand.ParseImage(c.Images[name])
-		k.Images = append(k.Images, types.Image{Name: name, NewName: image.Repository, NewTag: image.Tag, Digest: image.Digest})
+		repository, tag, digest := util.SplitImageName(c.Images[name])
+		k.Images = append(k.Images, types.Image{Name: name, NewName: repository, NewTag: tag, Digest: digest})
 	}
 	for _, variant := range c.Variants {
 		k.Components = append(k.Components, "../"+variant)

@@ -27,23 +27,12 @@ type Event struct {
 	Type, Reason, Action, Note string
 }
 
+func event(kind, reason, action, format string, args ...any) Event {
+	return Event{kind, reason, action, text.Shorten(fmt.Sprintf(format, args...), longestNote)}
+}
+
 // Changes returns the events about what a reconcile wrote.
-func Changes(o Observation) []Event { return shortened(changed(o)) }
-
-// Transitions returns the events about conditions and metrics APIs that changed.
-func Transitions(before, after v1alpha1.MetricsPipelineStatus) []Event {
-	return shortened(transitions(before, after))
-}
-
-func shortened(events []Event) []Event {
-	for i := range events {
-		events[i].Note = text.Shorten(events[i].Note, longestNote)
-	}
-	return events
-}
-
-// changed returns the events about what the reconcile wrote.
-func changed(o Observation) []Event {
+func Changes(o Observation) []Event {
 	var issued, created, repaired []string
 	var events []Event
 	for _, authority := range o.Authorities {
@@ -52,14 +41,14 @@ func changed(o Observation) []Event {
 		}
 	}
 	for _, outcome := range o.Outcomes {
-		for _, change := range outcome.Certificate.Issued {
-			issued = append(issued, fmt.Sprintf("%s (%s)", change.What, change.Why))
+		if certificate := outcome.Certificate; certificate.Issued != "" {
+			issued = append(issued, fmt.Sprintf("%s (%s)", certificate.InUse.Name, certificate.Issued))
 		}
 		created, repaired = append(created, outcome.Created...), append(repaired, outcome.Repaired...)
 	}
 	add := func(kind, reason, action, note string, things []string) {
 		if len(things) > 0 {
-			events = append(events, Event{kind, reason, action, note + text.Enumerate(things, mostNamed) + "."})
+			events = append(events, event(kind, reason, action, "%s%s.", note, text.Enumerate(things, mostNamed)))
 		}
 	}
 	add(corev1.EventTypeNormal, "CertificateIssued", "Issue", "Issued the certificate in Secret ", issued)
@@ -68,21 +57,21 @@ func changed(o Observation) []Event {
 	for _, outcome := range o.Outcomes {
 		for _, api := range outcome.APIs {
 			if api.TakenOverFrom != "" {
-				events = append(events, Event{corev1.EventTypeNormal, "APITakenOver", api.API.Name(),
-					fmt.Sprintf("Took APIService %s over from %s.", api.API.Name(), api.TakenOverFrom)})
+				events = append(events, event(corev1.EventTypeNormal, "APITakenOver", api.API.Name(),
+					"Took APIService %s over from %s.", api.API.Name(), api.TakenOverFrom))
 			}
 		}
 	}
 	for _, c := range o.Deregistered {
-		events = append(events, Event{corev1.EventTypeWarning, "APIDeregistered", c.APIService,
-			fmt.Sprintf("Deleted APIService %s, which has been unavailable for 5 minutes (%s).", c.APIService, c.Why)})
+		events = append(events, event(corev1.EventTypeWarning, "APIDeregistered", c.APIService,
+			"Deleted APIService %s, which has been unavailable for 5 minutes (%s).", c.APIService, c.Why))
 	}
 	add(corev1.EventTypeNormal, "ObjectsPruned", "Prune", "Deleted what is no longer wanted: ", o.Pruned)
 	return events
 }
 
-// transitions returns the events about conditions and metrics APIs that changed.
-func transitions(before, after v1alpha1.MetricsPipelineStatus) []Event {
+// Transitions returns the events about conditions and metrics APIs that changed.
+func Transitions(before, after v1alpha1.MetricsPipelineStatus) []Event {
 	var events []Event
 	for _, condition := range after.Conditions {
 		if derived(condition.Type) {
@@ -95,8 +84,8 @@ func transitions(before, after v1alpha1.MetricsPipelineStatus) []Event {
 		if old == nil && condition.Status == metav1.ConditionTrue {
 			continue // What was in order from the start is no change.
 		}
-		events = append(events, Event{severity(condition, old), condition.Reason, condition.Type,
-			fmt.Sprintf("%s turned %s: %s", condition.Type, condition.Status, condition.Message)})
+		events = append(events, event(severity(condition, old), condition.Reason, condition.Type,
+			"%s turned %s: %s", condition.Type, condition.Status, condition.Message))
 	}
 	old := map[string]v1alpha1.APIServiceStatus{}
 	for _, api := range before.APIServices {
@@ -110,8 +99,7 @@ func transitions(before, after v1alpha1.MetricsPipelineStatus) []Event {
 		if api.Available == metav1.ConditionFalse {
 			kind, turned = corev1.EventTypeWarning, "unavailable"
 		}
-		events = append(events, Event{kind, api.Reason, api.Name,
-			fmt.Sprintf("APIService %s turned %s: %s", api.Name, turned, api.Message)})
+		events = append(events, event(kind, api.Reason, api.Name, "APIService %s turned %s: %s", api.Name, turned, api.Message))
 	}
 	return events
 }

@@ -96,7 +96,7 @@ func TestEventsAboutWrites(t *testing.T) {
 			{CertificateStatus: v1alpha1.CertificateStatus{Name: "unchanged-ca"}},
 		}
 		first, second := outcomeOf(o, usageServer), outcomeOf(o, rulesServer)
-		first.Certificate.Issued = []Change{{What: "usage-server-tls", Why: "it is due for renewal"}}
+		first.Certificate.Issued = "it is due for renewal"
 		first.Created, first.Repaired = []string{"Service metrics/usage-server"}, []string{"Deployment metrics/usage-server"}
 		second.Created = []string{"ConfigMap metrics/rules-server"}
 		second.APIs[2].TakenOverFrom = "helm (service vendor/metrics-apiserver)"

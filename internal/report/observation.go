@@ -94,17 +94,14 @@ type Authority struct {
 	Issued string
 }
 
-// Change is a thing and why it changed.
-type Change struct{ What, Why string }
-
 // Certificate is the state of the serving certificate of a component.
 type Certificate struct {
 	// Known is true once it was looked at.
 	Known bool
 	// InUse is the certificate; its name is empty where there is none to serve with.
 	InUse v1alpha1.CertificateStatus
-	// Issued are the Secrets into which a new certificate was stored, and why.
-	Issued []Change
+	// Issued is why a new one was stored now; empty where none was.
+	Issued string
 	// ManagerMissing is true when cert-manager should issue it and is not there, and WithoutCA when the issuer gave no
 	// authority.
 	ManagerMissing, WithoutCA bool

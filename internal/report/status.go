@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	aggregator "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1/helper"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/cluster"
@@ -144,7 +146,7 @@ func componentStatus(name string, workloads []cluster.Workload) v1alpha1.Compone
 		}
 		status.Ready += deployment.Status.ReadyReplicas
 		if containers := deployment.Spec.Template.Spec.Containers; len(containers) > 0 && status.Version == "" {
-			status.Version = operand.ParseImage(containers[0].Image).Version()
+			status.Version = operand.ImageVersion(containers[0].Image)
 		}
 		if deployment.Spec.Replicas != nil {
 			status.Desired += *deployment.Spec.Replicas
@@ -179,7 +181,7 @@ func apiStatus(o Observation, api metricsapi.API) v1alpha1.APIServiceStatus {
 		status.Backend = apiService.Labels[v1alpha1.ComponentLabel]
 		status.ServingCertificateExpiry = o.expiry(status.Backend)
 	}
-	if condition, looked := health.Availability(apiService); looked {
+	if condition := aggregator.GetAPIServiceConditionByType(apiService, apiregv1.Available); condition != nil {
 		status.Available = metav1.ConditionStatus(condition.Status)
 		status.Reason, status.Message = condition.Reason, condition.Message
 		transition := condition.LastTransitionTime

@@ -53,18 +53,14 @@ var (
 
 func anchored(pattern string) *regexp.Regexp { return regexp.MustCompile("^(?:" + pattern + ")$") }
 
-// Request is what an app's annotations request.
+// Request is what an app's annotations request, beside the path and the scheme: those the relabelings alone read.
 type Request struct {
 	// PortNumber is 1 to 65535, or 0 where the annotation is a name or absent.
 	PortNumber int32
 	// PortName is empty where the annotation is a number or absent.
 	PortName string
-	// Path begins with a slash; empty is the default, /metrics.
-	Path string
 	// Params are the parameters of the path's query; nil for none.
 	Params url.Values
-	// TLS is true for the scheme https.
-	TLS bool
 }
 
 // Rejection is why an app's annotations are not honored. It names the annotation and its value.
@@ -120,14 +116,11 @@ func readPort(request *Request, value string) string {
 	return "write the number of a port, 1 to 65535 without leading zeros, or its name"
 }
 
-// readPath reads a path, with or without a leading slash, and its query.
+// readPath accepts a path, with or without a leading slash, and reads its query.
 func readPath(request *Request, value string) string {
 	path, query, hasQuery := strings.Cut(value, "?")
 	if !pathOnly.MatchString(path) {
 		return "write a path of at most 512 letters, digits and ._~!$&'()*+,;=:@/- such as /metrics"
-	}
-	if path != "" {
-		request.Path = "/" + strings.TrimPrefix(path, "/")
 	}
 	if !hasQuery {
 		return ""
@@ -157,15 +150,12 @@ func readPath(request *Request, value string) string {
 	return ""
 }
 
-// readScheme reads http or https.
-func readScheme(request *Request, value string) string {
-	switch {
-	case tlsScheme.MatchString(value):
-		request.TLS = true
-	case !httpScheme.MatchString(value):
-		return "write http or https"
+// readScheme accepts http or https.
+func readScheme(_ *Request, value string) string {
+	if tlsScheme.MatchString(value) || httpScheme.MatchString(value) {
+		return ""
 	}
-	return ""
+	return "write http or https"
 }
 
 // longestValue is how much of a value a message repeats, in bytes.

@@ -74,10 +74,11 @@ func ServiceMonitor(namespace, name string, apps []App, config Config) *monitori
 			}
 		}
 	}
-	endpoints := []monitoringv1.Endpoint{serviceEndpoint(config, plain, groups[plain], elsewhere)}
+	// The plain group takes every app that no other group has.
+	endpoints := []monitoringv1.Endpoint{serviceEndpoint(config, plain, nil, groups[plain], elsewhere)}
 	delete(groups, plain)
 	for _, key := range slices.SortedFunc(maps.Keys(groups), compareGroups) {
-		endpoints = append(endpoints, serviceEndpoint(config, key, groups[key], nil))
+		endpoints = append(endpoints, serviceEndpoint(config, key, groups[key], groups[key], nil))
 	}
 	return serviceMonitor(namespace, name, config, endpoints)
 }
@@ -90,7 +91,7 @@ func ServiceMonitorFor(app App, name string, config Config) *monitoringv1.Servic
 	}
 	key := group{params: picked.params.Encode(), anyAddress: picked.anyAddress}
 	only := []entry{{app.Name, picked}}
-	return serviceMonitor(app.Namespace, name, config, []monitoringv1.Endpoint{serviceEndpointOf(config, key, only, only, nil)})
+	return serviceMonitor(app.Namespace, name, config, []monitoringv1.Endpoint{serviceEndpoint(config, key, only, only, nil)})
 }
 
 func compareGroups(a, b group) int {
@@ -126,16 +127,8 @@ func serviceMonitor(namespace, name string, config Config, endpoints []monitorin
 	return monitor
 }
 
-// serviceEndpoint returns the endpoint of a group. The plain group takes every app that no other group has.
-func serviceEndpoint(config Config, key group, entries []entry, elsewhere []string) monitoringv1.Endpoint {
-	if key == (group{}) {
-		return serviceEndpointOf(config, key, nil, entries, elsewhere)
-	}
-	return serviceEndpointOf(config, key, entries, entries, nil)
-}
-
-// serviceEndpointOf returns an endpoint for the members only, or where members is nil for every app that is not elsewhere.
-func serviceEndpointOf(config Config, key group, members, entries []entry, elsewhere []string) monitoringv1.Endpoint {
+// serviceEndpoint returns an endpoint for the members only, or where members is nil for every app that is not elsewhere.
+func serviceEndpoint(config Config, key group, members, entries []entry, elsewhere []string) monitoringv1.Endpoint {
 	a := annotations{"service", config.Prefix}
 	var r relabelings
 	if members != nil {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -87,7 +88,7 @@ func (r *Reconciler) pipeline(ctx context.Context) (*v1alpha1.MetricsPipeline, e
 func (r *Reconciler) stop() {
 	r.common.Store(nil)
 	r.digest = ""
-	r.failures.reset()
+	clear(r.failures)
 	r.reflectors.follow(nil)
 	r.withdraw()
 }
@@ -129,7 +130,7 @@ func (r *Reconciler) digestOf(s *settings) string {
 // all requests every namespace with apps or with monitors, or where they failed: what failed may be gone.
 func (r *Reconciler) all(ctx context.Context, s *settings) []reconcile.Request {
 	names := map[string]bool{}
-	for _, name := range slices.Concat(r.index.Namespaces(), r.failures.namespaces()) {
+	for _, name := range slices.AppendSeq(r.index.Namespaces(), maps.Keys(r.failures)) {
 		names[name] = true
 	}
 	for _, kind := range kinds.Monitors {

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/util/flowcontrol"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -56,14 +57,21 @@ type Reconciler struct {
 	reflectors   reflectors
 	queue        requests
 	announce     func()
-	// common is nil until the first request without a name, and while there is no pipeline; digest is of what monitors depend
-	// on of it.
+	// common is nil until the first request without a name, and while there is no pipeline; events of the index read it as well.
+	// digest is of what monitors depend on of it.
 	common   atomic.Pointer[settings]
 	digest   string
 	snapshot atomic.Pointer[Snapshot]
-	failures failures
-	seen     seen
-	pace     pace
+	// These are by namespace, and need no lock because there is one worker: why the monitors could not be written, the labels as
+	// they were last reconciled, and when monitors were last written.
+	failures map[string]error
+	seen     map[string]string
+	wrote    map[string]time.Time
+	// rest is the least time between two rounds of writes in one namespace. Each round has prometheus-operator write
+	// Prometheus' configuration and Prometheus load it, so apps that come one right after the other share a round. The
+	// first has none to wait for.
+	rest  time.Duration
+	clock clock.PassiveClock
 	// refusals space the attempts of a namespace whose monitors the API server refuses.
 	refusals *flowcontrol.Backoff
 	// pendingRetry looks again at a CRD that the API server is about to serve, which brings no event; counts gathers changes of
@@ -90,7 +98,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{}, nil // Deleted, or being deleted with all that is in it.
 	}
 	r.look(ns)
-	if wait := r.pace.wait(request.Name); wait > 0 {
+	if wait := r.rest - r.clock.Since(r.wrote[request.Name]); wait > 0 {
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
 	desired, err := r.desired(s, ns)
@@ -102,9 +110,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 
 // look has the snapshot computed when the labels of a Namespace are new.
 func (r *Reconciler) look(ns *metav1.PartialObjectMetadata) {
-	if !r.seen.changed(ns.Name, labels.FormatLabels(ns.Labels)) {
+	now := labels.FormatLabels(ns.Labels)
+	if last, known := r.seen[ns.Name]; known && last == now {
 		return
 	}
+	r.seen[ns.Name] = now
 	if services, pods := r.index.Has(ns.Name); services || pods {
 		r.queue.Add(inCommon) // The Prometheus may select namespaces by their labels.
 		return
@@ -117,11 +127,10 @@ func (r *Reconciler) recount() { r.queue.AddAfter(inCommon, r.counts) }
 
 // forget drops what is known of a deleted namespace.
 func (r *Reconciler) forget(namespace string) {
-	r.seen.forget(namespace)
+	delete(r.seen, namespace)
+	delete(r.wrote, namespace)
 	r.refusals.Reset(namespace)
-	if r.failures.note(namespace, nil) {
-		r.queue.Add(inCommon)
-	}
+	r.note(namespace, nil)
 }
 
 // outcome notes what became of a namespace's writes, and returns when to try again.
@@ -132,16 +141,14 @@ func (r *Reconciler) outcome(ctx context.Context, namespace string, err error) (
 	if apierrors.IsConflict(err) {
 		return ctrl.Result{}, err // A conflict is not reported.
 	}
-	if r.failures.note(namespace, err) {
-		r.queue.Add(inCommon)
-	}
+	r.note(namespace, err)
 	var contested *apply.ContestedError
 	switch {
 	case errors.As(err, &contested):
 		return ctrl.Result{RequeueAfter: contested.RetryAfter}, nil
 	case apply.IsRefused(err): // To write again soon costs a request for each namespace, and meets the same answer.
 		ctrl.LoggerFrom(ctx).Error(err, "The API server refuses the monitors", "namespace", namespace)
-		r.pace.written(namespace) // Further events of the namespace's apps are no reason to hurry.
+		r.wrote[namespace] = r.clock.Now() // Further events of the namespace's apps are no reason to hurry.
 		r.refusals.Next(namespace, r.refusals.Clock.Now())
 		return ctrl.Result{RequeueAfter: r.refusals.Get(namespace)}, nil
 	case err == nil:
@@ -204,7 +211,7 @@ func (r *Reconciler) write(ctx context.Context, namespace string, desired []*uns
 	var contested *apply.ContestedError
 	defer func() {
 		if changed {
-			r.pace.written(namespace)
+			r.wrote[namespace] = r.clock.Now()
 			r.recount()
 		}
 	}()

@@ -85,7 +85,8 @@ func Setup(mgr ctrl.Manager, options Options) (*Reconciler, error) {
 		prometheuses: watches.Reader(options.Prometheuses, options.Prometheuses), watches: watches,
 		applier:  apply.New(monitorsClient, mgr.GetAPIReader(), clock.RealClock{}, options.Refused),
 		announce: options.Announce, pendingRetry: options.Pending, counts: options.Counts,
-		pace: pace{clock: clock.RealClock{}, rest: options.Rest}, refusals: flowcontrol.NewBackOff(options.LastFailure, longestRefusal),
+		failures: map[string]error{}, seen: map[string]string{}, wrote: map[string]time.Time{}, rest: options.Rest,
+		clock: clock.RealClock{}, refusals: flowcontrol.NewBackOff(options.LastFailure, longestRefusal),
 	}
 	recorder := mgr.GetEventRecorder("metricspipeline-operator")
 	r.index = index.New(r.events(func(app *index.App, rejection *scrape.Rejection) {

@@ -103,8 +103,8 @@ func (r *Reconciler) state(ctx context.Context, s *settings, err error) State {
 			return failed("Annotated apps are not followed: %v.", err)
 		}
 	}
-	if namespace, err := r.failures.first(); err != nil {
-		return failed("The monitors of namespace %s could not be written: %v.", namespace, err)
+	if failure := r.firstFailure(); failure != "" {
+		return failed("%s", failure)
 	}
 	if err == nil && s.state.Met && s.target.ServiceMonitors != nil && !s.off {
 		var excluded string

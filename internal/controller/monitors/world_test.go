@@ -140,9 +140,12 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 	w.r = &Reconciler{client: watches.Client(w.client, objectsCache), monitors: watches.Client(monitors, objectsCache),
 		prometheuses: w.client, applier: apply.New(monitors, w.client, clocktesting.NewFakePassiveClock(time.Now()), time.Minute),
 		watches: watches, queue: w, announce: func() { w.announced++ }, pendingRetry: time.Second, counts: countsPeriod,
-		pace:     pace{clock: w.clock, rest: restPeriod},
+		failures: map[string]error{}, seen: map[string]string{}, wrote: map[string]time.Time{}, rest: restPeriod, clock: w.clock,
 		refusals: flowcontrol.NewFakeBackOff(30*time.Second, longestRefusal, clocktesting.NewFakeClock(time.Unix(0, 0)))}
-	w.r.index = index.New(w.r.events(func(app *index.App, _ *scrape.Rejection) { w.rejected = append(w.rejected, app.String()) }))
+	w.r.index = index.New(w.r.events(func(app *index.App, _ *scrape.Rejection) {
+		this := app.Reference()
+		w.rejected = append(w.rejected, this.Kind+" "+this.Namespace+"/"+this.Name)
+	}))
 	w.r.reflectors = reflectors{ctx: t.Context(), index: w.r.index, watches: watches, running: map[index.Kind]reflector{}}
 	w.r.subscribe(Options{Name: "monitors", Watches: watches, Prometheuses: objectsCache}, objectsCache, objectsCache)
 	for _, kind := range []index.Kind{index.Service, index.Pod} {

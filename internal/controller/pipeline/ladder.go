@@ -245,7 +245,7 @@ func (l *ladder) store(ctx context.Context) error {
 	}
 	result, err := l.write(ctx, l.certificate.Object(l.request(), l.bundle), l.owners, l.Applier.Apply)
 	if err == nil && l.certificate.Issued != "" && result != apply.Unchanged {
-		l.outcome.Certificate.Issued = []report.Change{{What: l.component.Serving, Why: l.certificate.Issued}}
+		l.outcome.Certificate.Issued = l.certificate.Issued
 	}
 	return err
 }

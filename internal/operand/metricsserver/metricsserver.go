@@ -5,6 +5,7 @@
 package metricsserver
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -49,7 +50,7 @@ func (o Operand) Plan(in operand.Input) (operand.Proposal, error) {
 	}
 	spec, component := in.Spec.MetricsServer, o.Describe().Catalog
 	component.Namespace = in.Facts.Namespace
-	component.Images = map[string]string{Name: operand.ImageOf(spec.ComponentOptions, in.Image)}
+	component.Images = map[string]string{Name: cmp.Or(spec.Image, in.Image)}
 	component.Variants = operand.Variants(spec.ComponentOptions, in.Facts)
 	component.Patches = slices.Concat(
 		[]operand.Patch{deployment(spec).Patch(Name)},

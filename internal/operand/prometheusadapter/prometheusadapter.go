@@ -6,6 +6,7 @@
 package prometheusadapter
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -85,7 +86,7 @@ func (o *Operand) Plan(in operand.Input) (operand.Proposal, error) {
 		return proposal, nil
 	}
 	component.Namespace = in.Facts.Namespace
-	component.Images = map[string]string{Name: operand.ImageOf(in.Spec.PrometheusAdapter.ComponentOptions, in.Image)}
+	component.Images = map[string]string{Name: cmp.Or(in.Spec.PrometheusAdapter.Image, in.Image)}
 	component.Variants = operand.Variants(in.Spec.PrometheusAdapter.ComponentOptions, in.Facts)
 	component.Files = map[string]string{rules.ConfigFile: checked.config}
 	component.Patches = slices.Concat(

@@ -4,13 +4,10 @@
 package index
 
 import (
-	"fmt"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/metricspipeline/operator/internal/scrape"
@@ -114,12 +111,3 @@ func (a *App) key() string { return a.namespace + "/" + a.name }
 func (a *App) GetObjectMeta() metav1.Object {
 	return &metav1.ObjectMeta{Namespace: a.namespace, Name: a.name, ResourceVersion: a.resourceVersion}
 }
-
-// GetObjectKind implements runtime.Object; no store reads it.
-func (a *App) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
-
-// DeepCopyObject returns the app itself: it is never changed.
-func (a *App) DeepCopyObject() runtime.Object { return a }
-
-// String names the app in logs.
-func (a *App) String() string { return fmt.Sprintf("%s %s/%s", a.kind, a.namespace, a.name) }

@@ -40,7 +40,7 @@ func newWatched(r Rules) *watched {
 	w.Index = New(Events{
 		Affected: func(namespace string) { w.affected = append(w.affected, namespace) },
 		Rejected: func(a *App, rejection *scrape.Rejection, first bool) {
-			w.rejected, w.first = append(w.rejected, a.String()+": "+rejection.Reason), append(w.first, first)
+			w.rejected, w.first = append(w.rejected, fmt.Sprintf("%s %s: %s", a.kind, a.key(), rejection.Reason)), append(w.first, first)
 		},
 		Counted: func() { w.counted++ },
 		Listed:  func(kind Kind) { w.listed = append(w.listed, kind) },
