@@ -161,6 +161,31 @@ func TestUnreachableAPIServer(t *testing.T) {
 	}
 }
 
+// unanswered counts the requests that are not answered.
+type unanswered struct {
+	unreachable
+	requests *int
+}
+
+func (u unanswered) KindFor(resource schema.GroupVersionResource) (schema.GroupVersionKind, error) {
+	*u.requests++
+	return u.unreachable.KindFor(resource)
+}
+
+// TestUnreachableIsFoundOnce: a request of discovery may take long to fail, and the others would as well.
+func TestUnreachableIsFoundOnce(t *testing.T) {
+	in, _ := waiting()
+	other := in.Spec.CustomMetrics.Rules[0]
+	other.ID = "other"
+	in.Spec.CustomMetrics.Rules = append(in.Spec.CustomMetrics.Rules, other)
+	requests := 0
+	in.Facts.Mapper = unanswered{requests: &requests}
+	o, _ := newOperand()
+	if _, err := o.Plan(in); !errors.Is(err, errNetwork) || requests != 1 {
+		t.Errorf("%d requests, error %v", requests, err)
+	}
+}
+
 // TestUnreachableForLastGood: as long as it is not known whether a last good form can serve, the adapter is not rolled without
 // it.
 func TestUnreachableForLastGood(t *testing.T) {

@@ -155,11 +155,14 @@ type judge struct {
 
 // check returns why a rule is not usable.
 func (j *judge) check(rule rules.Rule) error {
+	if j.unreachable != nil {
+		return j.unreachable // Each further request would wait as long.
+	}
 	cause := rule.Check(j.mapper)
 	var unserved *rules.UnservedError
 	j.unserved = j.unserved || errors.As(cause, &unserved)
 	var unreachable *rules.UnreachableError
-	if j.unreachable == nil && errors.As(cause, &unreachable) {
+	if errors.As(cause, &unreachable) {
 		j.unreachable = fmt.Errorf("rule %s of %s: %w", rule.ID, metricsapi.Field(rule.API), cause)
 	}
 	return cause
