@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
@@ -268,13 +269,67 @@ func TestPruneGoesOn(t *testing.T) {
 	}
 }
 
-// TestShareOf: no component takes the time of the others.
+// TestShareOf: no component takes the time of the others, and each has enough for a write that a webhook delays by 10 seconds.
 func TestShareOf(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-	defer cancel()
-	share, cancel := shareOf(ctx, 3)
-	defer cancel()
-	if deadline, limited := share.Deadline(); !limited || time.Until(deadline) > 20*time.Minute {
-		t.Errorf("one of three has until %s", deadline)
+	for left, want := range map[time.Duration]time.Duration{
+		time.Hour: 20 * time.Minute, Timing{}.OrDefaults().Work: leastShare, leastShare: leastShare, time.Second: time.Second} {
+		ctx, cancel := context.WithTimeout(t.Context(), left)
+		defer cancel()
+		share, cancel := shareOf(ctx, 3)
+		defer cancel()
+		deadline, limited := share.Deadline()
+		if got := time.Until(deadline); !limited || got > want || got < want-time.Second {
+			t.Errorf("of %s one of three has %s, want %s", left, got, want)
+		}
 	}
+	if work := (Timing{}).OrDefaults().Work; work < 2*leastShare {
+		t.Errorf("%s are not enough for two components", work)
+	}
+}
+
+// TestRegistersWithAvailablePods: pods that a replaced Deployment left behind answer for the component, and do not serve what the spec
+// adds.
+func TestRegistersWithAvailablePods(t *testing.T) {
+	both := lamp()
+	both.apis = []metricsapi.API{metricsapi.Resource, metricsapi.External}
+	w := newWorld(t, []*gadget{both})
+	w.edit(func(spec *v1alpha1.MetricsPipelineSpec) { spec.ExternalMetrics.Policy = v1alpha1.PolicyDisabled })
+	w.settle()
+	w.run("lamp")
+	w.registered(metricsapi.Resource)
+	deployment := &appsv1.Deployment{}
+	w.exists(deployment, "lamp")
+	deployment.Status.AvailableReplicas = 0
+	if err := w.client.Status().Update(t.Context(), deployment); err != nil {
+		t.Fatal(err)
+	}
+	w.edit(func(spec *v1alpha1.MetricsPipelineSpec) { spec.ExternalMetrics.Policy = v1alpha1.PolicyAuto })
+	w.awaits(metricsapi.External, "is being rolled out")
+	if w.exists(&apiregv1.APIService{}, metricsapi.External.Name()) {
+		t.Error("an API was registered without a pod that serves it")
+	}
+}
+
+// TestContestedIsRemembered: another writer that keeps changing a Service does not freeze the last good form of the rest.
+func TestContestedIsRemembered(t *testing.T) {
+	w := healthy(t, lamp())
+	service := &corev1.Service{}
+	w.fight(service, "lamp", func() { service.Spec.Selector = map[string]string{"app": "rival"} })
+	const image = "example.com/lamp:v2"
+	w.gadgets[0].plan = func(_ operand.Input, p *operand.Proposal) error {
+		p.Component.Images = map[string]string{"lamp": image}
+		return nil
+	}
+	_, _ = w.reconcile()
+	for _, object := range w.forms["lamp"].Objects {
+		if object.GetKind() != "Deployment" {
+			continue
+		}
+		containers, _, _ := unstructured.NestedSlice(object.Object, "spec", "template", "spec", "containers")
+		if got := containers[0].(map[string]any)["image"]; got != image {
+			t.Errorf("the form has the image %v", got)
+		}
+		return
+	}
+	t.Error("the form has no Deployment")
 }

@@ -53,9 +53,11 @@ type ladder struct {
 	// apply.
 	accepted bool
 	form     []*unstructured.Unstructured
-	// unsure is true when a write failed for a reason that may pass, or another writer keeps changing an object, so that the form is
-	// not known in full; podsUnsure when that is an object that pods are made from. Set by apply.
+	// unsure is true when a write failed for a reason that may pass, so that the form is not known in full, and podsUnsure when another
+	// writer keeps changing an object that pods are made from. Set by apply.
 	unsure, podsUnsure bool
+	// applied is true once the ladder came to apply.
+	applied bool
 
 	outcome outcome
 }
@@ -66,7 +68,7 @@ func (l *ladder) climb(ctx context.Context) {
 		if !l.probed {
 			l.probes.Retain(l.component.Name) // Whether its answers are still needed is not known.
 		}
-		if l.component.LastGood != nil {
+		if l.component.LastGood != nil && l.applied {
 			l.outcome.Retained = l.retained()
 		}
 	}()

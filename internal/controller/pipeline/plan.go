@@ -132,7 +132,8 @@ func (r *Reconciler) stored(ctx context.Context, pipeline *v1alpha1.MetricsPipel
 // trusts is not known either.
 func (r *Reconciler) repair(ctx context.Context, pipeline *v1alpha1.MetricsPipeline, facts cluster.Facts, probes *probe.Round) []outcome {
 	var outcomes []outcome
-	for _, c := range operand.Catalog(r.Operands) {
+	all := operand.Catalog(r.Operands)
+	for i, c := range all {
 		l := &ladder{Reconciler: r, spec: pipeline.Spec, facts: facts, probes: probes, component: operand.Planned{Component: c}}
 		l.outcome.Component = c.Name
 		stored, err := r.stored(ctx, pipeline, c.Name)
@@ -143,7 +144,9 @@ func (r *Reconciler) repair(ctx context.Context, pipeline *v1alpha1.MetricsPipel
 		} else if stored != nil && form != nil {
 			l.owners = stored.OwnerReferences
 			l.component = operand.Planned{Component: form.Component, LastGood: form, Retained: "see the condition APIServicesAvailable."}
-			l.repair(ctx)
+			share, cancel := shareOf(ctx, len(all)-i)
+			l.repair(share)
+			cancel()
 		}
 		l.probes.Retain(c.Name)
 		outcomes = append(outcomes, l.outcome)
@@ -180,12 +183,16 @@ func (r *Reconciler) climb(
 	return outcomes, certificates.Authorities()
 }
 
-// shareOf returns a context with an equal share of the time that is left: an API server, or an admission webhook, that hangs on the
-// objects of one component leaves the others, and the prune, their time.
+// leastShare is more than the default timeout of an admission webhook: one that hangs and is to be ignored delays a write by 10 s, and
+// with less time no write would ever succeed.
+const leastShare = 12 * time.Second
+
+// shareOf returns a context with a share of the time that is left, an equal one where that is enough: an API server, or an admission
+// webhook, that hangs on the objects of one component leaves the others their time.
 func shareOf(ctx context.Context, among int) (context.Context, context.CancelFunc) {
 	deadline, limited := ctx.Deadline()
 	if !limited {
 		return ctx, func() {}
 	}
-	return context.WithTimeout(ctx, time.Until(deadline)/time.Duration(among))
+	return context.WithTimeout(ctx, max(time.Until(deadline)/time.Duration(among), leastShare))
 }

@@ -26,7 +26,7 @@ func (l *ladder) register(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	waiting := registration.Waiting(l.component.Component, workloads, l.rolledOut, l.answers)
+	waiting := registration.Waiting(l.component.Component, workloads, l.serving, l.answers)
 	if l.certificate == nil && l.component.Serving != "" {
 		waiting = "The backend waits for its certificate, see the condition CertificatesReady."
 	}

@@ -27,7 +27,7 @@ type Timing struct {
 	Counts time.Duration
 	// Rest is the least time between two rounds of writes of monitors in one namespace, 2s.
 	Rest time.Duration
-	// Work bounds the stages of one reconcile but the report, 20s: an API server that hangs becomes a condition.
+	// Work bounds the stages of one reconcile but the report, 25s: an API server that hangs becomes a condition.
 	Work time.Duration
 	// Snapshot is how long a report waits for what is to be said of annotated apps after a start or a change of the spec, 1s.
 	Snapshot time.Duration
@@ -45,7 +45,7 @@ func (t Timing) OrDefaults() Timing {
 		LastProbe:    cmp.Or(t.LastProbe, 30*time.Second),
 		Counts:       cmp.Or(t.Counts, 10*time.Second),
 		Rest:         cmp.Or(t.Rest, 2*time.Second),
-		Work:         cmp.Or(t.Work, 20*time.Second),
+		Work:         cmp.Or(t.Work, 25*time.Second),
 		Snapshot:     cmp.Or(t.Snapshot, time.Second),
 	}
 }

@@ -27,7 +27,7 @@ func (l *ladder) apply(ctx context.Context) error {
 	if l.certificate == nil && l.component.Serving != "" && l.component.LastGood == nil {
 		return nil // Its pods could not start.
 	}
-	l.outcome.Complete = len(l.objects) > 0
+	l.applied, l.outcome.Complete = true, len(l.objects) > 0
 	refused := l.refused(ctx)
 	l.accepted = !refused
 	for _, object := range l.objects {
@@ -77,8 +77,8 @@ func (l *ladder) put(ctx context.Context, object *unstructured.Unstructured) boo
 	}
 	contested := len(l.outcome.Contested)
 	_, err := l.write(ctx, object, l.owners, by)
-	if len(l.outcome.Contested) > contested {
-		l.unsure, l.podsUnsure = true, l.podsUnsure || ofPods(object)
+	if len(l.outcome.Contested) > contested && ofPods(object) {
+		l.unsure, l.podsUnsure = true, true
 		return false
 	}
 	if err == nil {
@@ -112,17 +112,17 @@ func (l *ladder) applyService(ctx context.Context, service *unstructured.Unstruc
 	return l.Applier.Apply(ctx, service)
 }
 
-// settled is true when every Deployment of the component is rolled out as it was last written, and has an available pod.
+// settled is true when every Deployment of the component serves.
 func (l *ladder) settled(ctx context.Context) (bool, error) {
 	workloads, err := l.workloads(ctx, l.component.Component)
-	unsettled := slices.ContainsFunc(workloads, func(w cluster.Workload) bool {
-		return !l.rolledOut(w) || w.Deployment.Status.AvailableReplicas == 0
-	})
+	unsettled := slices.ContainsFunc(workloads, func(w cluster.Workload) bool { return !l.serving(w) })
 	return err == nil && !unsettled, err
 }
 
-func (l *ladder) rolledOut(w cluster.Workload) bool {
-	return w.Deployment != nil && w.Deployment.DeletionTimestamp.IsZero() &&
+// serving is true when a Deployment is rolled out as it was last written, and has an available pod. Without one, what answers for the
+// component are pods that an earlier Deployment left behind.
+func (l *ladder) serving(w cluster.Workload) bool {
+	return w.Deployment != nil && w.Deployment.DeletionTimestamp.IsZero() && w.Deployment.Status.AvailableReplicas > 0 &&
 		!l.Applier.Behind(w.Deployment, ownership.Identity(w.Deployment)) && health.RolledOut(w.Deployment)
 }
 
