@@ -65,8 +65,11 @@ func TestForeignMetricsServerIsTakenOverAndGivenBack(t *testing.T) {
 	g.Expect(upstream.Install(within(t, rollout))).To(Succeed())
 	thenResourceMetricsFrom(t, "kube-system")
 	thenServed(t, nodeMetrics, rollout)
+	// Ready was True all the time, so it does not say that the status has caught up.
+	g.Eventually(func(g Gomega) {
+		g.Expect(kit.APIService(thePipeline(t, g), kit.ResourceMetricsAPI)).To(HaveField("Owner", ContainSubstring("kubectl")))
+	}, soon, often).Should(Succeed())
 	thenReady(t, soon)
-	g.Expect(kit.APIService(thePipeline(t, g), kit.ResourceMetricsAPI)).To(HaveField("Owner", ContainSubstring("kubectl")))
 }
 
 // givenUpstream installs metrics-server from its own project's manifests until the end of the test, in a cluster without a
