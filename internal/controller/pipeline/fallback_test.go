@@ -35,6 +35,19 @@ func patched(spec *v1alpha1.MetricsPipelineSpec, name, patch string) {
 // unpatchable is a patch that applies to nothing.
 const unpatchable = "[{op: remove, path: /spec/nothing}]"
 
+// withoutExternal is a world whose gadget serves the resource metrics, and would serve external ones if the spec did not disable them.
+func withoutExternal(t *testing.T) *world {
+	t.Helper()
+	both := lamp()
+	both.apis = []metricsapi.API{metricsapi.Resource, metricsapi.External}
+	w := newWorld(t, []*gadget{both})
+	w.edit(func(spec *v1alpha1.MetricsPipelineSpec) { spec.ExternalMetrics.Policy = v1alpha1.PolicyDisabled })
+	w.settle()
+	w.run("lamp")
+	w.registered(metricsapi.Resource)
+	return w
+}
+
 // TestRegistersWhatIsServed: a metrics API that the spec adds is registered only when pods run that serve it. Those of the last good
 // form do not, and an APIService without a backend would hold up the deletion of every namespace.
 func TestRegistersWhatIsServed(t *testing.T) {
@@ -52,13 +65,7 @@ func TestRegistersWhatIsServed(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			both := lamp()
-			both.apis = []metricsapi.API{metricsapi.Resource, metricsapi.External}
-			w := newWorld(t, []*gadget{both})
-			w.edit(func(spec *v1alpha1.MetricsPipelineSpec) { spec.ExternalMetrics.Policy = v1alpha1.PolicyDisabled })
-			w.settle()
-			w.run("lamp")
-			w.registered(metricsapi.Resource)
+			w := withoutExternal(t)
 			w.settle()
 
 			w.edit(func(spec *v1alpha1.MetricsPipelineSpec) {
@@ -290,13 +297,7 @@ func TestShareOf(t *testing.T) {
 // TestRegistersWithAvailablePods: pods that a replaced Deployment left behind answer for the component, and do not serve what the spec
 // adds.
 func TestRegistersWithAvailablePods(t *testing.T) {
-	both := lamp()
-	both.apis = []metricsapi.API{metricsapi.Resource, metricsapi.External}
-	w := newWorld(t, []*gadget{both})
-	w.edit(func(spec *v1alpha1.MetricsPipelineSpec) { spec.ExternalMetrics.Policy = v1alpha1.PolicyDisabled })
-	w.settle()
-	w.run("lamp")
-	w.registered(metricsapi.Resource)
+	w := withoutExternal(t)
 	deployment := &appsv1.Deployment{}
 	w.exists(deployment, "lamp")
 	deployment.Status.AvailableReplicas = 0
