@@ -241,5 +241,6 @@ func processOf(pod *corev1.Pod) (string, error) {
 			return filepath.Dir(file), nil
 		}
 	}
-	return "", fmt.Errorf("no process of pod %s: it is looked for in /proc, so measure on the machine of the cluster, as root", pod.Name)
+	return "", fmt.Errorf("no process of pod %s, whose containers are %+v: it is looked for in /proc, so measure on the machine of the "+
+		"cluster, as root", pod.Name, pod.Status.ContainerStatuses)
 }
