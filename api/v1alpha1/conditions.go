@@ -182,9 +182,20 @@ const (
 	ReasonNotSelected = "NotSelected"
 	// ReasonMonitorsFailed surfaces when the API server refuses a monitor.
 	ReasonMonitorsFailed = "MonitorsFailed"
+	// ReasonCRDsOutdated surfaces when the installed prometheus-operator is older than 0.64, whose monitors cannot compare labels
+	// (keepequal): what a user writes could then lead Prometheus to addresses that are not those of the app.
+	ReasonCRDsOutdated = "CRDsOutdated"
 	// ReasonScrapeTimeoutTooLong surfaces when scrape.scrapeTimeout is longer than the scrape interval of the chosen Prometheus
 	// and scrape.interval is unset: prometheus-operator rejects every monitor.
 	ReasonScrapeTimeoutTooLong = "ScrapeTimeoutTooLong"
+)
+
+// Reasons of status.scrape.notScraped and of the Events in those namespaces, beside NotSelected, NameTaken and Contested.
+const (
+	// ReasonRefused is that of a namespace in which the API server refuses the monitors, for its quota for one.
+	ReasonRefused = "Refused"
+	// ReasonTargetLimit is that of a namespace whose annotated apps come near scrape.limits.targets.
+	ReasonTargetLimit = "TargetLimit"
 )
 
 // ScrapeOptOutLabel on a Namespace keeps its apps from being scraped, unless its value is "true".

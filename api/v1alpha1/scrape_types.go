@@ -89,6 +89,11 @@ type ScrapeSpec struct {
 	// +kubebuilder:default=Refuse
 	SelectorlessServices SelectorlessPolicy `json:"selectorlessServices,omitempty"`
 
+	// hostNetworkPods allows annotated Pods in the network of their node, which are refused by default: the address of such a Pod
+	// is the node's, so that its annotations can lead Prometheus to any port of the node.
+	// +optional
+	HostNetworkPods *HostNetworkPods `json:"hostNetworkPods,omitempty"`
+
 	// labels are added to the monitors, beside those that the selectors of the chosen Prometheus demand. At most 32, each
 	// valid as a label of a Kubernetes object.
 	// +optional
@@ -97,8 +102,41 @@ type ScrapeSpec struct {
 	Labels map[string]LabelValue `json:"labels,omitempty"`
 }
 
-// ScrapeLimits bound what a target may cost.
+// HostNetworkPods says where Pods in the network of their node are scraped.
+type HostNetworkPods struct {
+	// namespaceSelector selects the namespaces, by their labels, that may have such Pods scraped; {} selects all.
+	// +required
+	NamespaceSelector metav1.LabelSelector `json:"namespaceSelector,omitzero"`
+}
+
+// ByteSize is a number of bytes as Prometheus takes it: 0, or a whole number of KB, MB or GB, each 1024 of the one before.
+//
+// +kubebuilder:validation:MaxLength=8
+// +kubebuilder:validation:Pattern=`^(0|[1-9][0-9]{0,5}(KB|MB|GB))$`
+type ByteSize string
+
+// ScrapeLimits bound what a target, or a namespace, may cost. Those that the installed prometheus-operator does not know are left out
+// of the monitors, and the condition ScrapeReady says so.
 type ScrapeLimits struct {
+	// bodySize is the most bytes that one answer of a target may have, such as 32MB (default). Prometheus holds an answer in memory
+	// before it counts samples. 0 is no limit.
+	// +optional
+	// +kubebuilder:default="32MB"
+	BodySize ByteSize `json:"bodySize,omitempty"`
+
+	// targets is the most targets of a monitor, 5000 by default. Beyond it Prometheus scrapes none of them. 0 is no limit.
+	// +optional
+	// +kubebuilder:default=5000
+	// +kubebuilder:validation:Minimum=0
+	Targets *int64 `json:"targets,omitempty"`
+
+	// droppedTargets is how many of those that the relabelings of a monitor drop Prometheus remembers, to show them; 100 by default.
+	// 0 is no limit.
+	// +optional
+	// +kubebuilder:default=100
+	// +kubebuilder:validation:Minimum=0
+	DroppedTargets *int64 `json:"droppedTargets,omitempty"`
+
 	// samples is the most samples that one scrape of a target may give; a target with more counts as down. 0 is no limit.
 	// +optional
 	// +kubebuilder:default=50000
@@ -138,7 +176,7 @@ type ScrapeStatus struct {
 	// +optional
 	Monitors int32 `json:"monitors"`
 
-	// rejected are annotated apps that are not scraped, at most 20 of them.
+	// rejected are annotated apps that are not scraped, at most 20 of them, of each namespace in turn.
 	// +optional
 	// +listType=atomic
 	Rejected []RejectedApp `json:"rejected,omitempty"`
@@ -146,6 +184,32 @@ type ScrapeStatus struct {
 	// rejectedTotal is the number of annotated apps that are not scraped, listed or not.
 	// +optional
 	RejectedTotal int32 `json:"rejectedTotal,omitempty"`
+
+	// notScraped are namespaces whose annotated apps are not scraped, or soon not, for a reason that other namespaces do not have; at
+	// most 20 of them.
+	// +optional
+	// +listType=map
+	// +listMapKey=namespace
+	NotScraped []NotScrapedNamespace `json:"notScraped,omitempty"`
+
+	// notScrapedTotal is the number of such namespaces, listed or not.
+	// +optional
+	NotScrapedTotal int32 `json:"notScrapedTotal,omitempty"`
+}
+
+// NotScrapedNamespace is a namespace whose annotated apps are not scraped.
+type NotScrapedNamespace struct {
+	// namespace is its name.
+	// +required
+	Namespace string `json:"namespace,omitempty"`
+
+	// reason is NotSelected, NameTaken, Contested, Refused or TargetLimit.
+	// +required
+	Reason string `json:"reason,omitempty"`
+
+	// message says what is wrong and what to do.
+	// +required
+	Message string `json:"message,omitempty"`
 }
 
 // RejectedApp is an annotated app that is not scraped.

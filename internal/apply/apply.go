@@ -10,6 +10,8 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -233,6 +235,18 @@ func (a *Applier) remember(c content, r record) {
 	a.applied[c.id] = r
 	delete(a.refusals, c)
 	delete(a.replaced, c.id)
+}
+
+// Forget drops all that is known of the objects of a namespace, which is gone.
+func (a *Applier) Forget(namespace string) {
+	in := func(id string) bool {
+		_, name, _ := strings.Cut(id, " ")
+		return strings.HasPrefix(name, namespace+"/")
+	}
+	maps.DeleteFunc(a.applied, func(id string, _ record) bool { return in(id) })
+	maps.DeleteFunc(a.contests, func(id string, _ map[string]*contest) bool { return in(id) })
+	maps.DeleteFunc(a.refusals, func(c content, _ refusal) bool { return in(c.id) })
+	maps.DeleteFunc(a.replaced, func(id string, _ types.UID) bool { return in(id) })
 }
 
 // distrust makes the next Apply send the object: our entry in managedFields no longer proves the values of its fields.

@@ -88,6 +88,18 @@ func meets(requirements labels.Requirements, key, value string) bool {
 	return !slices.ContainsFunc(requirements, func(r labels.Requirement) bool { return r.Key() == key && !r.Matches(set) })
 }
 
+// Where says into which namespaces the Prometheus looks for monitors; empty for all.
+func (s Selection) Where() string {
+	switch {
+	case s.Namespaces == nil:
+		return "unset, which selects its own namespace alone"
+	case len(s.Namespaces.MatchLabels) == 0 && len(s.Namespaces.MatchExpressions) == 0:
+		return ""
+	default:
+		return fmt.Sprintf("%q", metav1.FormatLabelSelector(s.Namespaces))
+	}
+}
+
 // SelectsNamespace is true when monitors in a namespace are used.
 func (s Selection) SelectsNamespace(name string, set map[string]string) (bool, error) {
 	if s.Namespaces == nil {

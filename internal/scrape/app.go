@@ -48,11 +48,26 @@ const (
 	wantRewrite       = "r/"
 )
 
-// Classify applies the grammar to a Service that is annotated for scraping. special is true when its monitor must have
-// something of it that relabelings cannot see. selectorless says whether Services without a selector are allowed.
-func Classify(app App, prefix string, selectorless bool) (special bool, rejection *Rejection) {
+// Special is what a namespace's monitor must have of a Service because relabelings cannot see it.
+type Special struct {
+	// Query of its path; empty for none. The Services of one query share an endpoint of the monitor, which is a scrape pool of
+	// Prometheus.
+	Query string
+	// Bytes that it adds to the monitor, about; 0 for a Service of which relabelings see everything.
+	Bytes int
+}
+
+// Classify applies the grammar to a Service that is annotated for scraping. selectorless says whether Services without a selector
+// are allowed.
+func Classify(app App, prefix string, selectorless bool) (Special, *Rejection) {
 	picked, rejection := classify(app, prefix, selectorless)
-	return picked.wanted != "" || picked.params != nil || picked.anyAddress, rejection
+	if rejection != nil || picked.wanted == "" && picked.params == nil && !picked.anyAddress {
+		return Special{}, rejection
+	}
+	special := Special{Query: picked.params.Encode()}
+	// The name is in the endpoint that has the Service, in the one that does not, and beside the port that replaces its annotation.
+	special.Bytes = 3*len(app.Name) + len(picked.wanted) + len(special.Query)
+	return special, nil
 }
 
 func classify(app App, prefix string, selectorless bool) (choice, *Rejection) {
@@ -67,6 +82,10 @@ func classify(app App, prefix string, selectorless bool) (choice, *Rejection) {
 	if len(app.Ports) == 0 {
 		return choice{}, reject("a Service without a port has no endpoints that Prometheus discovers; " +
 			"give it a port, or annotate its Pods")
+	}
+	if len(app.Ports) > mostPorts {
+		return choice{}, reject("a Service with more than %d ports is not scraped: each is a target for each of its Pods; "+
+			"make a Service of its own for the port of the metrics", mostPorts)
 	}
 	request, rejection := Parse(prefix, app.Annotations)
 	if rejection != nil {

@@ -4,6 +4,7 @@
 package scrape
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -33,7 +34,11 @@ type testPort struct {
 }
 
 type testPod struct {
-	name, ip    string
+	name, ip string
+	// host is the address of its node, 192.0.2.1 where it is empty.
+	host string
+	// app is the label app.kubernetes.io/name.
+	app         string
 	annotations map[string]string
 	containers  []testContainer
 }
@@ -54,7 +59,8 @@ type labelSet map[string]string
 func (p testPod) labels() labelSet {
 	set := labelSet{
 		"__meta_kubernetes_pod_name": p.name, "__meta_kubernetes_pod_ip": p.ip, "__meta_kubernetes_pod_phase": "Running",
-		"__meta_kubernetes_namespace": "apps",
+		"__meta_kubernetes_namespace": "apps", "__meta_kubernetes_pod_host_ip": cmp.Or(p.host, "192.0.2.1"),
+		"__meta_kubernetes_pod_label_app_kubernetes_io_name": p.app,
 	}
 	annotate(set, "pod", p.annotations)
 	return set

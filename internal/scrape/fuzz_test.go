@@ -4,18 +4,22 @@
 package scrape
 
 import (
+	"encoding/json"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/relabel"
+	"k8s.io/utils/ptr"
 )
 
 var (
-	grammarPath = regexp.MustCompile(`^/[A-Za-z0-9._~!$&'()*+,;=:@/-]{0,511}$`)
+	grammarPath = regexp.MustCompile(`^/[A-Za-z0-9._~!&'()*+,;=:@/-]{0,511}$`)
 	ownAddress  = regexp.MustCompile(`^10\.0\.0\.1:([1-9][0-9]{0,4})$`)
 )
 
@@ -24,6 +28,7 @@ func FuzzAnnotations(f *testing.F) {
 	for _, seed := range [][4]string{
 		{"true", "8080", "/metrics", "http"}, {"Yes", "http", "stats?x=1&y[]=2", "HTTPS"}, {"1", "65536", "//evil/x", "file"},
 		{"true", "evil:80", "/%2e%2e", "https"}, {"true", "r/9090", "/a$1", ""}, {"true", "c/http", "\\?x", "http;https"},
+		{"true", "9", "/m?x=$(POD_NAME)", ""}, {"true", "$(HOME)", "/$(HOME)", "$(HOME)"}, {"true", "80", "/m?x=%24(HOME)&$(A)=1", ""},
 		{"true", "${1}", "/?", ""}, {"TRUE\n", "80\n", "/m\nx", "http\n"}, {"on", "admin", "?a=%zz", "https"}, {"true", "0", "/\x00", "h"},
 	} {
 		f.Add(seed[0], seed[1], seed[2], seed[3])
@@ -33,13 +38,25 @@ func FuzzAnnotations(f *testing.F) {
 		app := App{Namespace: "apps", Name: "web", Annotations: set, Ports: webPorts}
 		other := App{Namespace: "apps", Name: "other", Annotations: annotated(), Ports: webPorts}
 		endpoints := testEndpoints{service: "web", annotations: set, ports: webEndpoints, pods: []testPod{webPod("web-0", "10.0.0.1", nil)}}
+		// Endpoints made by hand, and Pods in the network of their node.
+		elsewhere := endpoints
+		elsewhere.pods = []testPod{webPod("web-0", "10.0.0.1", nil), webPod("web-1", "10.0.0.1", set)}
+		elsewhere.addresses, elsewhere.pods[1].host = []string{"169.254.169.254", "10.0.0.1"}, "10.0.0.1"
 		apps := []App{other}
 		if Wanted(prefix, set) {
 			apps = append(apps, app)
 		}
-		for _, endpoint := range ServiceMonitor("apps", "m", apps, config).Spec.Endpoints {
-			if endpoint.Path != "" || endpoint.Port != "" || endpoint.HonorLabels || endpoint.Scheme != nil {
-				t.Errorf("the monitor's endpoint has fields of an annotation: %+v", endpoint)
+		monitor := ServiceMonitor("apps", "m", apps, config)
+		checkText(t, monitor)
+		// What is kept of the app says the same.
+		app.Annotations = Kept(prefix, set)
+		if diff := cmp.Diff(monitor, ServiceMonitor("apps", "m", append(apps[:1:1], slices.Repeat([]App{app}, len(apps)-1)...), config)); diff != "" {
+			t.Errorf("by what is kept of the annotations (-all +kept):\n%s", diff)
+		}
+		for _, endpoint := range monitor.Spec.Endpoints {
+			if endpoint.Path != "" || endpoint.Port != "" || endpoint.HonorLabels || endpoint.Scheme != nil ||
+				ptr.Deref(endpoint.FollowRedirects, true) {
+				t.Errorf("the monitor's endpoint has fields of an annotation, or follows redirects: %+v", endpoint)
 			}
 			for name, values := range endpoint.Params {
 				for _, text := range append(values, name) {
@@ -53,13 +70,27 @@ func FuzzAnnotations(f *testing.F) {
 				configs = append(configs, prometheusRelabeling(t, relabeling))
 			}
 			checkTargets(t, endpoints.discover("endpointslice"), configs, Wanted(prefix, set))
+			checkTargets(t, elsewhere.discover("endpointslice"), configs, false)
 		}
 		configs := []*relabel.Config{}
 		for _, relabeling := range PodMonitor("apps", "m", config).Spec.PodMetricsEndpoints[0].RelabelConfigs {
 			configs = append(configs, prometheusRelabeling(t, relabeling))
 		}
 		checkTargets(t, webPod("web-0", "10.0.0.1", set).discover(), configs, Wanted(prefix, set))
+		checkTargets(t, elsewhere.pods[1].discover(), configs, false)
 	})
+}
+
+// checkText looks for what prometheus-operator's config-reloader would expand wherever it stands in the configuration.
+func checkText(t *testing.T, monitor any) {
+	t.Helper()
+	text, err := json.Marshal(monitor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if variable := regexp.MustCompile(`\$\([A-Za-z0-9_]+\)`).Find(text); variable != nil {
+		t.Errorf("the monitor has the variable %s: %s", variable, text)
+	}
 }
 
 // checkTargets compares what is left of discovered targets with the grammar.
@@ -73,7 +104,10 @@ func checkTargets(t *testing.T, targets []labelSet, configs []*relabel.Config, w
 		}
 		set := builder.Labels()
 		if !wanted {
-			t.Errorf("an app that does not want it is scraped: %v", set)
+			t.Errorf("an app that does not want it, or an address that is not the app's, is scraped: %v", set)
+		}
+		if job := set.Get("job"); !strings.HasPrefix(job, "apps/") && job != "" {
+			t.Errorf("job %q is not the namespace's", job)
 		}
 		if scheme := set.Get("__scheme__"); scheme != "http" && scheme != "https" {
 			t.Errorf("scheme %q", scheme)

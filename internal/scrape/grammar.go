@@ -29,17 +29,24 @@ const (
 	patternYes        = `(?i:true|yes|on|1)`
 	patternPortNumber = `(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])`
 	patternPortName   = `[a-z0-9-]*[a-z][a-z0-9-]*`
-	// A path has no percent sign, which would be escaped again, and no second slash at its start.
-	patternPath = `/?(?:[A-Za-z0-9._~!$&'()*+,;=:@-][A-Za-z0-9._~!$&'()*+,;=:@/-]{0,511})?`
-	patternHTTP = `(?i:http)`
-	patternTLS  = `(?i:https)`
+	// A path has no percent sign, which would be escaped again, and no second slash at its start. Neither it nor a query has a
+	// dollar: prometheus-operator's config-reloader replaces $(VAR) anywhere in the configuration by a variable of its environment.
+	patternPath  = `/?(?:[A-Za-z0-9._~!&'()*+,;=:@-][A-Za-z0-9._~!&'()*+,;=:@/-]{0,511})?`
+	patternQuery = `\?[^$]*`
+	patternHTTP  = `(?i:http)`
+	patternTLS   = `(?i:https)`
 )
 
 const (
 	mostParams      = 16
 	longestParam    = 256
 	longestPortName = 63
+	// mostPorts of an app are read.
+	mostPorts = 100
 )
+
+// longest is how many bytes the values of an annotation may have, by its name.
+var longest = map[string]int{annotationPort: longestPortName, annotationPath: 2048, annotationScheme: 16}
 
 var (
 	yes        = anchored(patternYes)
@@ -48,7 +55,7 @@ var (
 	pathOnly   = anchored(patternPath)
 	httpScheme = anchored(patternHTTP)
 	tlsScheme  = anchored(patternTLS)
-	paramText  = anchored(`[\x20-\x7e]*`)
+	paramText  = anchored(`[\x20-\x23\x25-\x7e]*`)
 )
 
 func anchored(pattern string) *regexp.Regexp { return regexp.MustCompile("^(?:" + pattern + ")$") }
@@ -78,6 +85,22 @@ func Wanted(prefix string, annotations map[string]string) bool {
 	return yes.MatchString(annotations[prefix+"/"+annotationScrape])
 }
 
+// Kept returns a copy of the annotations that the grammar reads, bounded in size: a value that is too long is cut to a length that
+// is still too long. It is nil where they do not request scraping.
+func Kept(prefix string, annotations map[string]string) map[string]string {
+	if !Wanted(prefix, annotations) {
+		return nil
+	}
+	kept := map[string]string{prefix + "/" + annotationScrape: "true"}
+	for name, most := range longest {
+		key := prefix + "/" + name
+		if value, stated := annotations[key]; stated {
+			kept[key] = strings.Clone(value[:min(len(value), max(most, longestValue)+1)])
+		}
+	}
+	return kept
+}
+
 // Parse reads the annotations of an app that is annotated for scraping.
 func Parse(prefix string, annotations map[string]string) (Request, *Rejection) {
 	var request Request
@@ -92,7 +115,13 @@ func Parse(prefix string, annotations map[string]string) (Request, *Rejection) {
 		if !stated {
 			continue
 		}
-		if problem := part.read(&request, value); problem != "" {
+		problem := ""
+		if most := longest[part.name]; len(value) > most {
+			problem = fmt.Sprintf("write at most %d characters", most)
+		} else {
+			problem = part.read(&request, value)
+		}
+		if problem != "" {
 			return Request{}, reject("annotation %s is %q: %s", key, text.Shorten(value, longestValue), problem)
 		}
 	}
@@ -109,7 +138,7 @@ func readPort(request *Request, value string) string {
 		request.PortNumber = int32(number)
 		return ""
 	}
-	if portName.MatchString(value) && len(value) <= longestPortName {
+	if portName.MatchString(value) {
 		request.PortName = value
 		return ""
 	}
@@ -120,7 +149,7 @@ func readPort(request *Request, value string) string {
 func readPath(request *Request, value string) string {
 	path, query, hasQuery := strings.Cut(value, "?")
 	if !pathOnly.MatchString(path) {
-		return "write a path of at most 512 letters, digits and ._~!$&'()*+,;=:@/- such as /metrics"
+		return "write a path of at most 512 letters, digits and ._~!&'()*+,;=:@/- such as /metrics"
 	}
 	if !hasQuery {
 		return ""
@@ -133,7 +162,7 @@ func readPath(request *Request, value string) string {
 	for name, values := range params {
 		for _, text := range append([]string{name}, values...) {
 			if len(text) > longestParam || !paramText.MatchString(text) {
-				return "the names and values of a query are at most 256 printable ASCII characters"
+				return "the names and values of a query are at most 256 printable ASCII characters without a dollar"
 			}
 		}
 		if name == "" {

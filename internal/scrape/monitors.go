@@ -34,6 +34,13 @@ type Config struct {
 	Interval, ScrapeTimeout string
 	// SampleLimit is the most samples that a target may give at once; 0 for no limit.
 	SampleLimit int64
+	// BodySizeLimit is the most bytes of one answer of a target, such as 32MB; empty for no limit.
+	BodySizeLimit string
+	// TargetLimit is the most targets of an endpoint, and KeepDroppedTargets how many of those that the relabelings drop Prometheus
+	// remembers; 0 for no limit.
+	TargetLimit, KeepDroppedTargets int64
+	// HostNetwork allows Pods in the network of their node.
+	HostNetwork bool
 	// InsecureTLS accepts any certificate of targets with the scheme https.
 	InsecureTLS bool
 	// Labels of the monitors.
@@ -104,12 +111,19 @@ func compareGroups(a, b group) int {
 	return cmp.Compare(a.params, b.params)
 }
 
-// sampleLimit is nil for no limit.
-func (c Config) sampleLimit() *int64 {
-	if c.SampleLimit <= 0 {
+// limit is nil for no limit.
+func limit(most int64) *int64 {
+	if most <= 0 {
 		return nil
 	}
-	return ptr.To(c.SampleLimit)
+	return &most
+}
+
+func (c Config) bodySizeLimit() *monitoringv1.ByteSize {
+	if c.BodySizeLimit == "" {
+		return nil
+	}
+	return ptr.To(monitoringv1.ByteSize(c.BodySizeLimit))
 }
 
 func serviceMonitor(namespace, name string, config Config, endpoints []monitoringv1.Endpoint) *monitoringv1.ServiceMonitor {
@@ -118,7 +132,10 @@ func serviceMonitor(namespace, name string, config Config, endpoints []monitorin
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: config.Labels},
 		Spec: monitoringv1.ServiceMonitorSpec{
 			Endpoints:             endpoints,
-			SampleLimit:           config.sampleLimit(),
+			BodySizeLimit:         config.bodySizeLimit(),
+			TargetLimit:           limit(config.TargetLimit),
+			KeepDroppedTargets:    limit(config.KeepDroppedTargets),
+			SampleLimit:           limit(config.SampleLimit),
 			LabelLimit:            ptr.To[int64](labelLimit),
 			LabelNameLengthLimit:  ptr.To[int64](labelNameLengthLimit),
 			LabelValueLengthLimit: ptr.To[int64](labelValueLengthLimit),
@@ -146,7 +163,11 @@ func serviceEndpoint(config Config, key group, members, entries []entry, elsewhe
 		// The address must be that of the Pod behind the endpoint: hand-made endpoints may have any other.
 		r.keep(".+", metaPodIP)
 		r.keepEqual(tmpHost, metaPodIP)
+		if !config.HostNetwork {
+			r.dropEqual(metaPodIP, metaPodHostIP)
+		}
 	}
+	r.jobs(metaServiceName)
 	r.join(tmpName, metaPortName)
 	r.join(tmpProto, metaPortProtocol)
 	r.set(tmpWant, "$1", "(.+)", a.label(annotationPort))
@@ -165,6 +186,8 @@ func serviceEndpoint(config Config, key group, members, entries []entry, elsewhe
 		HonorLabels:    false,
 		RelabelConfigs: r,
 	}
+	// A target could send Prometheus anywhere, to its own API for one.
+	endpoint.FollowRedirects = ptr.To(false)
 	if key.params != "" {
 		endpoint.Params = entries[0].choice.params
 	}

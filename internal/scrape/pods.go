@@ -11,9 +11,6 @@ import (
 	"github.com/metricspipeline/operator/internal/text"
 )
 
-// podJobLabel is the label of a Pod that gives the job; without it the job is the monitor's name.
-const podJobLabel = "app.kubernetes.io/name"
-
 // ParsePod reads the annotations of a Pod that is annotated for scraping. It rejects a query: its parameters would have to be
 // written into a monitor by the Pod's name, which does not live long enough.
 func ParsePod(prefix string, annotations map[string]string) (Request, *Rejection) {
@@ -29,6 +26,11 @@ func ParsePod(prefix string, annotations map[string]string) (Request, *Rejection
 	return request, nil
 }
 
+// InHostNetwork is the rejection of a Pod in the network of its node, where that is not allowed. Its address is the node's, so
+// its annotations could lead Prometheus to any port of the node.
+var InHostNetwork = &Rejection{"a Pod in the host's network could lead Prometheus to any port of its node; take it out of that " +
+	"network, or have an administrator allow its namespace in spec.scrape.hostNetworkPods"}
+
 // PodMonitor returns the one monitor for the annotated Pods of a namespace. It does not depend on which Pods there are.
 //
 // A port number is scraped whether or not a container declares it, so each container gives a target, and these are made
@@ -37,6 +39,11 @@ func PodMonitor(namespace, name string, config Config) *monitoringv1.PodMonitor 
 	a := annotations{"pod", config.Prefix}
 	var r relabelings
 	r.checks(a, false)
+	if !config.HostNetwork {
+		r.dropEqual(metaPodIP, metaPodHostIP)
+	}
+	// Without the label the job is the namespace and the monitor's name.
+	r.jobs(metaPodName)
 	r.drop("true", metaContainerInit)
 	r.set(tmpWant, wantRewrite+"$1", "("+patternPortNumber+")", a.label(annotationPort))
 	r.set(tmpWant, wantContainerPort+"$1", "("+patternPortName+")", a.label(annotationPort))
@@ -52,6 +59,7 @@ func PodMonitor(namespace, name string, config Config) *monitoringv1.PodMonitor 
 		ScrapeTimeout:  monitoringv1.Duration(config.ScrapeTimeout),
 		RelabelConfigs: r,
 	}
+	endpoint.FollowRedirects = ptr.To(false)
 	if config.InsecureTLS {
 		endpoint.TLSConfig = &monitoringv1.SafeTLSConfig{InsecureSkipVerify: ptr.To(true)}
 	}
@@ -59,9 +67,11 @@ func PodMonitor(namespace, name string, config Config) *monitoringv1.PodMonitor 
 		TypeMeta:   metav1.TypeMeta{APIVersion: monitoringv1.SchemeGroupVersion.String(), Kind: monitoringv1.PodMonitorsKind},
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: config.Labels},
 		Spec: monitoringv1.PodMonitorSpec{
-			JobLabel:              podJobLabel,
 			PodMetricsEndpoints:   []monitoringv1.PodMetricsEndpoint{endpoint},
-			SampleLimit:           config.sampleLimit(),
+			BodySizeLimit:         config.bodySizeLimit(),
+			TargetLimit:           limit(config.TargetLimit),
+			KeepDroppedTargets:    limit(config.KeepDroppedTargets),
+			SampleLimit:           limit(config.SampleLimit),
 			LabelLimit:            ptr.To[int64](labelLimit),
 			LabelNameLengthLimit:  ptr.To[int64](labelNameLengthLimit),
 			LabelValueLengthLimit: ptr.To[int64](labelValueLengthLimit),

@@ -21,8 +21,11 @@ const (
 
 // Labels of Prometheus' service discovery.
 const (
+	metaNamespace         = "__meta_kubernetes_namespace"
 	metaServiceName       = "__meta_kubernetes_service_name"
+	metaPodName           = "__meta_kubernetes_pod_label_app_kubernetes_io_name"
 	metaPodIP             = "__meta_kubernetes_pod_ip"
+	metaPodHostIP         = "__meta_kubernetes_pod_host_ip"
 	metaContainerInit     = "__meta_kubernetes_pod_container_init"
 	metaContainerPort     = "__meta_kubernetes_pod_container_port_number"
 	metaContainerPortName = "__meta_kubernetes_pod_container_port_name"
@@ -31,6 +34,7 @@ const (
 	labelAddress          = "__address__"
 	labelPath             = "__metrics_path__"
 	labelScheme           = "__scheme__"
+	labelJob              = "job"
 )
 
 // A Prometheus discovers by EndpointSlices or by Endpoints; relabelings read the labels of both, of which one is empty.
@@ -72,6 +76,11 @@ func (r *relabelings) keepEqual(one, other string) {
 	*r = append(*r, monitoringv1.RelabelConfig{Action: "keepequal", SourceLabels: sources(one), TargetLabel: other})
 }
 
+// dropEqual drops a target whose two labels have the same value.
+func (r *relabelings) dropEqual(one, other string) {
+	*r = append(*r, monitoringv1.RelabelConfig{Action: "dropequal", SourceLabels: sources(one), TargetLabel: other})
+}
+
 // set writes replacement into target where the sources, joined by a semicolon, match.
 func (r *relabelings) set(target, replacement, regex string, names ...string) {
 	*r = append(*r, monitoringv1.RelabelConfig{
@@ -89,7 +98,7 @@ func (r *relabelings) join(target string, from []monitoringv1.LabelName) {
 func (r *relabelings) checks(a annotations, query bool) {
 	path := "(?:" + patternPath + ")"
 	if query {
-		path += `(?:\?.*)?`
+		path += "(?:" + patternQuery + ")?"
 	}
 	r.keep(patternYes, a.label(annotationScrape))
 	r.keep("|"+patternPortNumber+"|"+patternPortName, a.label(annotationPort))
@@ -105,6 +114,12 @@ func (r *relabelings) honors(a annotations) {
 	r.set(labelScheme, "https", patternTLS, a.label(annotationScheme))
 	// The port's number, not its name: a port with two names is one target.
 	r.set("endpoint", "$1", `.*:([0-9]+)`, labelAddress)
+}
+
+// jobs sets the label job to the namespace and the name, if there is one, in a label: a job without its namespace could be that of
+// any other app, such as apiserver.
+func (r *relabelings) jobs(name string) {
+	r.set(labelJob, "$1/$2", "(.+);(.+)", metaNamespace, name)
 }
 
 // splits sets the labels of an address' host and port.

@@ -89,7 +89,8 @@ func (r *Reconciler) stop() {
 	r.common.Store(nil)
 	r.digest = ""
 	clear(r.failures)
-	r.reflectors.follow(nil)
+	r.reasons = nil
+	r.reflectors.follow(nil, "")
 	r.withdraw()
 }
 
@@ -99,7 +100,7 @@ func (r *Reconciler) adopt(ctx context.Context, s *settings) {
 	r.applier.NewSpec(fmt.Sprintf("%s %d", s.pipeline.UID, s.pipeline.Generation))
 	r.index.JudgeBy(s.rules()) // Before the first list, in which nothing is new after a start.
 	r.common.Store(s)
-	r.reflectors.follow(s.follows()) //nolint:contextcheck // they outlive the reconcile
+	r.reflectors.follow(s.follows(), s.config.Prefix) //nolint:contextcheck // they outlive the reconcile
 	digest := r.digestOf(s)
 	if digest == r.digest {
 		return
@@ -114,13 +115,14 @@ func (r *Reconciler) adopt(ctx context.Context, s *settings) {
 // digestOf changes with all that the monitors of a namespace depend on beside the namespace.
 func (r *Reconciler) digestOf(s *settings) string {
 	text, err := json.Marshal(struct {
-		Of                          string
-		Config                      scrape.Config
-		Services, Pods              map[string]string
-		Retain, Off, Pending        bool
-		Listed, BlindSvc, BlindPods bool
+		Of                   string
+		Config               scrape.Config
+		Services, Pods       map[string]string
+		Retain, Off, Pending bool
+		Listed               bool
+		Blind                []bool
 	}{Of(s.pipeline), s.config, s.services, s.pods, s.retain, s.off, s.pending,
-		r.listed(s), r.blind(index.Service), r.blind(index.Pod)})
+		r.listed(s), []bool{r.blind(index.Service), r.blind(index.Pod), r.blind(index.HostPod)}})
 	if err != nil {
 		return time.Now().String() // What was read can be written.
 	}

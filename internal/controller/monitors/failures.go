@@ -11,22 +11,27 @@ import (
 
 // note keeps the outcome of a namespace, and has the snapshot computed when it reports another failure than before.
 func (r *Reconciler) note(namespace string, err error) {
-	before := r.firstFailure()
+	before, was := r.firstFailure(), r.failures[namespace]
 	if err != nil {
 		r.failures[namespace] = err
 	} else {
 		delete(r.failures, namespace)
 	}
-	if r.firstFailure() != before {
+	switch {
+	case r.firstFailure() != before:
 		r.queue.Add(inCommon)
+	case (err == nil) != (was == nil) || err != nil && err.Error() != was.Error():
+		r.recount()
 	}
 }
 
-// firstFailure says what one namespace failed by, always the same of several; empty where none did.
+// firstFailure says what one namespace failed by that another could fail by as well, always the same of several; empty where none
+// did.
 func (r *Reconciler) firstFailure() string {
-	if len(r.failures) == 0 {
-		return ""
+	for _, name := range slices.Sorted(maps.Keys(r.failures)) {
+		if err := r.failures[name]; ofNamespace(err) == "" {
+			return fmt.Sprintf("The monitors of namespace %s could not be written: %v.", name, err)
+		}
 	}
-	name := slices.Min(slices.Collect(maps.Keys(r.failures)))
-	return fmt.Sprintf("The monitors of namespace %s could not be written: %v.", name, r.failures[name])
+	return ""
 }

@@ -8,14 +8,17 @@ package monitors
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/flowcontrol"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -54,6 +57,7 @@ type Reconciler struct {
 	applier      *apply.Applier
 	watches      *cluster.Watches
 	index        *index.Index
+	schemas      *cluster.Schemas
 	reflectors   reflectors
 	queue        requests
 	announce     func()
@@ -62,11 +66,13 @@ type Reconciler struct {
 	common   atomic.Pointer[settings]
 	digest   string
 	snapshot atomic.Pointer[Snapshot]
-	// These are by namespace, and need no lock because there is one worker: why the monitors could not be written, the labels as
-	// they were last reconciled, and when monitors were last written.
+	// These are by namespace, and need no lock because there is one worker: why the monitors could not be written, the Namespace as
+	// it was last reconciled, when monitors were last written, and the problem that was last reported, which is nil before a first
+	// report. None of them remembers a namespace that is gone.
 	failures map[string]error
-	seen     map[string]string
+	seen     map[string]sight
 	wrote    map[string]time.Time
+	reasons  map[string]string
 	// rest is the least time between two rounds of writes in one namespace. Each round has prometheus-operator write
 	// Prometheus' configuration and Prometheus load it, so apps that come one right after the other share a round. The
 	// first has none to wait for.
@@ -74,9 +80,18 @@ type Reconciler struct {
 	clock clock.PassiveClock
 	// refusals space the attempts of a namespace whose monitors the API server refuses.
 	refusals *flowcontrol.Backoff
+	// send sends Events at a rate, and reports is the rate of snapshots that users of namespaces cause.
+	send    sendEvent
+	reports *rate.Limiter
 	// pendingRetry looks again at a CRD that the API server is about to serve, which brings no event; counts gathers changes of
 	// the counts for one snapshot.
 	pendingRetry, counts time.Duration
+}
+
+// sight is what a Namespace was when it was reconciled.
+type sight struct {
+	uid    types.UID
+	labels string
 }
 
 // Reconcile writes the monitors that a namespace should have, and then deletes the others.
@@ -108,27 +123,29 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	return r.outcome(ctx, request.Name, r.write(ctx, request.Name, desired))
 }
 
-// look has the snapshot computed when the labels of a Namespace are new.
+// look has the snapshot computed when the labels of a Namespace are new, and forgets what was known of an earlier one of its name.
 func (r *Reconciler) look(ns *metav1.PartialObjectMetadata) {
-	now := labels.FormatLabels(ns.Labels)
-	if last, known := r.seen[ns.Name]; known && last == now {
+	now := sight{ns.UID, labels.FormatLabels(ns.Labels)}
+	last, known := r.seen[ns.Name]
+	if known && last == now {
 		return
 	}
+	if known && last.uid != now.uid {
+		r.forget(ns.Name)
+	}
 	r.seen[ns.Name] = now
-	if services, pods := r.index.Has(ns.Name); services || pods {
+	if services, pods := r.index.Count(ns.Name, true); known && services+pods > 0 {
 		r.queue.Add(inCommon) // The Prometheus may select namespaces by their labels.
 		return
 	}
 	r.recount()
 }
 
-// recount has the snapshot computed soon, once for all that happens until then.
-func (r *Reconciler) recount() { r.queue.AddAfter(inCommon, r.counts) }
-
 // forget drops what is known of a deleted namespace.
 func (r *Reconciler) forget(namespace string) {
 	delete(r.seen, namespace)
 	delete(r.wrote, namespace)
+	r.applier.Forget(namespace)
 	r.refusals.Reset(namespace)
 	r.note(namespace, nil)
 }
@@ -143,10 +160,11 @@ func (r *Reconciler) outcome(ctx context.Context, namespace string, err error) (
 	}
 	r.note(namespace, err)
 	var contested *apply.ContestedError
+	var taken *apply.NameTakenError
 	switch {
 	case errors.As(err, &contested):
 		return ctrl.Result{RequeueAfter: contested.RetryAfter}, nil
-	case apply.IsRefused(err): // To write again soon costs a request for each namespace, and meets the same answer.
+	case apply.IsRefused(err), errors.As(err, &taken): // To write again soon costs a request for each namespace, and meets the same answer.
 		ctrl.LoggerFrom(ctx).Error(err, "The API server refuses the monitors", "namespace", namespace)
 		r.wrote[namespace] = r.clock.Now() // Further events of the namespace's apps are no reason to hurry.
 		r.refusals.Next(namespace, r.refusals.Clock.Now())
@@ -181,6 +199,8 @@ func (r *Reconciler) desired(s *settings, ns *metav1.PartialObjectMetadata) ([]*
 	apps := r.index.View(ns.Name)
 	services, pods := s.config, s.config
 	services.Labels, pods.Labels = s.services, s.pods
+	hosts := s.scrapesHosts(ns.Labels)
+	services.HostNetwork, pods.HostNetwork = hosts, hosts
 	var typed []client.Object
 	if s.rules().PerService {
 		for _, app := range apps.Services {
@@ -189,7 +209,7 @@ func (r *Reconciler) desired(s *settings, ns *metav1.PartialObjectMetadata) ([]*
 	} else if apps.Plain || len(apps.Special) > 0 {
 		typed = append(typed, scrape.ServiceMonitor(ns.Name, monitorName, apps.Special, services))
 	}
-	if apps.Pods {
+	if apps.Pods || apps.HostPods && hosts {
 		typed = append(typed, scrape.PodMonitor(ns.Name, monitorName, pods))
 	}
 	var desired []*unstructured.Unstructured
@@ -224,8 +244,8 @@ func (r *Reconciler) write(ctx context.Context, namespace string, desired []*uns
 		changed = changed || result != apply.Unchanged
 	}
 	var readable []kinds.Kind
-	for i, apps := range []index.Kind{index.Service, index.Pod} {
-		if !r.blind(apps) {
+	for i, apps := range [][]index.Kind{{index.Service}, {index.Pod, index.HostPod}} {
+		if !slices.ContainsFunc(apps, r.blind) {
 			readable = append(readable, kinds.Monitors[i])
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
@@ -95,7 +96,7 @@ func TestNothingIsDeletedEarly(t *testing.T) {
 	w := working(t)
 	must(t, w.services().Add(service("shop", "a", annotated())))
 	w.reconcile(t, "shop")
-	w.stores[index.Service], w.stores[index.Pod] = w.r.index.Open(index.Service), w.r.index.Open(index.Pod)
+	w.stores[index.Service], w.stores[index.Pod] = w.r.index.Open(index.Service, "prometheus.io"), w.r.index.Open(index.Pod, "prometheus.io")
 	expectWrites(t, "nothing seen", w.reconcile(t, "shop"))
 	must(t, w.services().Replace([]any{service("shop", "b", nil)}, "1"))
 	expectWrites(t, "without the Pods", w.reconcile(t, "shop"))
@@ -169,13 +170,31 @@ func TestOthersMonitorsStay(t *testing.T) {
 		Spec: monitoringv1.ServiceMonitorSpec{Endpoints: []monitoringv1.Endpoint{{Port: "web"}}}} // The CRD demands one.
 	must(t, w.client.Create(t.Context(), users))
 	must(t, w.services().Add(service("bank", "a", annotated())))
-	if _, err := w.r.Reconcile(t.Context(), requestFor("bank")); err == nil || !strings.Contains(err.Error(), "is left alone") {
-		t.Errorf("a monitor of the same name: %v", err)
+	result, err := w.r.Reconcile(t.Context(), requestFor("bank"))
+	must(t, err)
+	if result.RequeueAfter != 30*time.Second {
+		t.Errorf("a monitor of the same name: again after %s", result.RequeueAfter)
 	}
-	if state, _ := w.observe(t); state.Met || state.Reason != v1alpha1.ReasonMonitorsFailed ||
-		!strings.Contains(state.Message, "namespace bank") || !strings.Contains(state.Message, "is left alone") {
-		t.Errorf("state %+v", state)
+	w.expectProblem(t, "bank", v1alpha1.ReasonNameTaken, "is left alone")
+}
+
+// expectProblem demands that a namespace has a problem that the status lists, of which it got one Event, and that the condition does
+// not depend on.
+func (w *world) expectProblem(t *testing.T, namespace, reason, says string) {
+	t.Helper()
+	for range 2 {
+		state, status := w.observe(t)
+		if !state.Met || status.NotScrapedTotal != 1 || len(status.NotScraped) != 1 {
+			t.Fatalf("state %+v, namespaces %+v", state, status.NotScraped)
+		}
+		if got := status.NotScraped[0]; got.Namespace != namespace || got.Reason != reason || !strings.Contains(got.Message, says) {
+			t.Errorf("namespaces %+v, want %s for %s and %q", status.NotScraped, namespace, reason, says)
+		}
 	}
+	if len(w.events) != 1 || !strings.HasPrefix(w.events[0], namespace+": ") || !strings.Contains(w.events[0], says) {
+		t.Errorf("Events %q", w.events)
+	}
+	w.events = nil
 }
 
 // TestTerminatingNamespaces are left alone: nothing can be created in them, and what is there is deleted with them.
@@ -195,10 +214,14 @@ func TestExcludedNamespaces(t *testing.T) {
 		exclude []string
 		reason  string
 		says    string
+		// problem is what is said of namespace shop.
+		problem string
 	}{
-		"all are selected":                         {spec: func(*monitoringv1.PrometheusSpec) {}, reason: "Selected"},
-		"one is not":                               {spec: func(s *monitoringv1.PrometheusSpec) { s.ServiceMonitorNamespaceSelector = team }, reason: "NotSelected", says: "namespace shop"},
-		"its own namespace only":                   {spec: func(s *monitoringv1.PrometheusSpec) { s.ServiceMonitorNamespaceSelector = nil }, reason: "NotSelected", says: "its own namespace alone"},
+		"all are selected": {spec: func(*monitoringv1.PrometheusSpec) {}, reason: "Selected"},
+		"one is not": {spec: func(s *monitoringv1.PrometheusSpec) { s.ServiceMonitorNamespaceSelector = team }, reason: "Selected",
+			says: `is "kubernetes.io/metadata.name=bank"`, problem: "does not look for monitors in namespace shop"},
+		"its home only": {spec: func(s *monitoringv1.PrometheusSpec) { s.ServiceMonitorNamespaceSelector = nil }, reason: "Selected",
+			says: "its own namespace alone", problem: "its own namespace alone"},
 		"not for PodMonitors, and there is no Pod": {spec: func(s *monitoringv1.PrometheusSpec) { s.PodMonitorNamespaceSelector = team }, reason: "Selected"},
 		"left out by us as well": {spec: func(s *monitoringv1.PrometheusSpec) { s.ServiceMonitorNamespaceSelector = team },
 			exclude: []string{"shop"}, reason: "Selected"},
@@ -219,11 +242,15 @@ func TestExcludedNamespaces(t *testing.T) {
 				})
 			}
 			must(t, w.services().Add(service("shop", "a", annotated())))
-			must(t, w.services().Add(service("bank", "a", annotated())))
 			must(t, w.services().Add(service("gone", "a", annotated())))
-			state, _ := w.observe(t)
+			state, status := w.observe(t)
 			if state.Reason != tc.reason || !strings.Contains(state.Message, tc.says) {
 				t.Errorf("state %+v, want %s and %q", state, tc.reason, tc.says)
+			}
+			if tc.problem != "" {
+				w.expectProblem(t, "shop", v1alpha1.ReasonNotSelected, tc.problem)
+			} else if status.NotScrapedTotal != 0 && state.Met {
+				t.Errorf("namespaces %+v", status.NotScraped)
 			}
 		})
 	}

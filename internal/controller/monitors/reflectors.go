@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -40,8 +41,9 @@ type reflectors struct {
 }
 
 type reflector struct {
-	feed *cluster.Feed
-	stop context.CancelFunc
+	prefix string
+	feed   *cluster.Feed
+	stop   context.CancelFunc
 }
 
 // newReflectors reads Services whole, but compacted before they are kept, and the metadata of Pods.
@@ -56,45 +58,56 @@ func newReflectors(config *rest.Config) (map[index.Kind]reflected, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the client of Pods: %w", err)
 	}
-	pods := meta.Resource(corev1.SchemeGroupVersion.WithResource("pods"))
 	return map[index.Kind]reflected{
 		index.Service: {object: &corev1.Service{}, requests: toolscache.NewListWatchFromClient(
 			typed.CoreV1().RESTClient(), "services", metav1.NamespaceAll, fields.Everything())},
-		index.Pod: {object: &metav1.PartialObjectMetadata{}, requests: &toolscache.ListWatch{
-			ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-				return pods.List(ctx, options)
-			},
-			WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
-				return pods.Watch(ctx, options)
-			},
-		}},
+		index.Pod:     reflectedPods(meta, false),
+		index.HostPod: reflectedPods(meta, true),
 	}, nil
 }
 
+// reflectedPods are the Pods that are in the network of their node, or those that are not.
+func reflectedPods(client metadata.Interface, host bool) reflected {
+	pods := client.Resource(corev1.SchemeGroupVersion.WithResource("pods"))
+	selector := fields.OneTermEqualSelector("spec.hostNetwork", strconv.FormatBool(host)).String()
+	return reflected{object: &metav1.PartialObjectMetadata{}, requests: &toolscache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+			options.FieldSelector = selector
+			return pods.List(ctx, options)
+		},
+		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+			options.FieldSelector = selector
+			return pods.Watch(ctx, options)
+		},
+	}}
+}
+
 // follow starts the reflectors of the given kinds, and stops the others. The index is empty of a kind that is not followed, and
-// lists it anew when it is followed again.
-func (r *reflectors) follow(kinds []index.Kind) {
+// lists it anew when it is followed again, or with another prefix of annotations: those of others are not kept.
+func (r *reflectors) follow(kinds []index.Kind, prefix string) {
 	for kind, how := range r.kinds {
 		running, found := r.running[kind]
-		switch needed := slices.Contains(kinds, kind); {
-		case needed && !found:
-			r.running[kind] = r.start(kind, how)
-		case !needed && found:
+		needed := slices.Contains(kinds, kind)
+		if found && (!needed || running.prefix != prefix) {
 			// It may run on for a moment: the closed store ignores it.
 			running.stop()
 			running.feed.Stop()
 			r.index.Close(kind)
 			delete(r.running, kind)
+			found = false
+		}
+		if needed && !found {
+			r.running[kind] = r.start(kind, how, prefix)
 		}
 	}
 }
 
-func (r *reflectors) start(kind index.Kind, how reflected) reflector {
+func (r *reflectors) start(kind index.Kind, how reflected, prefix string) reflector {
 	ctx, stop := context.WithCancel(r.ctx)
-	feed := r.watches.Reflect(corev1.SchemeGroupVersion.WithKind(string(kind)), how.requests, func() bool { return r.index.Listed(kind) })
-	store := r.index.Open(kind)
+	feed := r.watches.Reflect(corev1.SchemeGroupVersion.WithKind(kind.Object()), how.requests, func() bool { return r.index.Listed(kind) })
+	store := r.index.Open(kind, prefix)
 	go toolscache.NewReflectorWithOptions(feed.Requests(), how.object, store, toolscache.ReflectorOptions{}).RunWithContext(ctx)
-	return reflector{feed: feed, stop: stop}
+	return reflector{prefix: prefix, feed: feed, stop: stop}
 }
 
 // err returns why a kind cannot be followed; nil when it can, or is not.

@@ -42,7 +42,8 @@ type settings struct {
 	// services and pods are the labels of the monitors.
 	services, pods map[string]string
 	target         prometheus.Target
-	namespaces     labels.Selector
+	// namespaces are those whose apps are scraped, and hosts those of them that may have Pods in the network of their node.
+	namespaces, hosts labels.Selector
 	// state is the condition as far as it does not depend on a namespace. Monitors are written unless retain is true; off
 	// removes them.
 	state       State
@@ -54,15 +55,27 @@ type settings struct {
 // newSettings returns the settings that a spec states, before it is known what the cluster demands.
 func newSettings(pipeline *v1alpha1.MetricsPipeline) *settings {
 	spec := pipeline.Spec.Scrape
-	return &settings{pipeline: pipeline, namespaces: labels.Everything(), config: scrape.Config{
+	return &settings{pipeline: pipeline, namespaces: labels.Everything(), hosts: labels.Nothing(), config: scrape.Config{
 		Prefix:        cmp.Or(spec.AnnotationPrefix, "prometheus.io"),
 		Selectorless:  spec.SelectorlessServices == v1alpha1.SelectorlessAllow,
 		Pods:          slices.Contains(spec.Targets, v1alpha1.ScrapePods),
 		Interval:      promDuration(spec.Interval),
 		ScrapeTimeout: promDuration(spec.ScrapeTimeout),
 		SampleLimit:   ptr.Deref(spec.Limits.Samples, 0),
-		InsecureTLS:   spec.TLS.Verification == v1alpha1.TLSInsecure,
+		BodySizeLimit: bodySize(spec.Limits.BodySize),
+		TargetLimit:   ptr.Deref(spec.Limits.Targets, 0),
+		// How many dropped targets Prometheus remembers.
+		KeepDroppedTargets: ptr.Deref(spec.Limits.DroppedTargets, 0),
+		InsecureTLS:        spec.TLS.Verification == v1alpha1.TLSInsecure,
 	}}
+}
+
+// bodySize is empty for no limit.
+func bodySize(size v1alpha1.ByteSize) string {
+	if size == "0" {
+		return ""
+	}
+	return string(size)
 }
 
 // promDuration writes a duration as prometheus-operator takes it, each unit once and from the greatest to the smallest;
@@ -83,12 +96,9 @@ func (s *settings) keep(reason, message string) {
 // not listed yet.
 func (r *Reconciler) settings(ctx context.Context, pipeline *v1alpha1.MetricsPipeline, served cluster.Served) (*settings, error) {
 	s, spec := newSettings(pipeline), pipeline.Spec.Scrape
-	if spec.NamespaceSelector != nil {
-		var err error
-		if s.namespaces, err = metav1.LabelSelectorAsSelector(spec.NamespaceSelector); err != nil {
-			s.keep(v1alpha1.ReasonNotSelected, fmt.Sprintf("spec.scrape.namespaceSelector cannot be read: %v.", err))
-			return s, nil
-		}
+	if problem := s.selectors(spec); problem != "" {
+		s.keep(v1alpha1.ReasonNotSelected, problem)
+		return s, nil
 	}
 	if len(spec.Targets) == 0 {
 		s.off, s.state = true, State{Met: true, Reason: v1alpha1.ReasonScrapeOff,
@@ -120,7 +130,33 @@ func (r *Reconciler) settings(ctx context.Context, pipeline *v1alpha1.MetricsPip
 	if s.off {
 		return s, nil
 	}
-	return s, r.demands(ctx, s, served.Has(kinds.PrometheusCRD))
+	missing, err := r.support(ctx, s, served)
+	if err != nil || s.retain {
+		return s, err
+	}
+	if err := r.demands(ctx, s, served.Has(kinds.PrometheusCRD)); err != nil {
+		return s, err
+	}
+	if s.state.Met && missing != "" {
+		s.state.Message += " " + missing
+	}
+	return s, nil
+}
+
+// selectors reads the namespace selectors, and returns which cannot be read.
+func (s *settings) selectors(spec v1alpha1.ScrapeSpec) string {
+	var err error
+	if spec.NamespaceSelector != nil {
+		if s.namespaces, err = metav1.LabelSelectorAsSelector(spec.NamespaceSelector); err != nil {
+			return fmt.Sprintf("spec.scrape.namespaceSelector cannot be read: %v.", err)
+		}
+	}
+	if spec.HostNetworkPods != nil {
+		if s.hosts, err = metav1.LabelSelectorAsSelector(&spec.HostNetworkPods.NamespaceSelector); err != nil {
+			return fmt.Sprintf("spec.scrape.hostNetworkPods.namespaceSelector cannot be read: %v.", err)
+		}
+	}
+	return ""
 }
 
 // demands finds out which labels the monitors need.
@@ -179,8 +215,22 @@ func (s *settings) label() State {
 				Message: fmt.Sprintf("%s does not select the monitors: %v.", s.target.Origin, err)}
 		}
 		maps.Copy(kind.labels, demanded)
+		// Whether it looks into a namespace is that namespace's to know, but the selector itself must be readable.
+		if _, err := kind.selection.SelectsNamespace("", nil); err != nil {
+			return State{Reason: v1alpha1.ReasonNotSelected, Message: fmt.Sprintf("%s does not select the monitors: %v.", s.target.Origin, err)}
+		}
 	}
-	return State{Met: true, Reason: v1alpha1.ReasonSelected, Message: s.target.Origin + " selects every monitor."}
+	return State{Met: true, Reason: v1alpha1.ReasonSelected, Message: s.target.Origin + " selects every monitor" + s.where() + "."}
+}
+
+// where says into which namespaces the Prometheus looks; empty for all.
+func (s *settings) where() string {
+	for _, selection := range []*prometheus.Selection{s.target.ServiceMonitors, s.target.PodMonitors} {
+		if value := selection.Where(); value != "" {
+			return fmt.Sprintf(" of the namespaces that it looks into: its %s is %s", selection.NamespaceField, value)
+		}
+	}
+	return ""
 }
 
 // rules are the criteria that the index judges apps by.
@@ -197,7 +247,7 @@ func (s *settings) follows() []index.Kind {
 		kinds = append(kinds, index.Service)
 	}
 	if s.served && s.rules().Pods {
-		kinds = append(kinds, index.Pod)
+		kinds = append(kinds, index.Pod, index.HostPod)
 	}
 	return kinds
 }
@@ -207,3 +257,6 @@ func (s *settings) scrapes(set map[string]string) bool {
 	optOut, labeled := set[v1alpha1.ScrapeOptOutLabel]
 	return s.namespaces.Matches(labels.Set(set)) && (!labeled || optOut == "true")
 }
+
+// scrapesHosts is true when Pods in the network of their node may be scraped in a namespace with these labels.
+func (s *settings) scrapesHosts(set map[string]string) bool { return s.hosts.Matches(labels.Set(set)) }

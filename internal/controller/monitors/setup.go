@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/util/flowcontrol"
 	"k8s.io/client-go/util/workqueue"
@@ -28,6 +29,12 @@ import (
 	"github.com/metricspipeline/operator/internal/ownership"
 	"github.com/metricspipeline/operator/internal/scrape"
 	"github.com/metricspipeline/operator/internal/scrape/index"
+)
+
+const (
+	// mostManagers of a monitor, and largestFields in bytes of one of them, are cached.
+	mostManagers  = 10
+	largestFields = 32 << 10
 )
 
 // Options of the reconciler of monitors; all of them are needed.
@@ -62,7 +69,7 @@ func Setup(mgr ctrl.Manager, options Options) (*Reconciler, error) {
 	ours := labels.SelectorFromSet(labels.Set{
 		v1alpha1.ManagedLabel: v1alpha1.SingletonName, v1alpha1.ComponentLabel: ownership.MonitorsComponent})
 	monitors, err := options.NewCache(mgr.GetConfig(), cache.Options{HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(),
-		Mapper: mgr.GetRESTMapper(), DefaultLabelSelector: ours})
+		Mapper: mgr.GetRESTMapper(), DefaultLabelSelector: ours, DefaultTransform: onlyOwnership})
 	if err != nil {
 		return nil, fmt.Errorf("make the cache of monitors: %w", err)
 	}
@@ -85,13 +92,15 @@ func Setup(mgr ctrl.Manager, options Options) (*Reconciler, error) {
 		prometheuses: watches.Reader(options.Prometheuses, options.Prometheuses), watches: watches,
 		applier:  apply.New(monitorsClient, mgr.GetAPIReader(), clock.RealClock{}, options.Refused),
 		announce: options.Announce, pendingRetry: options.Pending, counts: options.Counts,
-		failures: map[string]error{}, seen: map[string]string{}, wrote: map[string]time.Time{}, rest: options.Rest,
+		failures: map[string]error{}, seen: map[string]sight{}, wrote: map[string]time.Time{}, rest: options.Rest,
+		schemas: cluster.NewSchemas(mgr.GetAPIReader()), reports: newStatusPace(),
 		clock: clock.RealClock{}, refusals: flowcontrol.NewBackOff(options.LastFailure, longestRefusal),
 	}
 	recorder := mgr.GetEventRecorder("metricspipeline-operator")
-	r.index = index.New(r.events(func(app *index.App, rejection *scrape.Rejection) {
-		recorder.Eventf(app.Reference(), nil, corev1.EventTypeWarning, "ScrapeRejected", "Judge", "%s", rejection.Reason)
-	}))
+	r.send = paced(func(about *corev1.ObjectReference, reason, message string) {
+		recorder.Eventf(about, nil, corev1.EventTypeWarning, reason, "Judge", "%s", message)
+	}, r.clock)
+	r.index = index.New(r.events())
 	r.reflectors = reflectors{index: r.index, watches: watches, kinds: kinds, running: map[index.Kind]reflector{}}
 
 	c, err := controller.New(options.Name, mgr, controller.Options{Reconciler: r, ReconciliationTimeout: options.Work,
@@ -135,13 +144,38 @@ func (r *Reconciler) subscribe(options Options, objects, monitors cache.Cache) *
 	return subscriber
 }
 
+// onlyOwnership drops from a monitor what the operator does not read: users who may write monitors may write large ones with our
+// labels. Without a writer's fields a monitor counts as changed by it.
+func onlyOwnership(object any) (any, error) {
+	full, ok := object.(*metav1.PartialObjectMetadata)
+	if !ok {
+		return object, nil
+	}
+	kept := &metav1.PartialObjectMetadata{TypeMeta: full.TypeMeta, ObjectMeta: metav1.ObjectMeta{
+		Namespace: full.Namespace, Name: full.Name, UID: full.UID, ResourceVersion: full.ResourceVersion, Generation: full.Generation,
+		DeletionTimestamp: full.DeletionTimestamp, Labels: map[string]string{}}}
+	for _, key := range ownership.Fixed() {
+		if value, found := full.Labels[key]; found {
+			kept.Labels[key] = value
+		}
+	}
+	for _, entry := range full.ManagedFields[:min(len(full.ManagedFields), mostManagers)] {
+		if entry.FieldsV1 != nil && len(entry.FieldsV1.GetRawBytes()) > largestFields {
+			entry.FieldsV1 = nil
+		}
+		kept.ManagedFields = append(kept.ManagedFields, entry)
+	}
+	return kept, nil
+}
+
 // events of the index request what follows from them.
-func (r *Reconciler) events(reject func(*index.App, *scrape.Rejection)) index.Events {
+func (r *Reconciler) events() index.Events {
 	return index.Events{
 		Rejected: func(app *index.App, rejection *scrape.Rejection, first bool) {
-			if !first || !r.reported(app) {
-				reject(app, rejection)
+			if app.HostNetwork() && rejection == scrape.InHostNetwork && r.allowed(app) || first && r.reported(app) {
+				return
 			}
+			r.send(app.Reference(), "ScrapeRejected", rejection.Reason)
 		},
 		Affected: func(namespace string) { r.queue.Add(requestFor(namespace)) },
 		Counted:  r.recount,

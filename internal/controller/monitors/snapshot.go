@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -18,7 +19,6 @@ import (
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/kinds"
-	"github.com/metricspipeline/operator/internal/prometheus"
 	"github.com/metricspipeline/operator/internal/scrape/index"
 )
 
@@ -55,15 +55,23 @@ func (r *Reconciler) publish(ctx context.Context, s *settings) {
 		return
 	}
 	now := &Snapshot{Of: Of(s.pipeline)}
-	now.Status = r.index.Status(r.scrapedBy(ctx, s))
+	now.Status = r.index.Status(r.standing(ctx, s))
 	var err error
 	if s.served {
 		now.Status.Monitors, err = r.count(ctx)
 	}
-	now.State = r.state(ctx, s, err)
-	if before := r.snapshot.Swap(now); before == nil || !equality.Semantic.DeepEqual(before, now) {
-		r.announce()
+	problems, unread := r.problems(ctx, s)
+	now.Status.NotScraped, now.Status.NotScrapedTotal = problems[:min(len(problems), mostProblems)], int32(len(problems))
+	r.report(s, problems)
+	now.State = r.state(s, errors.Join(err, unread))
+	before := r.snapshot.Swap(now)
+	if before != nil && equality.Semantic.DeepEqual(before, now) {
+		return
 	}
+	if before != nil && before.Of == now.Of {
+		r.reports.AllowN(r.clock.Now(), 1)
+	}
+	r.announce()
 }
 
 // reported is true for a rejected app that has its Event from before a start, or where that cannot be known. The status of then
@@ -77,10 +85,16 @@ func (r *Reconciler) reported(app *index.App) bool {
 	if before == nil {
 		return false
 	}
-	return int(before.RejectedTotal) > len(before.Rejected) || !r.scrapedBy(r.reflectors.ctx, s)(this.Namespace) ||
+	return int(before.RejectedTotal) > len(before.Rejected) || !r.standing(r.reflectors.ctx, s)(this.Namespace).Scraped ||
 		slices.ContainsFunc(before.Rejected, func(listed v1alpha1.RejectedApp) bool {
 			return listed.Kind == this.Kind && listed.Namespace == this.Namespace && listed.Name == this.Name
 		})
+}
+
+// allowed is true for a Pod in the network of its node whose namespace may have such Pods.
+func (r *Reconciler) allowed(app *index.App) bool {
+	s := r.common.Load()
+	return s != nil && r.standing(r.reflectors.ctx, s)(app.Reference().Namespace).HostNetwork
 }
 
 // withdraw forgets the snapshot.
@@ -91,7 +105,7 @@ func (r *Reconciler) withdraw() {
 }
 
 // state returns the condition. err is what else failed.
-func (r *Reconciler) state(ctx context.Context, s *settings, err error) State {
+func (r *Reconciler) state(s *settings, err error) State {
 	failed := func(format string, args ...any) State {
 		return State{Reason: v1alpha1.ReasonMonitorsFailed, Message: fmt.Sprintf(format, args...)}
 	}
@@ -105,12 +119,6 @@ func (r *Reconciler) state(ctx context.Context, s *settings, err error) State {
 	}
 	if failure := r.firstFailure(); failure != "" {
 		return failed("%s", failure)
-	}
-	if err == nil && s.state.Met && s.target.ServiceMonitors != nil && !s.off {
-		var excluded string
-		if excluded, err = r.excluded(ctx, s); excluded != "" {
-			return State{Reason: v1alpha1.ReasonNotSelected, Message: excluded}
-		}
 	}
 	if err != nil {
 		return failed("It cannot be said whether annotated apps are scraped: %v.", err)
@@ -142,61 +150,17 @@ func (r *Reconciler) namespaceOf(ctx context.Context, name string) (*metav1.Part
 	return ns, nil
 }
 
-// scrapedBy returns whether the apps of a namespace are scraped, which is remembered for as long as one count takes.
-func (r *Reconciler) scrapedBy(ctx context.Context, s *settings) func(string) bool {
-	known := map[string]bool{}
-	return func(name string) bool {
-		scraped, looked := known[name]
+// standing returns how the apps of a namespace stand, which is remembered for as long as one count takes.
+func (r *Reconciler) standing(ctx context.Context, s *settings) func(string) index.Namespace {
+	known := map[string]index.Namespace{}
+	return func(name string) index.Namespace {
+		is, looked := known[name]
 		if !looked {
-			ns, err := r.namespaceOf(ctx, name)
-			scraped = err == nil && s.scrapes(ns.Labels) // One that cannot be read is about to go.
-			known[name] = scraped
-		}
-		return scraped
-	}
-}
-
-// excluded names a namespace with annotated apps into which the Prometheus does not look, and the selector; empty for none.
-func (r *Reconciler) excluded(ctx context.Context, s *settings) (string, error) {
-	for _, name := range r.index.Namespaces() {
-		ns, err := r.namespaceOf(ctx, name)
-		switch {
-		case client.IgnoreNotFound(err) != nil:
-			return "", err
-		case err != nil || !s.scrapes(ns.Labels):
-			continue
-		}
-		if excluded := r.excludes(s, ns); excluded != "" {
-			return excluded, nil
-		}
-	}
-	return "", nil
-}
-
-// excludes names the selector by which the Prometheus does not look into a namespace for the kinds of monitors that it has;
-// empty where it does.
-func (r *Reconciler) excludes(s *settings, ns *metav1.PartialObjectMetadata) string {
-	var selections []*prometheus.Selection
-	services, pods := r.index.Has(ns.Name)
-	if services {
-		selections = append(selections, s.target.ServiceMonitors)
-	}
-	if pods {
-		selections = append(selections, s.target.PodMonitors)
-	}
-	for _, selection := range selections {
-		selected, err := selection.SelectsNamespace(ns.Name, ns.Labels)
-		if err != nil {
-			return fmt.Sprintf("%s: %v.", s.target.Origin, err)
-		}
-		if !selected {
-			value := "unset, which selects its own namespace alone"
-			if selection.Namespaces != nil {
-				value = fmt.Sprintf("%q", metav1.FormatLabelSelector(selection.Namespaces))
+			if ns, err := r.namespaceOf(ctx, name); err == nil { // One that cannot be read is about to go.
+				is = index.Namespace{Scraped: s.scrapes(ns.Labels), HostNetwork: s.scrapesHosts(ns.Labels)}
 			}
-			return fmt.Sprintf("%s does not look for monitors in namespace %s: its %s is %s; change the selector, or leave the "+
-				"namespace out by spec.scrape.namespaceSelector.", s.target.Origin, ns.Name, selection.NamespaceField, value)
+			known[name] = is
 		}
+		return is
 	}
-	return ""
 }

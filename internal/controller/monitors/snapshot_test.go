@@ -34,6 +34,7 @@ func TestSnapshot(t *testing.T) {
 	must(t, w.services().Replace([]any{service("shop", "a", annotated())}, "1"))
 	announced("the Pods are still to come", 0)
 	must(t, w.pods().Replace(nil, "1"))
+	must(t, w.stores[index.HostPod].Replace(nil, "1"))
 	announced("everything", 1)
 	if got := w.r.Snapshot(); got.Status.Services != 1 || !got.State.Met || got.Of != Of(pipeline()) {
 		t.Errorf("%+v", got)
@@ -46,7 +47,7 @@ func TestSnapshot(t *testing.T) {
 	if w.r.Snapshot().Of == Of(pipeline()) {
 		t.Error("a snapshot of another spec has the same digest")
 	}
-	w.stores[index.Pod] = w.r.index.Open(index.Pod)
+	w.stores[index.Pod] = w.r.index.Open(index.Pod, "prometheus.io")
 	must(t, w.services().Add(service("shop", "c", annotated())))
 	announced("the Pods are listed anew", 3)
 	if got := w.r.Snapshot(); got == nil || got.Status.Services != 2 {

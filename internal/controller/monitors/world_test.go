@@ -6,6 +6,7 @@ package monitors
 import (
 	"context"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -33,7 +34,6 @@ import (
 	"github.com/metricspipeline/operator/internal/cluster"
 	"github.com/metricspipeline/operator/internal/kinds"
 	"github.com/metricspipeline/operator/internal/ownership"
-	"github.com/metricspipeline/operator/internal/scrape"
 	"github.com/metricspipeline/operator/internal/scrape/index"
 )
 
@@ -55,8 +55,8 @@ type world struct {
 	mu              sync.Mutex
 	queued, delayed []string
 	announced       int
-	// rejected are the apps that got an Event.
-	rejected []string
+	// rejected are the apps that got an Event, and events those of namespaces.
+	rejected, events []string
 }
 
 // Add implements requests.
@@ -115,7 +115,9 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 		clock: clocktesting.NewFakePassiveClock(time.Unix(0, 0))}
 	w.serve()
 	w.client = fake.NewClientBuilder().WithScheme(scheme).WithRESTMapper(w.mapper).WithObjects(objects...).
-		WithReturnManagedFields().WithGlobalResourceVersionCounter().Build()
+		WithReturnManagedFields().WithIndex(&apiextv1.CustomResourceDefinition{}, metav1.ObjectNameField, func(o client.Object) []string {
+		return []string{o.GetName()}
+	}).WithGlobalResourceVersionCounter().Build()
 	monitors := interceptor.NewClient(w.client, interceptor.Funcs{
 		Apply: func(ctx context.Context, c client.WithWatch, object runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
 			if w.refuse != nil {
@@ -140,16 +142,21 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 	w.r = &Reconciler{client: watches.Client(w.client, objectsCache), monitors: watches.Client(monitors, objectsCache),
 		prometheuses: w.client, applier: apply.New(monitors, w.client, clocktesting.NewFakePassiveClock(time.Now()), time.Minute),
 		watches: watches, queue: w, announce: func() { w.announced++ }, pendingRetry: time.Second, counts: countsPeriod,
-		failures: map[string]error{}, seen: map[string]string{}, wrote: map[string]time.Time{}, rest: restPeriod, clock: w.clock,
+		failures: map[string]error{}, seen: map[string]sight{}, wrote: map[string]time.Time{}, rest: restPeriod, clock: w.clock,
+		schemas: cluster.NewSchemas(w.client), reports: newStatusPace(),
 		refusals: flowcontrol.NewFakeBackOff(30*time.Second, longestRefusal, clocktesting.NewFakeClock(time.Unix(0, 0)))}
-	w.r.index = index.New(w.r.events(func(app *index.App, _ *scrape.Rejection) {
-		this := app.Reference()
-		w.rejected = append(w.rejected, this.Kind+" "+this.Namespace+"/"+this.Name)
-	}))
+	w.r.send = paced(func(about *corev1.ObjectReference, reason, message string) {
+		if reason == "ScrapeRejected" {
+			w.rejected = append(w.rejected, about.Kind+" "+about.Namespace+"/"+about.Name)
+			return
+		}
+		w.events = append(w.events, about.Namespace+": "+message)
+	}, w.clock)
+	w.r.index = index.New(w.r.events())
 	w.r.reflectors = reflectors{ctx: t.Context(), index: w.r.index, watches: watches, running: map[index.Kind]reflector{}}
 	w.r.subscribe(Options{Name: "monitors", Watches: watches, Prometheuses: objectsCache}, objectsCache, objectsCache)
-	for _, kind := range []index.Kind{index.Service, index.Pod} {
-		w.stores[kind] = w.r.index.Open(kind)
+	for _, kind := range []index.Kind{index.Service, index.Pod, index.HostPod} {
+		w.stores[kind] = w.r.index.Open(kind, "prometheus.io")
 	}
 	return w
 }
@@ -236,9 +243,28 @@ func (w *world) change(t *testing.T, change func(*v1alpha1.ScrapeSpec)) {
 func crds() []client.Object {
 	var all []client.Object
 	for _, name := range []string{kinds.ServiceMonitorCRD, kinds.PodMonitorCRD, kinds.PrometheusCRD} {
-		all = append(all, &apiextv1.CustomResourceDefinition{ObjectMeta: metav1.ObjectMeta{Name: name}})
+		all = append(all, crd(name, "keepequal", "bodySizeLimit", "targetLimit", "keepDroppedTargets"))
 	}
 	return all
+}
+
+// crd is a CRD of monitors with a relabeling action and limits.
+func crd(name, action string, limits ...string) *apiextv1.CustomResourceDefinition {
+	object := func(properties map[string]apiextv1.JSONSchemaProps) apiextv1.JSONSchemaProps {
+		return apiextv1.JSONSchemaProps{Type: "object", Properties: properties}
+	}
+	list := func(of apiextv1.JSONSchemaProps) apiextv1.JSONSchemaProps {
+		return apiextv1.JSONSchemaProps{Type: "array", Items: &apiextv1.JSONSchemaPropsOrArray{Schema: &of}}
+	}
+	endpoints := list(object(map[string]apiextv1.JSONSchemaProps{"relabelings": list(object(map[string]apiextv1.JSONSchemaProps{
+		"action": {Type: "string", Enum: []apiextv1.JSON{{Raw: []byte(`"replace"`)}, {Raw: []byte(strconv.Quote(action))}}}}))}))
+	spec := map[string]apiextv1.JSONSchemaProps{"endpoints": endpoints, "podMetricsEndpoints": endpoints}
+	for _, limit := range limits {
+		spec[limit] = apiextv1.JSONSchemaProps{Type: "string"}
+	}
+	schema := object(map[string]apiextv1.JSONSchemaProps{"spec": object(spec)})
+	return &apiextv1.CustomResourceDefinition{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: apiextv1.CustomResourceDefinitionSpec{
+		Versions: []apiextv1.CustomResourceDefinitionVersion{{Name: "v1", Schema: &apiextv1.CustomResourceValidation{OpenAPIV3Schema: &schema}}}}}
 }
 
 // everything is a Prometheus that selects all monitors in all namespaces.

@@ -9,99 +9,84 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
 
 	"github.com/metricspipeline/operator/internal/scrape"
 )
 
-// App is what is kept of a Service or Pod: enough to judge it under any prefix, and little more than its name when it has no
-// annotation of the grammar. There is one for every Service and Pod of the cluster, so its size counts.
+// App is what is kept of a Service or Pod: enough to judge it, and little more than its name when its annotations do not request
+// scraping. There is one for every Service and Pod of the cluster, so its size counts, and nothing in it is as long as a user likes.
 type App struct {
 	kind            Kind
 	namespace, name string
 	resourceVersion string
-	// details is nil for an app without annotations.
+	// details is nil for an app that is not annotated for scraping.
 	details *details
 }
 
 // details are kept of annotated apps only.
 type details struct {
-	uid                    types.UID
-	annotations            []annotation
+	uid types.UID
+	// created is when the app was made, in seconds.
+	created int64
+	// annotations are those that the grammar reads.
+	annotations            map[string]string
 	external, selectorless bool
-	ports                  []scrape.Port
+	// ports are all ports of a Service, or of one with very many more than are read.
+	ports []scrape.Port
 }
 
-type annotation struct{ key, value string }
+// mostPorts of a Service are kept, more than the grammar accepts.
+const mostPorts = 128
 
-// readable are the endings of the annotations that the grammar reads under any prefix.
-var readable = []string{"/scrape", "/port", "/path", "/scheme"}
-
-// compactService and compactPod are transforms of reflectors: they run before an object is stored.
-func compactService(object any) (any, error) {
-	service, ok := object.(*corev1.Service)
-	if !ok {
+// compactor returns the transform of a kind's reflector, which runs before an object is stored.
+func compactor(kind Kind, prefix string) cache.TransformFunc {
+	return func(object any) (any, error) {
+		switch full := object.(type) {
+		case *corev1.Service:
+			return compactService(full, prefix), nil
+		case *metav1.PartialObjectMetadata:
+			return compact(kind, full, prefix), nil
+		}
 		return object, nil // Already compact.
 	}
-	a := compact(Service, service)
+}
+
+func compactService(service *corev1.Service, prefix string) *App {
+	a := compact(Service, service, prefix)
 	if a.details != nil {
 		a.details.external = service.Spec.Type == corev1.ServiceTypeExternalName
 		a.details.selectorless = len(service.Spec.Selector) == 0
-		for _, port := range service.Spec.Ports {
+		for _, port := range service.Spec.Ports[:min(len(service.Spec.Ports), mostPorts)] {
 			a.details.ports = append(a.details.ports, scrape.Port{Name: strings.Clone(port.Name), Number: port.Port,
 				Target: port.TargetPort.IntVal, TargetName: strings.Clone(port.TargetPort.StrVal)})
 		}
 	}
-	return a, nil
-}
-
-func compactPod(object any) (any, error) {
-	pod, ok := object.(*metav1.PartialObjectMetadata)
-	if !ok {
-		return object, nil
-	}
-	return compact(Pod, pod), nil
+	return a
 }
 
 // compact copies strings, so that the garbage collector can free the object.
-func compact(kind Kind, object metav1.Object) *App {
+func compact(kind Kind, object metav1.Object, prefix string) *App {
 	a := &App{kind: kind, namespace: strings.Clone(object.GetNamespace()), name: strings.Clone(object.GetName()),
 		resourceVersion: strings.Clone(object.GetResourceVersion())}
-	var kept []annotation
-	for key, value := range object.GetAnnotations() {
-		for _, end := range readable {
-			if strings.HasSuffix(key, end) {
-				kept = append(kept, annotation{strings.Clone(key), strings.Clone(value)})
-			}
-		}
-	}
-	if len(kept) > 0 {
-		a.details = &details{uid: object.GetUID(), annotations: kept}
+	if kept := scrape.Kept(prefix, object.GetAnnotations()); kept != nil {
+		a.details = &details{uid: types.UID(strings.Clone(string(object.GetUID()))), created: object.GetCreationTimestamp().Unix(),
+			annotations: kept}
 	}
 	return a
 }
 
-// annotations returns those below a prefix.
-func (a *App) annotations(prefix string) map[string]string {
-	if a.details == nil {
-		return nil
-	}
-	found := map[string]string{}
-	for _, kept := range a.details.annotations {
-		if strings.HasPrefix(kept.key, prefix+"/") {
-			found[kept.key] = kept.value
-		}
-	}
-	return found
-}
-
-func (a *App) service(prefix string) scrape.App {
-	return scrape.App{Namespace: a.namespace, Name: a.name, Annotations: a.annotations(prefix),
+func (a *App) service() scrape.App {
+	return scrape.App{Namespace: a.namespace, Name: a.name, Annotations: a.details.annotations,
 		External: a.details.external, Selectorless: a.details.selectorless, Ports: a.details.ports}
 }
 
+// HostNetwork is true for a Pod in the network of its node.
+func (a *App) HostNetwork() bool { return a.kind == HostPod }
+
 // Reference names the app in an event.
 func (a *App) Reference() *corev1.ObjectReference {
-	return &corev1.ObjectReference{APIVersion: "v1", Kind: string(a.kind), Namespace: a.namespace, Name: a.name, UID: a.details.uid}
+	return &corev1.ObjectReference{APIVersion: "v1", Kind: a.kind.Object(), Namespace: a.namespace, Name: a.name, UID: a.details.uid}
 }
 
 // key is unique among the apps of a kind.

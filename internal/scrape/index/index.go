@@ -6,7 +6,6 @@
 package index
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -26,11 +25,21 @@ type Kind string
 const (
 	Service Kind = "Service"
 	Pod     Kind = "Pod"
+	// HostPod is a Pod in the network of its node. Metadata does not say so, but the API server selects Pods by it.
+	HostPod Kind = "HostPod"
 )
+
+// Object is the kind that the API server knows.
+func (k Kind) Object() string {
+	if k == HostPod {
+		return string(Pod)
+	}
+	return string(k)
+}
 
 // Rules are the criteria of the spec that apps are judged by.
 type Rules struct {
-	// Prefix of the annotations.
+	// Prefix of the annotations, which is that of every store.
 	Prefix string
 	// Selectorless allows Services without a selector.
 	Selectorless bool
@@ -42,7 +51,8 @@ type Rules struct {
 
 // Events are called on changes, under the index's lock: they must not block, and not call the index. All of them must be set.
 type Events struct {
-	// Rejected is called for an app whose rejection is new. first is true for what is found in the first list of its kind: that
+	// Rejected is called for an app whose rejection is new, and for a Pod in the network of its node, which is rejected unless its
+	// namespace is allowed to have some. first is true for what is found in the first list of its kind: that
 	// may have been rejected long before.
 	Rejected func(app *App, rejection *scrape.Rejection, first bool)
 	// Affected is called for a namespace whose monitors may have to change.
@@ -63,18 +73,6 @@ type Index struct {
 	// open are the stores that are being filled, at most one of each kind.
 	open       map[Kind]*Store
 	namespaces map[string]*namespace
-	// rejected apps, sorted.
-	rejected []v1alpha1.RejectedApp
-}
-
-// namespace is what a namespace's monitors depend on.
-type namespace struct {
-	// plain is the number of accepted Services of which relabelings see everything.
-	plain int
-	// special are the accepted Services of which they do not, and services are all accepted ones, by name.
-	special, services map[string]*App
-	// pods is the number of accepted Pods.
-	pods int
 }
 
 // New returns an empty index, which neither rejects nor accepts an app before JudgeBy.
@@ -82,101 +80,117 @@ func New(events Events) *Index {
 	return &Index{
 		events:     events,
 		namespaces: map[string]*namespace{},
-		apps:       map[Kind]map[string]*App{Service: {}, Pod: {}},
+		apps:       map[Kind]map[string]*App{Service: {}, Pod: {}, HostPod: {}},
 		open:       map[Kind]*Store{},
 	}
 }
 
-// verdict is the result of judging an app.
+// verdict is the result of judging an app by itself.
 type verdict struct {
 	accepted bool
-	// special is true for a Service of which relabelings do not see everything.
-	special bool
+	// class of an accepted Service, and what it costs.
+	class class
+	cost  scrape.Special
 	// rejection is why the app is not scraped although its annotations request it; nil where they do not.
 	rejection *scrape.Rejection
 }
 
 // judge returns the verdict about an app; nil is no app.
 func (r Rules) judge(a *App) verdict {
-	if a == nil || !scrape.Wanted(r.Prefix, a.annotations(r.Prefix)) {
-		return verdict{}
+	none := verdict{class: plain}
+	if a == nil || a.details == nil || !scrape.Wanted(r.Prefix, a.details.annotations) {
+		return none
 	}
-	if a.kind == Pod {
-		if !r.Pods {
-			return verdict{}
+	if a.kind != Service {
+		if r.Pods {
+			_, none.rejection = scrape.ParsePod(r.Prefix, a.details.annotations)
+			none.accepted = none.rejection == nil
 		}
-		_, rejection := scrape.ParsePod(r.Prefix, a.annotations(r.Prefix))
-		return verdict{accepted: rejection == nil, rejection: rejection}
+		return none
 	}
 	if !r.Services {
-		return verdict{}
+		return none
 	}
-	special, rejection := scrape.Classify(a.service(r.Prefix), r.Prefix, r.Selectorless)
-	return verdict{accepted: rejection == nil, special: special, rejection: rejection}
+	cost, rejection := scrape.Classify(a.service(), r.Prefix, r.Selectorless)
+	v := verdict{accepted: rejection == nil, class: plain, cost: cost, rejection: rejection}
+	switch {
+	case !v.accepted:
+	case r.PerService:
+		v.class = each
+	case cost.Query != "":
+		v.class = queries
+	case cost.Bytes > 0:
+		v.class = ports
+	}
+	return v
 }
 
-// change takes the old and the new verdict about an app.
-func (x *Index) change(known *App, old, now verdict) {
-	if old == (verdict{}) && now == (verdict{}) {
+// change takes the app as it was and as it is, which may be nil, and the verdicts about it.
+func (x *Index) change(was, is *App, old, now verdict) {
+	if old == now && !now.accepted && now.rejection == nil {
 		return
+	}
+	known := is
+	if known == nil {
+		known = was
 	}
 	ns := x.namespaces[known.namespace]
 	if ns == nil {
-		ns = &namespace{special: map[string]*App{}, services: map[string]*App{}}
+		ns = newNamespace()
 		x.namespaces[known.namespace] = ns
 	}
-	hadPlain, hadPods := ns.plain > 0, ns.pods > 0
-	x.count(ns, known, old, -1)
-	x.count(ns, known, now, 1)
-	if known.kind == Service && now.accepted {
-		ns.services[known.name] = known
-	}
-	if now.special {
-		ns.special[known.name] = known
-	}
-	if ns.plain == 0 && ns.pods == 0 && len(ns.special) == 0 {
-		delete(x.namespaces, known.namespace)
-	}
-	each := x.rules.PerService && (old.accepted || now.accepted) && known.kind == Service
-	if each || hadPlain != (ns.plain > 0) || hadPods != (ns.pods > 0) || old.special || now.special {
+	hadServices, hadPods, hadHost := ns.plain > 0, ns.pods > 0, ns.hostPods > 0
+	ns.count(known, old, -1)
+	refitted := x.refit(ns, was, is, old, now)
+	ns.count(known, now, 1)
+	if refitted || hadServices != (ns.plain > 0) || hadPods != (ns.pods > 0) || hadHost != (ns.hostPods > 0) {
 		x.events.Affected(known.namespace)
 	}
 	x.events.Counted()
-	if now.rejection != nil && (old.rejection == nil || *old.rejection != *now.rejection) {
-		x.events.Rejected(known, now.rejection, !x.open[known.kind].listed)
+	switch first := !x.open[known.kind].listed; {
+	case now.rejection != nil && (old.rejection == nil || *old.rejection != *now.rejection):
+		x.events.Rejected(known, now.rejection, first)
+	case now.accepted && !old.accepted && known.HostNetwork():
+		x.events.Rejected(known, scrape.InHostNetwork, first)
+	}
+	if ns.empty() {
+		delete(x.namespaces, known.namespace)
 	}
 }
 
-// count adds a verdict to the sums, or subtracts it.
-func (x *Index) count(ns *namespace, a *App, v verdict, by int) {
+// refit takes an app out of its class and puts it into the other, and rejects what no longer fits there. It returns whether the
+// monitors depend on that.
+func (x *Index) refit(ns *namespace, was, is *App, old, now verdict) bool {
 	switch {
-	case v.rejection != nil:
-		x.reject(a, v.rejection.Reason, by > 0)
-	case !v.accepted:
-	case a.kind == Pod:
-		ns.pods += by
-	default:
-		if !v.special {
-			ns.plain += by
+	case old.class == plain && now.class == plain:
+		return false
+	case old.class == now.class:
+		x.exchange(ns, old.class, was, is, now.cost)
+		return true
+	}
+	if old.class != plain {
+		x.exchange(ns, old.class, was, nil, old.cost)
+	}
+	if now.class != plain {
+		x.exchange(ns, now.class, nil, is, now.cost)
+	}
+	return true
+}
+
+// exchange replaces an app of a class, which may be nil, by another, which may be nil too.
+func (x *Index) exchange(ns *namespace, of class, out, in *App, cost scrape.Special) {
+	l := &ns.limited[of]
+	over, under := l.change(out, in, cost)
+	if out != nil && !slices.Contains(over, in) {
+		ns.admit(out) // If it did not fit.
+	}
+	for _, a := range under {
+		ns.admit(a)
+	}
+	for _, a := range over {
+		if ns.reject(a, l.rejection.Reason) {
+			x.events.Rejected(a, l.rejection, !x.open[a.kind].listed)
 		}
-		delete(ns.special, a.name)
-		delete(ns.services, a.name)
-	}
-}
-
-func (x *Index) reject(a *App, reason string, add bool) {
-	entry := v1alpha1.RejectedApp{Kind: string(a.kind), Namespace: a.namespace, Name: a.name, Reason: reason}
-	at, found := slices.BinarySearchFunc(x.rejected, entry, func(one, other v1alpha1.RejectedApp) int {
-		return cmp.Or(strings.Compare(one.Namespace, other.Namespace),
-			strings.Compare(one.Kind, other.Kind), strings.Compare(one.Name, other.Name))
-	})
-	switch {
-	case add && !found:
-		x.rejected = slices.Insert(x.rejected, at, entry)
-	case add:
-		x.rejected[at] = entry
-	case found:
-		x.rejected = slices.Delete(x.rejected, at, at+1)
 	}
 }
 
@@ -187,8 +201,8 @@ type View struct {
 	// Special are the Services of which they do not, and Services all of them, by name; Services only where each has a monitor
 	// of its own.
 	Special, Services []scrape.App
-	// Pods is true when there is an annotated Pod.
-	Pods bool
+	// Pods is true when there is an annotated Pod, and HostPods when there is one in the network of its node.
+	Pods, HostPods bool
 }
 
 // View returns what the monitors of a namespace depend on.
@@ -199,27 +213,35 @@ func (x *Index) View(name string) View {
 	if ns == nil {
 		return View{}
 	}
-	v := View{Plain: ns.plain > 0, Pods: ns.pods > 0, Special: x.list(ns.special)}
-	if x.rules.PerService {
-		v.Services = x.list(ns.services)
-	}
-	return v
+	return View{Plain: ns.plain > 0, Pods: ns.pods > 0, HostPods: ns.hostPods > 0,
+		Special: list(ns.limited[queries], ns.limited[ports]), Services: list(ns.limited[each])}
 }
 
-// Has returns which kinds of accepted apps a namespace has.
-func (x *Index) Has(name string) (services, pods bool) {
+// Count returns how many accepted apps a namespace has; host says whether Pods in the network of their node count.
+func (x *Index) Count(name string, host bool) (services, pods int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	ns := x.namespaces[name]
-	return ns != nil && len(ns.services) > 0, ns != nil && ns.pods > 0
+	if ns == nil {
+		return 0, 0
+	}
+	pods = ns.pods
+	if host {
+		pods += ns.hostPods
+	}
+	return ns.services(), pods
 }
 
-func (x *Index) list(apps map[string]*App) []scrape.App {
-	var all []scrape.App
-	for _, name := range slices.Sorted(maps.Keys(apps)) {
-		all = append(all, apps[name].service(x.rules.Prefix))
+// list returns the Services that fit, by name.
+func list(all ...limited) []scrape.App {
+	var apps []scrape.App
+	for _, l := range all {
+		for _, s := range l.fitting() {
+			apps = append(apps, s.app.service())
+		}
 	}
-	return all
+	slices.SortFunc(apps, func(one, other scrape.App) int { return strings.Compare(one.Name, other.Name) })
+	return apps
 }
 
 // Listed is true once all apps of a kind have been listed: before that, a namespace without apps may have some. It is true for
@@ -235,7 +257,18 @@ func (x *Index) Listed(kind Kind) bool {
 func (x *Index) Namespaces() []string {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return slices.Sorted(maps.Keys(x.namespaces))
+	return x.scraped()
+}
+
+func (x *Index) scraped() []string {
+	var names []string
+	for name, ns := range x.namespaces {
+		if ns.scraped() {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // JudgeBy judges every app again when the criteria have changed.
@@ -245,11 +278,11 @@ func (x *Index) JudgeBy(r Rules) {
 	if x.rules == r {
 		return
 	}
-	before, old := slices.Collect(maps.Keys(x.namespaces)), x.rules
+	before, old := x.scraped(), x.rules
 	x.rules = r
 	for _, apps := range x.apps {
 		for _, a := range apps {
-			x.change(a, old.judge(a), r.judge(a))
+			x.change(a, a, old.judge(a), r.judge(a))
 		}
 	}
 	for _, name := range before {
@@ -257,25 +290,36 @@ func (x *Index) JudgeBy(r Rules) {
 	}
 }
 
-// Status counts the apps of the wanted namespaces. Those of the others are known, but not scraped.
-func (x *Index) Status(wanted func(namespace string) bool) v1alpha1.ScrapeStatus {
+// Namespace is what the status says of the apps of a namespace.
+type Namespace struct {
+	// Scraped is false for a namespace that is left out: its apps are known, but not counted.
+	Scraped bool
+	// HostNetwork is true where Pods in the network of their node are allowed.
+	HostNetwork bool
+}
+
+// Status counts the apps.
+func (x *Index) Status(of func(namespace string) Namespace) v1alpha1.ScrapeStatus {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	var status v1alpha1.ScrapeStatus
-	for name, ns := range x.namespaces {
-		if wanted(name) {
-			status.Services += int32(ns.plain + len(ns.special))
-			status.Pods += int32(ns.pods)
-		}
-	}
-	for _, app := range x.rejected {
-		if !wanted(app.Namespace) {
+	var rejected [][]v1alpha1.RejectedApp
+	for _, name := range slices.Sorted(maps.Keys(x.namespaces)) {
+		ns, is := x.namespaces[name], of(name)
+		if !is.Scraped {
 			continue
 		}
-		status.RejectedTotal++
-		if len(status.Rejected) < mostRejected {
-			status.Rejected = append(status.Rejected, app)
+		status.Services += int32(ns.services())
+		status.Pods += int32(ns.pods)
+		if is.HostNetwork {
+			status.Pods += int32(ns.hostPods)
+		}
+		listed, total := ns.refused(name, is.HostNetwork, mostRejected)
+		status.RejectedTotal += int32(total)
+		if total > 0 {
+			rejected = append(rejected, listed)
 		}
 	}
+	status.Rejected = share(rejected, mostRejected)
 	return status
 }

@@ -45,18 +45,21 @@ func newWatched(r Rules) *watched {
 		Counted: func() { w.counted++ },
 		Listed:  func(kind Kind) { w.listed = append(w.listed, kind) },
 	})
-	w.store[Service], w.store[Pod] = w.Open(Service), w.Open(Pod)
+	for _, kind := range []Kind{Service, Pod, HostPod} {
+		w.store[kind] = w.Open(kind, r.Prefix)
+	}
 	w.JudgeBy(r)
 	return w
 }
 
 // status counts the apps of every namespace.
 func (w *watched) status() v1alpha1.ScrapeStatus {
-	return w.Status(func(string) bool { return true })
+	return w.Status(func(string) Namespace { return Namespace{Scraped: true} })
 }
 
 func (w *watched) services() *Store { return w.store[Service] }
 func (w *watched) pods() *Store     { return w.store[Pod] }
+func (w *watched) hostPods() *Store { return w.store[HostPod] }
 
 // calls returns what was called since the last time.
 func (w *watched) calls() (affected, rejected []string) {
@@ -259,11 +262,9 @@ func TestRejectedIsSortedAndCapped(t *testing.T) {
 // TestRulesChange: every app is judged again, and the namespaces of before and after are looked at.
 func TestRulesChange(t *testing.T) {
 	w := newWatched(usual)
-	other := map[string]string{"example.com/scrape": "true"}
 	bare := service("hand", "a", annotated())
 	bare.Spec.Selector = nil
 	must(t, w.services().Add(service("shop", "a", annotated())))
-	must(t, w.services().Add(service("bank", "a", other)))
 	must(t, w.services().Add(bare))
 	must(t, w.pods().Add(pod("pods", "p", annotated())))
 	w.expectCounts(t, "by default", 1, 1, 1)
@@ -278,8 +279,6 @@ func TestRulesChange(t *testing.T) {
 		services, pods, rejected int32
 		affected, news           []string
 	}{
-		{"another prefix", Rules{Prefix: "example.com", Services: true, Pods: true}, 1, 0, 0, []string{"bank", "hand", "pods", "shop"}, nil},
-		{"back", usual, 1, 1, 1, []string{"bank", "pods", "shop"}, rejection},
 		{"a monitor for each Service", Rules{Prefix: "prometheus.io", Services: true, Pods: true, PerService: true}, 1, 1, 1,
 			[]string{"pods", "shop"}, nil},
 		{"selectorless allowed", Rules{Prefix: "prometheus.io", Services: true, Pods: true, Selectorless: true}, 2, 1, 0,

@@ -14,6 +14,7 @@ import (
 type Store struct {
 	index   *Index
 	kind    Kind
+	prefix  string
 	compact cache.TransformFunc
 	// listed is true once Replace was called. Guarded by the index's lock.
 	listed bool
@@ -21,15 +22,12 @@ type Store struct {
 
 var _ cache.TransformingStore = &Store{}
 
-// Open returns the store for the apps of a kind, and closes the one that was open before.
-func (x *Index) Open(kind Kind) *Store {
+// Open returns the store for the apps of a kind with annotations of a prefix, and closes the one that was open before.
+func (x *Index) Open(kind Kind, prefix string) *Store {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.close(kind)
-	s := &Store{index: x, kind: kind, compact: compactService}
-	if kind == Pod {
-		s.compact = compactPod
-	}
+	s := &Store{index: x, kind: kind, prefix: prefix, compact: compactor(kind, prefix)}
 	x.open[kind] = s
 	return s
 }
@@ -124,15 +122,16 @@ func (s *Store) Resync() error { return nil }
 
 func (s *Store) put(after *App) {
 	apps := s.index.apps[s.kind]
-	s.index.change(after, s.index.rules.judge(apps[after.key()]), s.index.rules.judge(after))
+	before := apps[after.key()]
 	apps[after.key()] = after
+	s.index.change(before, after, s.index.rules.judge(before), s.index.rules.judge(after))
 }
 
 func (s *Store) remove(key string) {
 	apps := s.index.apps[s.kind]
 	if before := apps[key]; before != nil {
-		s.index.change(before, s.index.rules.judge(before), verdict{})
 		delete(apps, key)
+		s.index.change(before, nil, s.index.rules.judge(before), s.index.rules.judge(nil))
 	}
 }
 

@@ -6,11 +6,11 @@ package index
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -67,7 +67,7 @@ func TestListed(t *testing.T) {
 	state("once more", true, true)
 	w.Close(Pod)
 	state("Pods are not wanted", true, true)
-	w.store[Pod] = w.Open(Pod)
+	w.store[Pod] = w.Open(Pod, usual.Prefix)
 	state("Pods are wanted again", true, false)
 	must(t, w.pods().Replace(nil, "3"))
 	state("and listed", true, true, Pod)
@@ -89,7 +89,7 @@ func TestFirstList(t *testing.T) {
 	step("the same again", nil, bad)
 	step("corrected", nil)
 	step("as bad as before", []bool{false}, bad)
-	w.store[Service] = w.Open(Service)
+	w.store[Service] = w.Open(Service, usual.Prefix)
 	step("followed anew", []bool{true}, bad)
 }
 
@@ -112,7 +112,7 @@ func TestClose(t *testing.T) {
 	}
 	late("after it was closed")
 	w.Close(Service)
-	w.store[Service] = w.Open(Service)
+	w.store[Service] = w.Open(Service, usual.Prefix)
 	must(t, w.services().Add(service("shop", "a", annotated())))
 	w.calls()
 	late("after another was opened")
@@ -122,41 +122,71 @@ func TestClose(t *testing.T) {
 	}
 }
 
+// TestCompact: what is kept of an app is what the grammar reads, whatever else its user writes.
 func TestCompact(t *testing.T) {
-	plain := service("shop", "web", map[string]string{"kubectl.kubernetes.io/last-applied-configuration": "{...}"})
-	plain.ResourceVersion, plain.Labels = "7", map[string]string{"app": "web"}
-	plain.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubectl"}}
-	unexported := cmp.AllowUnexported(App{}, details{}, annotation{})
-	if diff := cmp.Diff(&App{kind: Service, namespace: "shop", name: "web", resourceVersion: "7"}, compactOf(t, compactService, plain), unexported); diff != "" {
-		t.Errorf("without annotations (-want +got):\n%s", diff)
-	}
-
-	rich := service("shop", "web", annotated("port", "http", "interval", "5s"))
-	rich.Annotations["example.com/path"] = "/m"
+	huge := strings.Repeat("x", 240<<10)
+	unexported := cmp.AllowUnexported(App{}, details{})
+	many := service("shop", "many", annotated())
+	many.Spec.Ports = slices.Repeat(many.Spec.Ports, 1000)
+	rich := service("shop", "rich", annotated("port", "http", "interval", "5s"))
+	rich.Annotations["example.com/path"], rich.CreationTimestamp = "/m", metav1.Unix(7, 0)
 	rich.Spec.Type, rich.Spec.Selector = corev1.ServiceTypeExternalName, nil
 	rich.Spec.Ports = append(rich.Spec.Ports, corev1.ServicePort{Name: "metrics", Port: 9090, TargetPort: intstr.FromString("metrics")})
-	want := &App{kind: Service, namespace: "shop", name: "web", details: &details{uid: "web",
-		annotations: []annotation{{"example.com/path", "/m"}, {"prometheus.io/port", "http"}, {"prometheus.io/scrape", "true"}},
-		external:    true, selectorless: true,
-		ports: []scrape.Port{{Name: "http", Number: 80, Target: 8080}, {Name: "metrics", Number: 9090, TargetName: "metrics"}}}}
-	sorted := cmpopts.SortSlices(func(a, b annotation) bool { return a.key < b.key })
-	if diff := cmp.Diff(want, compactOf(t, compactService, rich), unexported, sorted); diff != "" {
-		t.Errorf("annotated (-want +got):\n%s", diff)
+	http := scrape.Port{Name: "http", Number: 80, Target: 8080}
+	for name, tc := range map[string]struct {
+		object *corev1.Service
+		want   *details
+	}{
+		"without annotations": {service("shop", "plain", map[string]string{"kubectl.kubernetes.io/last-applied-configuration": huge}), nil},
+		"annotations of another prefix": {service("shop", "other", map[string]string{"x.io/scrape": "true", "x.io/path": huge,
+			"prometheus.io/path": huge}), nil},
+		"not to be scraped": {service("shop", "off", map[string]string{"prometheus.io/scrape": "false", "prometheus.io/path": huge}), nil},
+		"annotated": {rich, &details{uid: "rich", created: 7, annotations: annotated("port", "http"), external: true, selectorless: true,
+			ports: []scrape.Port{http, {Name: "metrics", Number: 9090, TargetName: "metrics"}}}},
+		"values that are too long": {service("shop", "long", annotated("port", huge, "path", huge, "scheme", huge)), &details{uid: "long",
+			annotations: annotated("port", huge[:84], "path", huge[:2049], "scheme", huge[:84]), ports: []scrape.Port{http}}},
+		"very many ports": {many, &details{uid: "many", annotations: annotated(), ports: slices.Repeat([]scrape.Port{http}, mostPorts)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tc.object.ResourceVersion, tc.object.Labels = "7", map[string]string{"app": huge}
+			tc.object.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubectl"}}
+			got := compactOf(t, compactor(Service, usual.Prefix), tc.object)
+			if tc.want != nil && tc.want.created == 0 {
+				tc.want.created = metav1.Time{}.Unix()
+			}
+			want := &App{kind: Service, namespace: "shop", name: tc.object.Name, resourceVersion: "7", details: tc.want}
+			if diff := cmp.Diff(want, got, unexported); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			_, rejection := scrape.Classify(scrape.App{Annotations: tc.object.Annotations, Ports: []scrape.Port{http}}, usual.Prefix, true)
+			if tc.want != nil && rejection != nil {
+				kept := got.service()
+				kept.External, kept.Ports = false, []scrape.Port{http}
+				if _, again := scrape.Classify(kept, usual.Prefix, true); again == nil || *again != *rejection {
+					t.Errorf("rejected by %v, and what is kept of it by %v", rejection, again)
+				}
+			}
+		})
 	}
 
 	p := pod("shop", "web-0", annotated())
-	got := compactOf(t, compactPod, p)
-	if diff := cmp.Diff(&App{kind: Pod, namespace: "shop", name: "web-0", details: &details{uid: "web-0",
-		annotations: []annotation{{"prometheus.io/scrape", "true"}}}}, got, unexported); diff != "" {
-		t.Errorf("Pod (-want +got):\n%s", diff)
+	for kind := range map[Kind]bool{Pod: true, HostPod: true} {
+		transform := compactor(kind, usual.Prefix)
+		got := compactOf(t, transform, p)
+		want := &App{kind: kind, namespace: "shop", name: "web-0", details: &details{uid: "web-0", annotations: annotated(),
+			created: metav1.Time{}.Unix()}}
+		if diff := cmp.Diff(want, got, unexported); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", kind, diff)
+		}
+		if again := compactOf(t, transform, got); again != got {
+			t.Error("a compact app is compacted again")
+		}
+		reference := got.Reference()
+		if reference.Kind != string(Pod) || reference.UID != "web-0" || reference.Namespace != "shop" {
+			t.Errorf("reference %+v", reference)
+		}
 	}
-	if again := compactOf(t, compactPod, got); again != got {
-		t.Error("a compact app is compacted again")
-	}
-	if reference := got.Reference(); reference.Kind != string(Pod) || reference.UID != "web-0" || reference.Namespace != "shop" {
-		t.Errorf("reference %+v", reference)
-	}
-	if err := New(Events{}).Open(Pod).Add("nonsense"); err == nil {
+	if err := New(Events{}).Open(Pod, usual.Prefix).Add("nonsense"); err == nil {
 		t.Error("what is no object is taken")
 	}
 }
@@ -192,7 +222,7 @@ func TestConcurrently(t *testing.T) {
 			w.View("shop")
 			w.Namespaces()
 			w.Listed(Pod)
-			w.Has("shop")
+			w.Count("shop", true)
 			w.status()
 			return nil
 		},

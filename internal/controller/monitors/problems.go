@@ -1,0 +1,157 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package monitors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/apply"
+	"github.com/metricspipeline/operator/internal/prometheus"
+)
+
+const (
+	// mostProblems bounds the list of namespaces whose apps are not scraped.
+	mostProblems = 20
+	// nearly is the share of a limit, in percent, at which it is said that it comes near.
+	nearly = 80
+)
+
+// ofNamespace returns the reason of a failure that the users of one namespace can cause: a foreign monitor of the name, another
+// writer of ours, a quota, a policy. It is empty for what fails everywhere alike.
+func ofNamespace(err error) string {
+	var (
+		taken     *apply.NameTakenError
+		contested *apply.ContestedError
+	)
+	switch {
+	case errors.As(err, &taken):
+		return v1alpha1.ReasonNameTaken
+	case errors.As(err, &contested):
+		return v1alpha1.ReasonContested
+	case apierrors.IsForbidden(err) && !lacksPermission(err), apierrors.IsRequestEntityTooLargeError(err),
+		apply.IsRefused(err) && strings.Contains(err.Error(), "denied"): // By an admission webhook or policy.
+		return v1alpha1.ReasonRefused
+	}
+	return ""
+}
+
+// lacksPermission is true for the answer of the API server's authorizer, which names the user and the verb.
+func lacksPermission(err error) bool {
+	return strings.Contains(err.Error(), `User "`) && strings.Contains(err.Error(), " cannot ")
+}
+
+// problems returns the namespaces whose annotated apps are not scraped for a reason of their own, sorted.
+func (r *Reconciler) problems(ctx context.Context, s *settings) ([]v1alpha1.NotScrapedNamespace, error) {
+	if s.retain || s.off {
+		return nil, nil
+	}
+	names := map[string]bool{}
+	for _, name := range slices.AppendSeq(r.index.Namespaces(), maps.Keys(r.failures)) {
+		names[name] = true
+	}
+	var all []v1alpha1.NotScrapedNamespace
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		ns, err := r.namespaceOf(ctx, name)
+		switch {
+		case client.IgnoreNotFound(err) != nil:
+			return all, err
+		case err != nil || !s.scrapes(ns.Labels):
+			continue
+		}
+		if reason, message := r.problem(s, ns); reason != "" {
+			all = append(all, v1alpha1.NotScrapedNamespace{Namespace: name, Reason: reason, Message: message})
+		}
+	}
+	return all, nil
+}
+
+// problem returns why the apps of a namespace are not scraped; empty where they are.
+func (r *Reconciler) problem(s *settings, ns *metav1.PartialObjectMetadata) (reason, message string) {
+	if err := r.failures[ns.Name]; err != nil {
+		if reason := ofNamespace(err); reason != "" {
+			return reason, err.Error() + "."
+		}
+	}
+	if excluded := r.excludes(s, ns); excluded != "" {
+		return v1alpha1.ReasonNotSelected, excluded
+	}
+	return r.nearLimit(s, ns)
+}
+
+// nearLimit says when a namespace's annotated apps, each of which is one target at least, come near the limit of a monitor.
+func (r *Reconciler) nearLimit(s *settings, ns *metav1.PartialObjectMetadata) (reason, message string) {
+	limit := s.config.TargetLimit
+	services, pods := r.index.Count(ns.Name, s.scrapesHosts(ns.Labels))
+	most := int64(max(services, pods))
+	if limit == 0 || most*100 < limit*nearly {
+		return "", ""
+	}
+	return v1alpha1.ReasonTargetLimit, fmt.Sprintf("The namespace has %d annotated Services and %d annotated Pods; beyond %d targets of "+
+		"Services, or of Pods, Prometheus scrapes none of them. Annotate fewer, spread them over namespaces, or have an administrator "+
+		"raise spec.scrape.limits.targets.", services, pods, limit)
+}
+
+// excludes names the selector by which the Prometheus does not look into a namespace for the kinds of monitors that it has;
+// empty where it does.
+func (r *Reconciler) excludes(s *settings, ns *metav1.PartialObjectMetadata) string {
+	if s.target.ServiceMonitors == nil {
+		return "" // No object says what the Prometheus selects.
+	}
+	var selections []*prometheus.Selection
+	services, pods := r.index.Count(ns.Name, s.scrapesHosts(ns.Labels))
+	if services > 0 {
+		selections = append(selections, s.target.ServiceMonitors)
+	}
+	if pods > 0 {
+		selections = append(selections, s.target.PodMonitors)
+	}
+	for _, selection := range selections {
+		selected, err := selection.SelectsNamespace(ns.Name, ns.Labels)
+		if err != nil {
+			return fmt.Sprintf("%s: %v.", s.target.Origin, err)
+		}
+		if !selected {
+			return fmt.Sprintf("%s does not look for monitors in namespace %s: its %s is %s; change the selector, or leave the "+
+				"namespace out by spec.scrape.namespaceSelector.", s.target.Origin, ns.Name, selection.NamespaceField, selection.Where())
+		}
+	}
+	return ""
+}
+
+// report sends an Event to each namespace that has a new problem. Nothing is repeated that the status of before a start lists, or
+// may have had no place for.
+func (r *Reconciler) report(s *settings, problems []v1alpha1.NotScrapedNamespace) {
+	if r.reasons == nil {
+		r.reasons = map[string]string{}
+		if before := s.pipeline.Status.Scrape; before != nil {
+			listed := before.NotScraped
+			if int(before.NotScrapedTotal) > len(listed) {
+				listed = problems
+			}
+			for _, problem := range listed {
+				r.reasons[problem.Namespace] = problem.Reason
+			}
+		}
+	}
+	now := map[string]string{}
+	for _, problem := range problems {
+		now[problem.Namespace] = problem.Reason
+		if r.reasons[problem.Namespace] != problem.Reason {
+			r.send(&corev1.ObjectReference{APIVersion: "v1", Kind: "Namespace", Namespace: problem.Namespace, Name: problem.Namespace},
+				"NotScraped", problem.Message)
+		}
+	}
+	r.reasons = now
+}

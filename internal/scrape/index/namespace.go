@@ -1,0 +1,145 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package index
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/scrape"
+)
+
+// namespace has the apps of one namespace, as far as its monitors and the status depend on them.
+type namespace struct {
+	// plain is the number of accepted Services of which relabelings see everything.
+	plain int
+	// limited are the accepted Services that cost more than that, of which as many are scraped as fit.
+	limited [classes]limited
+	// pods is the number of accepted Pods outside of the network of their node, hostPods of those in it, and host says why each of
+	// the latter is rejected, by name; empty for one that is accepted where its namespace is allowed to have some.
+	pods, hostPods int
+	host           map[string]string
+	// rejected apps but for those of host, sorted.
+	rejected []v1alpha1.RejectedApp
+}
+
+func newNamespace() *namespace {
+	ns := &namespace{host: map[string]string{}}
+	for class := range ns.limited {
+		ns.limited[class].most = caps[class]
+	}
+	return ns
+}
+
+// empty is true for a namespace that need not be remembered.
+func (n *namespace) empty() bool {
+	return !n.scraped() && len(n.rejected) == 0 && len(n.host) == 0 // What does not fit is rejected.
+}
+
+// scraped is true when an app is accepted.
+func (n *namespace) scraped() bool { return n.services() > 0 || n.pods > 0 || n.hostPods > 0 }
+
+// services is the number of accepted Services that fit.
+func (n *namespace) services() int {
+	sum := n.plain
+	for _, l := range n.limited {
+		sum += l.fit
+	}
+	return sum
+}
+
+// count adds a verdict to the sums, or subtracts it.
+func (n *namespace) count(a *App, v verdict, by int) {
+	switch {
+	case v.rejection == nil && (!v.accepted || v.class != plain):
+	case a.kind == HostPod:
+		n.countHost(a, v, by)
+	case v.rejection != nil && by > 0:
+		n.reject(a, v.rejection.Reason)
+	case v.rejection != nil:
+		n.admit(a)
+	case a.kind == Pod:
+		n.pods += by
+	default:
+		n.plain += by
+	}
+}
+
+func (n *namespace) countHost(a *App, v verdict, by int) {
+	reason := ""
+	if v.rejection != nil {
+		reason = v.rejection.Reason
+	} else {
+		n.hostPods += by
+	}
+	if by > 0 {
+		n.host[a.name] = reason
+		return
+	}
+	delete(n.host, a.name)
+}
+
+// reject enters the rejection of an app, and returns whether it had none.
+func (n *namespace) reject(a *App, reason string) bool {
+	entry := v1alpha1.RejectedApp{Kind: string(a.kind), Namespace: a.namespace, Name: a.name, Reason: reason}
+	at, found := slices.BinarySearchFunc(n.rejected, entry, byApp)
+	if found {
+		n.rejected[at] = entry
+		return false
+	}
+	n.rejected = slices.Insert(n.rejected, at, entry)
+	return true
+}
+
+// admit takes the rejection of an app out, if there is one.
+func (n *namespace) admit(a *App) {
+	entry := v1alpha1.RejectedApp{Kind: string(a.kind), Namespace: a.namespace, Name: a.name}
+	if at, found := slices.BinarySearchFunc(n.rejected, entry, byApp); found {
+		n.rejected = slices.Delete(n.rejected, at, at+1)
+	}
+}
+
+func byApp(one, other v1alpha1.RejectedApp) int {
+	return cmp.Or(strings.Compare(one.Namespace, other.Namespace),
+		strings.Compare(one.Kind, other.Kind), strings.Compare(one.Name, other.Name))
+}
+
+// refused returns at most so many of the rejected apps, and how many there are; host says whether Pods in the network of their node
+// are allowed.
+func (n *namespace) refused(name string, host bool, most int) ([]v1alpha1.RejectedApp, int) {
+	listed, total := slices.Clone(n.rejected[:min(len(n.rejected), most)]), len(n.rejected)+len(n.host)
+	if host {
+		total -= n.hostPods
+	}
+	for _, pod := range slices.Sorted(maps.Keys(n.host)) {
+		reason := n.host[pod]
+		if reason == "" && host {
+			continue
+		}
+		if len(listed) == most {
+			break
+		}
+		listed = append(listed, v1alpha1.RejectedApp{Kind: string(Pod), Namespace: name, Name: pod,
+			Reason: cmp.Or(reason, scrape.InHostNetwork.Reason)})
+	}
+	return listed, total
+}
+
+// share fills a list with at most so many entries, of each namespace one in turn, so that none takes the places of another, and
+// sorts it. lists are those of the namespaces, in the order of their names.
+func share(lists [][]v1alpha1.RejectedApp, most int) []v1alpha1.RejectedApp {
+	var shared []v1alpha1.RejectedApp
+	for turn := 0; turn < most && len(shared) < most; turn++ {
+		for _, list := range lists {
+			if turn < len(list) && len(shared) < most {
+				shared = append(shared, list[turn])
+			}
+		}
+	}
+	slices.SortFunc(shared, byApp)
+	return shared
+}
