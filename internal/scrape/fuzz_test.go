@@ -40,8 +40,8 @@ func FuzzAnnotations(f *testing.F) {
 		endpoints := testEndpoints{service: "web", annotations: set, ports: webEndpoints, pods: []testPod{webPod("web-0", "10.0.0.1", nil)}}
 		// Endpoints made by hand, and Pods in the network of their node.
 		elsewhere := endpoints
-		elsewhere.pods = []testPod{webPod("web-0", "10.0.0.1", nil), webPod("web-1", "10.0.0.1", set)}
-		elsewhere.addresses, elsewhere.pods[1].host = []string{"169.254.169.254", "10.0.0.1"}, "10.0.0.1"
+		elsewhere.pods = []testPod{webPod("web-0", "10.0.0.1", nil), webPod("web-1", "10.0.0.2", set)}
+		elsewhere.addresses, elsewhere.pods[1].host = []string{"169.254.169.254", "10.0.0.2"}, "10.0.0.2"
 		apps := []App{other}
 		if Wanted(prefix, set) {
 			apps = append(apps, app)
@@ -70,7 +70,7 @@ func FuzzAnnotations(f *testing.F) {
 				configs = append(configs, prometheusRelabeling(t, relabeling))
 			}
 			checkTargets(t, endpoints.discover("endpointslice"), configs, Wanted(prefix, set))
-			checkTargets(t, elsewhere.discover("endpointslice"), configs, false)
+			checkTargets(t, elsewhere.discover("endpointslice"), configs, Wanted(prefix, set))
 		}
 		configs := []*relabel.Config{}
 		for _, relabeling := range PodMonitor("apps", "m", config).Spec.PodMetricsEndpoints[0].RelabelConfigs {
