@@ -27,7 +27,7 @@ import (
 var kubernetesTypes = []string{
 	"spec.metricsServer.resources", "spec.metricsServer.tolerations", "spec.metricsServer.affinity",
 	"spec.prometheusAdapter.resources", "spec.prometheusAdapter.tolerations", "spec.prometheusAdapter.affinity",
-	"spec.scrape.namespaceSelector",
+	"spec.scrape.namespaceSelector", "spec.scrape.hostNetworkPods.namespaceSelector",
 }
 
 var (

@@ -190,14 +190,6 @@ const (
 	ReasonScrapeTimeoutTooLong = "ScrapeTimeoutTooLong"
 )
 
-// Reasons of status.scrape.notScraped and of the Events in those namespaces, beside NotSelected, NameTaken and Contested.
-const (
-	// ReasonRefused is that of a namespace in which the API server refuses the monitors, for its quota for one.
-	ReasonRefused = "Refused"
-	// ReasonTargetLimit is that of a namespace whose annotated apps come near scrape.limits.targets.
-	ReasonTargetLimit = "TargetLimit"
-)
-
 // ScrapeOptOutLabel on a Namespace keeps its apps from being scraped, unless its value is "true".
 const ScrapeOptOutLabel = "metricspipeline.io/scrape"
 

@@ -212,6 +212,14 @@ type NotScrapedNamespace struct {
 	Message string `json:"message,omitempty"`
 }
 
+// Reasons of status.scrape.notScraped and of the Events in those namespaces, beside NotSelected, NameTaken and Contested.
+const (
+	// ReasonRefused is that of a namespace in which the API server refuses the monitors, for its quota for one.
+	ReasonRefused = "Refused"
+	// ReasonTargetLimit is that of a namespace whose annotated apps come near scrape.limits.targets.
+	ReasonTargetLimit = "TargetLimit"
+)
+
 // RejectedApp is an annotated app that is not scraped.
 type RejectedApp struct {
 	// kind is Service or Pod.
