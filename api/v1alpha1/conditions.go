@@ -130,9 +130,11 @@ const (
 	ReasonNotRequired = "NotRequired"
 	// ReasonProbing surfaces until the first query is answered or fails.
 	ReasonProbing = "Probing"
-	// ReasonPrometheusNotFound surfaces when the cluster has no Prometheus object, or not the one that is named.
+	// ReasonPrometheusNotFound surfaces when the cluster has no Prometheus object, not the one that is named, or not the one that
+	// was chosen before.
 	ReasonPrometheusNotFound = "PrometheusNotFound"
-	// ReasonPrometheusAmbiguous surfaces when the cluster has several Prometheus objects and the spec names none.
+	// ReasonPrometheusAmbiguous surfaces when the cluster has several Prometheus objects, the spec names none, and none was chosen
+	// before.
 	ReasonPrometheusAmbiguous = "PrometheusAmbiguous"
 	// ReasonUnreachable surfaces when Prometheus does not answer a query.
 	ReasonUnreachable = "Unreachable"

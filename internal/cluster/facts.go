@@ -52,6 +52,8 @@ type Prometheus struct {
 	Required bool
 	// Target is the Prometheus that the spec and the cluster lead to; its URL is empty where there is none.
 	Target prometheus.Target
+	// Chosen is the object that stays chosen from now on where the spec names none, whether it exists or not; nil for none.
+	Chosen *v1alpha1.PrometheusReference
 	// NotFound is why there is no target; nil where there is one.
 	NotFound *prometheus.NotFoundError
 	// Credentials are what spec.prometheus names for it, and CredentialsMissing says which of them is not there.

@@ -120,7 +120,7 @@ func unusableCases() map[string]conditionCase {
 				p := &o.Facts.Prometheus
 				p.Answer.Err = fmt.Errorf("query http://prometheus%w", &prometheus.UnusableError{Cause: cause})
 				if p.Target.Given = given; given {
-					p.Target.Origin = "spec.prometheus.url"
+					p.Target.Origin, p.Target.Namespace = "spec.prometheus.url", ""
 				}
 			},
 			differ: map[string]string{v1alpha1.ConditionPrometheusReady: "False " + reason},

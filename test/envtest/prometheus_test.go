@@ -35,27 +35,81 @@ func TestPrometheusIsChosen(t *testing.T) {
 
 	first := w.prometheus("monitoring", "k8s", nil)
 	w.Eventually(w.source).Should(Equal(&v1alpha1.PrometheusStatus{
-		URL: "http://prometheus-operated.monitoring.svc:9090", Origin: "Prometheus monitoring/k8s"}))
+		URL: "http://prometheus-operated.monitoring.svc:9090", Origin: "Prometheus monitoring/k8s",
+		Chosen: &v1alpha1.PrometheusReference{Namespace: "monitoring", Name: "k8s"}}))
 	// There is no DNS here, so it has no chance to answer.
 	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(beFalse(v1alpha1.ReasonUnreachable,
 		"Prometheus monitoring/k8s", "http://prometheus-operated.monitoring.svc:9090"))
 	w.Eventually(w.condition(v1alpha1.ConditionStalled)).ShouldNot(beTrue(), "time may resolve it")
 	w.Eventually(func() []string { return w.of(adapter) }).ShouldNot(BeEmpty())
 
+	w.apply("prometheus: {ref: {namespace: other, name: third}}\n" + customRules)
+	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(beFalse(v1alpha1.ReasonPrometheusNotFound,
+		"other/third", "spec.prometheus.ref", "monitoring/k8s"))
+
+	// Nothing is chosen while the spec names a source, so both objects are there at first.
 	w.prometheus("other", "second", nil)
+	w.apply(customRules)
 	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(beFalse(v1alpha1.ReasonPrometheusAmbiguous,
 		"2 Prometheus objects", "monitoring/k8s", "other/second", "spec.prometheus.ref"))
 	w.Expect(w.of(adapter)).NotTo(BeEmpty(), "what ran keeps running")
-
-	w.apply("prometheus: {ref: {namespace: other, name: third}}\n" + customRules)
-	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(beFalse(v1alpha1.ReasonPrometheusNotFound,
-		"other/third", "spec.prometheus.ref", "monitoring/k8s", "other/second"))
 
 	w.apply("prometheus: {ref: {namespace: other, name: second}}\n" + customRules)
 	w.Eventually(w.source).Should(HaveField("URL", "http://prometheus-operated.other.svc:9090"))
 	w.Expect(w.Client.Delete(t.Context(), first)).To(Succeed())
 	w.rest()
 	w.Expect(w.source()).To(HaveField("URL", "http://prometheus-operated.other.svc:9090"))
+}
+
+// TestPrometheusStaysChosen: a Prometheus object that anyone makes in a namespace of theirs changes nothing for the cluster, neither
+// at once, nor after a restart, nor when the chosen one is deleted and theirs is the only one left. A ref changes it.
+func TestPrometheusStaysChosen(t *testing.T) {
+	w := begin(t)
+	w.installCRDs(harness.PrometheusCRD(), harness.ServiceMonitorCRD(), harness.PodMonitorCRD())
+	ours := w.prometheus("monitoring", "k8s", map[string]string{"release": "ours"})
+	w.apply(`{}`)
+	w.app("shop", nil)
+	const monitor = "metricspipeline-annotated"
+	release := func() string {
+		found := &monitoringv1.ServiceMonitor{}
+		if err := w.Client.Get(t.Context(), client.ObjectKey{Namespace: "default", Name: monitor}, found); err != nil {
+			return err.Error()
+		}
+		return found.Labels["release"]
+	}
+	w.Eventually(release).Should(Equal("ours"))
+	chosen := HaveField("Chosen", HaveValue(Equal(v1alpha1.PrometheusReference{Namespace: "monitoring", Name: "k8s"})))
+	w.Eventually(w.source).Should(chosen)
+
+	w.prometheus("team-a", "main", map[string]string{"release": "theirs"})
+	unchanged := func() {
+		t.Helper()
+		w.rest()
+		w.Expect(w.source()).To(chosen)
+		w.Expect(release()).To(Equal("ours"))
+	}
+	unchanged()
+	w.Expect(w.condition(v1alpha1.ConditionScrapeReady)()).NotTo(HaveField("Reason", v1alpha1.ReasonPrometheusAmbiguous))
+	restart := func() {
+		t.Helper()
+		w.Expect(w.Operator.Stop()).To(Succeed())
+		w.Expect(w.Start(logTo(t), harness.Conditions{})).To(Succeed())
+		w.Eventually(w.Operator.Reconciles).Should(BeNumerically(">", 0))
+	}
+	restart()
+	unchanged()
+	w.Expect(w.condition(v1alpha1.ConditionScrapeReady)()).NotTo(HaveField("Reason", v1alpha1.ReasonPrometheusAmbiguous))
+
+	w.Expect(w.Client.Delete(t.Context(), ours)).To(Succeed())
+	gone := beFalse(v1alpha1.ReasonPrometheusNotFound, "monitoring/k8s, which was in use", "team-a/main", "spec.prometheus.ref")
+	w.Eventually(w.condition(v1alpha1.ConditionScrapeReady)).Should(gone)
+	restart()
+	unchanged()
+	w.Expect(w.condition(v1alpha1.ConditionScrapeReady)()).To(gone)
+
+	w.apply("prometheus: {ref: {namespace: team-a, name: main}}\n")
+	w.Eventually(release).Should(Equal("theirs"))
+	w.Eventually(w.source).Should(SatisfyAll(HaveField("Origin", "Prometheus team-a/main"), HaveField("Chosen", BeNil())))
 }
 
 // TestPrometheusAnswers: one that is named by its URL is queried, and its answer reported when it changes.
