@@ -148,6 +148,11 @@ const (
 	// ReasonAuthMissing surfaces when a Secret or ConfigMap named in spec.prometheus.tls or spec.prometheus.auth does not
 	// exist, or does not have the key.
 	ReasonAuthMissing = "AuthMissing"
+	// ReasonAuthOverHTTP surfaces when spec.prometheus.auth is set and the Prometheus is queried over http: nothing is sent
+	// without spec.prometheus.allowHTTP.
+	ReasonAuthOverHTTP = "AuthOverHTTP"
+	// ReasonRedirected surfaces when what answers at the URL redirects queries to another one. No redirect is followed.
+	ReasonRedirected = "Redirected"
 	// ReasonMaxAgeTooShort surfaces when prometheusAdapter.maxAge is shorter than the scrape interval of the chosen
 	// Prometheus, so that metrics would vanish between two scrapes.
 	ReasonMaxAgeTooShort = "MaxAgeTooShort"

@@ -171,6 +171,9 @@ func (s *Source) prometheus(
 		return p, err
 	}
 	p.Target, p.Chosen = target, target.Chosen
+	if p.CredentialsWithheld = withheld(spec.Prometheus, target); p.CredentialsWithheld != "" {
+		return p, nil
+	}
 	p.Credentials, p.CredentialsMissing, err = s.credentials(ctx, spec.Prometheus)
 	return p, err
 }

@@ -39,6 +39,8 @@ func prometheusReady(o Observation) finding {
 		return met(v1alpha1.ReasonNotRequired, "No rule queries Prometheus.")
 	case p.NotFound != nil:
 		return stalled(p.NotFound.Reason, p.NotFound.Message+kept)
+	case p.CredentialsWithheld != "":
+		return stalled(v1alpha1.ReasonAuthOverHTTP, p.CredentialsWithheld+"."+kept)
 	case p.CredentialsMissing != "":
 		return stalled(v1alpha1.ReasonAuthMissing, p.CredentialsMissing+"."+kept)
 	case p.Answer.Err != nil:
@@ -69,6 +71,8 @@ func unanswered(o Observation, kept string) finding {
 	switch unusable.Cause {
 	case prometheus.Unauthorized:
 		return stalled(v1alpha1.ReasonUnauthorized, message)
+	case prometheus.Redirected:
+		return stalled(v1alpha1.ReasonRedirected, message)
 	case prometheus.HostUnknown:
 		return stalled(v1alpha1.ReasonHostUnknown, message)
 	default:
@@ -81,7 +85,7 @@ func probing(o Observation) finding {
 	p := o.Facts.Prometheus
 	f := unclear(v1alpha1.ReasonProbing, fmt.Sprintf("%s is being queried at %s.", p.Target.Origin, p.Target.URL))
 	before := meta.FindStatusCondition(o.previous.Conditions, v1alpha1.ConditionPrometheusReady)
-	unqueried := []string{v1alpha1.ReasonNotRequired, v1alpha1.ReasonAuthMissing}
+	unqueried := []string{v1alpha1.ReasonNotRequired, v1alpha1.ReasonAuthMissing, v1alpha1.ReasonAuthOverHTTP}
 	queried := before != nil && !slices.Contains(unqueried, before.Reason)
 	f.undecided = queried && o.previous.Prometheus != nil && o.previous.Prometheus.URL == p.Target.URL
 	return f

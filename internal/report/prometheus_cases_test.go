@@ -107,6 +107,8 @@ func prometheusCases() map[string]conditionCase {
 		"another Prometheus does not answer": retained,
 		"a credential is missing": failing("AuthMissing", status.FailedStatus, "there is no Secret x.",
 			func(p *cluster.Prometheus) { p.CredentialsMissing = "there is no Secret x" }),
+		"the credentials must not be sent": failing("AuthOverHTTP", status.FailedStatus, "not sent over http.",
+			func(p *cluster.Prometheus) { p.CredentialsWithheld = "not sent over http" }),
 		"Prometheus has several shards": failing("PrometheusSharded", status.FailedStatus,
 			"Prometheus monitoring/k8s has spec.shards 2", func(p *cluster.Prometheus) { p.Target.Shards = 2 }),
 	}
@@ -129,6 +131,8 @@ func unusableCases() map[string]conditionCase {
 	return map[string]conditionCase{
 		"Prometheus refuses the credentials": failing("Unauthorized", status.FailedStatus, prometheus.Unauthorized, false,
 			"Prometheus monitoring/k8s cannot be queried: query http://prometheus."),
+		"Prometheus redirects queries": failing("Redirected", status.FailedStatus, prometheus.Redirected, false,
+			"Prometheus monitoring/k8s cannot be queried: "),
 		"the host of spec.prometheus.url is unknown": failing("HostUnknown", status.FailedStatus, prometheus.HostUnknown, true,
 			"spec.prometheus.url cannot be queried: "),
 		"the Service of a Prometheus object has not come": failing("Unreachable", status.InProgressStatus, prometheus.HostUnknown, false,

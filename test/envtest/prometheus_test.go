@@ -4,6 +4,9 @@
 package envtest
 
 import (
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -112,6 +115,41 @@ func TestPrometheusStaysChosen(t *testing.T) {
 	w.Eventually(w.source).Should(SatisfyAll(HaveField("Origin", "Prometheus team-a/main"), HaveField("Chosen", BeNil())))
 }
 
+// TestCredentialsStayInside: the token goes to the Prometheus that the spec names, over TLS, and nowhere else: neither over http
+// where the object does not serve TLS, nor to where a redirect leads.
+func TestCredentialsStayInside(t *testing.T) {
+	w := begin(t)
+	w.installCRDs(harness.PrometheusCRD())
+	secret := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: harness.OperatorNamespace, Name: "prometheus-token"},
+		StringData: map[string]string{"token": "a"},
+	}
+	w.Expect(w.Client.Create(t.Context(), secret)).To(Succeed())
+	t.Cleanup(func() { w.Expect(w.Client.Delete(cleanupContext(t), secret)).To(Succeed()) })
+	const auth = "  auth: {bearerToken: {name: prometheus-token, key: token}}\n"
+
+	w.prometheus("monitoring", "k8s", nil)
+	w.apply("prometheus:\n  ref: {namespace: monitoring, name: k8s}\n" + auth + customRules)
+	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(beFalse(v1alpha1.ReasonAuthOverHTTP,
+		"Prometheus monitoring/k8s", "http://prometheus-operated.monitoring.svc:9090", "allowHTTP"))
+	w.Eventually(w.condition(v1alpha1.ConditionStalled)).Should(beTrue())
+	w.rest()
+	w.Expect(w.of(adapter)).To(BeEmpty())
+
+	var presented atomic.Int32
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { presented.Add(1) }))
+	t.Cleanup(elsewhere.Close)
+	redirects := httptest.NewServer(http.RedirectHandler(elsewhere.URL+"/api/v1/query", http.StatusFound))
+	t.Cleanup(redirects.Close)
+	w.apply("prometheus:\n  url: " + redirects.URL + "\n  allowHTTP: true\n" + auth + customRules)
+	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(beFalse(v1alpha1.ReasonRedirected,
+		redirects.URL, "302 Found", "set spec.prometheus.url to "+elsewhere.URL))
+	w.Eventually(w.api(customAPI)).Should(beAPI(metav1.ConditionUnknown, v1alpha1.ReasonWaitingForBackend, "PrometheusReady"))
+	w.rest()
+	w.Expect(w.of(adapter)).To(BeEmpty(), "the adapter would follow the redirect, and present the token there")
+	w.Expect(presented.Load()).To(BeZero())
+}
+
 // TestPrometheusAnswers: one that is named by its URL is queried, and its answer reported when it changes.
 func TestPrometheusAnswers(t *testing.T) {
 	w := begin(t)
@@ -160,7 +198,7 @@ func TestAnotherPrometheus(t *testing.T) {
 func TestPrometheusCredentials(t *testing.T) {
 	w := begin(t)
 	const auth = "  auth: {bearerToken: {name: prometheus-token, key: token}}\n"
-	w.apply("prometheus:\n  url: " + startPrometheus(t).URL + "\n" + auth + customRules)
+	w.apply("prometheus:\n  url: " + startPrometheus(t).URL + "\n  allowHTTP: true\n" + auth + customRules)
 	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(beFalse(v1alpha1.ReasonAuthMissing,
 		"spec.prometheus.auth.bearerToken", "prometheus-token", harness.OperatorNamespace, "create it"))
 
