@@ -6,6 +6,7 @@ package report
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -14,6 +15,9 @@ import (
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/prometheus"
 )
+
+// operatorName is the value of the label app.kubernetes.io/name on the operator's own pods.
+const operatorName = "metricspipeline-operator"
 
 // prometheusStatus is the source of metrics. While a chosen object does not exist, the status keeps it: no other takes its place,
 // also after a restart.
@@ -65,6 +69,9 @@ func unanswered(o Observation, kept string) finding {
 	var unusable *prometheus.UnusableError
 	if !errors.As(p.Answer.Err, &unusable) || !unusable.Stuck(p.Target.Given) {
 		message := fmt.Sprintf("%s does not answer: %v.", p.Target.Origin, p.Answer.Err)
+		if unusable != nil && unusable.Cause == prometheus.Silent {
+			message += filtered(o)
+		}
 		return unmet(v1alpha1.ReasonUnreachable, message+kept)
 	}
 	message := fmt.Sprintf("%s cannot be queried: %v.", p.Target.Origin, p.Answer.Err) + kept
@@ -78,6 +85,20 @@ func unanswered(o Observation, kept string) finding {
 	default:
 		return stalled(v1alpha1.ReasonUnreachable, message)
 	}
+}
+
+// filtered names what most often drops the packets to a Prometheus in the cluster: kube-prometheus comes with a NetworkPolicy that
+// admits its own namespace alone. The operator may not list the policies of other namespaces, so it cannot be sure.
+func filtered(o Observation) string {
+	target := o.Facts.Prometheus.Target
+	parsed, err := url.Parse(target.URL)
+	if err != nil || target.Namespace == "" {
+		return ""
+	}
+	return fmt.Sprintf(" A NetworkPolicy in namespace %s is the likely cause, such as that of kube-prometheus; add one there that "+
+		"admits TCP %s from the pods of namespace %s with the label app.kubernetes.io/name=%s (the operator) and those with %s=%s "+
+		"(its components).", target.Namespace, parsed.Port(), o.Facts.Namespace, operatorName,
+		v1alpha1.ManagedLabel, v1alpha1.SingletonName)
 }
 
 // probing is undecided after a start: the previous condition stays until the Prometheus answers otherwise.

@@ -133,6 +133,12 @@ func unusableCases() map[string]conditionCase {
 			"Prometheus monitoring/k8s cannot be queried: query http://prometheus."),
 		"Prometheus redirects queries": failing("Redirected", status.FailedStatus, prometheus.Redirected, false,
 			"Prometheus monitoring/k8s cannot be queried: "),
+		"a NetworkPolicy drops the packets to a Prometheus object": failing("Unreachable", status.InProgressStatus, prometheus.Silent, false,
+			"A NetworkPolicy in namespace monitoring is the likely cause, such as that of kube-prometheus; add one there that admits TCP 9090 "+
+				"from the pods of namespace metrics with the label app.kubernetes.io/name=metricspipeline-operator (the operator) and those "+
+				"with metricspipeline.io/pipeline=default (its components)."),
+		"a firewall drops the packets to spec.prometheus.url": failing("Unreachable", status.InProgressStatus, prometheus.Silent, true,
+			"spec.prometheus.url does not answer: query http://prometheus."),
 		"the host of spec.prometheus.url is unknown": failing("HostUnknown", status.FailedStatus, prometheus.HostUnknown, true,
 			"spec.prometheus.url cannot be queried: "),
 		"the Service of a Prometheus object has not come": failing("Unreachable", status.InProgressStatus, prometheus.HostUnknown, false,
