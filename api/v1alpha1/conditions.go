@@ -130,9 +130,11 @@ const (
 	ReasonNotRequired = "NotRequired"
 	// ReasonProbing surfaces until the first query is answered or fails.
 	ReasonProbing = "Probing"
-	// ReasonPrometheusNotFound surfaces when the cluster has no Prometheus object, or not the one that is named.
+	// ReasonPrometheusNotFound surfaces when the cluster has no Prometheus object, not the one that is named, or not the one that
+	// was chosen before.
 	ReasonPrometheusNotFound = "PrometheusNotFound"
-	// ReasonPrometheusAmbiguous surfaces when the cluster has several Prometheus objects and the spec names none.
+	// ReasonPrometheusAmbiguous surfaces when the cluster has several Prometheus objects, the spec names none, and none was chosen
+	// before.
 	ReasonPrometheusAmbiguous = "PrometheusAmbiguous"
 	// ReasonUnreachable surfaces when Prometheus does not answer a query.
 	ReasonUnreachable = "Unreachable"
@@ -146,6 +148,11 @@ const (
 	// ReasonAuthMissing surfaces when a Secret or ConfigMap named in spec.prometheus.tls or spec.prometheus.auth does not
 	// exist, or does not have the key.
 	ReasonAuthMissing = "AuthMissing"
+	// ReasonAuthOverHTTP surfaces when spec.prometheus.auth is set and the Prometheus is queried over http: nothing is sent
+	// without spec.prometheus.allowHTTP.
+	ReasonAuthOverHTTP = "AuthOverHTTP"
+	// ReasonRedirected surfaces when what answers at the URL redirects queries to another one. No redirect is followed.
+	ReasonRedirected = "Redirected"
 	// ReasonMaxAgeTooShort surfaces when prometheusAdapter.maxAge is shorter than the scrape interval of the chosen
 	// Prometheus, so that metrics would vanish between two scrapes.
 	ReasonMaxAgeTooShort = "MaxAgeTooShort"

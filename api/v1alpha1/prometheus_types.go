@@ -6,6 +6,8 @@ package v1alpha1
 // PrometheusSpec says where the numbers for custom and external metrics come from.
 //
 // +kubebuilder:validation:XValidation:rule="!(has(self.url) && has(self.ref))",message="url and ref name two sources; set one of them, or neither to use the only Prometheus object of the cluster"
+// +kubebuilder:validation:XValidation:rule="!has(self.auth) || has(self.url) || has(self.ref)",message="auth would be sent to any Prometheus object that is the only one; name the receiver of the credentials in url or ref"
+// +kubebuilder:validation:XValidation:rule="!has(self.auth) || !has(self.url) || !isURL(self.url) || url(self.url).getScheme() != 'http' || (has(self.allowHTTP) && self.allowHTTP)",message="auth over http sends credentials that anyone on the way can read; set url to an https URL, or accept the risk with allowHTTP: true"
 type PrometheusSpec struct {
 	// url is the base URL of anything with the Prometheus HTTP API (Prometheus, Thanos, Mimir, VictoriaMetrics), as
 	// seen from a pod, such as https://thanos-query.monitoring.svc:9090. http or https, with a path if the API has a
@@ -26,9 +28,15 @@ type PrometheusSpec struct {
 	// +optional
 	TLS *ClientTLS `json:"tls,omitempty"`
 
-	// auth is what is presented to Prometheus. A changed Secret rolls the adapter, which reads it once.
+	// auth is what is presented to Prometheus. A changed Secret rolls the adapter, which reads it once. It needs url or ref: no
+	// credentials are sent to a Prometheus that nobody named.
 	// +optional
 	Auth *PrometheusAuth `json:"auth,omitempty"`
+
+	// allowHTTP permits that auth is sent over http, where anyone on the way can read it. Without it, auth is sent to an https
+	// URL alone: that of url, or the one that follows from ref.
+	// +optional
+	AllowHTTP bool `json:"allowHTTP,omitempty"`
 }
 
 // PrometheusReference names a Prometheus object (monitoring.coreos.com/v1).

@@ -46,7 +46,8 @@ type MetricsPipelineStatus struct {
 	// +optional
 	Scrape *ScrapeStatus `json:"scrape,omitempty"`
 
-	// prometheus is the source of custom and external metrics; unset where none could be chosen.
+	// prometheus is the source of custom and external metrics; unset where none could be chosen. One that the operator chose by
+	// itself stays here while its object does not exist.
 	// +optional
 	Prometheus *PrometheusStatus `json:"prometheus,omitempty"`
 
@@ -72,6 +73,12 @@ type PrometheusStatus struct {
 	// origin is what chose it: spec.prometheus.url, or the Prometheus object, such as Prometheus monitoring/k8s.
 	// +required
 	Origin string `json:"origin,omitempty"`
+
+	// chosen is the Prometheus object that was the only one of the cluster when it was chosen; unset where spec.prometheus names
+	// the source. It stays in use when other objects appear, and no other takes its place when it goes: spec.prometheus.ref is
+	// the way to change.
+	// +optional
+	Chosen *PrometheusReference `json:"chosen,omitempty"`
 }
 
 // APIServiceStatus is the state of one metrics API, as kube-aggregator gives it.

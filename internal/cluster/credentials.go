@@ -6,6 +6,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"net/url"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -43,6 +44,18 @@ func references(spec v1alpha1.PrometheusSpec, c *prometheus.Credentials) []refer
 			reference{field: "tls.clientCert", key: of(corev1.TLSPrivateKeyKey), into: &c.ClientKey})
 	}
 	return all
+}
+
+// withheld says why the credentials of spec.prometheus must not be sent to a Prometheus; empty where they may be. The schema
+// refuses an http URL in spec.prometheus.url; the one that follows from a Prometheus object is not known there, and may change.
+func withheld(spec v1alpha1.PrometheusSpec, target prometheus.Target) string {
+	parsed, err := url.Parse(target.URL)
+	if spec.Auth == nil || spec.AllowHTTP || err == nil && parsed.Scheme == "https" {
+		return ""
+	}
+	return fmt.Sprintf("spec.prometheus.auth is not sent to %s at %s: anyone on the way could read it; serve that Prometheus by https "+
+		"(web.tlsConfig of the Prometheus object), set spec.prometheus.url to an https URL, or accept the risk with "+
+		"spec.prometheus.allowHTTP: true", target.Origin, target.URL)
 }
 
 // credentials reads what spec.prometheus names. A missing object is a fact, not an error: its creation brings an event.

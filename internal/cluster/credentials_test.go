@@ -4,11 +4,17 @@
 package cluster
 
 import (
+	"strings"
 	"testing"
 
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/kinds"
 	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
@@ -20,5 +26,63 @@ func TestReferencesHaveAnOrder(t *testing.T) {
 		if len(all) != 2 || all[0].key.Key != corev1.TLSCertKey {
 			t.Fatalf("%+v", all)
 		}
+	}
+}
+
+// TestCredentialsOverHTTP: whether the URL that follows from a Prometheus object is https is not known to the schema. Credentials that
+// must not be sent are not even read.
+func TestCredentialsOverHTTP(t *testing.T) {
+	ref := &v1alpha1.PrometheusReference{Namespace: "monitoring", Name: "k8s"}
+	auth := &v1alpha1.PrometheusAuth{BearerToken: &v1alpha1.KeyReference{Name: "token", Key: "token"}}
+	ca := &v1alpha1.ClientTLS{CA: &v1alpha1.CertificateAuthority{Secret: &v1alpha1.KeyReference{Name: "token", Key: "token"}}}
+	overTLS := &monitoringv1.PrometheusWebSpec{WebConfigFileFields: monitoringv1.WebConfigFileFields{TLSConfig: &monitoringv1.WebTLSConfig{}}}
+	const withheld = "spec.prometheus.auth is not sent to "
+	for name, tc := range map[string]struct {
+		spec  v1alpha1.PrometheusSpec
+		web   *monitoringv1.PrometheusWebSpec
+		says  []string
+		token string
+	}{
+		"an object over http": {spec: v1alpha1.PrometheusSpec{Ref: ref, Auth: auth}, says: []string{
+			withheld + "Prometheus monitoring/k8s at http://prometheus-operated.monitoring.svc:9090", "web.tlsConfig", "https URL",
+			"spec.prometheus.allowHTTP: true"}},
+		"an object over http that may be":         {spec: v1alpha1.PrometheusSpec{Ref: ref, Auth: auth, AllowHTTP: true}, token: "secret"},
+		"an object over https":                    {spec: v1alpha1.PrometheusSpec{Ref: ref, Auth: auth}, web: overTLS, token: "secret"},
+		"an object over http without credentials": {spec: v1alpha1.PrometheusSpec{Ref: ref, TLS: ca}},
+		"an https URL":                            {spec: v1alpha1.PrometheusSpec{URL: "https://thanos.example.com", Auth: auth}, token: "secret"},
+		// One of before the schema refused it.
+		"an http URL": {spec: v1alpha1.PrometheusSpec{URL: "http://thanos.example.com", Auth: auth}, says: []string{
+			withheld + "spec.prometheus.url at http://thanos.example.com"}},
+		"an http URL that may be": {spec: v1alpha1.PrometheusSpec{URL: "http://thanos.example.com", Auth: auth, AllowHTTP: true}, token: "secret"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			scheme := runtime.NewScheme()
+			for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, monitoringv1.AddToScheme} {
+				if err := add(scheme); err != nil {
+					t.Fatal(err)
+				}
+			}
+			object := &monitoringv1.Prometheus{ObjectMeta: metav1.ObjectMeta{Namespace: "monitoring", Name: "k8s"}}
+			object.Spec.Web = tc.web
+			secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "metrics", Name: "token"},
+				Data: map[string][]byte{"token": []byte("secret")}}
+			reader := fake.NewClientBuilder().WithScheme(scheme).WithObjects(object, secret).Build()
+			source := &Source{Client: reader, Prometheuses: reader, Namespace: "metrics"}
+			p, err := source.prometheus(t.Context(), v1alpha1.MetricsPipelineSpec{Prometheus: tc.spec}, Serving(kinds.PrometheusCRD), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := string(p.Credentials.Token); got != tc.token {
+				t.Errorf("the token is %q, want %q", got, tc.token)
+			}
+			if p.Usable() != (tc.says == nil) || (p.CredentialsWithheld == "") != (tc.says == nil) {
+				t.Errorf("usable: %v, withheld: %q", p.Usable(), p.CredentialsWithheld)
+			}
+			for _, part := range tc.says {
+				if !strings.Contains(p.CredentialsWithheld, part) {
+					t.Errorf("%q does not say %q", p.CredentialsWithheld, part)
+				}
+			}
+		})
 	}
 }

@@ -53,7 +53,7 @@ func TestMapperFollowsCRDs(t *testing.T) {
 	s := Source{Client: w.client, Kinds: w.watches, Mapper: discovery(t)}
 	expect := func(when string, served bool) {
 		t.Helper()
-		facts := s.Read(t.Context(), v1alpha1.MetricsPipelineSpec{})
+		facts := s.Read(t.Context(), v1alpha1.MetricsPipelineSpec{}, nil)
 		for _, resource := range []string{"ones", "one"} {
 			kind, err := facts.Mapper.KindFor(one.GroupVersion().WithResource(resource).GroupResource().WithVersion(""))
 			if served && (err != nil || kind != one) || !served && !meta.IsNoMatchError(err) {

@@ -52,17 +52,23 @@ type Prometheus struct {
 	Required bool
 	// Target is the Prometheus that the spec and the cluster lead to; its URL is empty where there is none.
 	Target prometheus.Target
+	// Chosen is the object that stays chosen from now on where the spec names none, whether it exists or not; nil for none.
+	Chosen *v1alpha1.PrometheusReference
 	// NotFound is why there is no target; nil where there is one.
 	NotFound *prometheus.NotFoundError
 	// Credentials are what spec.prometheus names for it, and CredentialsMissing says which of them is not there.
-	Credentials        prometheus.Credentials
-	CredentialsMissing string
+	// CredentialsWithheld says why they must not be sent; then they are not read either.
+	Credentials         prometheus.Credentials
+	CredentialsMissing  string
+	CredentialsWithheld string
 	// Answer to the last query.
 	Answer probe.Answer
 }
 
 // Usable is true when it is known whom to query, and with what.
-func (p Prometheus) Usable() bool { return p.Target.URL != "" && p.CredentialsMissing == "" }
+func (p Prometheus) Usable() bool {
+	return p.Target.URL != "" && p.CredentialsMissing == "" && p.CredentialsWithheld == ""
+}
 
 // Foreign returns the groups of metrics APIs that have another owner.
 func (f Facts) Foreign() map[string]bool {

@@ -46,8 +46,9 @@ type Source struct {
 	Namespace string
 }
 
-// Read returns the facts for a spec. What cannot be read is a problem among them, and keeps nothing else from being read.
-func (s *Source) Read(ctx context.Context, spec v1alpha1.MetricsPipelineSpec) Facts {
+// Read returns the facts for a spec, and for the Prometheus object that was chosen before where the spec names none. What cannot
+// be read is a problem among them, and keeps nothing else from being read.
+func (s *Source) Read(ctx context.Context, spec v1alpha1.MetricsPipelineSpec, chosen *v1alpha1.PrometheusReference) Facts {
 	facts := Facts{Namespace: s.Namespace}
 	noted := map[schema.GroupVersionKind]bool{}
 	note := func(err error) bool {
@@ -78,7 +79,7 @@ func (s *Source) Read(ctx context.Context, spec v1alpha1.MetricsPipelineSpec) Fa
 	}
 	facts.RequestHeaderCA, err = s.requestHeaderCA(ctx)
 	note(err)
-	facts.Prometheus, err = s.prometheus(ctx, spec, facts.Served)
+	facts.Prometheus, err = s.prometheus(ctx, spec, facts.Served, chosen)
 	note(err)
 	return facts
 }
@@ -145,9 +146,14 @@ func (s *Source) requestHeaderCA(ctx context.Context) (bool, error) {
 }
 
 // prometheus chooses the source of application metrics and reads what it demands of its clients.
-func (s *Source) prometheus(ctx context.Context, spec v1alpha1.MetricsPipelineSpec, served Served) (Prometheus, error) {
+func (s *Source) prometheus(
+	ctx context.Context, spec v1alpha1.MetricsPipelineSpec, served Served, chosen *v1alpha1.PrometheusReference,
+) (Prometheus, error) {
 	inForce := metricsapi.InForce(spec)
 	p := Prometheus{Required: len(inForce.CustomMetrics.Rules)+len(inForce.ExternalMetrics.Rules) > 0}
+	if spec.Prometheus.URL == "" && spec.Prometheus.Ref == nil {
+		p.Chosen = chosen
+	}
 	var objects monitoringv1.PrometheusList
 	if served.Has(kinds.PrometheusCRD) {
 		if err := s.Prometheuses.List(ctx, &objects); err != nil && spec.Prometheus.URL == "" {
@@ -157,14 +163,17 @@ func (s *Source) prometheus(ctx context.Context, spec v1alpha1.MetricsPipelineSp
 			return p, fmt.Errorf("list Prometheus objects: %w", err)
 		}
 	}
-	target, err := prometheus.Resolve(spec.Prometheus, served.Has(kinds.PrometheusCRD), objects.Items)
+	target, err := prometheus.Resolve(spec.Prometheus, served.Has(kinds.PrometheusCRD), objects.Items, p.Chosen)
 	if errors.As(err, &p.NotFound) {
 		return p, nil
 	}
 	if err != nil {
 		return p, err
 	}
-	p.Target = target
+	p.Target, p.Chosen = target, target.Chosen
+	if p.CredentialsWithheld = withheld(spec.Prometheus, target); p.CredentialsWithheld != "" {
+		return p, nil
+	}
 	p.Credentials, p.CredentialsMissing, err = s.credentials(ctx, spec.Prometheus)
 	return p, err
 }

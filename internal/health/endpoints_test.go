@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -173,6 +174,45 @@ func TestVerifyTLS(t *testing.T) {
 					t.Errorf("%q has the address %s, which is not the endpoint's", err, found)
 				}
 			}
+		})
+	}
+}
+
+// TestVerifyTLSEnds at the deadline, and sends and reads nothing but a handshake: what listens decides neither how long it takes nor
+// how much is read.
+func TestVerifyTLSEnds(t *testing.T) {
+	authority := []byte(anotherAuthority)
+	for name, answer := range map[string]func(net.Conn){
+		"nothing is answered": func(net.Conn) {},
+		"an answer without end": func(c net.Conn) {
+			for {
+				if _, err := c.Write(make([]byte, 64<<10)); err != nil {
+					return
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				if c, err := listener.Accept(); err == nil {
+					answer(c)
+					_, _ = io.Copy(io.Discard, c) // Until the other side closes.
+					_ = c.Close()
+				}
+			}()
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			if err := VerifyTLS(ctx, listener.Addr().String(), "a", authority); err == nil {
+				t.Error("it verifies")
+			}
+			<-done
+			_ = listener.Close()
 		})
 	}
 }

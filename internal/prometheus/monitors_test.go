@@ -33,7 +33,7 @@ func TestShardsMakeAnswersPartial(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := object("monitoring", "k8s", func(p *monitoringv1.Prometheus) { p.Spec.Shards = tc.shards })
-			target, err := Resolve(tc.spec, true, []monitoringv1.Prometheus{p})
+			target, err := Resolve(tc.spec, true, []monitoringv1.Prometheus{p}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

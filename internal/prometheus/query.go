@@ -11,7 +11,10 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
+	"net/http/httptrace"
+	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/api"
@@ -38,20 +41,28 @@ func (c Credentials) Digest() string {
 	return hex.EncodeToString(hash.Sum(nil)[:8])
 }
 
-// Ask sends Prometheus a cheap query, with the adapter's credentials. The error is an UnusableError.
+// Bounds of an answer. That to the query has about 100 bytes, and a proxy's error page some kilobytes.
+const (
+	mostBody    = 1 << 20
+	mostHeaders = 64 << 10
+)
+
+// Ask sends Prometheus a cheap query, with the adapter's credentials. It follows no redirect, which would take the credentials to
+// where nobody meant them to go. The error is an UnusableError.
 func Ask(ctx context.Context, base string, credentials Credentials) error {
 	transport, err := transport(credentials)
 	if err != nil {
 		return err
 	}
 	defer transport.CloseIdleConnections()
-	presented := &presenter{token: strings.TrimSpace(string(credentials.Token)), next: transport}
-	client, err := api.NewClient(api.Config{Address: base, RoundTripper: presented})
+	presented := &presenter{token: strings.TrimSpace(string(credentials.Token)), next: transport, last: &exchange{}}
+	client, err := api.NewClient(api.Config{Address: base, Client: &http.Client{Transport: presented,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}})
 	if err != nil {
 		return &UnusableError{NotPrometheus, fmt.Sprintf("use %s: %v; correct spec.prometheus.url", base, err)}
 	}
 	if _, _, err := promv1.NewAPI(client).Query(ctx, "vector(1)", time.Now()); err != nil {
-		return unusable(base, credentials, presented.status, err)
+		return unusable(base, credentials, presented.last, err)
 	}
 	return nil
 }
@@ -74,26 +85,48 @@ func transport(credentials Credentials) (*http.Transport, error) {
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}
-	return &http.Transport{TLSClientConfig: config, Proxy: http.ProxyFromEnvironment}, nil
+	return &http.Transport{TLSClientConfig: config, Proxy: http.ProxyFromEnvironment, MaxResponseHeaderBytes: mostHeaders}, nil
 }
 
-// presenter adds a token to every request, and keeps the status of the last answer: the client's errors have it only as
-// text. It is for one caller at a time.
+// exchange is what became of a request. The client's errors have it only as text, or not at all.
+type exchange struct {
+	// status of the answer, 0 for none, and where a redirect leads to; nil where it does not say.
+	status   int
+	location *url.URL
+	// dialed is true once a connection was begun, and connected once one was made. The attempt may outlive the request.
+	dialed, connected atomic.Bool
+}
+
+// presenter adds a token to every request, limits the answers, and keeps what became of the last one. It is for one caller at a
+// time.
 type presenter struct {
-	token  string
-	next   http.RoundTripper
-	status int
+	token string
+	next  http.RoundTripper
+	last  *exchange
 }
 
 func (p *presenter) RoundTrip(request *http.Request) (*http.Response, error) {
+	last := &exchange{}
+	p.last = last
+	request = request.Clone(httptrace.WithClientTrace(request.Context(), &httptrace.ClientTrace{
+		ConnectStart: func(string, string) { last.dialed.Store(true) },
+		ConnectDone: func(_, _ string, err error) {
+			if err == nil {
+				last.connected.Store(true)
+			}
+		},
+	}))
 	if p.token != "" {
-		request = request.Clone(request.Context())
 		request.Header.Set("Authorization", "Bearer "+p.token)
 	}
-	p.status = 0
 	response, err := p.next.RoundTrip(request)
-	if err == nil {
-		p.status = response.StatusCode
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the client tells errors apart
 	}
-	return response, err
+	last.status = response.StatusCode
+	if to, err := response.Location(); err == nil {
+		last.location = to
+	}
+	response.Body = http.MaxBytesReader(nil, response.Body, mostBody)
+	return response, nil
 }

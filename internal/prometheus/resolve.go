@@ -36,6 +36,12 @@ type Target struct {
 	ScrapeInterval time.Duration
 	// Shards is among how many Prometheus servers its targets are divided; 0 where no object stands behind the URL.
 	Shards int32
+	// Namespace of the pods behind the URL; empty where no object stands behind it.
+	Namespace string
+	// Chosen is the object where the spec names no source: it was the only one when it was chosen. Others names the objects that
+	// are there as well; empty for none.
+	Chosen *v1alpha1.PrometheusReference
+	Others string
 	// ServiceMonitors and PodMonitors are what it demands of monitors; nil where no object stands behind the URL.
 	ServiceMonitors, PodMonitors *Selection
 }
@@ -48,9 +54,23 @@ type NotFoundError struct {
 
 func (e *NotFoundError) Error() string { return e.Message }
 
+// Chosen returns the Prometheus object that a status records as chosen; nil for none.
+func Chosen(status v1alpha1.MetricsPipelineStatus) *v1alpha1.PrometheusReference {
+	if status.Prometheus == nil {
+		return nil
+	}
+	return status.Prometheus.Chosen
+}
+
 // Resolve chooses the Prometheus for a spec among the Prometheus objects of a cluster. served is false where the cluster
 // does not know that kind of object. The error is a NotFoundError.
-func Resolve(spec v1alpha1.PrometheusSpec, served bool, objects []monitoringv1.Prometheus) (Target, error) {
+//
+// Where the spec names none, the only object is chosen, and chosen is the one that was before. It stays: whoever may make a
+// Prometheus object in some namespace must neither become the source of everybody's metrics nor take it away. That is so also
+// while the chosen object does not exist, since it may be about to be made anew.
+func Resolve(
+	spec v1alpha1.PrometheusSpec, served bool, objects []monitoringv1.Prometheus, chosen *v1alpha1.PrometheusReference,
+) (Target, error) {
 	if spec.URL != "" {
 		return Target{URL: spec.URL, Origin: "spec.prometheus.url", Given: true}, nil
 	}
@@ -60,9 +80,7 @@ func Resolve(spec v1alpha1.PrometheusSpec, served bool, objects []monitoringv1.P
 				"prometheus-operator, or set spec.prometheus.url to a Prometheus HTTP API."}
 	}
 	if spec.Ref != nil {
-		index := slices.IndexFunc(objects, func(p monitoringv1.Prometheus) bool {
-			return p.Namespace == spec.Ref.Namespace && p.Name == spec.Ref.Name
-		})
+		index := find(objects, *spec.Ref)
 		if index < 0 {
 			return Target{}, &NotFoundError{v1alpha1.ReasonPrometheusNotFound, fmt.Sprintf(
 				"There is no Prometheus object %s/%s, which spec.prometheus.ref names; there is %s.",
@@ -70,16 +88,35 @@ func Resolve(spec v1alpha1.PrometheusSpec, served bool, objects []monitoringv1.P
 		}
 		return target(objects[index], objects), nil
 	}
-	switch len(objects) {
-	case 0:
-		return Target{}, &NotFoundError{v1alpha1.ReasonPrometheusNotFound,
-			"The cluster has no Prometheus object; create one, or set spec.prometheus.url to a Prometheus HTTP API."}
-	case 1:
-		return target(objects[0], objects), nil
-	default:
-		return Target{}, &NotFoundError{v1alpha1.ReasonPrometheusAmbiguous, fmt.Sprintf(
-			"The cluster has %d Prometheus objects: %s; name one in spec.prometheus.ref.", len(objects), list(objects))}
+	if chosen == nil {
+		switch len(objects) {
+		case 0:
+			return Target{}, &NotFoundError{v1alpha1.ReasonPrometheusNotFound,
+				"The cluster has no Prometheus object; create one, or set spec.prometheus.url to a Prometheus HTTP API."}
+		case 1:
+			chosen = &v1alpha1.PrometheusReference{Namespace: objects[0].Namespace, Name: objects[0].Name}
+		default:
+			return Target{}, &NotFoundError{v1alpha1.ReasonPrometheusAmbiguous, fmt.Sprintf(
+				"The cluster has %d Prometheus objects: %s; name one in spec.prometheus.ref.", len(objects), list(objects))}
+		}
 	}
+	index := find(objects, *chosen)
+	if index < 0 {
+		return Target{}, &NotFoundError{v1alpha1.ReasonPrometheusNotFound, fmt.Sprintf(
+			"The Prometheus object %s/%s, which was in use, does not exist any more; there is %s. No other takes its place by itself: "+
+				"create it again, or name another one in spec.prometheus.ref.", chosen.Namespace, chosen.Name, list(objects))}
+	}
+	t := target(objects[index], objects)
+	t.Chosen = chosen.DeepCopy()
+	if others := slices.Delete(slices.Clone(objects), index, index+1); len(others) > 0 {
+		t.Others = list(others)
+	}
+	return t, nil
+}
+
+// find returns the index of the object that a reference names; -1 where there is none.
+func find(objects []monitoringv1.Prometheus, ref v1alpha1.PrometheusReference) int {
+	return slices.IndexFunc(objects, func(p monitoringv1.Prometheus) bool { return p.Namespace == ref.Namespace && p.Name == ref.Name })
 }
 
 // target describes a Prometheus object. The governing Service leads to every Prometheus of the namespace that uses it, so where
@@ -106,6 +143,7 @@ func target(p monitoringv1.Prometheus, all []monitoringv1.Prometheus) Target {
 	t := Target{
 		URL:            base.String(),
 		Origin:         fmt.Sprintf("Prometheus %s/%s", p.Namespace, p.Name),
+		Namespace:      p.Namespace,
 		Revision:       revision(p),
 		ScrapeInterval: defaultScrapeInterval,
 		Shards:         max(ptr.Deref(p.Spec.Shards, 1), 1), // prometheus-operator takes less than 1 for 1.

@@ -86,7 +86,7 @@ func TestResolve(t *testing.T) {
 			want: usual},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := Resolve(tc.spec, !tc.notServed, tc.objects)
+			got, err := Resolve(tc.spec, !tc.notServed, tc.objects, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -104,13 +104,15 @@ func TestResolveReadsTheObject(t *testing.T) {
 		p.Spec.PodMonitorNamespaceSelector = &metav1.LabelSelector{}
 		p.Status.AvailableReplicas = 2
 	})
-	got, err := Resolve(v1alpha1.PrometheusSpec{}, true, []monitoringv1.Prometheus{p})
+	got, err := Resolve(v1alpha1.PrometheusSpec{}, true, []monitoringv1.Prometheus{p}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := Target{
 		URL:            "http://prometheus-operated.monitoring.svc:9090",
 		Origin:         "Prometheus monitoring/k8s",
+		Namespace:      "monitoring",
+		Chosen:         &v1alpha1.PrometheusReference{Namespace: "monitoring", Name: "k8s"},
 		Revision:       "uid/3/2",
 		ScrapeInterval: 90 * time.Second,
 		Shards:         1,
@@ -129,7 +131,7 @@ func TestResolveReadsTheObject(t *testing.T) {
 		"": 30 * time.Second, "0s": 30 * time.Second, "nonsense": 30 * time.Second, "1d": 24 * time.Hour,
 	} {
 		p.Spec.ScrapeInterval = interval
-		got, err := Resolve(v1alpha1.PrometheusSpec{}, true, []monitoringv1.Prometheus{p})
+		got, err := Resolve(v1alpha1.PrometheusSpec{}, true, []monitoringv1.Prometheus{p}, nil)
 		if err != nil || got.ScrapeInterval != want {
 			t.Errorf("scrapeInterval %q: %s, %v, want %s", interval, got.ScrapeInterval, err, want)
 		}
@@ -139,7 +141,7 @@ func TestResolveReadsTheObject(t *testing.T) {
 // TestRevision changes when Prometheus may have come or gone, and not with the rest of a busy status.
 func TestRevision(t *testing.T) {
 	resolve := func(p monitoringv1.Prometheus) string {
-		target, err := Resolve(v1alpha1.PrometheusSpec{}, true, []monitoringv1.Prometheus{p})
+		target, err := Resolve(v1alpha1.PrometheusSpec{}, true, []monitoringv1.Prometheus{p}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -197,13 +199,69 @@ func TestResolveFindsNone(t *testing.T) {
 			objects: many, reason: v1alpha1.ReasonPrometheusAmbiguous, says: []string{"8 Prometheus objects", "monitoring/p4, and 3 more"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			target, err := Resolve(tc.spec, !tc.notServed, tc.objects)
+			target, err := Resolve(tc.spec, !tc.notServed, tc.objects, nil)
 			var notFound *NotFoundError
 			if !errors.As(err, &notFound) {
 				t.Fatalf("got %+v and the error %v, want a NotFoundError", target, err)
 			}
 			if notFound.Reason != tc.reason {
 				t.Errorf("reason %s, want %s", notFound.Reason, tc.reason)
+			}
+			for _, part := range tc.says {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("%q does not say %q", err, part)
+				}
+			}
+		})
+	}
+}
+
+// TestChoiceStays: whoever may make a Prometheus object in a namespace of theirs neither takes the source of metrics away from
+// everybody nor becomes it.
+func TestChoiceStays(t *testing.T) {
+	k8s := &v1alpha1.PrometheusReference{Namespace: "monitoring", Name: "k8s"}
+	mine, theirs := object("monitoring", "k8s"), object("team-a", "main")
+	var many []monitoringv1.Prometheus
+	for i := range 8 {
+		many = append(many, object("team-b", fmt.Sprintf("p%d", i)))
+	}
+	for name, tc := range map[string]struct {
+		spec    v1alpha1.PrometheusSpec
+		objects []monitoringv1.Prometheus
+		chosen  *v1alpha1.PrometheusReference
+		// origin, stays and others are of the target; without an origin there is none, and the error has the reason and says.
+		origin string
+		stays  *v1alpha1.PrometheusReference
+		others string
+		reason string
+		says   []string
+	}{
+		"the only one at first":           {objects: []monitoringv1.Prometheus{mine}, origin: "Prometheus monitoring/k8s", stays: k8s},
+		"two at first":                    {objects: []monitoringv1.Prometheus{mine, theirs}, reason: v1alpha1.ReasonPrometheusAmbiguous, says: []string{"team-a/main", "monitoring/k8s"}},
+		"the same one":                    {objects: []monitoringv1.Prometheus{mine}, chosen: k8s, origin: "Prometheus monitoring/k8s", stays: k8s},
+		"another appears":                 {objects: []monitoringv1.Prometheus{mine, theirs}, chosen: k8s, origin: "Prometheus monitoring/k8s", stays: k8s, others: "team-a/main"},
+		"another that is listed before":   {objects: []monitoringv1.Prometheus{theirs, mine}, chosen: k8s, origin: "Prometheus monitoring/k8s", stays: k8s, others: "team-a/main"},
+		"very many appear":                {objects: append([]monitoringv1.Prometheus{mine}, many...), chosen: k8s, origin: "Prometheus monitoring/k8s", stays: k8s, others: "team-b/p0, team-b/p1, team-b/p2, team-b/p3, team-b/p4, and 3 more"},
+		"it is made anew":                 {objects: []monitoringv1.Prometheus{object("monitoring", "k8s", func(p *monitoringv1.Prometheus) { p.UID = "another" })}, chosen: k8s, origin: "Prometheus monitoring/k8s", stays: k8s},
+		"it goes, and one other is there": {objects: []monitoringv1.Prometheus{theirs}, chosen: k8s, reason: v1alpha1.ReasonPrometheusNotFound, says: []string{"monitoring/k8s, which was in use", "there is team-a/main", "create it again", "spec.prometheus.ref"}},
+		"it goes, and none is there":      {chosen: k8s, reason: v1alpha1.ReasonPrometheusNotFound, says: []string{"monitoring/k8s, which was in use", "there is none"}},
+		"a ref to another":                {spec: ref("team-a", "main"), objects: []monitoringv1.Prometheus{mine, theirs}, chosen: k8s, origin: "Prometheus team-a/main"},
+		"a ref to the chosen one":         {spec: ref("monitoring", "k8s"), objects: []monitoringv1.Prometheus{mine, theirs}, chosen: k8s, origin: "Prometheus monitoring/k8s"},
+		"a ref to one that does not exist": {spec: ref("team-a", "other"), objects: []monitoringv1.Prometheus{mine, theirs}, chosen: k8s,
+			reason: v1alpha1.ReasonPrometheusNotFound, says: []string{"team-a/other"}},
+		"a URL": {spec: v1alpha1.PrometheusSpec{URL: "https://thanos"}, objects: []monitoringv1.Prometheus{mine, theirs}, chosen: k8s, origin: "spec.prometheus.url"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			target, err := Resolve(tc.spec, true, tc.objects, tc.chosen)
+			if target.Origin != tc.origin || target.Others != tc.others {
+				t.Errorf("%q beside %q, want %q beside %q", target.Origin, target.Others, tc.origin, tc.others)
+			}
+			if diff := cmp.Diff(tc.stays, target.Chosen); diff != "" {
+				t.Errorf("chosen (-want +got):\n%s", diff)
+			}
+			var notFound *NotFoundError
+			if errors.As(err, &notFound) != (tc.reason != "") || notFound != nil && notFound.Reason != tc.reason {
+				t.Fatalf("error %v, want the reason %q", err, tc.reason)
 			}
 			for _, part := range tc.says {
 				if !strings.Contains(err.Error(), part) {

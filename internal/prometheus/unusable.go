@@ -4,6 +4,7 @@
 package prometheus
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -11,10 +12,18 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"strings"
 	"time"
 
 	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
 )
+
+// queryPath is the path of a query below the base URL.
+const queryPath = "/api/v1/query"
+
+// longestLocation bounds what is repeated of where a redirect leads to, in bytes.
+const longestLocation = 300
 
 // Cause is why a Prometheus cannot be queried.
 type Cause int
@@ -23,10 +32,14 @@ type Cause int
 const (
 	// Unreachable is any failure that may pass by itself: a refused connection, a timeout, a server error.
 	Unreachable Cause = iota
+	// Silent means that nothing answers an attempt to connect, as where a NetworkPolicy drops the packets.
+	Silent
 	// Unauthorized is an answer 401 or 403, or a TLS handshake that it refuses.
 	Unauthorized
 	// HostUnknown means that DNS knows no such host.
 	HostUnknown
+	// Redirected is an answer that leads to another URL.
+	Redirected
 	// Untrusted means that its certificate does not verify.
 	Untrusted
 	// NotPrometheus means that something else answers at the URL, or that its scheme or path is wrong.
@@ -47,7 +60,7 @@ func (e *UnusableError) Error() string { return e.text }
 // mistake, that of a Prometheus object may still come with its Service.
 func (e *UnusableError) Stuck(given bool) bool {
 	switch e.Cause {
-	case Unauthorized, Untrusted, BadCredentials:
+	case Unauthorized, Redirected, Untrusted, BadCredentials:
 		return true
 	case HostUnknown, NotPrometheus:
 		return given
@@ -56,18 +69,26 @@ func (e *UnusableError) Stuck(given bool) bool {
 	}
 }
 
-// unusable explains an error of the client about a URL. status is that of the last answer, 0 for none.
-func unusable(base string, credentials Credentials, status int, err error) *UnusableError {
+// unusable explains an error of the client about a URL. last is what became of the last request.
+func unusable(base string, credentials Credentials, last *exchange, err error) *UnusableError {
 	because := func(cause Cause, format string, args ...any) *UnusableError {
 		return &UnusableError{cause, "query " + base + ": " + fmt.Sprintf(format, args...)}
 	}
-	var network *url.Error
-	var answer *promv1.Error
-	switch {
+	var (
+		network *url.Error
+		answer  *promv1.Error
+		tooLong *http.MaxBytesError
+	)
+	switch status := last.status; {
+	case status/100 == 3:
+		return because(Redirected, "it answers %d %s%s", status, http.StatusText(status), last.elsewhere())
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
 		return because(Unauthorized, "it answers %d %s %s", status, http.StatusText(status), credentials.remedy(status))
+	case errors.As(err, &tooLong):
+		return because(NotPrometheus, "its answer to vector(1) is longer than %d KiB, and is not read further; correct scheme, host, port "+
+			"and path of spec.prometheus.url", tooLong.Limit>>10)
 	case errors.As(err, &network):
-		return unreached(because, base, network.Err)
+		return unreached(because, base, last, network.Err)
 	case status == http.StatusNotFound:
 		return because(NotPrometheus, "it answers 404 Not Found; correct the path of spec.prometheus.url, or the "+
 			"Prometheus object's routePrefix")
@@ -78,6 +99,25 @@ func unusable(base string, credentials Credentials, status int, err error) *Unus
 	default:
 		return because(Unreachable, "%v", err)
 	}
+}
+
+// elsewhere says where a redirect leads to and what to do. Query and fragment are left out: they may differ each time, and may have
+// the ticket of a login.
+func (x *exchange) elsewhere() string {
+	const not = ", which is not followed: the credentials of spec.prometheus would go there too; "
+	if x.location == nil {
+		return not + "set spec.prometheus.url to a URL that answers queries itself"
+	}
+	to := url.URL{Scheme: x.location.Scheme, Host: x.location.Host, Path: x.location.Path}
+	if len(to.String()) > longestLocation {
+		to.Path = ""
+	}
+	lead := fmt.Sprintf(", a redirect to %.*s", longestLocation, to.String())
+	if path, queries := strings.CutSuffix(to.Path, queryPath); queries {
+		to.Path = path
+		return lead + not + "if that is the Prometheus that is meant, set spec.prometheus.url to " + to.String()
+	}
+	return lead + not + "set spec.prometheus.url to a URL that answers queries itself, without a login or another redirect"
 }
 
 // remedy says what to change about the credentials that were refused.
@@ -96,13 +136,18 @@ func (c Credentials) remedy(status int) string {
 }
 
 // unreached explains why there was no answer, without addresses: the pod behind a Service and our own port change.
-func unreached(because func(Cause, string, ...any) *UnusableError, base string, err error) *UnusableError {
+func unreached(because func(Cause, string, ...any) *UnusableError, base string, last *exchange, err error) *UnusableError {
 	var (
 		name      *net.DNSError
 		untrusted *tls.CertificateVerificationError
 		operation *net.OpError
 	)
+	late := errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
 	switch {
+	case late && last.dialed.Load() && !last.connected.Load():
+		return because(Silent, "it does not answer an attempt to connect")
+	case late && last.connected.Load():
+		return because(Unreachable, "it accepts the connection and does not answer in time")
 	case errors.As(err, &name) && name.IsNotFound && name.Name == host(base): // Else it is the host of a proxy or redirection.
 		return because(HostUnknown, "DNS knows no host %s; correct the host in spec.prometheus.url, or create the Service that it "+
 			"names", name.Name)

@@ -59,8 +59,8 @@ func TestNoAnswerSaysWhyAndIsStable(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			// The client falls back to GET, whose URL has the time of the query.
-			first := unusable(base, Credentials{}, 0, &url.Error{Op: "Post", URL: base, Err: tc.first})
-			later := unusable(base, Credentials{}, 0, &url.Error{Op: "Get", URL: base + "?time=1700000000", Err: tc.later})
+			first := unusable(base, Credentials{}, &exchange{}, &url.Error{Op: "Post", URL: base, Err: tc.first})
+			later := unusable(base, Credentials{}, &exchange{}, &url.Error{Op: "Get", URL: base + "?time=1700000000", Err: tc.later})
 			if first.Cause != tc.cause || later.Cause != tc.cause {
 				t.Errorf("cause %d, then %d, want %d: %v", first.Cause, later.Cause, tc.cause, first)
 			}
@@ -80,7 +80,9 @@ func TestNoAnswerSaysWhyAndIsStable(t *testing.T) {
 func TestUnusableIsStuckWhereAPersonMustAct(t *testing.T) {
 	for cause, want := range map[Cause]struct{ given, ofObject bool }{
 		Unreachable:    {false, false},
+		Silent:         {false, false},
 		Unauthorized:   {true, true},
+		Redirected:     {true, true},
 		Untrusted:      {true, true},
 		BadCredentials: {true, true},
 		HostUnknown:    {true, false},

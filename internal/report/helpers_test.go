@@ -40,7 +40,7 @@ func working() Observation {
 		Facts: cluster.Facts{Namespace: "metrics", RequestHeaderCA: true, Prometheus: cluster.Prometheus{
 			Required: true,
 			Target: prometheus.Target{URL: "http://prometheus-operated.monitoring.svc:9090", Origin: "Prometheus monitoring/k8s",
-				ScrapeInterval: 30 * time.Second},
+				Namespace: "monitoring", ScrapeInterval: 30 * time.Second},
 			Answer: probe.Answer{Known: true},
 		}},
 		Plan: operand.Plan{Omitted: metricsapi.Omissions{}, Rules: []v1alpha1.RuleStatus{

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
@@ -17,7 +16,6 @@ import (
 	"github.com/metricspipeline/operator/internal/cluster"
 	"github.com/metricspipeline/operator/internal/health"
 	"github.com/metricspipeline/operator/internal/metricsapi"
-	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
 // configMaps are the kind in which the API server publishes its request header CA.
@@ -72,57 +70,6 @@ func rulesAccepted(o Observation) finding {
 	default:
 		return met(v1alpha1.ReasonAllAccepted, fmt.Sprintf("All %d rules are in use.", stated))
 	}
-}
-
-func prometheusReady(o Observation) finding {
-	p := o.Facts.Prometheus
-	kept := ""
-	if c, retained := o.retained(); retained {
-		kept = " " + c.Name + " stays as it is until then, and queries what it queried before."
-	}
-	switch {
-	case !p.Required:
-		return met(v1alpha1.ReasonNotRequired, "No rule queries Prometheus.")
-	case p.NotFound != nil:
-		return stalled(p.NotFound.Reason, p.NotFound.Message+kept)
-	case p.CredentialsMissing != "":
-		return stalled(v1alpha1.ReasonAuthMissing, p.CredentialsMissing+"."+kept)
-	case p.Answer.Err != nil:
-		return unanswered(p, kept)
-	case !p.Answer.Known:
-		return probing(o)
-	}
-	if message := p.Target.PartialAnswers(); message != "" {
-		return stalled(v1alpha1.ReasonPrometheusSharded, message)
-	}
-	return met(v1alpha1.ReasonReachable, fmt.Sprintf("%s answers at %s.", p.Target.Origin, p.Target.URL))
-}
-
-// unanswered is the finding that Prometheus gave no usable answer: stalled where a person must act, else it may pass by itself.
-func unanswered(p cluster.Prometheus, kept string) finding {
-	var unusable *prometheus.UnusableError
-	if !errors.As(p.Answer.Err, &unusable) || !unusable.Stuck(p.Target.Given) {
-		return unmet(v1alpha1.ReasonUnreachable, fmt.Sprintf("%s does not answer: %v.", p.Target.Origin, p.Answer.Err)+kept)
-	}
-	message := fmt.Sprintf("%s cannot be queried: %v.", p.Target.Origin, p.Answer.Err) + kept
-	switch unusable.Cause {
-	case prometheus.Unauthorized:
-		return stalled(v1alpha1.ReasonUnauthorized, message)
-	case prometheus.HostUnknown:
-		return stalled(v1alpha1.ReasonHostUnknown, message)
-	default:
-		return stalled(v1alpha1.ReasonUnreachable, message)
-	}
-}
-
-// probing is undecided after a start: the previous condition stays until the Prometheus answers otherwise.
-func probing(o Observation) finding {
-	p := o.Facts.Prometheus
-	f := unclear(v1alpha1.ReasonProbing, fmt.Sprintf("%s is being queried at %s.", p.Target.Origin, p.Target.URL))
-	before := meta.FindStatusCondition(o.previous.Conditions, v1alpha1.ConditionPrometheusReady)
-	queried := before != nil && before.Reason != v1alpha1.ReasonNotRequired && before.Reason != v1alpha1.ReasonAuthMissing
-	f.undecided = queried && o.previous.Prometheus != nil && o.previous.Prometheus.URL == p.Target.URL
-	return f
 }
 
 func scrapeReady(o Observation) finding {

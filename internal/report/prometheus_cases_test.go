@@ -107,6 +107,8 @@ func prometheusCases() map[string]conditionCase {
 		"another Prometheus does not answer": retained,
 		"a credential is missing": failing("AuthMissing", status.FailedStatus, "there is no Secret x.",
 			func(p *cluster.Prometheus) { p.CredentialsMissing = "there is no Secret x" }),
+		"the credentials must not be sent": failing("AuthOverHTTP", status.FailedStatus, "not sent over http.",
+			func(p *cluster.Prometheus) { p.CredentialsWithheld = "not sent over http" }),
 		"Prometheus has several shards": failing("PrometheusSharded", status.FailedStatus,
 			"Prometheus monitoring/k8s has spec.shards 2", func(p *cluster.Prometheus) { p.Target.Shards = 2 }),
 	}
@@ -120,7 +122,7 @@ func unusableCases() map[string]conditionCase {
 				p := &o.Facts.Prometheus
 				p.Answer.Err = fmt.Errorf("query http://prometheus%w", &prometheus.UnusableError{Cause: cause})
 				if p.Target.Given = given; given {
-					p.Target.Origin = "spec.prometheus.url"
+					p.Target.Origin, p.Target.Namespace = "spec.prometheus.url", ""
 				}
 			},
 			differ: map[string]string{v1alpha1.ConditionPrometheusReady: "False " + reason},
@@ -129,6 +131,14 @@ func unusableCases() map[string]conditionCase {
 	return map[string]conditionCase{
 		"Prometheus refuses the credentials": failing("Unauthorized", status.FailedStatus, prometheus.Unauthorized, false,
 			"Prometheus monitoring/k8s cannot be queried: query http://prometheus."),
+		"Prometheus redirects queries": failing("Redirected", status.FailedStatus, prometheus.Redirected, false,
+			"Prometheus monitoring/k8s cannot be queried: "),
+		"a NetworkPolicy drops the packets to a Prometheus object": failing("Unreachable", status.InProgressStatus, prometheus.Silent, false,
+			"A NetworkPolicy in namespace monitoring is the likely cause, such as that of kube-prometheus; add one there that admits TCP 9090 "+
+				"from the pods of namespace metrics with the label app.kubernetes.io/name=metricspipeline-operator (the operator) and those "+
+				"with metricspipeline.io/pipeline=default (its components)."),
+		"a firewall drops the packets to spec.prometheus.url": failing("Unreachable", status.InProgressStatus, prometheus.Silent, true,
+			"spec.prometheus.url does not answer: query http://prometheus."),
 		"the host of spec.prometheus.url is unknown": failing("HostUnknown", status.FailedStatus, prometheus.HostUnknown, true,
 			"spec.prometheus.url cannot be queried: "),
 		"the Service of a Prometheus object has not come": failing("Unreachable", status.InProgressStatus, prometheus.HostUnknown, false,

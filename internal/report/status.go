@@ -36,10 +36,7 @@ func Status(o Observation, previous v1alpha1.MetricsPipelineStatus) v1alpha1.Met
 	}
 	if o.Planned {
 		status.Certificates = certificateStatuses(o)
-		status.Prometheus = nil
-		if target := o.Facts.Prometheus.Target; target.URL != "" {
-			status.Prometheus = &v1alpha1.PrometheusStatus{URL: target.URL, Origin: target.Origin}
-		}
+		status.Prometheus = prometheusStatus(o)
 		if o.rulesKnown() {
 			status.Rules, status.RulesTotal = ruleStatuses(slices.Concat(o.Plan.Rules, o.Plan.Removed))
 		}

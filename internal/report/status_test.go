@@ -18,6 +18,7 @@ import (
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/cluster"
 	"github.com/metricspipeline/operator/internal/metricsapi"
+	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
 func TestStatus(t *testing.T) {
@@ -160,6 +161,46 @@ func TestComponentStatus(t *testing.T) {
 		o, _ := statusOf(func(o *Observation) { o.Workloads[usageServer] = tc.workloads })
 		if diff := cmp.Diff(tc.want, Status(o, before).Components[0]); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// TestChosenPrometheus: the status records which Prometheus object was chosen, and keeps it while that does not exist.
+func TestChosenPrometheus(t *testing.T) {
+	k8s, other := &v1alpha1.PrometheusReference{Namespace: "monitoring", Name: "k8s"}, &v1alpha1.PrometheusReference{Namespace: "a", Name: "b"}
+	chosen := func(o *Observation) { o.Facts.Prometheus.Chosen, o.Facts.Prometheus.Target.Chosen = k8s, k8s }
+	others := func(o *Observation) { o.Facts.Prometheus.Target.Others = "team-a/main, team-b/main" }
+	gone := func(remembered *v1alpha1.PrometheusReference) func(*Observation) {
+		return func(o *Observation) {
+			o.Facts.Prometheus.Chosen, o.Facts.Prometheus.Target = remembered, prometheus.Target{}
+			o.Facts.Prometheus.NotFound = &prometheus.NotFoundError{Reason: v1alpha1.ReasonPrometheusNotFound, Message: "It is gone."}
+		}
+	}
+	recorded := &v1alpha1.PrometheusStatus{
+		URL: "http://prometheus-operated.monitoring.svc:9090", Origin: "Prometheus monitoring/k8s", Chosen: k8s}
+	_, before := statusOf(chosen)
+	if diff := cmp.Diff(recorded, before.Prometheus); diff != "" {
+		t.Errorf("status.prometheus (-want +got):\n%s", diff)
+	}
+	for name, tc := range map[string]struct {
+		change func(*Observation)
+		want   *v1alpha1.PrometheusStatus
+		says   string
+	}{
+		"it exists, and others do": {func(o *Observation) { chosen(o); others(o) }, recorded,
+			"Prometheus monitoring/k8s answers at http://prometheus-operated.monitoring.svc:9090. It stays in use although other Prometheus " +
+				"objects have appeared: team-a/main, team-b/main; to use one of them, name it in spec.prometheus.ref."},
+		"it is gone":                    {gone(k8s), recorded, "It is gone."},
+		"a ref leads to nothing":        {gone(nil), nil, "It is gone."},
+		"it is gone, and was not known": {gone(other), nil, "It is gone."},
+	} {
+		o, _ := statusOf(tc.change)
+		after := Status(o, before)
+		if diff := cmp.Diff(tc.want, after.Prometheus); diff != "" {
+			t.Errorf("%s: status.prometheus (-want +got):\n%s", name, diff)
+		}
+		if ready := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionPrometheusReady); ready.Message != tc.says {
+			t.Errorf("%s: %s", name, ready.Message)
 		}
 	}
 }

@@ -164,9 +164,10 @@ func TestAtRestNothingChanges(t *testing.T) {
 // TestProbingIsSaid of a Prometheus that has not been queried before.
 func TestProbingIsSaid(t *testing.T) {
 	for name, was := range map[string]func(*Observation){
-		"another Prometheus":      func(o *Observation) { o.Facts.Prometheus.Target.URL = "http://elsewhere" },
-		"a credential is missing": func(o *Observation) { o.Facts.Prometheus.CredentialsMissing = "no Secret" },
-		"no rule queries it":      func(o *Observation) { o.Facts.Prometheus.Required = false },
+		"another Prometheus":            func(o *Observation) { o.Facts.Prometheus.Target.URL = "http://elsewhere" },
+		"a credential is missing":       func(o *Observation) { o.Facts.Prometheus.CredentialsMissing = "no Secret" },
+		"the credentials were withheld": func(o *Observation) { o.Facts.Prometheus.CredentialsWithheld = "not over http" },
+		"no rule queries it":            func(o *Observation) { o.Facts.Prometheus.Required = false },
 	} {
 		_, before := statusOf(was)
 		o, _ := statusOf(func(o *Observation) { o.Facts.Prometheus.Answer.Known = false })

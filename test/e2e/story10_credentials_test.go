@@ -30,7 +30,8 @@ func TestRotatedCredentialsRollTheAdapter(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: kit.OperatorNamespace, Name: "prometheus-token"},
 		Data:       map[string][]byte{"token": []byte("first")},
 	}
-	// The cluster's Prometheus has neither certificate nor token: what counts is that the adapter reads both.
+	// The cluster's Prometheus has neither certificate nor token: what counts is that the adapter reads both. So it is named, and may
+	// get the token over http.
 	authority := &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Namespace: kit.OperatorNamespace, Name: "prometheus-ca"},
 		Data:       map[string]string{"ca.crt": string(caBundles(t, g)[kit.CustomMetricsAPI])},
@@ -43,6 +44,7 @@ func TestRotatedCredentialsRollTheAdapter(t *testing.T) {
 		g.Expect(cluster.Delete(ctx, token, authority)).To(Succeed())
 	})
 	g.Expect(cluster.Apply(t.Context(), token, authority)).To(Succeed())
+	pipeline.Spec.Prometheus.Ref, pipeline.Spec.Prometheus.AllowHTTP = &v1alpha1.PrometheusReference{Namespace: "monitoring", Name: "k8s"}, true
 	pipeline.Spec.Prometheus.Auth = &v1alpha1.PrometheusAuth{BearerToken: &v1alpha1.KeyReference{Name: token.Name, Key: "token"}}
 	pipeline.Spec.Prometheus.TLS = &v1alpha1.ClientTLS{CA: &v1alpha1.CertificateAuthority{
 		ConfigMap: &v1alpha1.KeyReference{Name: authority.Name, Key: "ca.crt"}}}

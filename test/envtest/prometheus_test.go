@@ -4,6 +4,9 @@
 package envtest
 
 import (
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -35,27 +38,116 @@ func TestPrometheusIsChosen(t *testing.T) {
 
 	first := w.prometheus("monitoring", "k8s", nil)
 	w.Eventually(w.source).Should(Equal(&v1alpha1.PrometheusStatus{
-		URL: "http://prometheus-operated.monitoring.svc:9090", Origin: "Prometheus monitoring/k8s"}))
+		URL: "http://prometheus-operated.monitoring.svc:9090", Origin: "Prometheus monitoring/k8s",
+		Chosen: &v1alpha1.PrometheusReference{Namespace: "monitoring", Name: "k8s"}}))
 	// There is no DNS here, so it has no chance to answer.
 	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(beFalse(v1alpha1.ReasonUnreachable,
 		"Prometheus monitoring/k8s", "http://prometheus-operated.monitoring.svc:9090"))
 	w.Eventually(w.condition(v1alpha1.ConditionStalled)).ShouldNot(beTrue(), "time may resolve it")
 	w.Eventually(func() []string { return w.of(adapter) }).ShouldNot(BeEmpty())
 
+	w.apply("prometheus: {ref: {namespace: other, name: third}}\n" + customRules)
+	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(beFalse(v1alpha1.ReasonPrometheusNotFound,
+		"other/third", "spec.prometheus.ref", "monitoring/k8s"))
+
+	// Nothing is chosen while the spec names a source, so both objects are there at first.
 	w.prometheus("other", "second", nil)
+	w.apply(customRules)
 	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(beFalse(v1alpha1.ReasonPrometheusAmbiguous,
 		"2 Prometheus objects", "monitoring/k8s", "other/second", "spec.prometheus.ref"))
 	w.Expect(w.of(adapter)).NotTo(BeEmpty(), "what ran keeps running")
-
-	w.apply("prometheus: {ref: {namespace: other, name: third}}\n" + customRules)
-	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(beFalse(v1alpha1.ReasonPrometheusNotFound,
-		"other/third", "spec.prometheus.ref", "monitoring/k8s", "other/second"))
 
 	w.apply("prometheus: {ref: {namespace: other, name: second}}\n" + customRules)
 	w.Eventually(w.source).Should(HaveField("URL", "http://prometheus-operated.other.svc:9090"))
 	w.Expect(w.Client.Delete(t.Context(), first)).To(Succeed())
 	w.rest()
 	w.Expect(w.source()).To(HaveField("URL", "http://prometheus-operated.other.svc:9090"))
+}
+
+// TestPrometheusStaysChosen: a Prometheus object that anyone makes in a namespace of theirs changes nothing for the cluster, neither
+// at once, nor after a restart, nor when the chosen one is deleted and theirs is the only one left. A ref changes it.
+func TestPrometheusStaysChosen(t *testing.T) {
+	w := begin(t)
+	w.installCRDs(harness.PrometheusCRD(), harness.ServiceMonitorCRD(), harness.PodMonitorCRD())
+	ours := w.prometheus("monitoring", "k8s", map[string]string{"release": "ours"})
+	w.apply(`{}`)
+	w.app("shop", nil)
+	const monitor = "metricspipeline-annotated"
+	release := func() string {
+		found := &monitoringv1.ServiceMonitor{}
+		if err := w.Client.Get(t.Context(), client.ObjectKey{Namespace: "default", Name: monitor}, found); err != nil {
+			return err.Error()
+		}
+		return found.Labels["release"]
+	}
+	w.Eventually(release).Should(Equal("ours"))
+	chosen := HaveField("Chosen", HaveValue(Equal(v1alpha1.PrometheusReference{Namespace: "monitoring", Name: "k8s"})))
+	w.Eventually(w.source).Should(chosen)
+
+	w.prometheus("team-a", "main", map[string]string{"release": "theirs"})
+	unchanged := func() {
+		t.Helper()
+		w.rest()
+		w.Expect(w.source()).To(chosen)
+		w.Expect(release()).To(Equal("ours"))
+	}
+	unchanged()
+	w.Expect(w.condition(v1alpha1.ConditionScrapeReady)()).NotTo(HaveField("Reason", v1alpha1.ReasonPrometheusAmbiguous))
+	restart := func() {
+		t.Helper()
+		w.Expect(w.Operator.Stop()).To(Succeed())
+		w.Expect(w.Start(logTo(t), harness.Conditions{})).To(Succeed())
+		w.Eventually(w.Operator.Reconciles).Should(BeNumerically(">", 0))
+	}
+	restart()
+	unchanged()
+	w.Expect(w.condition(v1alpha1.ConditionScrapeReady)()).NotTo(HaveField("Reason", v1alpha1.ReasonPrometheusAmbiguous))
+
+	w.Expect(w.Client.Delete(t.Context(), ours)).To(Succeed())
+	gone := beFalse(v1alpha1.ReasonPrometheusNotFound, "monitoring/k8s, which was in use", "team-a/main", "spec.prometheus.ref")
+	w.Eventually(w.condition(v1alpha1.ConditionScrapeReady)).Should(gone)
+	restart()
+	unchanged()
+	w.Expect(w.condition(v1alpha1.ConditionScrapeReady)()).To(gone)
+
+	w.apply("prometheus: {ref: {namespace: team-a, name: main}}\n")
+	w.Eventually(release).Should(Equal("theirs"))
+	w.Eventually(w.source).Should(SatisfyAll(HaveField("Origin", "Prometheus team-a/main"), HaveField("Chosen", BeNil())))
+}
+
+// TestCredentialsStayInside: the token goes to the Prometheus that the spec names, over TLS, and nowhere else: neither over http
+// where the object does not serve TLS, nor to where a redirect leads.
+func TestCredentialsStayInside(t *testing.T) {
+	w := begin(t)
+	w.installCRDs(harness.PrometheusCRD())
+	secret := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: harness.OperatorNamespace, Name: "prometheus-token"},
+		StringData: map[string]string{"token": "a"},
+	}
+	w.Expect(w.Client.Create(t.Context(), secret)).To(Succeed())
+	t.Cleanup(func() { w.Expect(w.Client.Delete(cleanupContext(t), secret)).To(Succeed()) })
+	const auth = "  auth: {bearerToken: {name: prometheus-token, key: token}}\n"
+
+	w.prometheus("monitoring", "k8s", nil)
+	w.apply("prometheus:\n  ref: {namespace: monitoring, name: k8s}\n" + auth + customRules)
+	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(beFalse(v1alpha1.ReasonAuthOverHTTP,
+		"Prometheus monitoring/k8s", "http://prometheus-operated.monitoring.svc:9090", "allowHTTP"))
+	w.Eventually(w.condition(v1alpha1.ConditionStalled)).Should(beTrue())
+	w.rest()
+	w.Expect(w.of(adapter)).To(BeEmpty())
+
+	var presented atomic.Int32
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { presented.Add(1) }))
+	t.Cleanup(elsewhere.Close)
+	redirects := httptest.NewServer(http.RedirectHandler(elsewhere.URL+"/api/v1/query", http.StatusFound))
+	t.Cleanup(redirects.Close)
+	w.apply("prometheus:\n  url: " + redirects.URL + "\n  allowHTTP: true\n" + auth + customRules)
+	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(beFalse(v1alpha1.ReasonRedirected,
+		redirects.URL, "302 Found", "set spec.prometheus.url to "+elsewhere.URL))
+	w.Eventually(w.api(customAPI)).Should(beAPI(metav1.ConditionUnknown, v1alpha1.ReasonWaitingForBackend, "PrometheusReady"))
+	w.rest()
+	w.Expect(w.of(adapter)).To(BeEmpty(), "the adapter would follow the redirect, and present the token there")
+	w.Expect(presented.Load()).To(BeZero())
 }
 
 // TestPrometheusAnswers: one that is named by its URL is queried, and its answer reported when it changes.
@@ -106,7 +198,7 @@ func TestAnotherPrometheus(t *testing.T) {
 func TestPrometheusCredentials(t *testing.T) {
 	w := begin(t)
 	const auth = "  auth: {bearerToken: {name: prometheus-token, key: token}}\n"
-	w.apply("prometheus:\n  url: " + startPrometheus(t).URL + "\n" + auth + customRules)
+	w.apply("prometheus:\n  url: " + startPrometheus(t).URL + "\n  allowHTTP: true\n" + auth + customRules)
 	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(beFalse(v1alpha1.ReasonAuthMissing,
 		"spec.prometheus.auth.bearerToken", "prometheus-token", harness.OperatorNamespace, "create it"))
 

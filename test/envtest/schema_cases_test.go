@@ -87,7 +87,7 @@ func prometheusSiblings() []sibling {
 		absolute = "url must be an absolute http or https URL such as http://prometheus.monitoring.svc:9090"
 		plain    = "url must not contain credentials, a query or a fragment; give credentials in auth"
 	)
-	noRef := map[string]any{"spec.prometheus.ref": absent{}}
+	noRef := map[string]any{"spec.prometheus.ref": absent{}, "spec.prometheus.auth": absent{}}
 	good := "https://thanos.monitoring.svc:9090/prefix"
 	cases := []sibling{
 		{
@@ -111,6 +111,7 @@ func prometheusSiblings() []sibling {
 			set:   tls + ".ca", ok: map[string]any{"secret": map[string]any{"name": "ca", "key": "ca.crt"}}, bad: absent{}, field: tls,
 		},
 	}
+	cases = append(cases, authSiblings()...)
 	cases = append(cases, nameSiblings("spec.prometheus.ref.namespace", 63, nil)...)
 	cases = append(cases, sibling{bound: "pattern", set: "spec.prometheus.ref.namespace", ok: "a-b", bad: "a.b"})
 	cases = append(cases, nameSiblings("spec.prometheus.ref.name", 253, nil)...)
@@ -122,6 +123,36 @@ func prometheusSiblings() []sibling {
 		cases = append(cases, sibling{bound: "pattern", set: field + ".key", ok: "-._aZ9", bad: "a/b", with: with})
 	}
 	return append(cases, nameSiblings(tls+".clientCert.name", 253, nil)...)
+}
+
+// authSiblings covers to whom credentials are sent, and over what.
+func authSiblings() []sibling {
+	const (
+		prometheus = "spec.prometheus"
+		receiver   = "auth would be sent to any Prometheus object that is the only one; name the receiver of the credentials in url or ref"
+		secret     = "auth over http sends credentials that anyone on the way can read; set url to an https URL, or accept the risk with " +
+			"allowHTTP: true"
+	)
+	ref := map[string]any{"namespace": "monitoring", "name": "k8s"}
+	token := map[string]any{"bearerToken": map[string]any{"name": "token", "key": "token"}}
+	url := func(value string) map[string]any {
+		return map[string]any{prometheus + ".ref": absent{}, prometheus + ".url": value}
+	}
+	noAuth := map[string]any{prometheus + ".ref": absent{}, prometheus + ".url": "http://thanos:9090", prometheus + ".auth": absent{}}
+	return []sibling{
+		{bound: receiver, set: prometheus + ".ref", ok: ref, bad: absent{}, field: prometheus},
+		{
+			bound: receiver, set: prometheus + ".auth", ok: absent{}, bad: token, field: prometheus,
+			with: map[string]any{prometheus + ".ref": absent{}},
+		},
+		{bound: secret, set: prometheus + ".url", ok: "https://thanos:9090", bad: "http://thanos:9090", field: prometheus,
+			with: map[string]any{prometheus + ".ref": absent{}}},
+		{bound: secret, set: prometheus + ".url", ok: "HTTPS://thanos:9090", bad: "HTTP://thanos:9090", field: prometheus,
+			with: map[string]any{prometheus + ".ref": absent{}}},
+		{bound: secret, set: prometheus + ".allowHTTP", ok: true, bad: false, field: prometheus, with: url("http://thanos:9090")},
+		{bound: secret, set: prometheus + ".allowHTTP", ok: true, bad: absent{}, field: prometheus, with: url("http://thanos:9090")},
+		{bound: secret, set: prometheus + ".auth", ok: absent{}, bad: token, field: prometheus, with: noAuth},
+	}
 }
 
 // ownershipSiblings covers who serves a metrics API.

@@ -170,7 +170,7 @@ func (r *Reconciler) demands(ctx context.Context, s *settings, served bool) erro
 	}
 	var err error
 	var notFound *prometheus.NotFoundError
-	s.target, err = prometheus.Resolve(spec.Prometheus, served, objects.Items)
+	s.target, err = prometheus.Resolve(spec.Prometheus, served, objects.Items, prometheus.Chosen(s.pipeline.Status))
 	switch {
 	case errors.As(err, &notFound):
 		s.keep(notFound.Reason, notFound.Message)

@@ -131,7 +131,7 @@ func (r *Reconciler) subscribe(options Options, objects, monitors cache.Cache) *
 	every := handler.EnqueueRequestsFromMapFunc(r.everything)
 	subscriber := options.Watches.Subscriber(options.Name, inCommon).
 		On(cluster.Kind{GroupVersionKind: v1alpha1.GroupVersion.WithKind("MetricsPipeline"), Object: &v1alpha1.MetricsPipeline{},
-			Cache: objects}, every, predicate.GenerationChangedPredicate{}).
+			Cache: objects}, every, predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, cluster.ChoiceChanged)).
 		On(options.Watches.CRDs(), every).
 		On(cluster.Kind{GroupVersionKind: kinds.Namespace.GroupVersionKind, Object: kinds.Namespace.New(), Cache: objects},
 			handler.EnqueueRequestsFromMapFunc(r.itself)).

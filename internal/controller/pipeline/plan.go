@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
@@ -33,12 +34,23 @@ const prometheusPeriod = time.Minute
 
 // read returns the facts about the cluster, with what is known of how Prometheus answers.
 func (r *Reconciler) read(ctx context.Context, pipeline *v1alpha1.MetricsPipeline, probes *probe.Round) cluster.Facts {
-	facts := r.Facts.Read(ctx, pipeline.Spec)
+	if r.choice.of != pipeline.UID {
+		r.choice = choice{of: pipeline.UID, object: prometheus.Chosen(pipeline.Status)}
+	}
+	facts := r.Facts.Read(ctx, pipeline.Spec, r.choice.object)
+	r.choice.object = facts.Prometheus.Chosen
 	if p := facts.Prometheus; p.Required && p.Usable() {
 		//nolint:contextcheck // a question outlives the reconcile, so it must not end with its context
 		facts.Prometheus.Answer = probes.Ask(prometheusQuestion(p.Target, p.Credentials))
 	}
 	return facts
+}
+
+// choice is the Prometheus object that was chosen for a pipeline, or nil. Only after a start it is what the status records: the cache
+// shows a status some time after it was written, and by then another object may have made the choice ambiguous.
+type choice struct {
+	of     types.UID
+	object *v1alpha1.PrometheusReference
 }
 
 // prometheusQuestion is whether Prometheus answers a query.

@@ -68,6 +68,8 @@ type Reconciler struct {
 	// edit a ConfigMap does not say by that what runs.
 	forms   map[string]*operand.LastGood
 	formsOf types.UID
+	// choice is which Prometheus object is in use where the spec names none.
+	choice choice
 	// conflicts is the backoff after conflicts.
 	conflicts *flowcontrol.Backoff
 	// reported is the status as it was last written.

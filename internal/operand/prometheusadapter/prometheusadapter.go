@@ -119,6 +119,11 @@ func omission(group string, count counts, in operand.Input) (metricsapi.Omission
 			Reason:  v1alpha1.ReasonWaitingForBackend,
 			Message: "There is no Prometheus to query, see the condition PrometheusReady.",
 		}, true
+	case !in.Facts.Prometheus.Usable(), untried(in):
+		return metricsapi.Omission{
+			Reason:  v1alpha1.ReasonWaitingForBackend,
+			Message: "There is no Prometheus that may be queried yet, see the condition PrometheusReady.",
+		}, true
 	}
 	return metricsapi.Omission{}, false
 }
@@ -135,7 +140,17 @@ func retainedBecause(total counts, in operand.Input) string {
 	case in.LastGood != nil && !source.Answer.Yes() && !queries(in.LastGood, in):
 		return fmt.Sprintf("%s: it keeps querying its present Prometheus until %s answers, see the condition PrometheusReady.",
 			Name, source.Target.URL)
+	case untried(in):
+		return fmt.Sprintf("%s: it is given the credentials of spec.prometheus.auth once %s answers, see the condition PrometheusReady.",
+			Name, source.Target.URL)
 	default:
 		return ""
 	}
+}
+
+// untried is true while the adapter would be the first to present credentials to what may answer with a redirect: it follows those,
+// with the token, to any host. The operator, which follows none, queries first. What an adapter in its last good form already
+// queries has answered before.
+func untried(in operand.Input) bool {
+	return in.Spec.Prometheus.Auth != nil && !in.Facts.Prometheus.Answer.Yes() && (in.LastGood == nil || !queries(in.LastGood, in))
 }

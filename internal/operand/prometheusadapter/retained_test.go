@@ -15,6 +15,7 @@ import (
 	"github.com/metricspipeline/operator/internal/metricsapi"
 	"github.com/metricspipeline/operator/internal/operand"
 	"github.com/metricspipeline/operator/internal/probe"
+	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
 // token has spec.prometheus name a token.
@@ -42,7 +43,19 @@ func TestSourceChange(t *testing.T) {
 		"another Prometheus answers":             {[]func(*operand.Input){elsewhere}, ""},
 		"another Prometheus does not":            {[]func(*operand.Input){elsewhere, answer(no)}, "until https://thanos.monitoring.svc answers"},
 		"the answer of another is unknown":       {[]func(*operand.Input){elsewhere, answer(unknown)}, "until https://thanos.monitoring.svc answers"},
-		"another Prometheus, nothing stored":     {[]func(*operand.Input){elsewhere, answer(no), unstored}, ""},
+		"another Prometheus, nothing stored":     {[]func(*operand.Input){elsewhere, unstored}, ""},
+		"nothing stored, it does not answer":     {[]func(*operand.Input){unstored, answer(no)}, "credentials of spec.prometheus.auth once"},
+		"nothing stored, it redirects": {[]func(*operand.Input){unstored, answer(probe.Answer{Known: true,
+			Err: &prometheus.UnusableError{Cause: prometheus.Redirected}})}, "credentials of spec.prometheus.auth once"},
+		"nothing stored, the answer is unknown": {[]func(*operand.Input){unstored, answer(unknown)}, "credentials of spec.prometheus.auth once"},
+		"nothing stored, no answer, no credentials": {[]func(*operand.Input){unstored, answer(no),
+			func(in *operand.Input) { in.Spec.Prometheus.Auth = nil }}, ""},
+		"it redirects by now": {[]func(*operand.Input){answer(probe.Answer{Known: true,
+			Err: &prometheus.UnusableError{Cause: prometheus.Redirected}})}, ""},
+		"the credentials must not be sent": {[]func(*operand.Input){func(in *operand.Input) {
+			in.Facts.Prometheus.CredentialsWithheld = "spec.prometheus.auth is not sent over http"
+			in.Facts.Prometheus.Credentials, in.Facts.Prometheus.Answer = prometheus.Credentials{}, unknown
+		}}, "not known which Prometheus to query, or with what"},
 		"another token is accepted":              {[]func(*operand.Input){another}, ""},
 		"another token is not":                   {[]func(*operand.Input){another, answer(no)}, "answers, see the condition PrometheusReady"},
 		"the answer to another token is unknown": {[]func(*operand.Input){another, answer(unknown)}, "answers, see the condition PrometheusReady"},

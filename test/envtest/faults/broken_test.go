@@ -110,6 +110,8 @@ func brokenCases() []brokenCase {
 	return append(cases,
 		brokenCase{[]string{"prometheus.url"}, "prometheus.url", "http://127.0.0.1:1", prometheus},
 		brokenCase{[]string{"prometheus.ref.namespace", "prometheus.ref.name"}, "prometheus", "{ref: {namespace: bank, name: absent}}", prometheus},
+		brokenCase{[]string{"prometheus.allowHTTP"}, "prometheus",
+			"{ref: {namespace: bank, name: one}, auth: {bearerToken: {name: source, key: a}}}", prometheus},
 		brokenCase{[]string{"prometheus.tls.clientCert.name"}, "prometheus.tls",
 			"{ca: {secret: {name: source, key: ca.crt}}, clientCert: {name: absent}}", prometheus},
 		brokenCase{[]string{"certificates.provider"}, "certificates.provider", "CertManager", v1alpha1.ConditionCertificatesReady},

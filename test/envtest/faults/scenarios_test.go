@@ -22,7 +22,7 @@ import (
 
 // Specs. $PROMETHEUS is the address of a Prometheus that answers.
 const (
-	smallSpec = "prometheus: {url: $PROMETHEUS}\n"
+	smallSpec = "prometheus: {url: $PROMETHEUS, allowHTTP: true}\n"
 	largeSpec = smallSpec + `
 customMetrics:
   rules:

@@ -35,6 +35,8 @@ func prometheusCases() []specCase {
 		{fields: []string{"prometheus.ref.namespace", "prometheus.ref.name"}, set: "prometheus.ref",
 			value: "{namespace: bank, name: one}", other: "{namespace: shop, name: one}", with: unchosen},
 	}
+	// Nothing of it shows with a source that needs no credentials.
+	cases = append(cases, field("prometheus.allowHTTP", "true", "false").under("prometheus: {url: $PROMETHEUS}\n"))
 	for _, key := range keyReferences {
 		cases = append(cases, specCase{fields: []string{key + ".name", key + ".key"}, set: key,
 			value: "{name: source, key: a}", other: "{name: other-source, key: missing}", with: largeSpec})
