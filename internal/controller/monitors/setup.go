@@ -95,6 +95,7 @@ func Setup(mgr ctrl.Manager, options Options) (*Reconciler, error) {
 		failures: map[string]error{}, seen: map[string]sight{}, wrote: map[string]time.Time{}, rest: options.Rest,
 		schemas: cluster.NewSchemas(mgr.GetAPIReader()), reports: newStatusPace(),
 		clock: clock.RealClock{}, refusals: flowcontrol.NewBackOff(options.LastFailure, longestRefusal),
+		taken: flowcontrol.NewBackOff(options.FirstFailure, longestTaken),
 	}
 	recorder := mgr.GetEventRecorder("metricspipeline-operator")
 	r.send = paced(func(about *corev1.ObjectReference, reason, message string) {
