@@ -86,7 +86,7 @@ func (r *Renderer) buildOne(c operand.Component) ([]*unstructured.Unstructured, 
 		if err := label(patched, c.Name); err != nil {
 			return nil, fmt.Errorf("spec.patches[%d]: %w", index, err)
 		}
-		// Against what there is without any patch: several may not do together what none of them may do alone.
+		// Against what there is without any patch: one may change what an earlier one added.
 		if err := patchpolicy.Check(unpatched, patched, c.Guarded); err != nil {
 			return nil, fmt.Errorf("spec.patches[%d]: %w; what runs of %s is kept", index, err, c.Name)
 		}

@@ -279,7 +279,7 @@ func TestUse(t *testing.T) {
 	})
 }
 
-// TestSeveralPatchesTogether may not do what none of them may do alone, and the first that is at fault is named.
+// TestSeveralPatchesTogether: the one that is at fault is named, and one may change what an earlier one added.
 func TestSeveralPatchesTogether(t *testing.T) {
 	var renderer Renderer
 	good := patch("Deployment", metricsServer, "spec: {template: {spec: {volumes: [{name: more, emptyDir: {}}]}}}")
@@ -287,6 +287,12 @@ func TestSeveralPatchesTogether(t *testing.T) {
 	objects, err := renderer.Build(server(good, bad))
 	if err == nil || !strings.Contains(err.Error(), "spec.patches[1]: ") || !strings.Contains(err.Error(), "hostPath") {
 		t.Errorf("%d objects, error %v", len(objects), err)
+	}
+	first := patch("Deployment", metricsServer, "spec: {template: {spec: {containers: [{name: side, image: a, ports: [{name: p, containerPort: 1}], "+
+		"securityContext: {"+restrictedContext+"}}]}}}")
+	second := patch("Deployment", metricsServer, "[{op: replace, path: /spec/template/spec/containers/0/ports/0/containerPort, value: 2}]")
+	if _, err := renderer.Build(server(first, second)); err != nil {
+		t.Errorf("a patch may not change what an earlier one added: %v", err)
 	}
 }
 

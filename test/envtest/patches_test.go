@@ -4,6 +4,7 @@
 package envtest
 
 import (
+	"slices"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -87,11 +88,11 @@ func TestMisusedPatches(t *testing.T) {
 			[]string{"Pod Security level restricted", "privileged"}},
 		"the authority's key": {"", "{spec: {template: {spec: {volumes: [{name: ca, secret: {secretName: metricspipeline-ca}}]}}}}",
 			[]string{"secretName", "metricspipeline-ca", "no other Secret"}},
-		"another namespace's subject": {clusterRoleBinding, `[{"op": "replace", "path": "/subjects/0/namespace", "value": "default"}]`,
+		"another namespace's subject": {clusterRoleBinding, `[{"op": "replace", "path": "/subjects/0/namespace", "value": "kube-system"}]`,
 			[]string{"ClusterRoleBinding metricspipeline:metrics-server:auth-delegator", "subjects", "no patch may change"}},
 	} {
 		w.apply(patchingOf(tc.target, tc.patch))
-		says := append(tc.says, "spec.patches[0]", "what runs of metrics-server is kept")
+		says := slices.Concat(tc.says, []string{"spec.patches[0]", "what runs of metrics-server is kept"})
 		w.Eventually(w.condition(v1alpha1.ConditionComponentsReady)).Should(beFalse(v1alpha1.ReasonRenderFailed, says...), name)
 		w.Eventually(w.condition(v1alpha1.ConditionStalled)).Should(beTrue(), name)
 		w.rest()

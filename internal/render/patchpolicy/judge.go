@@ -14,8 +14,8 @@ import (
 // annotation keeps those of the operator, by which for example a change of the configuration gives new pods.
 func annotation(c change) string {
 	if key := c.path[len(c.path)-1]; strings.HasPrefix(key, v1alpha1.GroupVersion.Group+"/") {
-		return "annotations that begin with " + v1alpha1.GroupVersion.Group + "/ are the operator's; leave it as it is, and add others by " +
-			"a merge patch"
+		return "annotations that begin with " + v1alpha1.GroupVersion.Group +
+			"/ are the operator's; leave it as it is, and add others by a merge patch"
 	}
 	return ""
 }

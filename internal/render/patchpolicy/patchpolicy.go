@@ -65,15 +65,13 @@ func Check(before, after []*unstructured.Unstructured, guarded []string) error {
 func check(before, after *unstructured.Unstructured, in names) ([]string, error) {
 	w := &walk{rules: byKind[before.GroupVersionKind().GroupKind()], in: in}
 	w.compare(nil, before.Object, after.Object)
-	if !makesPods(before) {
-		return w.violations, nil
+	if len(w.violations) > 0 || !makesPods(before) {
+		return w.violations, nil // A field of the host would be named twice.
 	}
 	reasons, err := podSecurity(before, after)
 	for _, reason := range reasons {
-		w.violations = append(w.violations, "its pods would violate the Pod Security level restricted: "+reason)
-	}
-	if len(w.violations) > 0 {
-		err = nil // Pods that cannot be read have been patched where they may not be.
+		w.violations = append(w.violations, "its pods would violate the Pod Security level restricted: "+reason+
+			"; correct the patch, sidecars need a securityContext too")
 	}
 	return w.violations, err
 }

@@ -119,7 +119,7 @@ func TestFieldsOfTheSpecStay(t *testing.T) {
 	onHost := strings.Replace(base, "serviceAccountName: lamp", "serviceAccountName: lamp\n      hostNetwork: true", 1)
 	for name, tc := range map[string]struct{ before, after, says string }{
 		"nothing else":    {"team: one", "team: two", ""},
-		"its processes":   {"hostNetwork: true", "hostNetwork: true\n      hostPID: true", "hostPID=true"},
+		"its processes":   {"hostNetwork: true", "hostNetwork: true\n      hostPID: true", "hostPID to true"},
 		"a privileged":    {"{allowPrivilegeEscalation: false", "{privileged: true, allowPrivilegeEscalation: false", "privileged"},
 		"a host's port":   {"args: [--verify=true]", "ports: [{containerPort: 80, hostPort: 80}]", "hostPort"},
 		"another account": {"serviceAccountName: lamp", "serviceAccountName: default", "component's own ServiceAccount"},
