@@ -81,6 +81,6 @@ func ReadLastGood(stored *corev1.ConfigMap) *LastGood {
 
 // Described is a component without what it is rendered from, as it is stored.
 func (c Component) Described() Component {
-	c.Images, c.Variants, c.Files, c.Patches, c.UserPatches = nil, nil, nil, nil, nil
+	c.Images, c.Variants, c.Files, c.Patches, c.UserPatches, c.Guarded = nil, nil, nil, nil, nil, nil
 	return c
 }
