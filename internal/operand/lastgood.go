@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -76,6 +77,10 @@ func ReadLastGood(stored *corev1.ConfigMap) *LastGood {
 	if json.Unmarshal(content, form) != nil || LastGoodName(form.Component.Name) != stored.Name {
 		return nil
 	}
+	// An earlier release had a RoleBinding in kube-system, which this one may not write.
+	form.Objects = slices.DeleteFunc(form.Objects, func(object *unstructured.Unstructured) bool {
+		return object.GetNamespace() != "" && object.GetNamespace() != form.Component.Namespace
+	})
 	return form
 }
 

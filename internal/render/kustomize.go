@@ -199,7 +199,7 @@ func kustomization(c operand.Component) *types.Kustomization {
 	k := &types.Kustomization{
 		TypeMeta:  types.TypeMeta{APIVersion: types.KustomizationVersion, Kind: types.KustomizationKind},
 		Resources: []string{"../base"},
-		// unsetOnly: the auth-reader binding names kube-system and must stay there, whatever the namespace of the rest.
+		// unsetOnly: the autoscaler's ServiceAccount is in kube-system, whatever the namespace of the rest.
 		Transformers: []string{fmt.Sprintf(
 			"{apiVersion: builtin, kind: NamespaceTransformer, metadata: {name: namespace, namespace: %q}, "+
 				"unsetOnly: true, setRoleBindingSubjects: allServiceAccounts}", c.Namespace)},

@@ -166,7 +166,6 @@ func TestMisuseOfObjects(t *testing.T) {
 	try(t, map[string]attempt{
 		"another namespace's subject": {"ClusterRoleBinding", binding, subject, `subjects to [{"kind":"ServiceAccount","name":"metrics-server","namespace":"kube-system"}]; ` + kind},
 		"one more subject":            {"ClusterRoleBinding", binding, "[{op: add, path: /subjects/-, value: {kind: User, apiGroup: rbac.authorization.k8s.io, name: me}}]", kind},
-		"a subject in kube-system":    {"RoleBinding", "metricspipeline:metrics-server:auth-reader", subject, kind},
 		"another role":                {"ClusterRoleBinding", binding, "roleRef: {name: cluster-admin}", kind},
 		"one more right":              {"ClusterRole", role, "[{op: add, path: /rules/-, value: {apiGroups: ['*'], resources: ['*'], verbs: ['*']}}]", kind},
 		"one right less":              {"ClusterRole", role, "rules: []", kind},
