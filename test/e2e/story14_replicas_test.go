@@ -18,7 +18,7 @@ import (
 	"github.com/metricspipeline/operator/test/e2e/kit"
 )
 
-// TestSecondReplicaTakesOver ends the leader of two operators: another one repairs what is broken next, once, and writes
+// TestSecondReplicaTakesOver ends the leader of the two operators that are installed: another one repairs what is broken next, once, and writes
 // nothing else.
 func TestSecondReplicaTakesOver(t *testing.T) {
 	for _, end := range []struct {
@@ -44,8 +44,6 @@ func takesOver(t *testing.T, end func(*testing.T, *corev1.Pod)) {
 	t.Helper()
 	g := story(t)
 	givenPlain(t)
-	t.Cleanup(func() { scaleOperator(t, 1) })
-	scaleOperator(t, 2)
 	leader, pod := thenLed(t, time.Now()), &corev1.Pod{}
 	g.Expect(cluster.Client.Get(t.Context(), client.ObjectKey{Namespace: kit.OperatorNamespace, Name: podOf(leader)}, pod)).To(Succeed())
 	before, err := cluster.Snapshot(t.Context())

@@ -25,6 +25,8 @@ const (
 	OperatorNamespace = "metricspipeline-system"
 	// OperatorName is the name of the operator's Deployment.
 	OperatorName = "metricspipeline-operator"
+	// OperatorReplicas is how many of it config/default runs.
+	OperatorReplicas = 2
 )
 
 // OperatorImage is the image that the suite runs the operator from: IMG of the environment, as `make` sets it.
