@@ -4,6 +4,7 @@
 package prometheus
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -116,11 +117,20 @@ func unreached(because func(Cause, string, ...any) *UnusableError, base string, 
 	case errors.As(err, &operation) && operation.Op == "remote error": // A TLS alert; crypto/tls does not export its type.
 		return because(Unauthorized, "it refuses the TLS handshake: %v; set spec.prometheus.tls.clientCert to a certificate that it "+
 			"accepts", operation.Err)
+	case timedOut(err):
+		return because(Unreachable, "it does not answer in time. If it runs, look for a NetworkPolicy in its namespace that keeps the "+
+			"operator's out: that of kube-prometheus, prometheus-k8s, lets in pods of its own namespace only")
 	case errors.As(err, &operation):
 		return because(Unreachable, "%s: %v", operation.Op, operation.Err)
 	default:
 		return because(Unreachable, "%v", err)
 	}
+}
+
+// timedOut is true where nothing was answered, as where packets are dropped.
+func timedOut(err error) bool {
+	var network net.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &network) && network.Timeout()
 }
 
 // verification leaves the present time out of the error about a certificate that is not valid now.

@@ -55,7 +55,8 @@ func TestNoAnswerSaysWhyAndIsStable(t *testing.T) {
 			&net.OpError{Op: "remote error", Err: errors.New("tls: certificate required")},
 			&net.OpError{Op: "remote error", Err: errors.New("tls: certificate required")}, Unauthorized,
 			[]string{"tls: certificate required", "spec.prometheus.tls.clientCert"}},
-		"no time left": {context.DeadlineExceeded, context.DeadlineExceeded, Unreachable, []string{"deadline exceeded"}},
+		"no answer in time": {context.DeadlineExceeded, dial(os.ErrDeadlineExceeded), Unreachable,
+			[]string{"in time", "NetworkPolicy in its namespace", "kube-prometheus, prometheus-k8s"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			// The client falls back to GET, whose URL has the time of the query.
