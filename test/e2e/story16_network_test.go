@@ -9,13 +9,19 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	"github.com/metricspipeline/operator/test/e2e/kit"
 )
@@ -160,9 +166,58 @@ func places(t *testing.T, g Gomega) (from, address map[string]string) {
 				from[place], address[place] = kit.FromPod(pod), pod.Status.PodIP
 			}
 		}
-		g.Expect(address).To(HaveKey(place), fmt.Sprintf("no pod of %s is ready", place))
+		g.Expect(place == bystander || address[place] != "").To(BeTrue(), "no pod of %s is ready", place)
 	}
 	return from, address
+}
+
+// TestTheNarrowPolicyOfTheDocumentation starts the operators under the policy that docs/security.md has for clusters whose ports
+// are known.
+func TestTheNarrowPolicyOfTheDocumentation(t *testing.T) {
+	needTestCluster(t)
+	g := story(t)
+	givenRules(t)
+	givenOperatorAgain(t)
+	policy := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: kit.OperatorNamespace, Name: kit.OperatorName}}
+	g.Expect(cluster.Client.Patch(t.Context(), policy, client.RawPatch(types.JSONPatchType, documentedPatch(t)))).To(Succeed())
+
+	operators := podsOf(t, g, deployment(t, g, kit.OperatorName))
+	for i := range operators {
+		g.Expect(cluster.Client.Delete(t.Context(), &operators[i])).To(Succeed())
+	}
+	start := time.Now()
+	g.Eventually(func(g Gomega) {
+		g.Expect(deployment(t, g, kit.OperatorName)).To(Satisfy(kit.RolledOut))
+		for _, pod := range podsOf(t, g, deployment(t, g, kit.OperatorName)) {
+			g.Expect(pod.CreationTimestamp.Time).To(BeTemporally(">=", start.Truncate(time.Second)))
+		}
+	}, rollout, often).Should(Succeed())
+	thenLed(t, time.Now())
+	thenReady(t, rollout)
+	from, _ := places(t, g)
+	g.Expect(dial(t, from[operatorPod], net.JoinHostPort(kit.OutsideIP, "443"))).To(BeEmpty())
+	g.Expect(dial(t, from[operatorPod], net.JoinHostPort(kit.OutsideIP, "8080"))).NotTo(BeEmpty(), "8080 is not of the patch")
+}
+
+// documentedPatch is the patch of the operator's policy in docs/security.md, as JSON.
+func documentedPatch(t *testing.T) []byte {
+	t.Helper()
+	g := NewWithT(t)
+	content, err := os.ReadFile(filepath.Join(cluster.Root, "docs", "security.md"))
+	g.Expect(err).NotTo(HaveOccurred())
+	_, block, found := strings.Cut(string(content), "# kustomization.yaml\n")
+	g.Expect(found).To(BeTrue())
+	block, _, _ = strings.Cut(block, "```")
+	var kustomization struct {
+		Patches []struct {
+			Patch string `json:"patch"`
+		} `json:"patches"`
+	}
+	g.Expect(yaml.Unmarshal([]byte(block), &kustomization)).To(Succeed())
+	g.Expect(kustomization.Patches).To(HaveLen(1))
+	patch, err := yaml.YAMLToJSON([]byte(kustomization.Patches[0].Patch))
+	g.Expect(err).NotTo(HaveOccurred())
+	return patch
 }
 
 // TestOperandMetricsDemandAToken queries /metrics of the components as anybody can, and as Prometheus does.

@@ -42,7 +42,7 @@ func TestAWorkerThatHangsIsNotAlive(t *testing.T) {
 			w.installCRDs(harness.PrometheusCRD(), harness.ServiceMonitorCRD(), harness.PodMonitorCRD())
 			w.Expect(w.Operator.Alive()).To(Succeed())
 			w.app("shop", nil)
-			w.apply(`{}`)
+			w.apply(`prometheus: {url: "http://prometheus.shop.svc:9090"}`) // Without any, no monitor is written.
 			w.Eventually(w.Operator.Alive).Should(MatchError(And(ContainSubstring(tc.worker), ContainSubstring("its deadline is"))))
 			w.Expect(w.Operator.Ready()).To(Succeed(), "a standby would be no better")
 		})
@@ -65,9 +65,8 @@ func TestAStandbyIsReadyAndAlive(t *testing.T) {
 	}})).To(Succeed())
 	t.Cleanup(func() { w.Expect(w.Operator.Stop()).To(Succeed()) })
 
-	// It has read the lease.
 	w.SetDefaultEventuallyTimeout(soon)
-	w.Eventually(func() int { return len(w.Operator.Requests.Take()) }).Should(BeNumerically(">", 0))
+	w.Eventually(func() string { return strings.Join(w.Operator.Requests.Take(), "\n") }).Should(ContainSubstring(lease))
 	w.Expect(w.Operator.Ready()).To(Succeed())
 	w.Expect(w.Operator.Alive()).To(Succeed())
 	w.Expect(w.Operator.Elected).NotTo(BeClosed())
