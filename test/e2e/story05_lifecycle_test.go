@@ -109,7 +109,7 @@ func thenNoAPIServiceLeft(t *testing.T) {
 func TestDeletionNeedsNoOperator(t *testing.T) {
 	g := story(t)
 	givenRules(t)
-	t.Cleanup(func() { scaleOperator(t, 1) })
+	t.Cleanup(func() { scaleOperator(t, kit.OperatorReplicas) })
 	scaleOperator(t, 0)
 	start := time.Now()
 	g.Expect(cluster.DeletePipeline(within(t, rollout))).To(Succeed())
