@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -71,6 +72,28 @@ func TestLabels(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestMonitorsFollowNoRedirect: a component that is taken over must not lead Prometheus elsewhere, with the token that it is sent.
+func TestMonitorsFollowNoRedirect(t *testing.T) {
+	seen := false
+	everyCase(t, func(t *testing.T, _ input, objects []*unstructured.Unstructured) {
+		t.Helper()
+		for _, object := range objects {
+			if object.GetKind() != "ServiceMonitor" {
+				continue
+			}
+			for _, endpoint := range decode[monitoringv1.ServiceMonitor](t, object).Spec.Endpoints {
+				seen = true
+				if endpoint.FollowRedirects == nil || *endpoint.FollowRedirects {
+					t.Errorf("%s follows redirects", object.GetName())
+				}
+			}
+		}
+	})
+	if !seen {
+		t.Error("no case has a monitor")
+	}
 }
 
 // TestNamespaces are the operator's own: a Role or RoleBinding in another one could not be part of a bundle of OLM, and the
