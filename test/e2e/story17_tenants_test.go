@@ -267,7 +267,7 @@ func thenContained(t *testing.T, g *WithT) {
 	for _, expression := range []string{
 		`count({exported_namespace!="", namespace="` + hostile + `"})`, // Series of others by a redirect.
 		`count(up{job="apiserver", namespace="` + hostile + `"})`,      // A forged job.
-		`count(endless_total)`,                                        // A body without end.
+		`count(endless_total)`, // A body without end.
 		`count(up{namespace="` + hostile + `", instance=~".*:(9090|10250)"})`,
 	} {
 		value, found, err := cluster.Query(t.Context(), expression)

@@ -14,9 +14,7 @@ import (
 )
 
 const (
-	// statusEvery is how often a change of what users of namespaces cause is reported, after a few that are reported at once: each
-	// report is a write of the pipeline's status.
-	statusEvery = time.Minute
+	// statusBurst is how often in a row what users of namespaces cause is reported at once.
 	statusBurst = 6
 	// mostEvents is how many Events of one reason a namespace gets in an hour.
 	mostEvents = 20
@@ -53,13 +51,15 @@ func paced(send sendEvent, clock clock.PassiveClock) sendEvent {
 }
 
 // newStatusPace returns the pace of reports that users of namespaces cause.
-func newStatusPace() *rate.Limiter { return rate.NewLimiter(rate.Every(statusEvery), statusBurst) }
+func newStatusPace(every time.Duration) *rate.Limiter {
+	return rate.NewLimiter(rate.Every(every), statusBurst)
+}
 
 // recount has the snapshot computed soon, once for all that happens until then.
 func (r *Reconciler) recount() {
 	wait := r.counts
 	if missing := 1 - r.reports.TokensAt(r.clock.Now()); missing > 0 {
-		wait = max(wait, time.Duration(missing*float64(statusEvery)))
+		wait = max(wait, time.Duration(missing/float64(r.reports.Limit())*float64(time.Second)))
 	}
 	r.queue.AddAfter(inCommon, wait)
 }

@@ -60,6 +60,8 @@ type Options struct {
 	Pending time.Duration
 	// Counts gathers changes of the counts for one snapshot: a status is not written for every app that comes.
 	Counts time.Duration
+	// Reports is how often snapshots that users of namespaces cause are announced, after a few at once.
+	Reports time.Duration
 	// Rest is the least time between two rounds of writes in one namespace.
 	Rest time.Duration
 	// Wrap stands between the controller and the reconciler.
@@ -95,7 +97,7 @@ func Setup(mgr ctrl.Manager, options Options) (*Reconciler, error) {
 		applier:  apply.New(monitorsClient, mgr.GetAPIReader(), clock.RealClock{}, options.Refused),
 		announce: options.Announce, pendingRetry: options.Pending, counts: options.Counts,
 		failures: map[string]error{}, seen: map[string]sight{}, wrote: map[string]time.Time{}, rest: options.Rest,
-		schemas: cluster.NewSchemas(mgr.GetAPIReader()), reports: newStatusPace(),
+		schemas: cluster.NewSchemas(mgr.GetAPIReader()), reports: newStatusPace(options.Reports),
 		clock: clock.RealClock{}, refusals: flowcontrol.NewBackOff(options.LastFailure, longestRefusal),
 		taken: flowcontrol.NewBackOff(options.FirstFailure, longestTaken),
 	}

@@ -143,7 +143,7 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 		prometheuses: w.client, applier: apply.New(monitors, w.client, clocktesting.NewFakePassiveClock(time.Now()), time.Minute),
 		watches: watches, queue: w, announce: func() { w.announced++ }, pendingRetry: time.Second, counts: countsPeriod,
 		failures: map[string]error{}, seen: map[string]sight{}, wrote: map[string]time.Time{}, rest: restPeriod, clock: w.clock,
-		schemas: cluster.NewSchemas(w.client), reports: newStatusPace(),
+		schemas: cluster.NewSchemas(w.client), reports: newStatusPace(time.Minute),
 		refusals: flowcontrol.NewFakeBackOff(30*time.Second, longestRefusal, clocktesting.NewFakeClock(time.Unix(0, 0))),
 		taken:    flowcontrol.NewFakeBackOff(time.Second, longestTaken, clocktesting.NewFakeClock(time.Unix(0, 0)))}
 	w.r.send = paced(func(about *corev1.ObjectReference, reason, message string) {

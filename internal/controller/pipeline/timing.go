@@ -25,6 +25,9 @@ type Timing struct {
 	FirstProbe, LastProbe time.Duration
 	// Counts is how long changes of the counts of annotated apps are gathered for one report, 10s.
 	Counts time.Duration
+	// Reports is how often what users of namespaces cause is reported, after a few times at once, 1m: each report is a write of the
+	// status.
+	Reports time.Duration
 	// Rest is the least time between two rounds of writes of monitors in one namespace, 2s.
 	Rest time.Duration
 	// Work bounds the stages of one reconcile but the report, 25s: an API server that hangs becomes a condition.
@@ -44,6 +47,7 @@ func (t Timing) OrDefaults() Timing {
 		FirstProbe:   cmp.Or(t.FirstProbe, time.Second),
 		LastProbe:    cmp.Or(t.LastProbe, 30*time.Second),
 		Counts:       cmp.Or(t.Counts, 10*time.Second),
+		Reports:      cmp.Or(t.Reports, time.Minute),
 		Rest:         cmp.Or(t.Rest, 2*time.Second),
 		Work:         cmp.Or(t.Work, 25*time.Second),
 		Snapshot:     cmp.Or(t.Snapshot, time.Second),
