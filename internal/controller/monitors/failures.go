@@ -11,7 +11,8 @@ import (
 	"github.com/metricspipeline/operator/internal/text"
 )
 
-// note keeps the outcome of a namespace, stands whether it has monitors as desired, and has the snapshot computed when it reports another failure than before.
+// note keeps the outcome of a namespace, and has the snapshot computed when it reports another failure than before. stands is true
+// where the namespace has its monitors as desired.
 func (r *Reconciler) note(namespace string, err error, stands bool) {
 	before, was := r.firstFailure(), r.failures[namespace]
 	if err != nil {

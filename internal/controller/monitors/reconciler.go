@@ -167,7 +167,8 @@ func (r *Reconciler) outcome(ctx context.Context, namespace string, err error, s
 	switch {
 	case errors.As(err, &contested):
 		return ctrl.Result{RequeueAfter: contested.RetryAfter}, nil
-	case apply.IsRefused(err), errors.As(err, &taken), err != nil && exceedsStorage(err): // To write again soon costs a request for each namespace, and meets the same answer.
+	case apply.IsRefused(err), errors.As(err, &taken), err != nil && exceedsStorage(err):
+		// To write again soon costs a request for each namespace, and meets the same answer.
 		ctrl.LoggerFrom(ctx).Error(err, "The API server refuses the monitors", "namespace", namespace)
 		r.wrote[namespace] = r.clock.Now() // Further events of the namespace's apps are no reason to hurry.
 		r.refusals.Next(namespace, r.refusals.Clock.Now())

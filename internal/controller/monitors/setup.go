@@ -95,7 +95,8 @@ func Setup(mgr ctrl.Manager, options Options) (*Reconciler, error) {
 		prometheuses: watches.Reader(options.Prometheuses, options.Prometheuses), watches: watches,
 		applier:  apply.New(monitorsClient, mgr.GetAPIReader(), clock.RealClock{}, options.Refused),
 		announce: options.Announce, pendingRetry: options.Pending, counts: options.Counts,
-		failures: map[string]error{}, accepted: map[string]bool{}, seen: map[string]sight{}, wrote: map[string]time.Time{}, rest: options.Rest,
+		failures: map[string]error{}, accepted: map[string]bool{}, seen: map[string]sight{}, wrote: map[string]time.Time{},
+		rest:    options.Rest,
 		schemas: cluster.NewSchemas(mgr.GetAPIReader()), reports: newStatusPace(),
 		clock: clock.RealClock{}, refusals: flowcontrol.NewBackOff(options.LastFailure, longestRefusal),
 	}
