@@ -7,7 +7,7 @@ IMG             ?= ghcr.io/metricspipeline/operator:$(VERSION)
 SAMPLE_IMG      ?= metricspipeline.io/sample-app:e2e
 KUBECTL         ?= hack/kubectl
 # gcc is for the race detector alone, which links a C library; what is built for a cluster is static, without C.
-DEBIAN_PACKAGES := containerd runc containernetworking-plugins nftables iptables conntrack iproute2 gcc libc6-dev
+DEBIAN_PACKAGES := containerd runc containernetworking-plugins nftables iptables ipset conntrack iproute2 gcc libc6-dev
 ROW             ?= P2
 # Flags added to every `go test`, for example GOTESTFLAGS='-run TestName'.
 GOTESTFLAGS     ?=
@@ -128,7 +128,7 @@ test-isolation: bin/cluster ## Prove that a fault stays in its component in each
 .PHONY: test-e2e
 test-e2e: build bin/sample-app bin/cluster ## Test the main job on a real node; as root, on a machine that can run containers.
 	@hack/container-host.sh || { code=$$?; [ $$code -eq 2 ] && exit 0; exit 1; }; \
-		hack/with-cluster.sh go test -count=1 -v -timeout 40m -tags e2e $(GOTESTFLAGS) ./test/e2e
+		CLUSTER_FLAGS=--enforce-network-policies hack/with-cluster.sh go test -count=1 -v -timeout 40m -tags e2e $(GOTESTFLAGS) ./test/e2e
 
 .PHONY: bench
 bench: build bin/sample-app bin/cluster ## Measure one row (ROW=P2) against its floor.

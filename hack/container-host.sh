@@ -17,7 +17,7 @@ unshare --net --mount true 2>/dev/null || cannot "this machine does not allow ne
 grep -q cgroup /proc/mounts || cannot "no cgroup file system is mounted"
 
 missing=()
-for program in containerd runc nft iptables conntrack ip; do
+for program in containerd runc nft iptables ipset conntrack ip; do
   command -v "$program" >/dev/null || missing+=("$program")
 done
 if [ ${#missing[@]} -gt 0 ]; then

@@ -2,7 +2,8 @@
 # Runs a command against a cluster: the one that KUBECONFIG names, else the test cluster that is up, else one that it
 # starts and takes down again whatever happens. A test cluster gets the operator's image from bin/manager under IMG, and
 # the sample application's from bin/sample-app under SAMPLE_IMG. The command finds KUBECONFIG, both names and kubectl in
-# its environment, and in TEST_CLUSTER the program of a test cluster, for what no API does. Arguments: the command.
+# its environment, and in TEST_CLUSTER the program of a test cluster, for what no API does. CLUSTER_FLAGS are flags of
+# `bin/cluster up`; a cluster that is up without what they say is refused. Arguments: the command.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -31,9 +32,12 @@ down() {
   exit "$code"
 }
 
+read -ra flags <<<"${CLUSTER_FLAGS:-}"
 if ! bin/cluster status >/dev/null 2>&1; then
   trap down EXIT
-  run bin/cluster up
+  run bin/cluster up "${flags[@]}"
+elif [ ${#flags[@]} -gt 0 ]; then
+  run bin/cluster up "${flags[@]}"
 fi
 run bin/cluster load "$IMG" --binary bin/manager
 run bin/cluster load "$SAMPLE_IMG" --binary bin/sample-app

@@ -115,8 +115,9 @@ type Patch struct {
 	// +required
 	Target PatchTarget `json:"target,omitzero"`
 
-	// patch is a strategic merge patch, or a list of JSON 6902 operations, as YAML or JSON. It cannot change an
-	// object's kind, name or namespace.
+	// patch is a strategic merge patch, or a list of JSON 6902 operations, as one document of YAML or JSON. What it changes is
+	// judged on the rendered objects: it can give pods no other ServiceAccount, Secret or ConfigMap and nothing of the host,
+	// cannot change RBAC or selectors, or an object's kind, name or namespace.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=65536

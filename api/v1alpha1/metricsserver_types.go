@@ -23,13 +23,13 @@ type MetricsServerSpec struct {
 	Kubelet KubeletSpec `json:"kubelet,omitzero"`
 
 	// extraArgs are appended to metrics-server's command line, each in the form --flag=value. Flags that the operator
-	// sets are refused.
+	// sets, and those that decide whom metrics-server trusts, are refused.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:items:MaxLength=1024
 	// +kubebuilder:validation:items:Pattern=`^--[a-z0-9][-a-z0-9]*(=.*)?$`
-	// +kubebuilder:validation:XValidation:rule="self.all(a, !(a.split('=')[0] in ['--secure-port', '--bind-address', '--cert-dir', '--tls-cert-file', '--tls-private-key-file', '--metric-resolution', '--kubelet-preferred-address-types', '--kubelet-use-node-status-port', '--kubelet-request-timeout', '--kubelet-insecure-tls', '--kubelet-port', '--deprecated-kubelet-completely-insecure', '--authorization-always-allow-paths', '--tls-min-version', '--tls-cipher-suites', '--kubeconfig']))",message="extraArgs must not contain a flag that the operator sets (--secure-port, --bind-address, --cert-dir, --tls-*, --metric-resolution, --kubelet-port, --kubelet-use-node-status-port, --kubelet-preferred-address-types, --kubelet-request-timeout, --kubelet-insecure-tls, --deprecated-kubelet-completely-insecure, --authorization-always-allow-paths, --kubeconfig): use the field for it"
+	// +kubebuilder:validation:XValidation:rule="self.all(a, !a.startsWith('--tls-') && !a.startsWith('--requestheader-') && !(a.split('=')[0] in ['--secure-port', '--bind-address', '--cert-dir', '--metric-resolution', '--kubelet-preferred-address-types', '--kubelet-use-node-status-port', '--kubelet-request-timeout', '--kubelet-insecure-tls', '--kubelet-port', '--deprecated-kubelet-completely-insecure', '--authentication-kubeconfig', '--authentication-skip-lookup', '--authentication-tolerate-lookup-failure', '--authorization-always-allow-paths', '--authorization-kubeconfig', '--client-ca-file', '--kubeconfig']))",message="extraArgs must not contain a flag that the operator sets (--secure-port, --bind-address, --cert-dir, --tls-*, --metric-resolution, --kubelet-port, --kubelet-use-node-status-port, --kubelet-preferred-address-types, --kubelet-request-timeout, --kubelet-insecure-tls, --deprecated-kubelet-completely-insecure, --kubeconfig) or that decides whom it trusts (--authentication-kubeconfig, --authentication-skip-lookup, --authentication-tolerate-lookup-failure, --authorization-always-allow-paths, --authorization-kubeconfig, --client-ca-file, --requestheader-*): use the field for it"
 	ExtraArgs []string `json:"extraArgs,omitempty"`
 }
 

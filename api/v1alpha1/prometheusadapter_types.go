@@ -24,12 +24,12 @@ type PrometheusAdapterSpec struct {
 	MaxAge Duration `json:"maxAge,omitempty"`
 
 	// extraArgs are appended to prometheus-adapter's command line, each in the form --flag=value. Flags that the
-	// operator sets are refused.
+	// operator sets, and those that decide whom prometheus-adapter trusts, are refused.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:items:MaxLength=1024
 	// +kubebuilder:validation:items:Pattern=`^--[a-z0-9][-a-z0-9]*(=.*)?$`
-	// +kubebuilder:validation:XValidation:rule="self.all(a, !(a.split('=')[0] in ['--secure-port', '--bind-address', '--cert-dir', '--tls-cert-file', '--tls-private-key-file', '--config', '--metrics-relist-interval', '--metrics-max-age', '--prometheus-url', '--prometheus-auth-incluster', '--prometheus-auth-config', '--prometheus-ca-file', '--prometheus-token-file', '--prometheus-client-tls-cert-file', '--prometheus-client-tls-key-file', '--authorization-always-allow-paths', '--tls-min-version', '--tls-cipher-suites', '--lister-kubeconfig']))",message="extraArgs must not contain a flag that the operator sets (--secure-port, --bind-address, --cert-dir, --tls-*, --config, --metrics-relist-interval, --metrics-max-age, --prometheus-url, --prometheus-auth-*, --prometheus-*-file, --authorization-always-allow-paths, --lister-kubeconfig): use the field for it"
+	// +kubebuilder:validation:XValidation:rule="self.all(a, !a.startsWith('--tls-') && !a.startsWith('--requestheader-') && !(a.split('=')[0] in ['--secure-port', '--bind-address', '--cert-dir', '--config', '--metrics-relist-interval', '--metrics-max-age', '--prometheus-url', '--prometheus-auth-incluster', '--prometheus-auth-config', '--prometheus-ca-file', '--prometheus-token-file', '--prometheus-client-tls-cert-file', '--prometheus-client-tls-key-file', '--authentication-kubeconfig', '--authentication-skip-lookup', '--authentication-tolerate-lookup-failure', '--authorization-always-allow-paths', '--authorization-kubeconfig', '--client-ca-file', '--lister-kubeconfig']))",message="extraArgs must not contain a flag that the operator sets (--secure-port, --bind-address, --cert-dir, --tls-*, --config, --metrics-relist-interval, --metrics-max-age, --prometheus-url, --prometheus-auth-*, --prometheus-*-file, --lister-kubeconfig) or that decides whom it trusts (--authentication-kubeconfig, --authentication-skip-lookup, --authentication-tolerate-lookup-failure, --authorization-always-allow-paths, --authorization-kubeconfig, --client-ca-file, --requestheader-*): use the field for it"
 	ExtraArgs []string `json:"extraArgs,omitempty"`
 }

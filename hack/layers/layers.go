@@ -47,7 +47,10 @@ var Allowed = map[string][]string{
 	"internal/operand/registry": {
 		"api/v1alpha1", "internal/operand", "internal/operand/metricsserver", "internal/operand/prometheusadapter",
 	},
-	"internal/render": {"api/v1alpha1", "internal/assets", "internal/operand", "internal/ownership"},
+	"internal/render/patchpolicy": {"api/v1alpha1", "internal/ownership"},
+	"internal/render": {
+		"api/v1alpha1", "internal/assets", "internal/operand", "internal/ownership", "internal/render/patchpolicy",
+	},
 	"internal/registration": {
 		"api/v1alpha1", "internal/health", "internal/kinds", "internal/metricsapi", "internal/ownership", "internal/probe",
 		"internal/prometheus", "internal/cluster", "internal/operand",

@@ -5,6 +5,7 @@ package apply
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -20,28 +21,26 @@ import (
 )
 
 // Prune deletes the objects of the given kinds that carry the operator's label, that where selects and that keep does not, and
-// returns their identities. It reads from the cache, and deletes an object by UID, so that one made anew meanwhile stays.
+// returns their identities. It reads from the cache, and deletes an object by UID, so that one made anew meanwhile stays. One that may
+// not be deleted, such as one with our label and a name that is not ours, keeps no other.
 func (a *Applier) Prune(ctx context.Context, of []kinds.Kind, keep func(client.Object) bool, where ...client.ListOption) ([]string, error) {
 	var deleted []string
+	var failures []error
 	for _, kind := range of {
 		objects, err := a.list(ctx, kind, where)
-		if err != nil {
-			return deleted, err
-		}
+		failures = append(failures, err)
 		for _, object := range objects {
 			if keep(object) || object.GetDeletionTimestamp() != nil {
 				continue
 			}
 			done, err := a.Delete(ctx, object)
-			if err != nil {
-				return deleted, err
-			}
+			failures = append(failures, err)
 			if done {
 				deleted = append(deleted, ownership.Identity(object))
 			}
 		}
 	}
-	return deleted, nil
+	return deleted, errors.Join(failures...)
 }
 
 // Delete deletes an object by UID. It returns false when that was deleted already: the event of that is still to come. A

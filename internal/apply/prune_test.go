@@ -75,6 +75,17 @@ func TestPrune(t *testing.T) {
 	}
 }
 
+// TestPruneGoesOn after an object that may not be deleted: the role has names, and anyone may give an object our label.
+func TestPruneGoesOn(t *testing.T) {
+	s, a := newServer(t, &appsv1.Deployment{ObjectMeta: metaOf("one", true)}, &appsv1.Deployment{ObjectMeta: metaOf("two", true)},
+		&corev1.ServiceAccount{ObjectMeta: metaOf("three", true)})
+	s.fail = apierrors.NewForbidden(schema.GroupResource{Group: "apps", Resource: "deployments"}, "one", errors.New("no"))
+	deleted, err := a.Prune(t.Context(), required(), func(client.Object) bool { return false })
+	if !apierrors.IsForbidden(err) || len(deleted) > 0 || s.deleted != 3 {
+		t.Errorf("deleted %q after %d tries of 3, error %v", deleted, s.deleted, err)
+	}
+}
+
 func TestPruneOfWhatIsGone(t *testing.T) {
 	deployments := schema.GroupResource{Group: "apps", Resource: "deployments"}
 	for name, tc := range map[string]struct {

@@ -113,7 +113,7 @@ const ofImmutable = "field is immutable when `immutable` is set"
 
 // TestReplaceable: an object is deleted for nothing but a field that cannot be changed, as the API server says it.
 func TestReplaceable(t *testing.T) {
-	deployments, bindings := appsv1.SchemeGroupVersion.WithKind("Deployment"), rbacv1.SchemeGroupVersion.WithKind("RoleBinding")
+	deployments, bindings := appsv1.SchemeGroupVersion.WithKind("Deployment"), rbacv1.SchemeGroupVersion.WithKind("ClusterRoleBinding")
 	core := corev1.SchemeGroupVersion
 	at := func(path string) *field.Path { return field.NewPath(path) }
 	immutable := func(path string) field.ErrorList { return validation.ValidateImmutableField("new", "old", at(path)) }
@@ -129,8 +129,7 @@ func TestReplaceable(t *testing.T) {
 		"an empty selector": {deployments,
 			append(immutable(selector), field.Invalid(at(selector), "", "empty selector is invalid for deployment")), false},
 		"nothing that is named":               {deployments, nil, false},
-		"the role of a binding":               {rbacv1.SchemeGroupVersion.WithKind("ClusterRoleBinding"), role, true},
-		"the role of one in a namespace":      {bindings, role, true},
+		"the role of a binding":               {bindings, role, true},
 		"a role that cannot be at all":        {bindings, field.ErrorList{field.Required(at("roleRef.name"), "")}, false},
 		"the type of a Secret":                {core.WithKind("Secret"), immutable("type"), true},
 		"the data of an immutable ConfigMap":  {core.WithKind("ConfigMap"), field.ErrorList{field.Forbidden(at("data"), ofImmutable)}, true},
@@ -213,11 +212,13 @@ func TestReplacementIsContested(t *testing.T) {
 	s, a := newServer(t)
 	s.neverChanges("cannot change roleRef", "roleRef")
 	binding := func(role string) *unstructured.Unstructured {
-		return component("rbac.authorization.k8s.io/v1", "RoleBinding", map[string]any{
+		object := component("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", map[string]any{
 			"roleRef": map[string]any{"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}})
+		object.SetNamespace("")
+		return object
 	}
 	s.expect(t, a, binding("ours"), Created, 1)
-	stored := &rbacv1.RoleBinding{}
+	stored := &rbacv1.ClusterRoleBinding{}
 	for range 3 {
 		s.rival(t, stored)
 		s.expect(t, a, binding("ours"), Replaced, s.applied+2)
@@ -228,16 +229,16 @@ func TestReplacementIsContested(t *testing.T) {
 	}
 }
 
-// rival makes a RoleBinding anew.
-func (s *server) rival(t *testing.T, stored *rbacv1.RoleBinding) {
+// rival makes a ClusterRoleBinding anew.
+func (s *server) rival(t *testing.T, stored *rbacv1.ClusterRoleBinding) {
 	t.Helper()
-	if err := s.Get(t.Context(), client.ObjectKey{Namespace: "metrics", Name: "metrics-server"}, stored); err != nil {
+	if err := s.Get(t.Context(), client.ObjectKey{Name: "metrics-server"}, stored); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Delete(t.Context(), stored); err != nil {
 		t.Fatal(err)
 	}
-	theirs := &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: stored.Namespace, Name: stored.Name, Labels: stored.Labels},
+	theirs := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: stored.Name, Labels: stored.Labels},
 		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "theirs"}}
 	theirs.UID = stored.UID + "+"
 	if err := s.Create(t.Context(), theirs, client.FieldOwner("rival")); err != nil {

@@ -15,7 +15,7 @@ func TestBundleKeepsPredecessorsUntilSettled(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	authority := func(at time.Time) []byte {
 		t.Helper()
-		pair, _, err := EnsureAuthority(Pair{}, at)
+		pair, _, err := EnsureAuthority(Pair{}, nil, at)
 		if err != nil {
 			t.Fatal(err)
 		}

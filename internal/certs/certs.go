@@ -15,6 +15,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"net"
 	"time"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
@@ -59,9 +60,10 @@ type Pair struct {
 }
 
 // EnsureAuthority returns the authority to use: the current one, or a new one with the reason for it. reason is empty
-// when the current one is kept.
-func EnsureAuthority(current Pair, now time.Time) (pair Pair, reason string, err error) {
-	in := input{pair: current, now: now, lifetime: Lifetime{authorityLifetime, authorityRenewBefore}}
+// when the current one is kept. names are the only ones that it can sign for, so that its key, stolen, stands for no other server
+// where the authority is trusted; without any it can sign for all.
+func EnsureAuthority(current Pair, names []string, now time.Time) (pair Pair, reason string, err error) {
+	in := input{pair: current, names: names, now: now, lifetime: Lifetime{authorityLifetime, authorityRenewBefore}}
 	if reason = violated(authorityPolicies, in); reason == "" {
 		return current, "", nil
 	}
@@ -74,8 +76,21 @@ func EnsureAuthority(current Pair, now time.Time) (pair Pair, reason string, err
 		MaxPathLenZero:        true,
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 	}
+	constrain(template, names)
 	pair, err = issue(template, nil)
 	return pair, reason, err
+}
+
+// constrain limits the names that an authority can sign for. A client that does not understand the limit must refuse the authority:
+// that is what critical means. Addresses are a kind of name of their own, which a limit of DNS names would leave open.
+func constrain(authority *x509.Certificate, names []string) {
+	if len(names) == 0 {
+		return
+	}
+	authority.PermittedDNSDomainsCritical = true
+	authority.PermittedDNSDomains = names
+	authority.ExcludedIPRanges = []*net.IPNet{
+		{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)}, {IP: net.IPv6zero, Mask: net.CIDRMask(0, 128)}}
 }
 
 // EnsureServing returns the serving pair to use for the names: the current one, or a new one that the authority signs,

@@ -28,7 +28,7 @@ var (
 // newAuthority returns an authority that was issued at start.
 func newAuthority(t *testing.T) Pair {
 	t.Helper()
-	pair, reason, err := EnsureAuthority(Pair{}, start)
+	pair, reason, err := EnsureAuthority(Pair{}, names, start)
 	if err != nil || reason == "" {
 		t.Fatalf("reason %q, error %v", reason, err)
 	}
@@ -61,11 +61,14 @@ func TestEnsureAuthority(t *testing.T) {
 	authority := newAuthority(t)
 	other := newAuthority(t)
 	serving := newServing(t, authority)
+	earlier, fewer := authorityFor(t, nil), authorityFor(t, names[1:])
 	for name, tc := range map[string]struct {
 		current Pair
 		now     time.Time
 		reason  string
 	}{
+		"for any name":                 {earlier, start, "not limited to the names of the components"},
+		"for other names":              {fewer, start, "not limited to the names of the components"},
 		"none":                         {Pair{}, start, "there is none yet"},
 		"no key":                       {Pair{Cert: authority.Cert}, start, "there is none yet"},
 		"no certificate":               {Pair{Key: authority.Key}, start, "there is none yet"},
@@ -80,12 +83,12 @@ func TestEnsureAuthority(t *testing.T) {
 		"ended":                        {authority, start.Add(authorityLifetime + time.Hour), "ends on"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, reason, err := EnsureAuthority(tc.current, tc.now)
+			got, reason, err := EnsureAuthority(tc.current, names, tc.now)
 			if err != nil {
 				t.Fatal(err)
 			}
 			expect(t, tc.current, got, tc.reason, reason)
-			if kept, _, _ := EnsureAuthority(got, tc.now); !cmp.Equal(kept, got) {
+			if kept, _, _ := EnsureAuthority(got, names, tc.now); !cmp.Equal(kept, got) {
 				t.Error("what was just issued is not kept")
 			}
 		})
@@ -277,7 +280,7 @@ func TestTimes(t *testing.T) {
 		t.Errorf("renewed before Renewal: %s", reason)
 	}
 	renewal := AuthorityTimes(authority.Cert).Renewal
-	if _, reason, _ := EnsureAuthority(authority, renewal); renewal.IsZero() || reason == "" {
+	if _, reason, _ := EnsureAuthority(authority, names, renewal); renewal.IsZero() || reason == "" {
 		t.Errorf("nothing is renewed at the authority's Renewal = %s", renewal)
 	}
 	if !times.Start.Equal(start.Add(-clockSkew)) {

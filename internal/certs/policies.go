@@ -8,6 +8,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
+	"slices"
 	"time"
 )
 
@@ -33,6 +35,7 @@ var (
 		exists,
 		pairIsWhole,
 		isAuthority,
+		isConstrained,
 		isCurrent,
 	}
 	servingPolicies = []policy{
@@ -91,6 +94,20 @@ func pairIsWhole(in *input) string {
 func isAuthority(in *input) string {
 	if !in.cert.IsCA || in.cert.KeyUsage&x509.KeyUsageCertSign == 0 {
 		return "the certificate may not sign others"
+	}
+	return ""
+}
+
+// isConstrained is met by an authority that can sign for the names of the components and for no others. One of an earlier release
+// could sign for any, and one from before an operand was added not for all.
+func isConstrained(in *input) string {
+	wanted := &x509.Certificate{}
+	constrain(wanted, in.names)
+	ranges := func(a, b *net.IPNet) bool { return a.String() == b.String() }
+	if in.cert.PermittedDNSDomainsCritical != wanted.PermittedDNSDomainsCritical ||
+		!slices.Equal(in.cert.PermittedDNSDomains, wanted.PermittedDNSDomains) ||
+		!slices.EqualFunc(in.cert.ExcludedIPRanges, wanted.ExcludedIPRanges, ranges) {
+		return "it is not limited to the names of the components"
 	}
 	return ""
 }

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/ownership"
 	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
@@ -86,6 +87,10 @@ func (s *Source) readKey(ctx context.Context, ref reference) (missing string, er
 	}
 	if err != nil {
 		return "", fmt.Errorf("read %s %s/%s: %w", kind, s.Namespace, ref.key.Name, err)
+	}
+	if ownership.Labeled(object) {
+		// Its authority's key would go to whatever answers at the URL, and into the pods.
+		return fmt.Sprintf("%s %s/%s is the operator's own and not for a Prometheus; name another", kind, s.Namespace, ref.key.Name), nil
 	}
 	var value []byte
 	switch typed := object.(type) {

@@ -32,6 +32,12 @@ const (
 	RequestHeaderCAKey      = "requestheader-client-ca-file"
 )
 
+// The EndpointSlice in which the API server publishes its own endpoints.
+const (
+	APIServerNamespace = metav1.NamespaceDefault
+	APIServerEndpoints = "kubernetes"
+)
+
 // Source is where facts are read from: watch caches that never make a read wait.
 type Source struct {
 	// Client reads what the operator's own cache has, and Prometheuses every Prometheus object.
@@ -118,18 +124,15 @@ func (s *Source) Terminating(ctx context.Context) (bool, error) {
 
 // apiServerPorts returns the ports of the API server's own endpoints, which components must be able to reach.
 func (s *Source) apiServerPorts(ctx context.Context) ([]int32, error) {
-	var endpointSlices discoveryv1.EndpointSliceList
-	err := s.Client.List(ctx, &endpointSlices, client.InNamespace(metav1.NamespaceDefault),
-		client.MatchingLabels{discoveryv1.LabelServiceName: "kubernetes"})
-	if err != nil {
-		return nil, fmt.Errorf("list the endpoints of the API server: %w", err)
+	endpoints := &discoveryv1.EndpointSlice{}
+	err := s.Client.Get(ctx, client.ObjectKey{Namespace: APIServerNamespace, Name: APIServerEndpoints}, endpoints)
+	if client.IgnoreNotFound(err) != nil {
+		return nil, fmt.Errorf("read the API server's EndpointSlice %s/%s: %w", APIServerNamespace, APIServerEndpoints, err)
 	}
 	var ports []int32
-	for _, slice := range endpointSlices.Items {
-		for _, port := range slice.Ports {
-			if port.Port != nil {
-				ports = append(ports, *port.Port)
-			}
+	for _, port := range endpoints.Ports {
+		if port.Port != nil {
+			ports = append(ports, *port.Port)
 		}
 	}
 	slices.Sort(ports)

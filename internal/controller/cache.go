@@ -9,7 +9,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -32,17 +31,18 @@ func CacheOptions(namespace string) cache.Options {
 	everything := labels.Everything()
 	own := map[string]cache.Config{namespace: {}}
 
-	// The API server's own endpoints, beside those of the components.
+	// Objects in other namespaces are selected by name, because RBAC grants a list by nothing else: the API server's own endpoints,
+	// beside those of the components.
 	endpoints := map[string]cache.Config{
-		namespace:               {LabelSelector: ours},
-		metav1.NamespaceDefault: {LabelSelector: labels.SelectorFromSet(labels.Set{discoveryv1.LabelServiceName: "kubernetes"})},
+		namespace:                  {LabelSelector: ours},
+		cluster.APIServerNamespace: {FieldSelector: named(cluster.APIServerEndpoints)},
 	}
 	// What the API server publishes for backends, beside the ConfigMaps of the components and of spec.prometheus.auth.
 	configMaps := map[string]cache.Config{
-		cluster.AuthenticationNamespace: {FieldSelector: fields.OneTermEqualSelector("metadata.name", cluster.AuthenticationConfigMap)},
+		cluster.AuthenticationNamespace: {FieldSelector: named(cluster.AuthenticationConfigMap)},
 		namespace:                       {},
 	}
-	if namespace == metav1.NamespaceDefault {
+	if namespace == cluster.APIServerNamespace {
 		endpoints[namespace] = cache.Config{LabelSelector: everything}
 	}
 
@@ -57,9 +57,13 @@ func CacheOptions(namespace string) cache.Options {
 			&corev1.Secret{}:             {Label: everything, Namespaces: own},
 			&corev1.ConfigMap{}:          {Label: everything, Namespaces: configMaps},
 			&discoveryv1.EndpointSlice{}: {Label: everything, Namespaces: endpoints},
-			&rbacv1.RoleBinding{}:        {Label: ours, Namespaces: map[string]cache.Config{cluster.AuthenticationNamespace: {}}},
 		},
 	}
+}
+
+// named selects the object of a name.
+func named(name string) fields.Selector {
+	return fields.OneTermEqualSelector(metav1.ObjectNameField, name)
 }
 
 // discoveryTimeout bounds a request of the API server's discovery: whoever needs a resource waits for it, without a deadline of its own.

@@ -3,38 +3,50 @@
 
 package controller
 
-// The operator's own permissions, from which config/rbac/role.yaml is generated together with those beside each operand, which it
-// grants on. There is neither escalate nor bind, so it can grant only what it has itself. Each one is proved to be needed: run make
-// test-role after a change.
+// The operator's own permissions, from which config/rbac/role.yaml is generated together with those beside each operand: the names of
+// its objects, and what it is granted. The operator can grant only what it has itself: there is no escalate, and bind on one
+// ClusterRole alone. Each permission is proved to be needed, and a name beside each name to be refused: run make test-role after a
+// change.
+//
+// Whatever is written has a name here: a server-side apply that creates an object is authorized as a create with that name. A list
+// and a watch are limited to a name by a field selector, which selects one; so a cache of several objects needs all of them.
 
 // What it reads and reports.
 // +kubebuilder:rbac:groups=metricspipeline.io,resources=metricspipelines,verbs=list;watch
-// +kubebuilder:rbac:groups=metricspipeline.io,resources=metricspipelines/status,verbs=patch
+// +kubebuilder:rbac:groups=metricspipeline.io,resources=metricspipelines/status,resourceNames=default,verbs=patch
 // +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,verbs=list;watch
 // +kubebuilder:rbac:groups=monitoring.coreos.com,resources=prometheuses,verbs=list;watch
-// +kubebuilder:rbac:groups=discovery.k8s.io,namespace=default,resources=endpointslices,verbs=list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
-// What it manages in the whole cluster.
-// +kubebuilder:rbac:groups=apiregistration.k8s.io,resources=apiservices,verbs=get;list;watch;create;patch;delete
-// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=clusterroles;clusterrolebindings,verbs=get;list;watch;create;patch;delete
+// What it reads in namespaces of others, by name and not by a Role there: a bundle of OLM cannot ship one. The API server's own
+// endpoints in default, and what it publishes for backends in kube-system, which is granted to these as well.
+// +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,resourceNames=kubernetes,verbs=list;watch
+// +kubebuilder:rbac:groups="",resources=configmaps,resourceNames=extension-apiserver-authentication,verbs=get;list;watch
+
+// What it watches in the whole cluster, to see others' objects of the kind, or drift in its own.
+// +kubebuilder:rbac:groups=apiregistration.k8s.io,resources=apiservices,verbs=list;watch
+// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=clusterroles;clusterrolebindings,verbs=list;watch
+
+// Monitors of annotated apps, in the apps' namespaces. Their names are known by namespace and app only.
 // +kubebuilder:rbac:groups=monitoring.coreos.com,resources=servicemonitors;podmonitors,verbs=get;list;watch;create;patch;delete
 
-// What it manages in its own namespace. Services and Pods it may read in the whole cluster, see below.
-// +kubebuilder:rbac:groups="",namespace=metricspipeline-system,resources=secrets;configmaps;serviceaccounts,verbs=get;list;watch;create;patch;delete
-// +kubebuilder:rbac:groups="",namespace=metricspipeline-system,resources=services,verbs=create;patch;delete
-// +kubebuilder:rbac:groups=apps,namespace=metricspipeline-system,resources=deployments,verbs=get;list;watch;create;patch;delete
-// +kubebuilder:rbac:groups=apps,namespace=metricspipeline-system,resources=replicasets,verbs=list;delete
-// +kubebuilder:rbac:groups=policy,namespace=metricspipeline-system,resources=poddisruptionbudgets,verbs=get;list;watch;create;patch;delete
-// +kubebuilder:rbac:groups=networking.k8s.io,namespace=metricspipeline-system,resources=networkpolicies,verbs=get;list;watch;create;patch;delete
-// +kubebuilder:rbac:groups=cert-manager.io,namespace=metricspipeline-system,resources=certificates;issuers,verbs=get;list;watch;create;patch;delete
-// +kubebuilder:rbac:groups=cert-manager.io,namespace=metricspipeline-system,resources=certificaterequests,verbs=list;watch
+// What it watches in its own namespace. It reads the Secrets and ConfigMaps that spec.prometheus names. Services and Pods it may read
+// in the whole cluster, see below.
+// +kubebuilder:rbac:groups="",namespace=metricspipeline-system,resources=secrets;configmaps;serviceaccounts,verbs=list;watch
+// +kubebuilder:rbac:groups=apps,namespace=metricspipeline-system,resources=deployments,verbs=list;watch
+// +kubebuilder:rbac:groups=policy,namespace=metricspipeline-system,resources=poddisruptionbudgets,verbs=list;watch
+// +kubebuilder:rbac:groups=networking.k8s.io,namespace=metricspipeline-system,resources=networkpolicies,verbs=list;watch
+// +kubebuilder:rbac:groups=cert-manager.io,namespace=metricspipeline-system,resources=certificates;issuers;certificaterequests,verbs=list;watch
 // +kubebuilder:rbac:groups=discovery.k8s.io,namespace=metricspipeline-system,resources=endpointslices,verbs=list;watch
 
-// What it manages in kube-system: the bindings that let backends read how to authenticate the API server, and that
-// ConfigMap, which the bindings grant.
-// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,namespace=kube-system,resources=rolebindings,verbs=get;list;watch;create;patch;delete
-// +kubebuilder:rbac:groups="",namespace=kube-system,resources=configmaps,resourceNames=extension-apiserver-authentication,verbs=get;list;watch
+// What it deletes there by label: Kubernetes makes up the names of ReplicaSets.
+// +kubebuilder:rbac:groups=apps,namespace=metricspipeline-system,resources=replicasets,verbs=list;delete
+
+// The authority of the components' certificates: its own, or one of cert-manager, whose Secret cert-manager writes.
+// +kubebuilder:rbac:groups="",namespace=metricspipeline-system,resources=secrets,resourceNames=metricspipeline-ca,verbs=get;create;patch;delete
+// +kubebuilder:rbac:groups="",namespace=metricspipeline-system,resources=secrets,resourceNames=metricspipeline-ca-issued,verbs=patch;delete
+// +kubebuilder:rbac:groups=cert-manager.io,namespace=metricspipeline-system,resources=certificates,resourceNames=metricspipeline-ca,verbs=get;create;patch;delete
+// +kubebuilder:rbac:groups=cert-manager.io,namespace=metricspipeline-system,resources=issuers,resourceNames=metricspipeline-ca;metricspipeline-selfsigned,verbs=get;create;patch;delete
 
 // What its own metrics endpoint uses, to find out who calls and whether they may, and what it grants to backends, which do the
 // same.

@@ -6,9 +6,12 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
@@ -118,15 +121,26 @@ func init() { metrics.Registry.MustRegister(&exported) }
 type Operator struct {
 	pipeline *pipeline.Reconciler
 	watches  *cluster.Watches
+	workers  workers
 }
 
-// Ready returns why the operator cannot report the state of the pipeline; nil where it can.
+// Ready returns why the operator cannot report the state of the pipeline; nil where it can, where there is no pipeline, and where
+// another replica does. What else cannot be read is said by a condition: a probe that fails for it would say less.
 func (o *Operator) Ready() error {
-	if err := o.watches.Unreadable(v1alpha1.GroupVersion.WithKind("MetricsPipeline")); err != nil {
-		return err
-	}
-	return o.pipeline.Ready()
+	unreadable := o.watches.Unreadable(v1alpha1.GroupVersion.WithKind("MetricsPipeline"))
+	return cmp.Or(reportable(unreadable), reportable(o.pipeline.Ready()))
 }
+
+// reportable drops the error that there is no CRD of pipelines, and so no pipeline to report on.
+func reportable(err error) error {
+	if meta.IsNoMatchError(err) || apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+// Alive returns which worker hangs; nil where none does. No other error is one that a restart would end.
+func (o *Operator) Alive() error { return o.workers.alive() }
 
 // Setup adds the controllers to a manager, whose cache must have been made with CacheOptions.
 func Setup(mgr ctrl.Manager, options Options) (*Operator, error) {
@@ -143,17 +157,22 @@ func Setup(mgr ctrl.Manager, options Options) (*Operator, error) {
 		return nil, fmt.Errorf("add the cache of Prometheus objects: %w", err)
 	}
 
+	operator := &Operator{watches: watches, workers: workers{clock: clock.RealClock{}}}
 	wake := make(chan event.GenericEvent, 1)
 	scrape, err := monitors.Setup(mgr, monitors.Options{
 		Name: options.Name + "-monitors", Watches: watches, Prometheuses: all, Announce: func() { announce(wake) },
 		NewClient: options.NewClient, NewCache: options.NewCache,
 		Counts: options.Timing.Counts, Rest: options.Timing.Rest, Pending: options.Timing.Pending, Refused: options.Timing.Stalled,
+		Wrap: func(r reconcile.Reconciler) reconcile.Reconciler {
+			return operator.workers.add(options.Name+"-monitors", options.Timing.Work, r)
+		},
 		Work: options.Timing.Work, FirstFailure: options.Timing.FirstFailure, LastFailure: options.Timing.LastFailure,
 	})
 	if err != nil {
 		return nil, err
 	}
 	r := reconciler(mgr, options, all, scrape, func() { announce(wake) })
+	operator.pipeline = r
 	if err := mgr.Add(manager.RunnableFunc(func(ctx context.Context) error {
 		<-ctx.Done()
 		r.Prober.Stop()
@@ -161,20 +180,21 @@ func Setup(mgr ctrl.Manager, options Options) (*Operator, error) {
 	})); err != nil {
 		return nil, fmt.Errorf("add the end of the prober: %w", err)
 	}
+	deadline := options.Timing.Work + options.Timing.Work/2 // The report has its own time after the stages.
 	err = ctrl.NewControllerManagedBy(mgr).
 		Named(options.Name).
 		WatchesRawSource(source.Channel(wake, toPipeline)).
 		WatchesRawSource(subscribe(watches, mgr.GetCache(), all, options)).
 		WithOptions(controller.Options{
-			ReconciliationTimeout: options.Timing.Work + options.Timing.Work/2,
+			ReconciliationTimeout: deadline,
 			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](
 				options.Timing.FirstFailure, options.Timing.LastFailure),
 		}).
-		Complete(r)
+		Complete(operator.workers.add(options.Name, deadline, r))
 	if err != nil {
 		return nil, fmt.Errorf("build the controller: %w", err)
 	}
-	return &Operator{r, watches}, nil
+	return operator, nil
 }
 
 // reconciler returns that of the pipeline.

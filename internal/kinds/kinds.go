@@ -110,7 +110,6 @@ var Managed = []Kind{
 		Replace:   metav1.DeletePropagationBackground,
 		typed:     func() client.Object { return &corev1.Secret{} },
 		typedList: func() client.ObjectList { return &corev1.SecretList{} }},
-	{GroupVersionKind: rbacv1.SchemeGroupVersion.WithKind("RoleBinding"), Replace: metav1.DeletePropagationBackground},
 	{GroupVersionKind: rbacv1.SchemeGroupVersion.WithKind("ClusterRoleBinding"), Replace: metav1.DeletePropagationBackground},
 	{GroupVersionKind: rbacv1.SchemeGroupVersion.WithKind("ClusterRole")},
 	{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("ServiceAccount")},

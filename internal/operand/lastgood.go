@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -76,11 +77,15 @@ func ReadLastGood(stored *corev1.ConfigMap) *LastGood {
 	if json.Unmarshal(content, form) != nil || LastGoodName(form.Component.Name) != stored.Name {
 		return nil
 	}
+	// An earlier release had a RoleBinding in kube-system, which this one may not write.
+	form.Objects = slices.DeleteFunc(form.Objects, func(object *unstructured.Unstructured) bool {
+		return object.GetNamespace() != "" && object.GetNamespace() != form.Component.Namespace
+	})
 	return form
 }
 
 // Described is a component without what it is rendered from, as it is stored.
 func (c Component) Described() Component {
-	c.Images, c.Variants, c.Files, c.Patches, c.UserPatches = nil, nil, nil, nil, nil
+	c.Images, c.Variants, c.Files, c.Patches, c.UserPatches, c.Guarded = nil, nil, nil, nil, nil, nil
 	return c
 }

@@ -76,6 +76,18 @@ func TestLastGoodComesBack(t *testing.T) {
 	}
 }
 
+// TestLastGoodStaysInTheNamespace: a form that an earlier release stored has a RoleBinding in kube-system, which is left as it is.
+func TestLastGoodStaysInTheNamespace(t *testing.T) {
+	want, earlier := form(), form()
+	elsewhere := earlier.Objects[0].DeepCopy()
+	elsewhere.SetKind("RoleBinding")
+	elsewhere.SetNamespace("kube-system")
+	earlier.Objects = append(earlier.Objects, elsewhere)
+	if diff := cmp.Diff(want.Objects, operand.ReadLastGood(store(t, earlier)).Objects); diff != "" {
+		t.Errorf("objects (-want +got):\n%s", diff)
+	}
+}
+
 // TestLastGoodIsTheSameBytes for the same form: it is compared with what is stored, and a restart writes nothing.
 func TestLastGoodIsTheSameBytes(t *testing.T) {
 	first := store(t, form())

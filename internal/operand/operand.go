@@ -104,6 +104,9 @@ type Component struct {
 	Patches []Patch
 	// UserPatches come from spec.patches and are applied last. One of them may be about another component.
 	UserPatches []v1alpha1.Patch
+	// Guarded are flags of its programs that no such patch may give: they would weaken whom the component trusts, and no condition
+	// would say so. One that ends in a hyphen stands for all that begin so.
+	Guarded []string
 }
 
 // Patch changes one rendered object.

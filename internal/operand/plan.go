@@ -154,6 +154,19 @@ func Catalog(operands []Operand) []Component {
 	return all
 }
 
+// DNSNames returns the names of all serving certificates that there can be in a namespace, in order.
+func DNSNames(operands []Operand, namespace string) []string {
+	var names []string
+	for _, c := range Catalog(operands) {
+		if c.Serving != "" {
+			c.Namespace = namespace
+			names = append(names, c.DNSNames()...)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // Images returns the default images by the operand's name; getenv returns an environment variable.
 func Images(operands []Operand, getenv func(string) string) map[string]string {
 	references := map[string]string{}

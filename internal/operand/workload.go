@@ -26,6 +26,15 @@ const (
 	Monitor          = "monitor"
 )
 
+// AggregatedServerFlags are flags of every program that serves a metrics API: who may call, by which authority callers are
+// known, and what needs no right.
+func AggregatedServerFlags() []string {
+	return []string{
+		"--authentication-kubeconfig", "--authentication-skip-lookup", "--authentication-tolerate-lookup-failure",
+		"--authorization-always-allow-paths", "--authorization-kubeconfig", "--client-ca-file", "--requestheader-",
+	}
+}
+
 // Operation is one JSON 6902 operation. Its value must be writable as JSON.
 type Operation struct {
 	Op    string `json:"op"`

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -73,19 +74,38 @@ func TestLabels(t *testing.T) {
 	})
 }
 
-// TestNamespaces are the operator's own, but for the bindings to what the API server publishes in kube-system. A moved
-// binding is the fault behind many a metrics-server that may not read extension-apiserver-authentication.
+// TestMonitorsFollowNoRedirect: a component that is taken over must not lead Prometheus elsewhere, with the token that it is sent.
+func TestMonitorsFollowNoRedirect(t *testing.T) {
+	seen := false
+	everyCase(t, func(t *testing.T, _ input, objects []*unstructured.Unstructured) {
+		t.Helper()
+		for _, object := range objects {
+			if object.GetKind() != "ServiceMonitor" {
+				continue
+			}
+			for _, endpoint := range decode[monitoringv1.ServiceMonitor](t, object).Spec.Endpoints {
+				seen = true
+				if endpoint.FollowRedirects == nil || *endpoint.FollowRedirects {
+					t.Errorf("%s follows redirects", object.GetName())
+				}
+			}
+		}
+	})
+	if !seen {
+		t.Error("no case has a monitor")
+	}
+}
+
+// TestNamespaces are the operator's own: a Role or RoleBinding in another one could not be part of a bundle of OLM, and the
+// operator may write there to nothing but monitors.
 func TestNamespaces(t *testing.T) {
 	clusterScoped := []string{"ClusterRole", "ClusterRoleBinding"}
 	everyCase(t, func(t *testing.T, in input, objects []*unstructured.Unstructured) {
 		t.Helper()
 		for _, object := range objects {
 			want := in.Facts.Namespace
-			switch {
-			case slices.Contains(clusterScoped, object.GetKind()):
+			if slices.Contains(clusterScoped, object.GetKind()) {
 				want = ""
-			case object.GetKind() == "RoleBinding":
-				want = "kube-system"
 			}
 			if object.GetNamespace() != want {
 				t.Errorf("%s %s is in namespace %q, want %q", object.GetKind(), object.GetName(), object.GetNamespace(), want)
@@ -94,13 +114,27 @@ func TestNamespaces(t *testing.T) {
 	})
 }
 
-// TestBindings lead to the ServiceAccounts that the pods run as, and to the autoscaler's own.
+// authentication is how a backend reads the way to authenticate the API server, and no other ConfigMap.
+var authentication = rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"configmaps"},
+	ResourceNames: []string{"extension-apiserver-authentication"}, Verbs: []string{"get", "list", "watch"}}
+
+// TestBindings lead to the ServiceAccounts that the pods run as, and to the autoscaler's own. Each component may read the request
+// header CA: without it no request of the API server is authenticated.
 func TestBindings(t *testing.T) {
 	everyCase(t, func(t *testing.T, in input, objects []*unstructured.Unstructured) {
 		t.Helper()
-		readers := 0
+		reader, components, reading := map[string]bool{}, map[string]bool{}, map[string]bool{}
 		for _, object := range objects {
-			if !strings.HasSuffix(object.GetKind(), "RoleBinding") {
+			switch object.GetKind() {
+			case "ClusterRole":
+				reader[object.GetName()] = slices.ContainsFunc(decode[rbacv1.ClusterRole](t, object).Rules,
+					func(rule rbacv1.PolicyRule) bool { return cmp.Equal(rule, authentication) })
+			case "Deployment":
+				components[object.GetLabels()[v1alpha1.ComponentLabel]] = true
+			}
+		}
+		for _, object := range objects {
+			if object.GetKind() != "ClusterRoleBinding" {
 				continue
 			}
 			binding := decode[rbacv1.ClusterRoleBinding](t, object)
@@ -111,13 +145,12 @@ func TestBindings(t *testing.T) {
 			if diff := cmp.Diff([]rbacv1.Subject{want}, binding.Subjects); diff != "" {
 				t.Errorf("subjects of %s %s (-want +got):\n%s", object.GetKind(), object.GetName(), diff)
 			}
-			if binding.RoleRef.Name == "extension-apiserver-authentication-reader" {
-				readers++
+			if reader[binding.RoleRef.Name] {
+				reading[want.Name] = true
 			}
 		}
-		deployments := slices.DeleteFunc(slices.Clone(objects), func(o *unstructured.Unstructured) bool { return o.GetKind() != "Deployment" })
-		if readers != len(deployments) {
-			t.Errorf("%d bindings to extension-apiserver-authentication-reader for %d components", readers, len(deployments))
+		if diff := cmp.Diff(components, reading); diff != "" {
+			t.Errorf("components that may read extension-apiserver-authentication (-want +got):\n%s", diff)
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"path"
@@ -23,11 +24,13 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/kustomize/kyaml/openapi"
 	"sigs.k8s.io/kustomize/kyaml/resid"
+	kyaml "sigs.k8s.io/kustomize/kyaml/yaml"
 	"sigs.k8s.io/yaml"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/operand"
 	"github.com/metricspipeline/operator/internal/ownership"
+	"github.com/metricspipeline/operator/internal/render/patchpolicy"
 )
 
 // kustomizeLock guards kustomize, which keeps its OpenAPI schema in state of the process.
@@ -50,13 +53,14 @@ const overlay = "overlay"
 // buildOne returns the objects of a component, with the user's patches that concern them.
 func (r *Renderer) buildOne(c operand.Component) ([]*unstructured.Unstructured, error) {
 	k := kustomization(c)
-	objects, err := r.run(c, k)
+	unpatched, err := r.run(c, k)
 	if err == nil {
-		err = label(objects, c.Name)
+		err = label(unpatched, c.Name)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("build %s: %w", c.Name, err)
 	}
+	objects := unpatched
 	// One at a time, so that an error can name the patch.
 	for index, patch := range c.UserPatches {
 		target := slices.IndexFunc(objects, func(object *unstructured.Unstructured) bool { return matches(patch.Target, object) })
@@ -79,8 +83,12 @@ func (r *Renderer) buildOne(c operand.Component) ([]*unstructured.Unstructured, 
 			return nil, fmt.Errorf("spec.patches[%d] does not apply to %s: %w; what runs is kept, correct the patch",
 				index, c.Name, err)
 		}
-		if err := errors.Join(sameObjects(objects, patched), label(patched, c.Name)); err != nil {
+		if err := label(patched, c.Name); err != nil {
 			return nil, fmt.Errorf("spec.patches[%d]: %w", index, err)
+		}
+		// Against what there is without any patch: one may change what an earlier one added.
+		if err := patchpolicy.Check(unpatched, patched, c.Guarded); err != nil {
+			return nil, fmt.Errorf("spec.patches[%d]: %w; what runs of %s is kept", index, err, c.Name)
 		}
 		objects = patched
 	}
@@ -143,6 +151,9 @@ func complete(patch string, object *unstructured.Unstructured) (string, error) {
 	if err := yaml.Unmarshal([]byte(patch), &content); err != nil {
 		return "", fmt.Errorf("it is not YAML: %w", err)
 	}
+	if documents(patch) > 1 {
+		return "", errors.New("it has several YAML documents, of which only the first would apply; make a patch of each")
+	}
 	var fields map[string]any
 	switch typed := content.(type) {
 	case []any:
@@ -165,12 +176,30 @@ func complete(patch string, object *unstructured.Unstructured) (string, error) {
 	return string(completed), err
 }
 
+// documents returns how many YAML documents there are, but for those without a content.
+func documents(patch string) int {
+	count := 0
+	for decoder := kyaml.NewDecoder(strings.NewReader(patch)); ; {
+		var document kyaml.Node
+		err := decoder.Decode(&document)
+		if errors.Is(err, io.EOF) {
+			return count
+		}
+		if err != nil {
+			return count + 1
+		}
+		if len(document.Content) > 0 && document.Content[0].ShortTag() != kyaml.NodeTagNull {
+			count++
+		}
+	}
+}
+
 // kustomization returns what is to be built for a component, without the user's patches.
 func kustomization(c operand.Component) *types.Kustomization {
 	k := &types.Kustomization{
 		TypeMeta:  types.TypeMeta{APIVersion: types.KustomizationVersion, Kind: types.KustomizationKind},
 		Resources: []string{"../base"},
-		// unsetOnly: the auth-reader binding names kube-system and must stay there, whatever the namespace of the rest.
+		// unsetOnly: the autoscaler's ServiceAccount is in kube-system, whatever the namespace of the rest.
 		Transformers: []string{fmt.Sprintf(
 			"{apiVersion: builtin, kind: NamespaceTransformer, metadata: {name: namespace, namespace: %q}, "+
 				"unsetOnly: true, setRoleBindingSubjects: allServiceAccounts}", c.Namespace)},
@@ -250,20 +279,6 @@ func (r *Renderer) folder(c operand.Component) (filesys.FileSystem, error) {
 		}
 	}
 	return files, nil
-}
-
-// sameObjects returns an error if a patch removed or renamed an object: what is managed is not the patch's to choose.
-func sameObjects(before, after []*unstructured.Unstructured) error {
-	left := map[string]bool{}
-	for _, object := range after {
-		left[ownership.Identity(object)] = true
-	}
-	for _, object := range before {
-		if id := ownership.Identity(object); !left[id] {
-			return fmt.Errorf("it removes or renames %s, which a patch cannot do", id)
-		}
-	}
-	return nil
 }
 
 func convert(objects resmap.ResMap) ([]*unstructured.Unstructured, error) {

@@ -78,9 +78,6 @@ func TestPatchesThatAreRefused(t *testing.T) {
 		"another namespace": {
 			patch("Service", "metrics-server", `[{"op": "add", "path": "/metadata/namespace", "value": "default"}]`),
 			[]string{"removes or renames Service", "metrics-server"}},
-		"the binding out of kube-system": {
-			patch("RoleBinding", "", `[{"op": "replace", "path": "/metadata/namespace", "value": "default"}]`),
-			[]string{"removes or renames RoleBinding", "kube-system"}},
 		"a label that is a number": {
 			patch("Deployment", "metrics-server", `[{"op": "add", "path": "/metadata/labels", "value": {"team": 7}}]`),
 			[]string{"labels of Deployment metrics/metrics-server", "team"}},

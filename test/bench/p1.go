@@ -44,7 +44,7 @@ func measureP1(ctx context.Context, cluster *kit.Cluster, step progress) (figure
 	if err != nil {
 		return nil, err
 	}
-	if err := cluster.InstallOperator(ctx); err != nil {
+	if err := installAlone(ctx, cluster); err != nil {
 		return nil, err
 	}
 	if err := cordon(ctx, cluster, true); err != nil {

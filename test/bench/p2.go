@@ -56,7 +56,7 @@ func measureP2(ctx context.Context, cluster *kit.Cluster, step progress) (figure
 		err = errors.Join(err, clean(ctx), cluster.UninstallOperator(ctx), theirs.Close())
 	}()
 
-	if err := cluster.InstallOperator(ctx); err != nil {
+	if err := installAlone(ctx, cluster); err != nil {
 		return nil, err
 	}
 	// In turns, so that what else the machine does meets both alike.

@@ -49,7 +49,7 @@ func measureP5(ctx context.Context, cluster *kit.Cluster, step progress) (figure
 		defer cancel()
 		err = errors.Join(err, cluster.DeletePipeline(ctx), cluster.UninstallOperator(ctx), cluster.Delete(ctx, made...))
 	}()
-	if err := cluster.InstallOperator(ctx); err != nil {
+	if err := installAlone(ctx, cluster); err != nil {
 		return nil, err
 	}
 	if err := traced(ctx, cluster); err != nil {

@@ -111,7 +111,7 @@ func p6Last(run int) string { return fmt.Sprintf("bench-last-%d", run) }
 func p6Given(ctx context.Context, cluster *kit.Cluster, made []client.Object) (*unstructured.Unstructured, error) {
 	ctx, cancel := context.WithTimeout(ctx, p6Limit)
 	defer cancel()
-	if err := cluster.InstallOperator(ctx); err != nil {
+	if err := installAlone(ctx, cluster); err != nil {
 		return nil, err
 	}
 	if err := cluster.ApplyPipeline(ctx, scrapesEverything(v1alpha1.ScrapePerNamespace)); err != nil {

@@ -120,7 +120,7 @@ func p7Pipeline(granularity v1alpha1.ScrapeGranularity) *v1alpha1.MetricsPipelin
 func p7Given(ctx context.Context, cluster *kit.Cluster, made []client.Object) error {
 	ctx, cancel := context.WithTimeout(ctx, p7Limit)
 	defer cancel()
-	if err := cluster.InstallOperator(ctx); err != nil {
+	if err := installAlone(ctx, cluster); err != nil {
 		return err
 	}
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: p7Namespace, Name: p7Pod}, Spec: kit.SamplePod()}

@@ -71,7 +71,7 @@ func p9Given(ctx context.Context, cluster *kit.Cluster) error {
 	if err != nil {
 		return err
 	}
-	if err := cluster.InstallOperator(ctx); err != nil {
+	if err := installAlone(ctx, cluster); err != nil {
 		return err
 	}
 	if err := traced(ctx, cluster); err != nil {

@@ -24,6 +24,14 @@ import (
 	"github.com/metricspipeline/operator/test/e2e/kit"
 )
 
+// installAlone installs the operator with one replica: what is measured is one process, and a standby would share its core.
+func installAlone(ctx context.Context, cluster *kit.Cluster) error {
+	if err := cluster.InstallOperator(ctx); err != nil {
+		return err
+	}
+	return scale(ctx, cluster, 1)
+}
+
 // traced has the Go runtime of the operator log each collection, and waits for the pod that does.
 func traced(ctx context.Context, cluster *kit.Cluster) error {
 	_, err := cluster.Kubectl(ctx, "-n", kit.OperatorNamespace, "set", "env", "deployment/"+kit.OperatorName, "GODEBUG=gctrace=1")

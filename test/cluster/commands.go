@@ -28,7 +28,7 @@ binaries, nothing outside of loopback and a network namespace of its own.
 The first up builds everything, which takes 20 to 30 minutes on two processors; the binaries are kept in the user's cache
 folder. After that a start takes about 20 seconds. The cluster has CoreDNS, prometheus-operator and the Prometheus
 monitoring/k8s, which takes up monitors and rules labeled prometheus=k8s. The images of metrics-server and
-prometheus-adapter are loaded. NetworkPolicies are accepted and not enforced.`,
+prometheus-adapter are loaded. NetworkPolicies are accepted, and enforced with a flag of up.`,
 		Example: `  cluster up
   export KUBECONFIG=$(cluster kubeconfig) PATH=$(cluster binaries kubectl):$PATH
   cluster load example.test/app:dev --binary bin/app
@@ -41,7 +41,7 @@ prometheus-adapter are loaded. NetworkPolicies are accepted and not enforced.`,
 	flags.StringVar(&p.stateDir, "state-dir", cluster.DefaultStateDir, "folder with everything of the cluster")
 	flags.StringVar(&p.source, "components", "", "the folder test/cluster/components (default: found from the working directory)")
 	root.AddCommand(p.up(), p.down(), p.load(), p.kubeconfig(), p.status(), p.binaries(), p.execInNode(), p.addon(), p.fault(),
-		p.forward())
+		p.dial(), p.forward(), p.accept())
 	return root
 }
 
@@ -88,6 +88,8 @@ started is taken down again and the logs are kept in the state folder.`,
 	}
 	command.Flags().BoolVar(&options.WithoutPrometheus, "without-prometheus", false,
 		"leave out prometheus-operator and its Prometheus")
+	command.Flags().BoolVar(&options.EnforceNetworkPolicies, "enforce-network-policies", false,
+		"enforce NetworkPolicies, and add a host outside of the cluster to connect to")
 	command.Flags().DurationVar(&options.Timeout, "timeout", 3*time.Minute, "time for the start, after the building")
 	return command
 }

@@ -1,21 +1,23 @@
 // Command cluster runs a real single-node Kubernetes cluster from Go modules and Debian packages: no image registry, no
 // prebuilt binaries, nothing outside of loopback and a network namespace of its own.
 //
-//	cluster up [--without-prometheus]         build what is missing, start, wait until everything serves
+//	cluster up [--without-prometheus]         build what is missing, start, wait until everything serves;
+//	           [--enforce-network-policies]   NetworkPolicies are ignored without this flag
 //	cluster status                            one line per daemon, the node, the pods; fails when not healthy
 //	cluster kubeconfig                        print the path of the administrator's kubeconfig, good on this host
 //	cluster load NAME:TAG --binary FILE       pack a static executable as an image and put it into the cluster
 //	cluster load FILE.tar                     put the images of a docker archive into the cluster
 //	cluster binaries [NAME...]                build, and print one folder with the named binaries
 //	cluster exec-in-node COMMAND...           run a command in the node's network namespace
+//	cluster dial --from ID ADDRESS...         connect from the network of a container, the node or the outside
 //	cluster addon install|remove NAME         put into the cluster what it starts without, cert-manager, or take it away
 //	cluster fault pause-etcd [--for 30s]      stop etcd for a while
 //	cluster fault restart-apiserver           kill the API server and start it again
 //	cluster fault rotate-front-proxy          replace the authority by which aggregated servers know the API server
 //	cluster down                              stop and remove everything but the logs, after any failure
 //
-// up, down, load, exec-in-node, addon and fault need root and these Debian packages: containerd runc containernetworking-plugins
-// nftables iptables conntrack iproute2. binaries needs Go alone.
+// up, down, load, exec-in-node, dial, addon and fault need root and these Debian packages: containerd runc
+// containernetworking-plugins nftables iptables ipset conntrack iproute2. binaries needs Go alone.
 //
 // The state folder has everything of a cluster: certificates, data, sockets, mounts and logs. What lies outside of it,
 // control groups and processes, is found from its path. The API server listens in the cluster's own network namespace;
@@ -23,7 +25,11 @@
 //
 // The cluster has CoreDNS and, unless a flag says otherwise, prometheus-operator with one Prometheus, monitoring/k8s, that takes
 // up every ServiceMonitor, PodMonitor and PrometheusRule labeled prometheus=k8s. The images of metrics-server and
-// prometheus-adapter are loaded under their upstream names. NetworkPolicies are accepted and not enforced.
+// prometheus-adapter are loaded under their upstream names.
+//
+// NetworkPolicies are accepted, and enforced with --enforce-network-policies: by kube-router's firewall, which begins with a
+// connection that is new. It does not filter what the node itself sends to its pods. Such a cluster has one host outside of it,
+// 198.51.100.2, which accepts connections on a few ports.
 package main
 
 import (

@@ -73,10 +73,10 @@ func (a annotatedApp) targetsOf(pods []corev1.Pod, service string) []string {
 				job = pods[i].Labels[jobLabel]
 			}
 			if job == "" {
-				job = corpusNamespace + "/" + grouped
+				job = grouped
 			}
 			lines = append(lines, line(fmt.Sprintf("%s://%s:%s/%s", scheme, pods[i].Status.PodIP, port, path), map[string]string{
-				"job": job, "namespace": corpusNamespace, "pod": pods[i].Name, "service": service, "container": container, "endpoint": port,
+				"job": corpusNamespace + "/" + job, "namespace": corpusNamespace, "pod": pods[i].Name, "service": service, "container": container, "endpoint": port,
 			})+" up")
 		}
 	}

@@ -25,7 +25,7 @@ import (
 // managedKinds are what a pipeline with rules consists of on a cluster that has prometheus-operator.
 var managedKinds = []string{
 	"APIService", "ClusterRole", "ClusterRoleBinding", "ConfigMap", "Deployment", "NetworkPolicy", "PodDisruptionBudget",
-	"RoleBinding", "Secret", "Service", "ServiceAccount", "ServiceMonitor",
+	"Secret", "Service", "ServiceAccount", "ServiceMonitor",
 }
 
 // TestDeletedObjectComesBack deletes each managed object in turn.
@@ -109,7 +109,7 @@ func thenNoAPIServiceLeft(t *testing.T) {
 func TestDeletionNeedsNoOperator(t *testing.T) {
 	g := story(t)
 	givenRules(t)
-	t.Cleanup(func() { scaleOperator(t, 1) })
+	t.Cleanup(func() { scaleOperator(t, kit.OperatorReplicas) })
 	scaleOperator(t, 0)
 	start := time.Now()
 	g.Expect(cluster.DeletePipeline(within(t, rollout))).To(Succeed())

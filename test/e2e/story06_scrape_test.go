@@ -85,7 +85,7 @@ func thenAllServicesCounted(t *testing.T) {
 			}
 		}
 		g.Expect(thePipeline(t, g).Status.Scrape).To(HaveField("Services", BeEquivalentTo(annotated)))
-	}, soon, often).Should(Succeed())
+	}, counts, often).Should(Succeed())
 }
 
 // givenCorpus deploys the corpus until the end of the test, and returns its pods by their case.
@@ -190,7 +190,7 @@ func thenCounted(t *testing.T, before *v1alpha1.ScrapeStatus, pods map[string][]
 		g.Expect(now.Pods-before.Pods).To(BeEquivalentTo(podCount), "Pods")
 		g.Expect(now.Monitors-before.Monitors).To(BeEquivalentTo(2), "a ServiceMonitor and a PodMonitor")
 		g.Expect(now.RejectedTotal-before.RejectedTotal).To(BeEquivalentTo(refused), "rejected: %v", now.Rejected)
-	}, soon, often).Should(Succeed())
+	}, counts, often).Should(Succeed())
 }
 
 // thenRefused looks for the reason of every refusal, in the status and as an Event on the app.

@@ -67,7 +67,7 @@ func TestMonitorsFollowTheApps(t *testing.T) {
 			}
 		}
 		g.Expect(thePipeline(t, g).Status.Scrape.Monitors).To(BeEquivalentTo(count))
-	}, soon, often).Should(Succeed())
+	}, counts, often).Should(Succeed())
 
 	namespace.Labels[v1alpha1.ScrapeOptOutLabel] = "false"
 	g.Expect(cluster.Apply(t.Context(), namespace)).To(Succeed())

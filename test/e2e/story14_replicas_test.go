@@ -10,15 +10,19 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/test/e2e/kit"
 )
 
-// TestSecondReplicaTakesOver ends the leader of two operators: another one repairs what is broken next, once, and writes
+// TestSecondReplicaTakesOver ends the leader of the two operators that are installed: another one repairs what is broken next, once, and writes
 // nothing else.
 func TestSecondReplicaTakesOver(t *testing.T) {
 	for _, end := range []struct {
@@ -40,12 +44,39 @@ func TestSecondReplicaTakesOver(t *testing.T) {
 	}
 }
 
+// TestADrainLeavesOneOperator evicts both operators, as a drain of two nodes at once does.
+func TestADrainLeavesOneOperator(t *testing.T) {
+	g := story(t)
+	givenPlain(t)
+	operators := podsOf(t, g, deployment(t, g, kit.OperatorName))
+	g.Expect(operators).To(HaveLen(kit.OperatorReplicas))
+	evict := func(pod *corev1.Pod) error {
+		return cluster.Kube.PolicyV1().Evictions(pod.Namespace).Evict(t.Context(),
+			&policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name}})
+	}
+	g.Eventually(func() error { return evict(&operators[0]) }, soon, often).Should(Succeed()) // Once the budget is counted.
+	g.Expect(evict(&operators[1])).To(Satisfy(apierrors.IsTooManyRequests))
+	key := client.ObjectKey{Namespace: kit.OperatorNamespace, Name: kit.OperatorName}
+	g.Expect(kit.Await(within(t, rollout), cluster, &appsv1.DeploymentList{}, key, kit.RolledOut)).To(Succeed())
+}
+
+// TestTheQuotaIsForTheCriticalPods: the quota counts the pods of the operator and of its components, so it is the one that a cluster
+// demands that admits their priority class only beside such a quota.
+func TestTheQuotaIsForTheCriticalPods(t *testing.T) {
+	g := story(t)
+	givenPlain(t)
+	quota := &corev1.ResourceQuota{}
+	g.Eventually(func(g Gomega) {
+		key := client.ObjectKey{Namespace: kit.OperatorNamespace, Name: "metricspipeline-critical-pods"}
+		g.Expect(cluster.Client.Get(t.Context(), key, quota)).To(Succeed())
+		g.Expect(quota.Status.Used.Pods().Value()).To(BeEquivalentTo(kit.OperatorReplicas + 2)) // And those of metrics-server.
+	}, soon, often).Should(Succeed())
+}
+
 func takesOver(t *testing.T, end func(*testing.T, *corev1.Pod)) {
 	t.Helper()
 	g := story(t)
 	givenPlain(t)
-	t.Cleanup(func() { scaleOperator(t, 1) })
-	scaleOperator(t, 2)
 	leader, pod := thenLed(t, time.Now()), &corev1.Pod{}
 	g.Expect(cluster.Client.Get(t.Context(), client.ObjectKey{Namespace: kit.OperatorNamespace, Name: podOf(leader)}, pod)).To(Succeed())
 	before, err := cluster.Snapshot(t.Context())

@@ -33,6 +33,8 @@ import (
 const (
 	// soon bounds what the operator or the API server does by itself.
 	soon = 30 * time.Second
+	// counts bounds what the status says of annotated apps: it is written at most once a minute when they change all the time.
+	counts = 90 * time.Second
 	// rollout bounds what needs new pods: metrics-server alone serves only after its second scrape.
 	rollout = 2 * time.Minute
 	// scrape bounds what has to go through Prometheus, whose reloader may look for a new configuration only once in three

@@ -30,7 +30,6 @@ var everything = []string{
 	"Deployment metricspipeline-system/metrics-server",
 	"NetworkPolicy metricspipeline-system/metrics-server",
 	"PodDisruptionBudget metricspipeline-system/metrics-server",
-	"RoleBinding kube-system/metricspipeline:metrics-server:auth-reader",
 	"Secret metricspipeline-system/metrics-server-tls",
 	"Secret metricspipeline-system/metricspipeline-ca",
 	"Service metricspipeline-system/metrics-server",

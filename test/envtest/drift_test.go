@@ -31,8 +31,7 @@ var edits = map[string]func(object map[string]any){
 	"PodDisruptionBudget": func(o map[string]any) {
 		o["spec"].(map[string]any)["minAvailable"] = int64(0)
 	},
-	"RoleBinding": func(o map[string]any) { o["subjects"] = []any{} },
-	"Secret":      func(o map[string]any) { o["data"].(map[string]any)["ca.crt"] = "bm90aGluZw==" },
+	"Secret": func(o map[string]any) { o["data"].(map[string]any)["ca.crt"] = "bm90aGluZw==" },
 	"Service": func(o map[string]any) {
 		o["spec"].(map[string]any)["ports"].([]any)[0].(map[string]any)["targetPort"] = int64(1)
 	},

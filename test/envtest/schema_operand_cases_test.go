@@ -35,6 +35,20 @@ func durationSiblings(field, base string) []sibling {
 	}
 }
 
+// trusting ends the message of both components about their flags.
+const trusting = " or that decides whom it trusts (--authentication-kubeconfig, --authentication-skip-lookup, " +
+	"--authentication-tolerate-lookup-failure, --authorization-always-allow-paths, --authorization-kubeconfig, --client-ca-file, " +
+	"--requestheader-*): use the field for it"
+
+// trustFlags are those of every aggregated server.
+func trustFlags() []string {
+	return []string{
+		"--authorization-always-allow-paths=/", "--authentication-kubeconfig=", "--authentication-skip-lookup",
+		"--authentication-tolerate-lookup-failure=true", "--authorization-kubeconfig=/a", "--client-ca-file=/a",
+		"--requestheader-client-ca-file=/a", "--requestheader-allowed-names=a", "--requestheader-username-headers=a",
+	}
+}
+
 func metricsServerSiblings() []sibling {
 	const (
 		resolution = "spec.metricsServer.metricResolution"
@@ -45,8 +59,7 @@ func metricsServerSiblings() []sibling {
 			"lower kubelet.requestTimeout, leave it unset, or raise metricResolution"
 		ownFlag = "extraArgs must not contain a flag that the operator sets (--secure-port, --bind-address, --cert-dir, --tls-*, " +
 			"--metric-resolution, --kubelet-port, --kubelet-use-node-status-port, --kubelet-preferred-address-types, " +
-			"--kubelet-request-timeout, --kubelet-insecure-tls, --deprecated-kubelet-completely-insecure, " +
-			"--authorization-always-allow-paths, --kubeconfig): use the field for it"
+			"--kubelet-request-timeout, --kubelet-insecure-tls, --deprecated-kubelet-completely-insecure, --kubeconfig)" + trusting
 	)
 	cases := []sibling{
 		{bound: "metricResolution must be at least 10s, or metrics-server exits at start", set: resolution, ok: "10s", bad: "9s999ms"},
@@ -64,12 +77,12 @@ func metricsServerSiblings() []sibling {
 		{bound: nineTenths, set: timeout, ok: "9s", bad: "10s", field: "spec.metricsServer", with: map[string]any{resolution: "10s"}},
 		{bound: nineTenths, set: timeout, ok: "54m", bad: "54m1ms", field: "spec.metricsServer", with: map[string]any{resolution: "1h"}},
 	}
-	for _, flag := range []string{
+	for _, flag := range append(trustFlags(),
 		"--secure-port=1", "--bind-address=::", "--cert-dir=/", "--tls-cert-file=a", "--tls-private-key-file=a",
 		"--tls-min-version=VersionTLS10", "--tls-cipher-suites=a", "--metric-resolution=1s", "--kubelet-port=10255",
 		"--kubelet-use-node-status-port", "--kubelet-preferred-address-types=Hostname", "--kubelet-request-timeout=1s",
-		"--kubelet-insecure-tls", "--deprecated-kubelet-completely-insecure", "--authorization-always-allow-paths=/", "--kubeconfig=/a",
-	} {
+		"--kubelet-insecure-tls", "--deprecated-kubelet-completely-insecure", "--kubeconfig=/a", "--tls-sni-cert-key=a,b",
+	) {
 		cases = append(cases, sibling{bound: ownFlag, set: "spec.metricsServer.extraArgs", ok: []any{"--v=2"}, bad: []any{"--v=2", flag}})
 	}
 	cases = append(cases, durationSiblings(resolution, "00015s")...)
@@ -84,7 +97,7 @@ func adapterSiblings() []sibling {
 			"or lower relistInterval"
 		ownFlag = "extraArgs must not contain a flag that the operator sets (--secure-port, --bind-address, --cert-dir, --tls-*, --config, " +
 			"--metrics-relist-interval, --metrics-max-age, --prometheus-url, --prometheus-auth-*, --prometheus-*-file, " +
-			"--authorization-always-allow-paths, --lister-kubeconfig): use the field for it"
+			"--lister-kubeconfig)" + trusting
 	)
 	cases := []sibling{
 		{bound: "relistInterval must be at least 1s", set: relist, ok: "1s", bad: "999ms"},
@@ -93,13 +106,12 @@ func adapterSiblings() []sibling {
 		{bound: notLess, set: maxAge, ok: "1m", bad: "59s", field: "spec.prometheusAdapter"},
 		{bound: notLess, set: maxAge, ok: "2m", bad: "119999ms", field: "spec.prometheusAdapter", with: map[string]any{relist: "2m"}},
 	}
-	for _, flag := range []string{
+	for _, flag := range append(trustFlags(),
 		"--secure-port=1", "--bind-address=::", "--cert-dir=/", "--tls-cert-file=a", "--tls-private-key-file=a", "--config=/a",
 		"--metrics-relist-interval=1s", "--metrics-max-age=1s", "--prometheus-url=http://a", "--prometheus-auth-incluster",
 		"--prometheus-auth-config=/a", "--prometheus-ca-file=/a", "--prometheus-token-file=/a", "--prometheus-client-tls-cert-file=/a",
-		"--prometheus-client-tls-key-file=/a", "--authorization-always-allow-paths=/", "--tls-min-version=VersionTLS10",
-		"--tls-cipher-suites=a", "--lister-kubeconfig=/a",
-	} {
+		"--prometheus-client-tls-key-file=/a", "--tls-min-version=VersionTLS10", "--tls-cipher-suites=a", "--lister-kubeconfig=/a", "--tls-sni-cert-key=a,b",
+	) {
 		cases = append(cases, sibling{bound: ownFlag, set: "spec.prometheusAdapter.extraArgs", ok: []any{"--v=2"}, bad: []any{"--v=2", flag}})
 	}
 	cases = append(cases, durationSiblings(relist, "00060s")...)

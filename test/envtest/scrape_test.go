@@ -29,16 +29,12 @@ func TestForeignMonitor(t *testing.T) {
 	}
 	w.Expect(w.Client.Create(t.Context(), theirs, client.FieldOwner("helm"))).To(Succeed())
 	w.app("shop", nil)
-	w.namespace("monitoring")
-	all := &metav1.LabelSelector{}
-	selecting := &monitoringv1.Prometheus{ObjectMeta: metav1.ObjectMeta{Namespace: "monitoring", Name: "k8s"}}
-	selecting.Spec.CommonPrometheusFields = monitoringv1.CommonPrometheusFields{
-		ServiceMonitorSelector: all, ServiceMonitorNamespaceSelector: all, PodMonitorSelector: all, PodMonitorNamespaceSelector: all}
-	w.Expect(w.Client.Create(t.Context(), selecting)).To(Succeed())
+	w.selectsAll()
 	w.apply(`{}`)
 
-	w.Eventually(w.condition(v1alpha1.ConditionScrapeReady)).Should(
-		beFalse(v1alpha1.ReasonMonitorsFailed, "ServiceMonitor default/"+name, `"helm"`, "is left alone"))
+	w.Eventually(func() []v1alpha1.NotScrapedNamespace { return w.scrape().NotScraped }).Should(ConsistOf(
+		SatisfyAll(HaveField("Reason", v1alpha1.ReasonNameTaken), haveMessage("ServiceMonitor default/"+name, `"helm"`, "is left alone"))))
+	w.Expect(w.condition(v1alpha1.ConditionScrapeReady)()).To(beTrue())
 	found := &monitoringv1.ServiceMonitor{}
 	w.Expect(w.Client.Get(t.Context(), client.ObjectKeyFromObject(theirs), found)).To(Succeed())
 	w.Expect(found.Spec).To(Equal(theirs.Spec))

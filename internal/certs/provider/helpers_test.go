@@ -167,7 +167,7 @@ func (w *world) serve(name string, found Result) {
 // theirs is a certificate for a component from an issuer of cert-manager, issued at a time for a lifetime.
 func theirs(t *testing.T, name string, at time.Time, lifetime time.Duration) (pair certs.Pair, authority []byte) {
 	t.Helper()
-	signer, _, err := certs.EnsureAuthority(certs.Pair{}, at)
+	signer, _, err := certs.EnsureAuthority(certs.Pair{}, nil, at)
 	if err != nil {
 		t.Fatal(err)
 	}

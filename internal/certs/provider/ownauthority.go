@@ -52,7 +52,7 @@ func (o *ownAuthority) prepare(ctx context.Context) (certs.Pair, error) {
 		return certs.Pair{}, err
 	}
 	pair, readFrom, issued, err := o.ensure(ctx, o.Namespace, AuthoritySecret, func(now certs.Pair) (certs.Pair, string, error) {
-		return certs.EnsureAuthority(now, o.Now)
+		return certs.EnsureAuthority(now, o.DNSNames, o.Now)
 	})
 	if err != nil {
 		return certs.Pair{}, err

@@ -45,6 +45,8 @@ type Config struct {
 	Namespace string
 	Owners    []metav1.OwnerReference
 	Labels    map[string]string
+	// DNSNames are those of all components that there can be. The operator's own authority can sign for no others.
+	DNSNames []string
 	// Now is the time by which certificates are judged.
 	Now time.Time
 

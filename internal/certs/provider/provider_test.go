@@ -251,7 +251,7 @@ func TestNext(t *testing.T) {
 	// The authority is older than what it signed and is renewed first.
 	w = newWorld(t)
 	w.config.Spec.Provider = builtIn
-	old, _, err := certs.EnsureAuthority(certs.Pair{}, start)
+	old, _, err := certs.EnsureAuthority(certs.Pair{}, nil, start)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -291,7 +291,7 @@ func TestMessage(t *testing.T) {
 func TestAdopts(t *testing.T) {
 	w := newWorld(t)
 	w.issued("backend")
-	authority, _, err := certs.EnsureAuthority(certs.Pair{}, start)
+	authority, _, err := certs.EnsureAuthority(certs.Pair{}, nil, start)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@
 package monitors
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -17,9 +18,9 @@ const (
 	// report is a write of the pipeline's status.
 	statusEvery = time.Minute
 	statusBurst = 6
-	// mostEvents is how many Events a namespace gets in an hour.
+	// mostEvents is how many Events of one reason a namespace gets in an hour.
 	mostEvents = 20
-	// mostPaces is how many namespaces are remembered before those without a recent Event are forgotten.
+	// mostPaces is how many of these are remembered before those without a recent Event are forgotten.
 	mostPaces = 1000
 )
 
@@ -30,22 +31,20 @@ type sendEvent func(about *corev1.ObjectReference, reason, message string)
 // said stands in the status, or is counted there.
 func paced(send sendEvent, clock clock.PassiveClock) sendEvent {
 	var mu sync.Mutex
-	paces := map[string]*rate.Limiter{}
+	type key struct{ namespace, reason string }
+	paces := map[key]*rate.Limiter{}
 	return func(about *corev1.ObjectReference, reason, message string) {
 		mu.Lock()
 		defer mu.Unlock()
 		now := clock.Now()
-		pace := paces[about.Namespace]
+		of := key{about.Namespace, reason}
+		pace := paces[of]
 		if pace == nil {
 			if len(paces) >= mostPaces {
-				for namespace, pace := range paces {
-					if pace.TokensAt(now) >= mostEvents {
-						delete(paces, namespace)
-					}
-				}
+				maps.DeleteFunc(paces, func(_ key, pace *rate.Limiter) bool { return pace.TokensAt(now) >= mostEvents })
 			}
 			pace = rate.NewLimiter(rate.Every(time.Hour/mostEvents), mostEvents)
-			paces[about.Namespace] = pace
+			paces[of] = pace
 		}
 		if pace.AllowN(now, 1) {
 			send(about, reason, message)

@@ -37,8 +37,12 @@ import (
 // monitorName is the name of a namespace's grouped monitors; those of single Services have the Service's behind it.
 const monitorName = "metricspipeline-annotated"
 
-// longestRefusal is the longest wait after a write that the API server refused.
-const longestRefusal = 15 * time.Minute
+const (
+	// longestRefusal is the longest wait after a write that the API server refused.
+	longestRefusal = 15 * time.Minute
+	// longestTaken is the longest wait for a foreign monitor to go.
+	longestTaken = 5 * time.Minute
+)
 
 // requests is the part of the controller's queue that is used beside its sources.
 type requests interface {
@@ -80,8 +84,8 @@ type Reconciler struct {
 	// first has none to wait for.
 	rest  time.Duration
 	clock clock.PassiveClock
-	// refusals space the attempts of a namespace whose monitors the API server refuses.
-	refusals *flowcontrol.Backoff
+	// refusals space the attempts of a namespace whose monitors the API server refuses, and taken those of one with a foreign monitor.
+	refusals, taken *flowcontrol.Backoff
 	// send sends Events at a rate, and reports is the rate of snapshots that users of namespaces cause.
 	send    sendEvent
 	reports *rate.Limiter
@@ -149,7 +153,8 @@ func (r *Reconciler) forget(namespace string) {
 	delete(r.seen, namespace)
 	delete(r.wrote, namespace)
 	r.applier.Forget(namespace)
-	r.refusals.Reset(namespace)
+	r.refusals.DeleteEntry(namespace)
+	r.taken.DeleteEntry(namespace)
 	r.note(namespace, nil, false)
 }
 
@@ -167,7 +172,11 @@ func (r *Reconciler) outcome(ctx context.Context, namespace string, err error, s
 	switch {
 	case errors.As(err, &contested):
 		return ctrl.Result{RequeueAfter: contested.RetryAfter}, nil
-	case apply.IsRefused(err), errors.As(err, &taken), err != nil && exceedsStorage(err):
+	case errors.As(err, &taken): // No event says when a foreign monitor goes.
+		r.wrote[namespace] = r.clock.Now() // Each attempt reads from the API server, and users bring on as many as they like.
+		r.taken.Next(namespace, r.taken.Clock.Now())
+		return ctrl.Result{RequeueAfter: r.taken.Get(namespace)}, nil
+	case apply.IsRefused(err), err != nil && exceedsStorage(err):
 		// To write again soon costs a request for each namespace, and meets the same answer.
 		ctrl.LoggerFrom(ctx).Error(err, "The API server refuses the monitors", "namespace", namespace)
 		r.wrote[namespace] = r.clock.Now() // Further events of the namespace's apps are no reason to hurry.
@@ -175,6 +184,7 @@ func (r *Reconciler) outcome(ctx context.Context, namespace string, err error, s
 		return ctrl.Result{RequeueAfter: r.refusals.Get(namespace)}, nil
 	case err == nil:
 		r.refusals.Reset(namespace)
+		r.taken.Reset(namespace)
 	}
 	return ctrl.Result{}, err
 }

@@ -65,6 +65,8 @@ type Options struct {
 	Counts time.Duration
 	// Rest is the least time between two rounds of writes in one namespace.
 	Rest time.Duration
+	// Wrap stands between the controller and the reconciler.
+	Wrap func(reconcile.Reconciler) reconcile.Reconciler
 }
 
 // Setup adds the reconciler of monitors to a manager.
@@ -99,6 +101,7 @@ func Setup(mgr ctrl.Manager, options Options) (*Reconciler, error) {
 		rest:    options.Rest,
 		schemas: cluster.NewSchemas(mgr.GetAPIReader()), reports: newStatusPace(),
 		clock: clock.RealClock{}, refusals: flowcontrol.NewBackOff(options.LastFailure, longestRefusal),
+		taken: flowcontrol.NewBackOff(options.FirstFailure, longestTaken),
 	}
 	recorder := mgr.GetEventRecorder("metricspipeline-operator")
 	r.send = paced(func(about *corev1.ObjectReference, reason, message string) {
@@ -107,7 +110,7 @@ func Setup(mgr ctrl.Manager, options Options) (*Reconciler, error) {
 	r.index = index.New(r.events())
 	r.reflectors = reflectors{index: r.index, watches: watches, kinds: kinds, running: map[index.Kind]reflector{}}
 
-	c, err := controller.New(options.Name, mgr, controller.Options{Reconciler: r, ReconciliationTimeout: options.Work,
+	c, err := controller.New(options.Name, mgr, controller.Options{Reconciler: options.Wrap(r), ReconciliationTimeout: options.Work,
 		RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](options.FirstFailure, options.LastFailure)})
 	if err != nil {
 		return nil, fmt.Errorf("make the controller of monitors: %w", err)

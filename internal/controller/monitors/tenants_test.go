@@ -230,11 +230,15 @@ func TestEventsArePaced(t *testing.T) {
 	if sent["attack"] != mostEvents || sent["shop"] != 1 {
 		t.Errorf("at once: %v", sent)
 	}
+	send(about("attack"), "NotScraped", "")
+	if sent["attack"] != mostEvents+1 {
+		t.Errorf("of another reason: %v", sent)
+	}
 	clock.SetTime(clock.Now().Add(time.Hour))
 	for range 10_000 {
 		send(about("attack"), "ScrapeRejected", "")
 	}
-	if sent["attack"] != 2*mostEvents {
+	if sent["attack"] != 2*mostEvents+1 {
 		t.Errorf("an hour later: %v", sent)
 	}
 }

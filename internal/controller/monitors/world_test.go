@@ -144,7 +144,8 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 		watches: watches, queue: w, announce: func() { w.announced++ }, pendingRetry: time.Second, counts: countsPeriod,
 		failures: map[string]error{}, accepted: map[string]bool{}, seen: map[string]sight{}, wrote: map[string]time.Time{}, rest: restPeriod, clock: w.clock,
 		schemas: cluster.NewSchemas(w.client), reports: newStatusPace(),
-		refusals: flowcontrol.NewFakeBackOff(30*time.Second, longestRefusal, clocktesting.NewFakeClock(time.Unix(0, 0)))}
+		refusals: flowcontrol.NewFakeBackOff(30*time.Second, longestRefusal, clocktesting.NewFakeClock(time.Unix(0, 0))),
+		taken:    flowcontrol.NewFakeBackOff(time.Second, longestTaken, clocktesting.NewFakeClock(time.Unix(0, 0)))}
 	w.r.send = paced(func(about *corev1.ObjectReference, reason, message string) {
 		if reason == "ScrapeRejected" {
 			w.rejected = append(w.rejected, about.Kind+" "+about.Namespace+"/"+about.Name)

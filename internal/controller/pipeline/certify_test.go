@@ -4,6 +4,7 @@
 package pipeline
 
 import (
+	"crypto/tls"
 	"slices"
 	"strings"
 	"testing"
@@ -19,12 +20,13 @@ import (
 	"github.com/metricspipeline/operator/internal/certs"
 	"github.com/metricspipeline/operator/internal/certs/provider"
 	"github.com/metricspipeline/operator/internal/metricsapi"
+	"github.com/metricspipeline/operator/internal/operand"
 )
 
 // TestBundle trusts an earlier authority until every endpoint serves by the new one and the stored certificate is the new one,
 // too: what the cache shows may be older than that.
 func TestBundle(t *testing.T) {
-	earlier, _, err := certs.EnsureAuthority(certs.Pair{}, moment)
+	earlier, _, err := certs.EnsureAuthority(certs.Pair{}, nil, moment)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,6 +89,48 @@ func TestBundle(t *testing.T) {
 				t.Errorf("rotates: %v, want %v: %s", rotates, tc.rotates, w.condition(v1alpha1.ConditionCertificatesReady))
 			}
 		})
+	}
+}
+
+// TestLimitsTheAuthority: one of an earlier release could sign for any name. It is replaced as by a renewal: both are trusted until
+// every endpoint serves by the new one.
+func TestLimitsTheAuthority(t *testing.T) {
+	w := healthy(t, lamp())
+	earlier, _, err := certs.EnsureAuthority(certs.Pair{}, nil, moment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	component := operand.Component{Name: "lamp", Namespace: namespace}
+	serving, _, err := certs.EnsureServing(certs.Pair{}, earlier, component.DNSNames(), certs.LifetimeFor(v1alpha1.CertificatesSpec{}), moment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, pair := range map[string]certs.Pair{provider.AuthoritySecret: earlier, "lamp-tls": serving} {
+		secret := w.secret(name)
+		secret.Data = map[string][]byte{corev1.TLSCertKey: pair.Cert, corev1.TLSPrivateKeyKey: pair.Key, "ca.crt": earlier.Cert}
+		if err := w.client.Update(t.Context(), secret, client.FieldOwner(v1alpha1.FieldManager)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.trust(earlier.Cert)
+	w.restart()
+	_, _ = w.reconcile()
+
+	pair, err := tls.X509KeyPair(w.secret(provider.AuthoritySecret).Data[corev1.TLSCertKey],
+		w.secret(provider.AuthoritySecret).Data[corev1.TLSPrivateKeyKey])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := pair.Leaf.PermittedDNSDomains; !slices.Equal(got, component.DNSNames()) || !pair.Leaf.PermittedDNSDomainsCritical {
+		t.Errorf("the authority can sign for %q", got)
+	}
+	apiService := &apiregv1.APIService{}
+	w.exists(apiService, metricsapi.Resource.Name())
+	if certs.Predecessors(earlier.Cert, apiService.Spec.CABundle, moment) != 1 {
+		t.Errorf("the API server does not trust both authorities:\n%s", apiService.Spec.CABundle)
+	}
+	if got := w.condition(v1alpha1.ConditionCertificatesReady); !strings.HasPrefix(got, "True Rotating: ") {
+		t.Errorf("CertificatesReady: %s", got)
 	}
 }
 

@@ -122,9 +122,11 @@ func TestServiceSelectsAvailablePods(t *testing.T) {
 		return service.Spec.Selector["app"]
 	}
 	available(0)
-	w.edit(func(spec *v1alpha1.MetricsPipelineSpec) {
-		spec.Patches = []v1alpha1.Patch{{Target: v1alpha1.PatchTarget{Kind: "Service", Name: "lamp"}, Patch: "spec: {selector: {app: new}}"}}
-	})
+	w.gadgets[0].plan = func(_ operand.Input, p *operand.Proposal) error {
+		selector := operand.Operation{Op: "replace", Path: "/spec/selector/app", Value: "new"}
+		p.Component.Patches = append(p.Component.Patches, operand.PatchOf("Service", "lamp", selector))
+		return nil
+	}
 	if got := selector(); got != "lamp" {
 		t.Errorf("no pod is available, and the Service selects %q", got)
 	}

@@ -177,7 +177,8 @@ func (r *Reconciler) climb(
 		CertManager:         facts.Served.Has(kinds.CertificateCRD) && facts.Served.Has(kinds.IssuerCRD),
 		CertificateRequests: facts.Served.Has(kinds.CertificateRequestCRD),
 		Namespace:           r.Namespace, Owners: owners, Labels: ownership.Labels(""), Now: r.Clock.Now(),
-		Cluster: r.Client, Live: r.Live, Writer: w,
+		DNSNames: operand.DNSNames(r.Operands, r.Namespace),
+		Cluster:  r.Client, Live: r.Live, Writer: w,
 	})
 	var outcomes []outcome
 	for i, planned := range plan.Components {

@@ -37,7 +37,8 @@ func (Operand) Describe() operand.Description {
 	return operand.Description{
 		Catalog: operand.Component{Name: Name, Workloads: []string{Name}, Service: Name, Serving: Name + "-tls",
 			APIs: []metricsapi.API{metricsapi.Resource}, Images: map[string]string{Name: Name},
-			Variants: []string{operand.HighAvailability, operand.Monitor}},
+			Variants: []string{operand.HighAvailability, operand.Monitor},
+			Guarded:  append(operand.AggregatedServerFlags(), "--deprecated-kubelet-completely-insecure", "--kubelet-insecure-tls")},
 		Image:         "registry.k8s.io/metrics-server/metrics-server:v0.9.0",
 		ImageVariable: "RELATED_IMAGE_METRICS_SERVER",
 	}

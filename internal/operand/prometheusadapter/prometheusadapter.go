@@ -38,7 +38,8 @@ func (*Operand) Describe() operand.Description {
 		Catalog: operand.Component{Name: Name, Workloads: []string{Name}, Service: Name, Serving: Name + "-tls",
 			APIs:   []metricsapi.API{metricsapi.CustomV1Beta1, metricsapi.CustomV1Beta2, metricsapi.External},
 			Images: map[string]string{Name: Name}, Files: map[string]string{rules.ConfigFile: ""},
-			Variants: []string{operand.HighAvailability, operand.Monitor}},
+			Variants: []string{operand.HighAvailability, operand.Monitor},
+			Guarded:  operand.AggregatedServerFlags()},
 		Image:         "registry.k8s.io/prometheus-adapter/prometheus-adapter:v0.12.0",
 		ImageVariable: "RELATED_IMAGE_PROMETHEUS_ADAPTER",
 	}

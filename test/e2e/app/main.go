@@ -8,6 +8,8 @@
 //	GET /load?rps=200                  from now on send itself this many requests for /work each second
 //	GET /cpu?cores=0.5                 from now on keep this many cores busy
 //	GET /queue?depth=40&queue=orders   set queue_depth
+//	GET /redirect?to=URL               an answer 302 to that URL, as a hostile target gives it
+//	GET /endless                       metrics without end, as a hostile target gives them
 //	GET /healthz
 //	GET /metrics and any other path    the metrics
 //
@@ -131,6 +133,10 @@ func handler(ctx context.Context, work string) http.Handler {
 	load, cpu := newKnob(ctx, sendRequests(work)), newKnob(ctx, burn)
 	mux := http.NewServeMux()
 	mux.Handle("GET /", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
+	mux.HandleFunc("GET /redirect", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, r.URL.Query().Get("to"), http.StatusFound)
+	})
+	mux.HandleFunc("GET /endless", endless)
 	mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
 	mux.Handle("GET /work", promhttp.InstrumentHandlerCounter(requests, http.HandlerFunc(
 		func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "done") })))
@@ -158,5 +164,15 @@ func number(name string, limit float64, set func(float64)) http.HandlerFunc {
 		}
 		set(value)
 		fmt.Fprintf(w, "%s is now %g\n", name, value)
+	}
+}
+
+// endless writes metrics until the client has had enough.
+func endless(w http.ResponseWriter, r *http.Request) {
+	line := []byte("endless_total{text=\"" + strings.Repeat("x", 1000) + "\"} 1\n")
+	for r.Context().Err() == nil {
+		if _, err := w.Write(line); err != nil {
+			return
+		}
 	}
 }

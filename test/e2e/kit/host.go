@@ -25,14 +25,22 @@ func HasTestCluster() bool { return os.Getenv(programVariable) != "" }
 // Host does to the test cluster what no API does, such as a fault of the machine: bin/cluster with these arguments. The
 // error has what it prints.
 func (c *Cluster) Host(ctx context.Context, args ...string) error {
+	_, err := c.host(ctx, args...)
+	return err
+}
+
+// host is Host, and returns what it prints as its result.
+func (c *Cluster) host(ctx context.Context, args ...string) (string, error) {
 	program := os.Getenv(programVariable)
 	if program == "" {
-		return ErrNoTestCluster
+		return "", ErrNoTestCluster
 	}
 	command := exec.CommandContext(ctx, program, args...)
 	command.Dir = c.Root
-	if out, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s %s: %w: %s", program, strings.Join(args, " "), err, out)
+	var stdout, stderr strings.Builder
+	command.Stdout, command.Stderr = &stdout, &stderr
+	if err := command.Run(); err != nil {
+		return "", fmt.Errorf("%s %s: %w: %s%s", program, strings.Join(args, " "), err, stdout.String(), stderr.String())
 	}
-	return nil
+	return stdout.String(), nil
 }

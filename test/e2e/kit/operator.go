@@ -25,6 +25,8 @@ const (
 	OperatorNamespace = "metricspipeline-system"
 	// OperatorName is the name of the operator's Deployment.
 	OperatorName = "metricspipeline-operator"
+	// OperatorReplicas is how many of it config/default runs.
+	OperatorReplicas = 2
 )
 
 // OperatorImage is the image that the suite runs the operator from: IMG of the environment, as `make` sets it.
@@ -61,7 +63,8 @@ func Kustomize(dir string) ([]*unstructured.Unstructured, error) {
 	return objects, nil
 }
 
-// operatorObjects are config/default with the image under test.
+// operatorObjects are config/default with the image under test, and a NetworkPolicy under which nothing works but what other
+// policies allow, where they are enforced.
 func (c *Cluster) operatorObjects() ([]client.Object, error) {
 	built, err := Kustomize(filepath.Join(c.Root, "config", "default"))
 	if err != nil {
@@ -75,6 +78,9 @@ func (c *Cluster) operatorObjects() ([]client.Object, error) {
 			}
 		}
 		objects = append(objects, object)
+	}
+	if HasTestCluster() { // Another one may have DNS on a port that our policies do not list.
+		objects = append(objects, denyAll())
 	}
 	return objects, nil
 }

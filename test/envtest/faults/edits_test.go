@@ -161,7 +161,6 @@ var immutable = map[string]string{
 	"PodMonitor .spec.selector":              "an empty struct",
 	"PodMonitor .spec.namespaceSelector":     "an empty struct",
 	"Secret .type":                           "the API server: field is immutable",
-	"RoleBinding .roleRef":                   "the API server: cannot change roleRef",
 	"ClusterRoleBinding .roleRef":            "the API server: cannot change roleRef",
 	"Deployment .spec.selector":              "the API server: field is immutable",
 }

@@ -19,7 +19,7 @@ import (
 
 // TestRulesCanBeBroken: each rule of the history finds what it is there for, in the order of revisions and not of arrival.
 func TestRulesCanBeBroken(t *testing.T) {
-	authority, _, err := certs.EnsureAuthority(certs.Pair{}, time.Now())
+	authority, _, err := certs.EnsureAuthority(certs.Pair{}, nil, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +28,7 @@ func TestRulesCanBeBroken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stranger, _, err := certs.EnsureAuthority(certs.Pair{}, time.Now())
+	stranger, _, err := certs.EnsureAuthority(certs.Pair{}, nil, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,8 @@ import (
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/certs"
 	"github.com/metricspipeline/operator/internal/controller"
+	"github.com/metricspipeline/operator/internal/operand"
+	"github.com/metricspipeline/operator/internal/operand/registry"
 	"github.com/metricspipeline/operator/internal/ownership"
 	"github.com/metricspipeline/operator/test/envtest/harness"
 )
@@ -238,7 +240,8 @@ func oldCertificates(w *world) {
 	w.Helper()
 	const day = 24 * time.Hour
 	issued := time.Now().Add(-6*365*day - 250*day)
-	authority, _, err := certs.EnsureAuthority(certs.Pair{}, issued)
+	names := operand.DNSNames(registry.Operands(), harness.OperatorNamespace) // Else it is replaced before the clock goes on.
+	authority, _, err := certs.EnsureAuthority(certs.Pair{}, names, issued)
 	w.must(err)
 	w.clock.SetTime(time.Now().Add(-250 * day))
 	w.eventually(func() string {

@@ -142,7 +142,7 @@ func normalNumbers(value any) any {
 // sources makes what cases name: two Prometheus objects, and credentials.
 func (w *world) sources() {
 	w.Helper()
-	authority, _, err := certs.EnsureAuthority(certs.Pair{}, w.clock.Now())
+	authority, _, err := certs.EnsureAuthority(certs.Pair{}, nil, w.clock.Now())
 	w.must(err)
 	here := func(name string) metav1.ObjectMeta {
 		return metav1.ObjectMeta{Namespace: harness.OperatorNamespace, Name: name}

@@ -98,6 +98,9 @@ func (c *Cluster) launchOperator(ctx context.Context, log logr.Logger, condition
 // Ready is what its readiness probe answers: nil, or why not.
 func (o *Operator) Ready() error { return o.operator.Ready() }
 
+// Alive is what its liveness probe answers: nil, or why not.
+func (o *Operator) Alive() error { return o.operator.Alive() }
+
 // Cancel ends the operator and does not wait for it.
 func (o *Operator) Cancel() { o.cancel() }
 

@@ -4,21 +4,28 @@
 package role
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	cmmeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
+	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/test/envtest/harness"
 )
 
-// denial is what an approver says.
-const denial = "denied by policy"
+const (
+	// denial is what an approver says.
+	denial = "denied by policy"
+	// authority is the Certificate of the authority that cert-manager makes for the operator.
+	authority = "metricspipeline-ca"
+)
 
 // certificates come from cert-manager, which says itself why one does not, and from our own authority again.
 func certificates(w *world) error {
@@ -26,7 +33,10 @@ func certificates(w *world) error {
 	if err != nil {
 		return err
 	}
-	if err := w.apply("certificates: {provider: CertManager}"); err != nil {
+	prometheus := harness.StartPrometheus()
+	defer prometheus.Stop()
+	source := "prometheus: {url: '" + prometheus.URL + "'}"
+	if err := w.apply("certificates: {provider: CertManager}", source, rules); err != nil {
 		return err
 	}
 	request := &certmanagerv1.CertificateRequest{}
@@ -45,26 +55,69 @@ func certificates(w *world) error {
 	if err := w.until("the status repeats what cert-manager says", func() error { return w.says(denial) }); err != nil {
 		return err
 	}
-	err = w.until("the certificate is cert-manager's", func() error {
-		if w.provider() == v1alpha1.CertificatesCertManager {
-			return nil
-		}
-		if err := manager.Issue(w.Ctx, harness.InOperatorNamespace(metricsServer)); err != nil {
+	err = w.until("the certificates are cert-manager's", func() error {
+		if err := w.issue(manager, metricsServer, adapter); err != nil {
 			return err
 		}
-		return fmt.Errorf("the certificate is of %q", w.provider())
+		for _, component := range []string{metricsServer, adapter} {
+			if provider := w.provider(component); provider != v1alpha1.CertificatesCertManager {
+				return fmt.Errorf("the certificate of %s is of %q", component, provider)
+			}
+		}
+		return w.adopted()
 	})
 	if err != nil {
 		return err
 	}
-	if err := w.apply(builtIn); err != nil {
+	if err := w.apply(builtIn, source, rules); err != nil {
 		return err
 	}
 	return w.until("nothing is left of cert-manager's", func() error {
 		return w.gone(func(object *unstructured.Unstructured) bool {
-			return object.GetKind() == certmanagerv1.CertificateKind || object.GetKind() == certmanagerv1.IssuerKind
+			return object.GetKind() == certmanagerv1.CertificateKind || object.GetKind() == certmanagerv1.IssuerKind || issued(object)
 		})
 	})
+}
+
+// issued is true of the Secrets that cert-manager writes.
+func issued(object *unstructured.Unstructured) bool {
+	return object.GetKind() == "Secret" && strings.HasSuffix(object.GetName(), "-issued")
+}
+
+// issue stands for cert-manager, which has made the authority and signs by another one here.
+func (w *world) issue(manager *harness.CertManager, components ...string) error {
+	desired := &certmanagerv1.Certificate{}
+	if err := w.Client.Get(w.Ctx, harness.InOperatorNamespace(authority), desired); err != nil {
+		return err
+	}
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: desired.Namespace, Name: desired.Spec.SecretName,
+		Labels: desired.Spec.SecretTemplate.Labels}, Data: map[string][]byte{corev1.TLSCertKey: manager.CA()}}
+	if err := client.IgnoreAlreadyExists(w.Client.Create(w.Ctx, secret)); err != nil {
+		return err
+	}
+	for _, component := range components {
+		if w.provider(component) == v1alpha1.CertificatesCertManager {
+			continue
+		}
+		if err := manager.Issue(w.Ctx, harness.InOperatorNamespace(component)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// adopted returns an error while a Secret of cert-manager's would outlive the pipeline.
+func (w *world) adopted() error {
+	secrets, err := w.managed(issued)
+	if err == nil && len(secrets) < 3 {
+		err = fmt.Errorf("%d Secrets of 3", len(secrets))
+	}
+	for _, secret := range secrets {
+		if len(secret.GetOwnerReferences()) == 0 {
+			err = errors.Join(err, fmt.Errorf("%s has no owner", harness.Identity(secret)))
+		}
+	}
+	return err
 }
 
 // deny stands for an approver that turns a Certificate's request down.
@@ -95,13 +148,13 @@ func (w *world) says(words string) error {
 	return nil
 }
 
-func (w *world) provider() v1alpha1.CertificateProvider {
+func (w *world) provider(component string) v1alpha1.CertificateProvider {
 	pipeline, err := w.pipeline()
 	if err != nil {
 		return ""
 	}
 	for _, certificate := range pipeline.Status.Certificates {
-		if certificate.Name == metricsServer+"-tls" {
+		if certificate.Name == component+"-tls" {
 			return certificate.Provider
 		}
 	}

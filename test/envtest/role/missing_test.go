@@ -4,7 +4,6 @@
 package role
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -15,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,8 +31,8 @@ import (
 
 const (
 	missingFile     = "missing.txt"
-	missingPreamble = `# For each permission of the operator what says that it is missing, while the rest works: written by make test-role, never by
-# hand. make verify fails when the roles are others than these.
+	missingPreamble = `# For each permission of the operator, whatever its name, what says that it is missing, while the rest works: written by
+# make test-role, never by hand. make verify fails when the roles are others than these.
 `
 )
 
@@ -54,7 +52,7 @@ var unnamed = map[string]string{
 	"patch events.events.k8s.io":                       "Events are not repeated",
 }
 
-// TestMissing takes one permission after the other away from the operator: within patience a condition names it, and what does
+// TestMissing takes one permission after the other, with all of its names, away from the operator: within patience a condition names it, and what does
 // not need it works. Without those that a status needs, the operator says that it is not ready.
 func TestMissing(t *testing.T) {
 	harness.NeedPodNetwork(t)
@@ -70,13 +68,14 @@ func TestMissing(t *testing.T) {
 	found := map[string]string{}
 	complete := t.Run("permission", func(t *testing.T) {
 		for _, r := range roles {
-			for _, p := range r.permissions() {
-				t.Run(p.String(), func(t *testing.T) {
+			for _, group := range r.grouped() {
+				name := group[0].ofAnyName().String()
+				t.Run(name, func(t *testing.T) {
 					t.Parallel()
-					said := withoutPermission(t, r, p, of)
+					said := withoutPermission(t, r, group, of)
 					mutex.Lock()
 					defer mutex.Unlock()
-					found[p.String()] = said
+					found[name] = said
 				})
 			}
 		}
@@ -149,16 +148,12 @@ func wholeRole(t *testing.T) map[string]*parts {
 	return all
 }
 
-// withoutPermission goes through the phases without a permission, and returns what says so.
-func withoutPermission(t *testing.T, r role, p permission, of map[string]*parts) string {
+// withoutPermission goes through the phases without a permission of any name, and returns what says so.
+func withoutPermission(t *testing.T, r role, group []permission, of map[string]*parts) string {
 	t.Helper()
 	c := suite.Take(t)
-	setRules(t, c, r, r.without(p))
-	t.Cleanup(func() {
-		setRules(t, c, r, r.Rules)
-		authorizer(context.WithoutCancel(t.Context()), t, c, p, true)
-	})
-	authorizer(t.Context(), t, c, p, false)
+	take(t, c, r, group...)
+	p := group[0].ofAnyName()
 	w := beginMissing(t, c)
 	defer func() {
 		if err := w.end(); err != nil {
@@ -206,20 +201,15 @@ func withoutPermission(t *testing.T, r role, p permission, of map[string]*parts)
 // beginMissing starts an operator that serves its probes.
 func beginMissing(t *testing.T, c *harness.Cluster) *world {
 	t.Helper()
-	probes := fmt.Sprintf("127.0.0.1:%d", 18500+probing.Add(1))
-	w, err := begin(t, c, scenario{name: "missing", adjust: func(o *ctrl.Options) { o.HealthProbeBindAddress = probes }}, nil)
+	w, err := begin(t, c, scenario{name: "missing", adjust: func(w *world, o *ctrl.Options) { o.HealthProbeBindAddress = w.address }}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := w.play(); err != nil {
 		t.Fatal(err)
 	}
-	w.probes = probes
 	return w
 }
-
-// probing counts the operators that serve their probes.
-var probing atomic.Int32
 
 // phases goes through the phases. In each of them the status is about the spec, the components that works selects are deployed,
 // and check returns nil, within patience.
@@ -265,8 +255,12 @@ func (w *world) within(try func() error) error {
 	}
 }
 
-// naming returns the type of a condition whose message names a permission; empty while there is none.
+// naming returns the type of a condition whose message names a permission; empty while there is none. Of a role that may not be bound
+// it names what the role grants.
 func (w *world) naming(p permission) string {
+	if p.verb == "bind" {
+		p = aggregated
+	}
 	pipeline, err := w.Pipeline()
 	if err != nil {
 		return ""
@@ -296,7 +290,7 @@ func (w *world) deployed(component string) error {
 
 // readyz returns an error while the operator does not say that it is ready.
 func (w *world) readyz() error {
-	request, err := http.NewRequestWithContext(w.Ctx, http.MethodGet, "http://"+w.probes+"/readyz", http.NoBody)
+	request, err := http.NewRequestWithContext(w.Ctx, http.MethodGet, "http://"+w.address+"/readyz", http.NoBody)
 	if err != nil {
 		return err
 	}

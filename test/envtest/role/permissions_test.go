@@ -5,6 +5,7 @@ package role
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -24,12 +25,8 @@ var roleFiles = []string{
 	"../../../config/rbac/adapter_aggregate_role.yaml",
 }
 
-const (
-	// aggregateRole collects what prometheus-adapter may list, from the roles of others.
-	aggregateRole = "metricspipeline-prometheus-adapter-aggregate"
-	// aggregateBinding gives the same to the operator.
-	aggregateBinding = "metricspipeline-operator-prometheus-adapter-aggregate"
-)
+// aggregateRole collects what prometheus-adapter may list, from the roles of others.
+const aggregateRole = "metricspipeline-prometheus-adapter-aggregate"
 
 // role is a ClusterRole, or a Role, which has a namespace.
 type role struct {
@@ -67,7 +64,7 @@ func (p permission) String() string {
 	return fmt.Sprintf("%s: %s %s", place, p.verb, resource)
 }
 
-// covers is true when a request is allowed by the permission.
+// covers is true when a request may need the permission.
 func (p permission) covers(sent *request.RequestInfo) bool {
 	if !sent.IsResourceRequest {
 		return p.nonResourceURL == sent.Path && p.verb == sent.Verb
@@ -76,7 +73,8 @@ func (p permission) covers(sent *request.RequestInfo) bool {
 	if sent.Subresource != "" {
 		resource += "/" + sent.Subresource
 	}
-	return p.group == sent.APIGroup && (p.resource == resource || p.resource == "*") && p.verb == sent.Verb &&
+	verb := p.verb == sent.Verb || p.verb == "create" && sent.Verb == "patch" // A server-side apply may create.
+	return p.group == sent.APIGroup && (p.resource == resource || p.resource == "*") && verb &&
 		(p.namespace == "" || p.namespace == sent.Namespace) && (p.objectName == "" || p.objectName == sent.Name)
 }
 
@@ -122,6 +120,35 @@ func (r role) permissions() []permission {
 	return all
 }
 
+// ofAnyName is the permission without a name.
+func (p permission) ofAnyName() permission {
+	p.objectName = ""
+	return p
+}
+
+// beside is the same permission about a neighbor, which a thief would rather have.
+func (p permission) beside() permission {
+	victims := map[string]string{"apiservices": "v1.apps", "clusterroles": "cluster-admin", "clusterrolebindings": "cluster-admin"}
+	p.objectName = cmp.Or(victims[p.resource], p.objectName+"-beside")
+	return p
+}
+
+// grouped returns the permissions of a role; those that differ by name alone are one group, in the order of the first.
+func (r role) grouped() [][]permission {
+	var groups [][]permission
+	at := map[permission]int{}
+	for _, p := range r.permissions() {
+		i, known := at[p.ofAnyName()]
+		if !known {
+			i = len(groups)
+			at[p.ofAnyName()] = i
+			groups = append(groups, nil)
+		}
+		groups[i] = append(groups[i], p)
+	}
+	return groups
+}
+
 // split returns rules with one entry in each field, which together grant what the rule does.
 func split(rule rbacv1.PolicyRule) []rbacv1.PolicyRule {
 	var single []rbacv1.PolicyRule
@@ -148,13 +175,14 @@ func split(rule rbacv1.PolicyRule) []rbacv1.PolicyRule {
 	return single
 }
 
-// without returns the rules of a role that grant all but the permission.
-func (r role) without(p permission) []rbacv1.PolicyRule {
+// without returns the rules of a role that grant all but the permissions.
+func (r role) without(taken ...permission) []rbacv1.PolicyRule {
 	var kept []rbacv1.PolicyRule
 	for _, rule := range r.Rules {
 		kept = append(kept, split(rule)...)
 	}
 	return slices.DeleteFunc(kept, func(rule rbacv1.PolicyRule) bool {
-		return slices.Contains(role{Metadata: r.Metadata, Rules: []rbacv1.PolicyRule{rule}}.permissions(), p)
+		single := role{Metadata: r.Metadata, Rules: []rbacv1.PolicyRule{rule}}.permissions()
+		return slices.Contains(taken, single[0])
 	})
 }

@@ -20,14 +20,10 @@ import (
 	"github.com/metricspipeline/operator/test/envtest/harness"
 )
 
-const (
-	leaseName = "metricspipeline-operator"
-	// metricsAddress is in the network namespace of the test.
-	metricsAddress = "127.0.0.1:18443"
-)
+const leaseName = "metricspipeline-operator"
 
 // electing has the operator take part in leader election as cmd/manager does, and renew its lease more often.
-func electing(o *ctrl.Options) {
+func electing(_ *world, o *ctrl.Options) {
 	o.LeaderElection, o.LeaderElectionID, o.LeaderElectionNamespace = true, leaseName, harness.OperatorNamespace
 	o.LeaderElectionReleaseOnCancel = true
 	o.LeaseDuration, o.RenewDeadline, o.RetryPeriod = ptr.To(3*time.Second), ptr.To(2*time.Second), ptr.To(200*time.Millisecond)
@@ -79,8 +75,8 @@ func lead(w *world) error {
 }
 
 // measured has the operator serve its metrics as cmd/manager does.
-func measured(o *ctrl.Options) {
-	o.Metrics = metricsserver.Options{BindAddress: metricsAddress, SecureServing: true,
+func measured(w *world, o *ctrl.Options) {
+	o.Metrics = metricsserver.Options{BindAddress: w.address, SecureServing: true,
 		FilterProvider: filters.WithAuthenticationAndAuthorization}
 }
 
@@ -103,7 +99,7 @@ func metrics(w *world) error {
 		{"one without a token", "", http.StatusUnauthorized},
 	} {
 		err := w.until("the answer to "+caller.name, func() error {
-			code, _, err := harness.GetMetrics(w.Ctx, metricsAddress, caller.token)
+			code, _, err := harness.GetMetrics(w.Ctx, w.address, caller.token)
 			if err == nil && code != caller.want {
 				err = fmt.Errorf("status %d, want %d", code, caller.want)
 			}

@@ -51,7 +51,7 @@ type scenario struct {
 	name string
 	run  func(*world) error
 	// adjust changes how the operator is started.
-	adjust func(*ctrl.Options)
+	adjust func(*world, *ctrl.Options)
 }
 
 // atRest is the scenario that a missing watch breaks: what is not watched is listed again and again, and works.
@@ -63,6 +63,7 @@ var scenarios = []scenario{
 	{name: "events", run: events},
 	{name: "rules", run: serveRules},
 	{name: "prune", run: prune},
+	{name: "disabled", run: disable},
 	{name: "replacement", run: sweep},
 	{name: "scrape", run: scrapeApps},
 	{name: "strangers", run: meetStrangers},
@@ -133,6 +134,17 @@ func prune(w *world) error {
 		return err
 	}
 	return w.until("nothing is left of the adapter", func() error { return w.nothingLeft(adapter) })
+}
+
+// disable takes away all that there is to do, and nothing is left but the pipeline.
+func disable(w *world) error {
+	if err := install(w); err != nil {
+		return err
+	}
+	if err := w.apply("resourceMetrics: {policy: Disabled}"); err != nil {
+		return err
+	}
+	return w.until("nothing is left", func() error { return w.gone(harness.Everything) })
 }
 
 // sweep removes what a Deployment that was replaced has left behind.

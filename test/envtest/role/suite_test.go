@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package role proves that the operator's role is exactly what it uses and grants: for each permission it takes that one
-// away, and some scenario that works with the whole role has to fail. A permission without such a scenario has to go. It runs
-// once for each change of the role, and proof.txt says what it found; `make verify` sees when the role has changed since.
+// away, and some scenario that works with the whole role has to fail, and where it has a name, a name beside that has to be refused. A permission
+// without such a scenario has to go. It runs once for each change of the role, and proof.txt says what it found; `make verify` sees when the role has changed since.
 package role
 
 import (
@@ -22,13 +22,10 @@ import (
 	"github.com/metricspipeline/operator/test/envtest/harness"
 )
 
-// suite has the control planes that permissions are missing on at the same time.
+// suite has the control planes that permissions are taken away on at the same time.
 var suite = &harness.Suite{ControlPlanes: max(2, runtime.NumCPU()/2), PlainLists: true, Furnish: furnish, CRDs: func() []string {
 	return slices.Concat(harness.CertManagerCRDs(), harness.MonitoringCRDs())
 }}
-
-// cluster is the control plane of all scenarios of the proof, which run one after another.
-var cluster *harness.Cluster
 
 func TestMain(m *testing.M) { suite.Main(m) }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
@@ -35,8 +37,8 @@ type world struct {
 	wire *wire
 	// pods run by themselves; nil for none.
 	pods *harness.Pods
-	// probes is the address of the operator's probes; empty where it serves none.
-	probes string
+	// address is for what the operator serves, in the network namespace of the tests.
+	address string
 
 	// usual is how long each step took with the whole role, by its name; took is how long they take now.
 	usual, took map[string]time.Duration
@@ -45,9 +47,17 @@ type world struct {
 // begin starts the operator of a scenario on a control plane, and does not wait for it.
 func begin(t *testing.T, c *harness.Cluster, s scenario, usual map[string]time.Duration) (*world, error) {
 	t.Helper()
-	w := &world{World: harness.NewWorld(t, c), wire: &wire{}, usual: usual, took: map[string]time.Duration{}}
-	return w, w.Launch(logr.Discard(), harness.Conditions{Wrap: w.wire.Wrap, Manager: s.adjust})
+	w := &world{World: harness.NewWorld(t, c), wire: &wire{}, usual: usual, took: map[string]time.Duration{},
+		address: fmt.Sprintf("127.0.0.1:%d", 18000+worlds.Add(1))}
+	return w, w.Launch(logr.Discard(), harness.Conditions{Wrap: w.wire.Wrap, Manager: func(o *ctrl.Options) {
+		if s.adjust != nil {
+			s.adjust(w, o)
+		}
+	}})
 }
+
+// worlds counts the worlds, several of which are there at a time.
+var worlds atomic.Int32
 
 // play has pods run by themselves.
 func (w *world) play() (err error) {

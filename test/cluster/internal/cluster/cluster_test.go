@@ -62,6 +62,15 @@ func TestWithoutPrometheusNothingOfItIsBuilt(t *testing.T) {
 	}
 }
 
+func TestWhatEnforcesPoliciesIsBuiltOnDemand(t *testing.T) {
+	if slices.Contains(neededBinaries(Options{}), components.KubeRouter) {
+		t.Errorf("up builds %s, which it does not start", components.KubeRouter)
+	}
+	if !slices.Contains(neededBinaries(Options{EnforceNetworkPolicies: true}), components.KubeRouter) {
+		t.Errorf("%s is not built for a cluster that enforces NetworkPolicies", components.KubeRouter)
+	}
+}
+
 func TestAddonsAreNotBuiltByUp(t *testing.T) {
 	all := neededBinaries(Options{})
 	for _, name := range Addons() {

@@ -28,6 +28,8 @@ const (
 	dnsIP          = "10.96.0.10"
 	dnsDomain      = "cluster.local"
 	apiServerPort  = "6443"
+	outsideGateway = "198.51.100.1"
+	outsideIP      = "198.51.100.2"
 	sandboxImage   = "metricspipeline.test/pause:v1"
 )
 
@@ -45,6 +47,9 @@ type Cluster struct {
 type Options struct {
 	// WithoutPrometheus leaves out prometheus-operator and its Prometheus.
 	WithoutPrometheus bool
+	// EnforceNetworkPolicies has NetworkPolicies enforced, which are accepted and ignored otherwise, and adds a host outside of the
+	// cluster to which pods may connect or not.
+	EnforceNetworkPolicies bool
 	// Timeout bounds the start after the building.
 	Timeout time.Duration
 }
@@ -91,6 +96,7 @@ func (c *Cluster) id() string {
 }
 
 func (c *Cluster) netNS() string            { return c.path("run", "netns") }
+func (c *Cluster) outside() string          { return c.path("run", "outside") }
 func (c *Cluster) cgroup() machine.Cgroup   { return machine.Cgroup{Name: c.id()} }
 func (c *Cluster) containerdSocket() string { return c.path("run", "containerd.sock") }
 func (c *Cluster) pki(file string) string   { return c.path("pki", file) }

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -31,9 +32,9 @@ func (s *starter) start(binary string, args []string) error {
 	return s.startSpec(machine.Spec{Name: binary, Path: s.binaries[binary], Args: args})
 }
 
-// startSpec starts a daemon in the node's network namespace and remembers it.
+// startSpec starts a daemon, in the node's network namespace unless it has another, and remembers it.
 func (s *starter) startSpec(spec machine.Spec) error {
-	spec.NetNS, spec.Cgroup = s.netNS(), s.cgroup()
+	spec.NetNS, spec.Cgroup = cmp.Or(spec.NetNS, s.netNS()), s.cgroup()
 	spec.Log = s.path("logs", spec.Name+".log")
 	process, err := machine.Start(spec)
 	if err != nil {

@@ -19,6 +19,8 @@ type state struct {
 	Complete bool `json:"complete"`
 	// WithPrometheus says whether the monitoring stack was requested.
 	WithPrometheus bool `json:"withPrometheus"`
+	// NetworkPolicies says whether they are enforced.
+	NetworkPolicies bool `json:"networkPolicies"`
 	// HostPort is the port of the API server on the host's loopback.
 	HostPort int `json:"hostPort"`
 	// Processes are the daemons in the order of their start.

@@ -70,15 +70,19 @@ func (c *Cluster) alreadyUp(ctx context.Context, options Options) (bool, error) 
 	if s.WithPrometheus == options.WithoutPrometheus {
 		return false, fmt.Errorf("the cluster that is up has Prometheus: %t; run down first to change that", s.WithPrometheus)
 	}
+	if s.NetworkPolicies != options.EnforceNetworkPolicies {
+		return false, fmt.Errorf("the cluster that is up enforces NetworkPolicies: %t; run down first to change that", s.NetworkPolicies)
+	}
 	c.log("the cluster is up already")
 	return true, nil
 }
 
-// neededBinaries are all binaries but the optional ones, less those of the monitoring stack if it is not wanted.
+// neededBinaries are all binaries but the optional ones, less those of what is not wanted.
 func neededBinaries(options Options) []string {
 	var names []string
 	for _, component := range components.All {
-		unwanted := options.WithoutPrometheus && slices.Contains(components.Monitoring, component.Name)
+		unwanted := options.WithoutPrometheus && slices.Contains(components.Monitoring, component.Name) ||
+			!options.EnforceNetworkPolicies && slices.Contains(components.Enforcing, component.Name)
 		if unwanted || slices.Contains(components.Optional, component.Name) {
 			continue
 		}
@@ -110,12 +114,13 @@ func (c *Cluster) bringUp(ctx context.Context, options Options, binaries map[str
 		return fmt.Errorf("unexpected address %s", listener.Addr())
 	}
 	s := &starter{Cluster: c, binaries: binaries, state: &state{
-		path:           c.statePath(),
-		HostPort:       address.Port,
-		WithPrometheus: !options.WithoutPrometheus,
-		Sysctls:        machine.ReadSysctls(),
-		Kubectl:        binaries[components.Kubectl],
-		Versions:       map[string]string{},
+		path:            c.statePath(),
+		HostPort:        address.Port,
+		WithPrometheus:  !options.WithoutPrometheus,
+		NetworkPolicies: options.EnforceNetworkPolicies,
+		Sysctls:         machine.ReadSysctls(),
+		Kubectl:         binaries[components.Kubectl],
+		Versions:        map[string]string{},
 	}}
 	for binary := range binaries {
 		if s.state.Versions[binary], err = c.builder.Version(binary); err != nil {
@@ -145,7 +150,13 @@ func (s *starter) prepareMachine() error {
 	if err := machine.CreateNetNS(s.netNS()); err != nil {
 		return err
 	}
-	return machine.ConfigureNetNS(s.netNS(), machine.NodeNetwork{Bridge: "node", Address: nodeIP + "/32"})
+	if err := machine.ConfigureNetNS(s.netNS(), machine.NodeNetwork{Bridge: "node", Address: nodeIP + "/32"}); err != nil {
+		return err
+	}
+	if !s.state.NetworkPolicies {
+		return nil
+	}
+	return s.startOutside()
 }
 
 // runAll starts the control plane and the container runtime side by side and joins them with the node. The cluster is
@@ -181,6 +192,11 @@ func (s *starter) runAll(ctx context.Context, listener *net.TCPListener) error {
 		}
 		if err := s.startProxy(); err != nil {
 			return err
+		}
+		if s.state.NetworkPolicies {
+			if err := s.startPolicies(ctx); err != nil {
+				return err
+			}
 		}
 		return s.waitForAddons(ctx)
 	})

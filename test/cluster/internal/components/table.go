@@ -48,6 +48,7 @@ const (
 	PrometheusConfigReloader = "prometheus-config-reloader"
 	Pause                    = "pause"
 	CertManager              = "cert-manager"
+	KubeRouter               = "kube-router"
 )
 
 // All lists every component, in the order of building: what others wait for comes first.
@@ -94,12 +95,21 @@ var All = []Component{
 		versionVariables: []string{"github.com/prometheus/common/version.Version"},
 	},
 	{
+		Name:             "kube-router",
+		Module:           "github.com/cloudnativelabs/kube-router/v2",
+		Binaries:         []Binary{{KubeRouter, "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router"}},
+		versionVariables: []string{"github.com/cloudnativelabs/kube-router/v2/pkg/version.Version"},
+	},
+	{
 		Name:             "cert-manager",
 		Module:           "github.com/cert-manager/cert-manager",
 		Binaries:         []Binary{{CertManager, "github.com/metricspipeline/operator/test/cluster/components/cert-manager"}},
 		versionVariables: []string{"github.com/cert-manager/cert-manager/pkg/util.AppVersion"},
 	},
 }
+
+// Enforcing are the names of the components that only a cluster needs that enforces NetworkPolicies.
+var Enforcing = []string{"kube-router"}
 
 // Optional are the names of the components that a cluster starts without, and that can be put into it later.
 var Optional = []string{"cert-manager"}

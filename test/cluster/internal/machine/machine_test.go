@@ -55,7 +55,7 @@ func TestCheckPackagesSaysWhatToInstall(t *testing.T) {
 		t.Fatal("nothing is missing in an empty folder")
 	}
 	const want = "run: apt-get install --yes --no-install-recommends " +
-		"conntrack containerd containernetworking-plugins iproute2 iptables nftables runc"
+		"conntrack containerd containernetworking-plugins iproute2 ipset iptables nftables runc"
 	if !strings.HasSuffix(err.Error(), want) {
 		t.Errorf("error %q does not end with %q", err, want)
 	}

@@ -70,20 +70,47 @@ type NodeNetwork struct {
 // ConfigureNetNS brings up loopback and the node's device in the namespace pinned at path. The default route leads
 // nowhere, but without one the kubelet finds no address for the node.
 func ConfigureNetNS(path string, network NodeNetwork) error {
-	commands := [][]string{
+	err := runIP(path, [][]string{
 		{"link", "set", "lo", "up"},
 		{"link", "add", network.Bridge, "type", "bridge"},
 		{"addr", "add", network.Address, "dev", network.Bridge},
 		{"link", "set", network.Bridge, "up"},
 		{"route", "add", "default", "dev", network.Bridge},
+	})
+	if err != nil {
+		return err
 	}
+	return InNetNS(path, func() error { return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0) })
+}
+
+// ConnectNetNS connects two namespaces by a pair of devices with these addresses. The second one sends everything to the first.
+func ConnectNetNS(path, other, address, otherAddress string) error {
+	const device, peer, prefix = "outside", "node", "/30"
+	err := runIP(path, [][]string{
+		{"link", "add", device, "type", "veth", "peer", "name", peer, "netns", other},
+		{"addr", "add", address + prefix, "dev", device},
+		{"link", "set", device, "up"},
+	})
+	if err != nil {
+		return err
+	}
+	return runIP(other, [][]string{
+		{"link", "set", "lo", "up"},
+		{"addr", "add", otherAddress + prefix, "dev", peer},
+		{"link", "set", peer, "up"},
+		{"route", "add", "default", "via", address},
+	})
+}
+
+// runIP runs `ip` with each of these arguments in the namespace pinned at path.
+func runIP(path string, commands [][]string) error {
 	return InNetNS(path, func() error {
 		for _, args := range commands {
 			if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
 				return fmt.Errorf("ip %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
 			}
 		}
-		return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0)
+		return nil
 	})
 }
 

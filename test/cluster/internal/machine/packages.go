@@ -20,6 +20,7 @@ var packageOf = map[string]string{
 	"runc":                    "runc",
 	"nft":                     "nftables",
 	"iptables":                "iptables",
+	"ipset":                   "ipset",
 	"conntrack":               "conntrack",
 	"ip":                      "iproute2",
 }

@@ -1,0 +1,69 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package patchpolicy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+)
+
+// annotation keeps those of the operator, by which for example a change of the configuration gives new pods.
+func annotation(c change) string {
+	if key := c.path[len(c.path)-1]; strings.HasPrefix(key, v1alpha1.GroupVersion.Group+"/") {
+		return "annotations that begin with " + v1alpha1.GroupVersion.Group +
+			"/ are the operator's; leave it as it is, and add others by a merge patch"
+	}
+	return ""
+}
+
+// added allows what is not there without patches.
+func added(c change) string {
+	if c.before != nil {
+		return "the component needs it as it is; use the fields of the spec, or remove it from the patch"
+	}
+	return ""
+}
+
+func secret(c change) string    { return named(c, "Secret", c.in.secrets) }
+func configMap(c change) string { return named(c, "ConfigMap", c.in.configMaps) }
+
+// named allows a reference to what the component refers to without patches, and none.
+func named(c change, kind string, allowed []string) string {
+	if name, _ := c.after.(string); c.after == nil || slices.Contains(allowed, name) {
+		return ""
+	}
+	return fmt.Sprintf("a patch may refer to no other %s than those that the component has by the fields of the spec: %q", kind, allowed)
+}
+
+// flags allows a command line, but for flags that turn verification or authorization off.
+func flags(c change) string {
+	before, _ := c.before.([]any)
+	after, _ := c.after.([]any)
+	for _, word := range after {
+		argument, _ := word.(string)
+		flag, _, _ := strings.Cut(argument, "=")
+		isGuarded := slices.ContainsFunc(c.in.guarded, func(guarded string) bool {
+			return flag == guarded || strings.HasSuffix(guarded, "-") && strings.HasPrefix(flag, guarded)
+		})
+		if isGuarded && !slices.Contains(before, word) {
+			return fmt.Sprintf("%q would weaken whom the component trusts; remove it, and use the fields of the spec", argument)
+		}
+	}
+	return ""
+}
+
+// remedyFor says what to do about a field that no rule allows.
+func remedyFor(rules []rule, at path) string {
+	switch last := at[len(at)-1]; {
+	case len(rules) == 0:
+		return "no patch may change an object of this kind; remove the patch"
+	case last == "serviceAccountName" || last == "serviceAccount":
+		return "the pods run as the component's own ServiceAccount; remove it from the patch"
+	default:
+		return "no patch may change this field; remove it from the patch"
+	}
+}
