@@ -6,6 +6,7 @@ package apply
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -26,6 +27,9 @@ const (
 	// mostRepairs of one kind, within repairWindow, are made.
 	mostRepairs  = 3
 	repairWindow = 10 * time.Minute
+	// mostRepairsOfAll kinds of one object, within repairWindow, are made: a rival that changes its name or its fields each time
+	// makes each loss another kind.
+	mostRepairsOfAll = 30
 	// truce is how long after the rival's last write one more try is made.
 	truce = time.Hour
 )
@@ -162,11 +166,14 @@ type contest struct {
 
 // mayRepair returns a ContestedError when a loss must not be repaired.
 func (a *Applier) mayRepair(id string, l *loss) error {
+	now := a.clock.Now()
+	if wait := a.overrun(id, now); wait > 0 {
+		return &ContestedError{Object: id, Managers: l.managers, Fields: l.fields, RetryAfter: wait}
+	}
 	c := a.contests[id][l.kind()]
 	if c == nil {
 		return nil
 	}
-	now := a.clock.Now()
 	c.repairs = slices.DeleteFunc(c.repairs, func(at time.Time) bool { return now.Sub(at) > repairWindow })
 	switch {
 	case !c.stopped && len(c.repairs) < mostRepairs:
@@ -182,8 +189,30 @@ func (a *Applier) mayRepair(id string, l *loss) error {
 	return &ContestedError{Object: id, Managers: l.managers, Fields: l.fields, RetryAfter: truce - now.Sub(c.at)}
 }
 
-// repaired counts the repair of a loss.
+// overrun returns how long to wait until there are fewer repairs of an object, of whatever kind, than may be made; 0 for none.
+func (a *Applier) overrun(id string, now time.Time) time.Duration {
+	var last []time.Time
+	for _, c := range a.contests[id] {
+		for _, at := range c.repairs {
+			if now.Sub(at) <= repairWindow {
+				last = append(last, at)
+			}
+		}
+	}
+	if len(last) < mostRepairsOfAll {
+		return 0
+	}
+	slices.SortFunc(last, time.Time.Compare)
+	return repairWindow - now.Sub(last[len(last)-mostRepairsOfAll]) + time.Second
+}
+
+// repaired counts the repair of a loss, and forgets the kinds of long ago.
 func (a *Applier) repaired(id string, l *loss) {
+	now := a.clock.Now()
+	maps.DeleteFunc(a.contests[id], func(_ string, c *contest) bool {
+		return !slices.ContainsFunc(c.repairs, func(at time.Time) bool { return now.Sub(at) <= repairWindow }) &&
+			(!c.stopped || now.Sub(c.at) > 2*truce)
+	})
 	if a.contests[id] == nil {
 		a.contests[id] = map[string]*contest{}
 	}
@@ -192,7 +221,7 @@ func (a *Applier) repaired(id string, l *loss) {
 		c = &contest{}
 		a.contests[id][l.kind()] = c
 	}
-	c.repairs = append(c.repairs, a.clock.Now())
+	c.repairs = append(c.repairs, now)
 }
 
 // conceded ends the stopped contests of an object that is as desired: the rival has put it right.

@@ -5,6 +5,7 @@ package apply
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/ownership"
 )
 
 // spoil changes a key of the ConfigMap as a field manager would.
@@ -277,5 +279,29 @@ func TestTakeOver(t *testing.T) {
 	}
 	if s.configMap(t).Data["config.yaml"] != "theirs" {
 		t.Error("written in spite of the contest")
+	}
+}
+
+// TestRivalOfManyNames: a rival with another name each time makes each loss another kind. It is repaired for some times, and then
+// again some time later, and what is remembered of it is bounded.
+func TestRivalOfManyNames(t *testing.T) {
+	s, a := newServer(t)
+	object := wanted(map[string]any{"config.yaml": "one"})
+	s.expect(t, a, object, Created, 1)
+	id := ownership.Identity(object)
+	for round := range 3 {
+		for i := range mostRepairsOfAll {
+			s.clock.SetTime(s.clock.Now().Add(time.Second))
+			s.spoil(t, fmt.Sprintf("rival-%d-%d", round, i), "config.yaml")
+			s.repairs(t, a, object)
+		}
+		s.spoil(t, fmt.Sprintf("rival-%d-last", round), "config.yaml")
+		s.clock.SetTime(s.clock.Now().Add(s.concedes(t, a, object).RetryAfter))
+		if kinds := len(a.contests[id]); kinds > mostRepairsOfAll {
+			t.Fatalf("%d kinds of losses are remembered", kinds)
+		}
+		s.clock.SetTime(s.clock.Now().Add(time.Minute))
+		s.repairs(t, a, object)
+		s.clock.SetTime(s.clock.Now().Add(repairWindow))
 	}
 }

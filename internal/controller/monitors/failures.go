@@ -7,15 +7,23 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/metricspipeline/operator/internal/text"
 )
 
-// note keeps the outcome of a namespace, and has the snapshot computed when it reports another failure than before.
-func (r *Reconciler) note(namespace string, err error) {
+// note keeps the outcome of a namespace, and has the snapshot computed when it reports another failure than before. stands is true
+// where the namespace has its monitors as desired.
+func (r *Reconciler) note(namespace string, err error, stands bool) {
 	before, was := r.firstFailure(), r.failures[namespace]
 	if err != nil {
 		r.failures[namespace] = err
 	} else {
 		delete(r.failures, namespace)
+	}
+	if stands {
+		r.accepted[namespace] = true
+	} else {
+		delete(r.accepted, namespace)
 	}
 	switch {
 	case r.firstFailure() != before:
@@ -29,8 +37,8 @@ func (r *Reconciler) note(namespace string, err error) {
 // did.
 func (r *Reconciler) firstFailure() string {
 	for _, name := range slices.Sorted(maps.Keys(r.failures)) {
-		if err := r.failures[name]; ofNamespace(err) == "" {
-			return fmt.Sprintf("The monitors of namespace %s could not be written: %v.", name, err)
+		if err := r.failures[name]; r.ofNamespace(err) == "" {
+			return fmt.Sprintf("The monitors of namespace %s could not be written: %s.", name, text.Shorten(err.Error(), longestMessage))
 		}
 	}
 	return ""

@@ -19,6 +19,7 @@ import (
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/apply"
 	"github.com/metricspipeline/operator/internal/prometheus"
+	"github.com/metricspipeline/operator/internal/text"
 )
 
 const (
@@ -26,6 +27,8 @@ const (
 	mostProblems = 20
 	// nearly is the share of a limit, in percent, at which it is said that it comes near.
 	nearly = 80
+	// longestMessage is how many bytes of an answer of the API server, which may quote what others wrote, are reported.
+	longestMessage = 900
 )
 
 // ofNamespace returns the reason of a failure that the users of one namespace can cause: a foreign monitor of the name, another
@@ -40,7 +43,7 @@ func ofNamespace(err error) string {
 		return v1alpha1.ReasonNameTaken
 	case errors.As(err, &contested):
 		return v1alpha1.ReasonContested
-	case apierrors.IsForbidden(err) && !lacksPermission(err), apierrors.IsRequestEntityTooLargeError(err),
+	case apierrors.IsForbidden(err) && !lacksPermission(err), apierrors.IsRequestEntityTooLargeError(err), exceedsStorage(err),
 		apply.IsRefused(err) && strings.Contains(err.Error(), "denied"): // By an admission webhook or policy.
 		return v1alpha1.ReasonRefused
 	}
@@ -50,6 +53,24 @@ func ofNamespace(err error) string {
 // lacksPermission is true for the answer of the API server's authorizer, which names the user and the verb.
 func lacksPermission(err error) bool {
 	return strings.Contains(err.Error(), `User "`) && strings.Contains(err.Error(), " cannot ")
+}
+
+// exceedsStorage is true for the answer of the API server where etcd refuses the size of an object. Our monitor is small, so it is
+// what another writer of it has added.
+func exceedsStorage(err error) bool {
+	return strings.Contains(err.Error(), "etcdserver: request is too large")
+}
+
+// ofNamespace is the function of this name, which also knows that the monitors of other namespaces, which are alike, are accepted:
+// what the API server then finds invalid is what the users of this namespace have added to its monitor, such as another controller.
+func (r *Reconciler) ofNamespace(err error) string {
+	if reason := ofNamespace(err); reason != "" {
+		return reason
+	}
+	if len(r.accepted) > 0 && apply.IsRefused(err) && !apierrors.IsForbidden(err) {
+		return v1alpha1.ReasonRefused
+	}
+	return ""
 }
 
 // problems returns the namespaces whose annotated apps are not scraped for a reason of their own, sorted.
@@ -80,15 +101,35 @@ func (r *Reconciler) problems(ctx context.Context, s *settings) ([]v1alpha1.NotS
 // problem returns why the apps of a namespace are not scraped; empty where they are.
 func (r *Reconciler) problem(s *settings, ns *metav1.PartialObjectMetadata) (reason, message string) {
 	if err := r.failures[ns.Name]; err != nil {
-		if reason := ofNamespace(err); reason != "" {
-			return reason, err.Error() + "."
+		if reason := r.ofNamespace(err); reason != "" {
+			return reason, text.Shorten(err.Error(), longestMessage) + "."
 		}
+	}
+	if last := r.before(s, ns.Name); last != nil {
+		return last.Reason, last.Message
 	}
 	if excluded := r.excludes(s, ns); excluded != "" {
 		return v1alpha1.ReasonNotSelected, excluded
 	}
 	return r.nearLimit(s, ns)
 }
+
+// before returns the failure that the status lists from before a start, until the namespace has been reconciled: it must not go and
+// come again.
+func (r *Reconciler) before(s *settings, namespace string) *v1alpha1.NotScrapedNamespace {
+	if _, reconciled := r.seen[namespace]; reconciled || s.pipeline.Status.Scrape == nil {
+		return nil
+	}
+	for _, listed := range s.pipeline.Status.Scrape.NotScraped {
+		if listed.Namespace == namespace && slices.Contains(failures, listed.Reason) {
+			return &listed
+		}
+	}
+	return nil
+}
+
+// failures are the reasons of ofNamespace.
+var failures = []string{v1alpha1.ReasonNameTaken, v1alpha1.ReasonContested, v1alpha1.ReasonRefused}
 
 // nearLimit says when a namespace's annotated apps, each of which is one target at least, come near the limit of a monitor.
 func (r *Reconciler) nearLimit(s *settings, ns *metav1.PartialObjectMetadata) (reason, message string) {

@@ -74,6 +74,8 @@ type Reconciler struct {
 	// it was last reconciled, when monitors were last written, and the problem that was last reported, which is nil before a first
 	// report. None of them remembers a namespace that is gone.
 	failures map[string]error
+	// accepted are the namespaces whose monitors were as desired when they were last reconciled.
+	accepted map[string]bool
 	seen     map[string]sight
 	wrote    map[string]time.Time
 	reasons  map[string]string
@@ -103,10 +105,6 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if request == inCommon {
 		return r.reconcileCommon(ctx)
 	}
-	s := r.common.Load()
-	if s == nil || s.retain || s.pending || !r.listed(s) {
-		return ctrl.Result{}, nil // A change of that requests every namespace.
-	}
 	ns, err := r.namespaceOf(ctx, request.Name)
 	gone := apierrors.IsNotFound(err)
 	if err != nil && !gone {
@@ -116,6 +114,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		r.forget(request.Name)
 		return ctrl.Result{}, nil // Deleted, or being deleted with all that is in it.
 	}
+	s := r.common.Load()
+	if s == nil || s.retain || s.pending || !r.listed(s) {
+		return ctrl.Result{}, nil // A change of that requests every namespace.
+	}
 	r.look(ns)
 	if wait := r.rest - r.clock.Since(r.wrote[request.Name]); wait > 0 {
 		return ctrl.Result{RequeueAfter: wait}, nil
@@ -124,7 +126,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	return r.outcome(ctx, request.Name, r.write(ctx, request.Name, desired))
+	err = r.write(ctx, request.Name, desired)
+	return r.outcome(ctx, request.Name, err, err == nil && len(desired) > 0)
 }
 
 // look has the snapshot computed when the labels of a Namespace are new, and forgets what was known of an earlier one of its name.
@@ -152,27 +155,29 @@ func (r *Reconciler) forget(namespace string) {
 	r.applier.Forget(namespace)
 	r.refusals.DeleteEntry(namespace)
 	r.taken.DeleteEntry(namespace)
-	r.note(namespace, nil)
+	r.note(namespace, nil, false)
 }
 
 // outcome notes what became of a namespace's writes, and returns when to try again.
-func (r *Reconciler) outcome(ctx context.Context, namespace string, err error) (ctrl.Result, error) {
+func (r *Reconciler) outcome(ctx context.Context, namespace string, err error, stands bool) (ctrl.Result, error) {
 	if meta.IsNoMatchError(err) || apierrors.IsNotFound(err) {
 		return ctrl.Result{}, nil // The CRD or the namespace was deleted meanwhile, which brings an event.
 	}
 	if apierrors.IsConflict(err) {
 		return ctrl.Result{}, err // A conflict is not reported.
 	}
-	r.note(namespace, err)
+	r.note(namespace, err, stands)
 	var contested *apply.ContestedError
 	var taken *apply.NameTakenError
 	switch {
 	case errors.As(err, &contested):
 		return ctrl.Result{RequeueAfter: contested.RetryAfter}, nil
 	case errors.As(err, &taken): // No event says when a foreign monitor goes.
+		r.wrote[namespace] = r.clock.Now() // Each attempt reads from the API server, and users bring on as many as they like.
 		r.taken.Next(namespace, r.taken.Clock.Now())
 		return ctrl.Result{RequeueAfter: r.taken.Get(namespace)}, nil
-	case apply.IsRefused(err): // To write again soon costs a request for each namespace, and meets the same answer.
+	case apply.IsRefused(err), err != nil && exceedsStorage(err):
+		// To write again soon costs a request for each namespace, and meets the same answer.
 		ctrl.LoggerFrom(ctx).Error(err, "The API server refuses the monitors", "namespace", namespace)
 		r.wrote[namespace] = r.clock.Now() // Further events of the namespace's apps are no reason to hurry.
 		r.refusals.Next(namespace, r.refusals.Clock.Now())

@@ -29,9 +29,12 @@ import (
 	"github.com/metricspipeline/operator/internal/ownership"
 	"github.com/metricspipeline/operator/internal/scrape"
 	"github.com/metricspipeline/operator/internal/scrape/index"
+	"github.com/metricspipeline/operator/internal/text"
 )
 
 const (
+	// longestNote is how many bytes the API server takes of the note of an Event: it refuses one with more.
+	longestNote = 1024
 	// mostManagers of a monitor, and largestFields in bytes of one of them, are cached.
 	mostManagers  = 10
 	largestFields = 32 << 10
@@ -96,14 +99,15 @@ func Setup(mgr ctrl.Manager, options Options) (*Reconciler, error) {
 		prometheuses: watches.Reader(options.Prometheuses, options.Prometheuses), watches: watches,
 		applier:  apply.New(monitorsClient, mgr.GetAPIReader(), clock.RealClock{}, options.Refused),
 		announce: options.Announce, pendingRetry: options.Pending, counts: options.Counts,
-		failures: map[string]error{}, seen: map[string]sight{}, wrote: map[string]time.Time{}, rest: options.Rest,
+		failures: map[string]error{}, accepted: map[string]bool{}, seen: map[string]sight{}, wrote: map[string]time.Time{},
+		rest:    options.Rest,
 		schemas: cluster.NewSchemas(mgr.GetAPIReader()), reports: newStatusPace(options.Reports),
 		clock: clock.RealClock{}, refusals: flowcontrol.NewBackOff(options.LastFailure, longestRefusal),
 		taken: flowcontrol.NewBackOff(options.FirstFailure, longestTaken),
 	}
 	recorder := mgr.GetEventRecorder("metricspipeline-operator")
 	r.send = paced(func(about *corev1.ObjectReference, reason, message string) {
-		recorder.Eventf(about, nil, corev1.EventTypeWarning, reason, "Judge", "%s", message)
+		recorder.Eventf(about, nil, corev1.EventTypeWarning, reason, "Judge", "%s", text.Shorten(message, longestNote))
 	}, r.clock)
 	r.index = index.New(r.events())
 	r.reflectors = reflectors{index: r.index, watches: watches, kinds: kinds, running: map[index.Kind]reflector{}}

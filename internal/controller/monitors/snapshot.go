@@ -64,13 +64,18 @@ func (r *Reconciler) publish(ctx context.Context, s *settings) {
 	now.Status.NotScraped, now.Status.NotScrapedTotal = problems[:min(len(problems), mostProblems)], int32(len(problems))
 	r.report(s, problems)
 	now.State = r.state(s, errors.Join(err, unread))
-	before := r.snapshot.Swap(now)
+	before := r.snapshot.Load()
 	if before != nil && equality.Semantic.DeepEqual(before, now) {
 		return
 	}
 	if before != nil && before.Of == now.Of {
-		r.reports.AllowN(r.clock.Now(), 1)
+		// Whatever brought the request, such as a Namespace that gets another label: it must not make the rate of reports.
+		if paced := !r.reports.AllowN(r.clock.Now(), 1); paced && before.State == now.State {
+			r.recount()
+			return
+		}
 	}
+	r.snapshot.Store(now)
 	r.announce()
 }
 

@@ -259,6 +259,8 @@ func TestReportsArePaced(t *testing.T) {
 		t.Errorf("reports %q, want %q", waits, want)
 	}
 	w.clock.SetTime(w.clock.Now().Add(time.Hour))
+	w.observe(t)
+	w.requested()
 	must(t, w.services().Delete(service("shop", "app-0", nil)))
 	if _, delayed := w.requested(); !slices.Equal(delayed, []string{" after 10s"}) {
 		t.Errorf("after a rest: %q", delayed)
@@ -288,5 +290,108 @@ func TestMonitorsAreCachedSmall(t *testing.T) {
 	if got.Name != "m" || got.UID != "u" || got.ResourceVersion != "7" || got.Generation != 3 || !ownership.Labeled(got) ||
 		got.ManagedFields[0].FieldsV1 == nil || got.ManagedFields[1].Manager != "attacker" {
 		t.Errorf("kept: %+v", got)
+	}
+}
+
+// TestLabelsOfNamespacesArePaced: who may label a namespace takes its apps out of the count and puts them back. However often, the
+// status is not written for it more often than for anything else that users of namespaces do.
+func TestLabelsOfNamespacesArePaced(t *testing.T) {
+	w := working(t)
+	must(t, w.services().Add(service("shop", "a", annotated())))
+	w.observe(t)
+	before := w.announced
+	for i := range 50 {
+		ns := &corev1.Namespace{}
+		must(t, w.client.Get(t.Context(), client.ObjectKey{Name: "shop"}, ns))
+		ns.Labels[v1alpha1.ScrapeOptOutLabel] = strconv.FormatBool(i%2 == 1)
+		must(t, w.client.Update(t.Context(), ns))
+		_, err := w.r.Reconcile(t.Context(), requestFor("shop"))
+		must(t, err)
+		w.observe(t)
+	}
+	if reports := w.announced - before; reports > statusBurst {
+		t.Errorf("%d reports at one time, want at most %d", reports, statusBurst)
+	}
+	if _, delayed := w.requested(); !slices.Contains(delayed, " after 1m0s") {
+		t.Errorf("what was left out is to follow: %q", delayed)
+	}
+	w.clock.SetTime(w.clock.Now().Add(time.Minute))
+	if _, status := w.observe(t); status.Services != 1 {
+		t.Errorf("a minute later: %+v", status)
+	}
+}
+
+// TestGoneWhileMonitorsAreRetained: nothing is remembered of a namespace that goes while no monitor is written.
+func TestGoneWhileMonitorsAreRetained(t *testing.T) {
+	for name, without := range map[string]client.Object{"Prometheus": everything(), "pipeline": pipeline()} {
+		w := working(t)
+		must(t, w.services().Add(service("shop", "a", annotated())))
+		w.reconcile(t, "shop")
+		must(t, w.client.Delete(t.Context(), without))
+		w.reconcile(t)
+		must(t, w.services().Delete(service("shop", "a", nil)))
+		must(t, w.client.Delete(t.Context(), namespaces("shop")[0]))
+		w.reconcile(t, "shop")
+		if len(w.r.seen)+len(w.r.wrote)+len(w.r.accepted) != 0 {
+			t.Errorf("without a %s, remembered: %v, %v, %v", name, w.r.seen, w.r.wrote, w.r.accepted)
+		}
+	}
+}
+
+// TestFailureFromBeforeAStart stands in the status until the namespace has been reconciled, and gets no Event again.
+func TestFailureFromBeforeAStart(t *testing.T) {
+	w := working(t)
+	must(t, w.services().Add(service("shop", "a", annotated())))
+	p := &v1alpha1.MetricsPipeline{}
+	must(t, w.client.Get(t.Context(), client.ObjectKey{Name: v1alpha1.SingletonName}, p))
+	listed := v1alpha1.NotScrapedNamespace{Namespace: "shop", Reason: v1alpha1.ReasonRefused, Message: "exceeded quota."}
+	p.Status.Scrape = &v1alpha1.ScrapeStatus{NotScrapedTotal: 1, NotScraped: []v1alpha1.NotScrapedNamespace{listed}}
+	must(t, w.client.Update(t.Context(), p))
+	if _, status := w.observe(t); len(status.NotScraped) != 1 || status.NotScraped[0] != listed {
+		t.Errorf("before its first reconcile: %+v", status.NotScraped)
+	}
+	w.refuse = apierrors.NewForbidden(schema.GroupResource{Resource: "servicemonitors"}, "m", errors.New("exceeded quota: none"))
+	w.reconcile(t, "shop")
+	if w.observe(t); len(w.events) != 0 {
+		t.Errorf("Events again: %q", w.events)
+	}
+	w.refuse = nil
+	w.clock.SetTime(w.clock.Now().Add(time.Hour))
+	must(t, w.client.Delete(t.Context(), namespaces("shop")[0]))
+	must(t, w.client.Create(t.Context(), namespaces("shop")[0]))
+	w.r.applier.Forget("shop")
+	w.reconcile(t, "shop")
+	if _, status := w.observe(t); len(status.NotScraped) != 0 {
+		t.Errorf("at the end: %+v", status.NotScraped)
+	}
+}
+
+// TestInvalidInOneNamespace: what a user adds to the monitor of a namespace, such as another controlling owner, makes every apply
+// of it invalid. Where those of others are accepted, that is the namespace's own failure.
+func TestInvalidInOneNamespace(t *testing.T) {
+	invalid := apierrors.NewInvalid(schema.GroupKind{Kind: "ServiceMonitor"}, "m", nil)
+	for name, tc := range map[string]struct {
+		answer error
+		others bool
+		want   bool
+	}{
+		"invalid, others are accepted":   {invalid, true, true},
+		"invalid, and no other":          {invalid, false, false},
+		"too large for etcd":             {errors.New("etcdserver: request is too large"), false, true},
+		"no permission, others had some": {apierrors.NewForbidden(schema.GroupResource{}, "m", errors.New(`User "a" cannot patch`)), true, false},
+	} {
+		w := working(t)
+		if tc.others {
+			must(t, w.services().Add(service("bank", "a", annotated())))
+			w.reconcile(t, "bank")
+		}
+		must(t, w.services().Add(service("shop", "a", annotated())))
+		w.refuse = tc.answer
+		w.reconcile(t)
+		_, _ = w.r.Reconcile(t.Context(), requestFor("shop")) // Its error is for the controller.
+		state, status := w.observe(t)
+		if state.Met != tc.want || (status.NotScrapedTotal == 1) != tc.want {
+			t.Errorf("%s: %+v, %+v", name, state, status.NotScraped)
+		}
 	}
 }

@@ -47,7 +47,10 @@ func TestCaps(t *testing.T) {
 		"ports of the Service":         {usual, func(int) map[string]string { return annotated("port", "80") }, "app", 200, "ports"},
 		"ports and long names":         {usual, func(int) map[string]string { return annotated("port", "80") }, long, 84, "ports"},
 		"a monitor for each":           {perService, func(int) map[string]string { return annotated() }, "app", 200, "monitors"},
-		"what relabelings read":        {usual, func(int) map[string]string { return annotated("port", "8080") }, "app", 300, ""},
+		"long queries for each": {perService, func(i int) map[string]string {
+			return annotated("path", fmt.Sprintf("/m?x=%d%s", i%10, strings.Repeat("y", 240)))
+		}, long, 56, "queries"},
+		"what relabelings read": {usual, func(int) map[string]string { return annotated("port", "8080") }, "app", 300, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWatched(tc.rules)
