@@ -88,7 +88,7 @@ func TestFields(t *testing.T) {
 // prometheusFields are fields of a Prometheus object, which the pages mention as well.
 var prometheusFields = []string{
 	"spec.serviceName", "spec.routePrefix", "spec.scrapeInterval", "spec.shards", "spec.serviceMonitorSelector.matchLabels",
-	"spec.web.tlsConfig",
+	"spec.web.tlsConfig", "spec.version",
 }
 
 // TestLinks follows every link between pages, to its heading.

@@ -192,6 +192,9 @@ const (
 	// ReasonCRDsOutdated surfaces when the installed prometheus-operator is older than 0.64, whose monitors cannot compare labels
 	// (keepequal): what a user writes could then lead Prometheus to addresses that are not those of the app.
 	ReasonCRDsOutdated = "CRDsOutdated"
+	// ReasonPrometheusOutdated surfaces when the chosen Prometheus object states a version before 2.41, for which prometheus-operator
+	// rejects monitors that compare labels.
+	ReasonPrometheusOutdated = "PrometheusOutdated"
 	// ReasonScrapeTimeoutTooLong surfaces when scrape.scrapeTimeout is longer than the scrape interval of the chosen Prometheus
 	// and scrape.interval is unset: prometheus-operator rejects every monitor.
 	ReasonScrapeTimeoutTooLong = "ScrapeTimeoutTooLong"

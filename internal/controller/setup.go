@@ -33,6 +33,7 @@ import (
 	"github.com/metricspipeline/operator/internal/operand"
 	"github.com/metricspipeline/operator/internal/operand/registry"
 	"github.com/metricspipeline/operator/internal/probe"
+	"github.com/metricspipeline/operator/internal/prometheus"
 	"github.com/metricspipeline/operator/internal/render"
 	"github.com/metricspipeline/operator/internal/report"
 )
@@ -149,7 +150,7 @@ func Setup(mgr ctrl.Manager, options Options) (*Operator, error) {
 	watches.Use(mgr)
 	// Prometheus objects belong to others and carry no label of ours, so the manager's cache would not show them.
 	all, err := options.NewCache(mgr.GetConfig(), cache.Options{
-		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()})
+		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), DefaultTransform: prometheus.Compact})
 	if err != nil {
 		return nil, fmt.Errorf("make the cache of Prometheus objects: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/prometheus/common/model"
+	"k8s.io/apimachinery/pkg/util/version"
 )
 
 // PartialAnswers returns that queries reach only a part of the series, and the remedy; empty where one server has them all. Each
@@ -44,4 +45,18 @@ func (t Target) RejectedTimeout(interval, scrapeTimeout time.Duration) string {
 	return fmt.Sprintf("spec.scrape.scrapeTimeout is %[1]s, above the scrapeInterval %[2]s of %[3]s, so prometheus-operator rejects every "+
 		"monitor; lower spec.scrape.scrapeTimeout to at most %[2]s, or set spec.scrape.interval to at least %[1]s.",
 		model.Duration(scrapeTimeout), model.Duration(t.ScrapeInterval), t.Origin)
+}
+
+// comparesLabels is the first version of Prometheus whose relabelings compare two labels (keepequal, dropequal).
+var comparesLabels = version.MustParseGeneric("v2.41.0")
+
+// RejectedRelabelings says why prometheus-operator rejects every monitor that compares labels, and the remedy; empty where it accepts
+// them, or where the object states no version or none that can be read.
+func (t Target) RejectedRelabelings() string {
+	stated, err := version.ParseGeneric(t.Version)
+	if err != nil || stated.AtLeast(comparesLabels) {
+		return ""
+	}
+	return fmt.Sprintf("%s has the version %s, for which prometheus-operator rejects every monitor that compares labels; set its "+
+		"spec.version to v%s or newer.", t.Origin, t.Version, comparesLabels)
 }

@@ -38,10 +38,12 @@ type Target struct {
 	Shards int32
 	// Namespace of the pods behind the URL; empty where no object stands behind it.
 	Namespace string
-	// Chosen is the object where the spec names no source: it was the only one when it was chosen. Others names the objects that
-	// are there as well; empty for none.
+	// Chosen is the object where the spec names no source: it was the only one when it was chosen. Others is true where there are
+	// more: not which, since users of namespaces may make and delete them all the time.
 	Chosen *v1alpha1.PrometheusReference
-	Others string
+	Others bool
+	// Version of Prometheus that the object states, such as v3.5.0; empty where it states none.
+	Version string
 	// ServiceMonitors and PodMonitors are what it demands of monitors; nil where no object stands behind the URL.
 	ServiceMonitors, PodMonitors *Selection
 }
@@ -108,9 +110,7 @@ func Resolve(
 	}
 	t := target(objects[index], objects)
 	t.Chosen = chosen.DeepCopy()
-	if others := slices.Delete(slices.Clone(objects), index, index+1); len(others) > 0 {
-		t.Others = list(others)
-	}
+	t.Others = len(objects) > 1
 	return t, nil
 }
 
@@ -145,6 +145,7 @@ func target(p monitoringv1.Prometheus, all []monitoringv1.Prometheus) Target {
 		Origin:         fmt.Sprintf("Prometheus %s/%s", p.Namespace, p.Name),
 		Namespace:      p.Namespace,
 		Revision:       revision(p),
+		Version:        p.Spec.Version,
 		ScrapeInterval: defaultScrapeInterval,
 		Shards:         max(ptr.Deref(p.Spec.Shards, 1), 1), // prometheus-operator takes less than 1 for 1.
 	}

@@ -128,6 +128,7 @@ func scrapeCases() map[string]conditionCase {
 		"no Prometheus to be scraped by":                 failing(v1alpha1.ReasonPrometheusNotFound, status.FailedStatus),
 		"several to be scraped by":                       failing(v1alpha1.ReasonPrometheusAmbiguous, status.FailedStatus),
 		"a monitor is refused":                           failing(v1alpha1.ReasonMonitorsFailed, status.InProgressStatus),
+		"the Prometheus is too old":                      failing(v1alpha1.ReasonPrometheusOutdated, status.FailedStatus),
 		"the CRDs of monitors are too old":               failing(v1alpha1.ReasonCRDsOutdated, status.FailedStatus),
 		"the timeout is above the Prometheus' interval":  failing(v1alpha1.ReasonScrapeTimeoutTooLong, status.FailedStatus),
 		"the apps have not been read yet":                unknown(func(o *Observation) { o.Scrape = nil }, "The annotated apps are being read."),

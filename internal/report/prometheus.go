@@ -56,9 +56,8 @@ func prometheusReady(o Observation) finding {
 		return stalled(v1alpha1.ReasonPrometheusSharded, message)
 	}
 	message := fmt.Sprintf("%s answers at %s.", p.Target.Origin, p.Target.URL)
-	if p.Target.Others != "" {
-		message += fmt.Sprintf(" It stays in use although other Prometheus objects have appeared: %s; to use one of them, name it in "+
-			"spec.prometheus.ref.", p.Target.Others)
+	if p.Target.Others {
+		message += " It stays in use although there are other Prometheus objects; to use one of them, name it in spec.prometheus.ref."
 	}
 	return met(v1alpha1.ReasonReachable, message)
 }

@@ -169,7 +169,7 @@ func TestComponentStatus(t *testing.T) {
 func TestChosenPrometheus(t *testing.T) {
 	k8s, other := &v1alpha1.PrometheusReference{Namespace: "monitoring", Name: "k8s"}, &v1alpha1.PrometheusReference{Namespace: "a", Name: "b"}
 	chosen := func(o *Observation) { o.Facts.Prometheus.Chosen, o.Facts.Prometheus.Target.Chosen = k8s, k8s }
-	others := func(o *Observation) { o.Facts.Prometheus.Target.Others = "team-a/main, team-b/main" }
+	others := func(o *Observation) { o.Facts.Prometheus.Target.Others = true }
 	gone := func(remembered *v1alpha1.PrometheusReference) func(*Observation) {
 		return func(o *Observation) {
 			o.Facts.Prometheus.Chosen, o.Facts.Prometheus.Target = remembered, prometheus.Target{}
@@ -188,8 +188,8 @@ func TestChosenPrometheus(t *testing.T) {
 		says   string
 	}{
 		"it exists, and others do": {func(o *Observation) { chosen(o); others(o) }, recorded,
-			"Prometheus monitoring/k8s answers at http://prometheus-operated.monitoring.svc:9090. It stays in use although other Prometheus " +
-				"objects have appeared: team-a/main, team-b/main; to use one of them, name it in spec.prometheus.ref."},
+			"Prometheus monitoring/k8s answers at http://prometheus-operated.monitoring.svc:9090. It stays in use although there are " +
+				"other Prometheus objects; to use one of them, name it in spec.prometheus.ref."},
 		"it is gone":                    {gone(k8s), recorded, "It is gone."},
 		"a ref leads to nothing":        {gone(nil), nil, "It is gone."},
 		"it is gone, and was not known": {gone(other), nil, "It is gone."},

@@ -44,6 +44,7 @@ func ofNamespace(err error) string {
 	case errors.As(err, &contested):
 		return v1alpha1.ReasonContested
 	case apierrors.IsForbidden(err) && !lacksPermission(err), apierrors.IsRequestEntityTooLargeError(err), exceedsStorage(err),
+		invalidMetadata(err),
 		apply.IsRefused(err) && strings.Contains(err.Error(), "denied"): // By an admission webhook or policy.
 		return v1alpha1.ReasonRefused
 	}
@@ -53,6 +54,18 @@ func ofNamespace(err error) string {
 // lacksPermission is true for the answer of the API server's authorizer, which names the user and the verb.
 func lacksPermission(err error) bool {
 	return strings.Contains(err.Error(), `User "`) && strings.Contains(err.Error(), " cannot ")
+}
+
+// invalidMetadata is true for an object whose owners, labels or the like the API server finds invalid. Ours are valid, so it is what
+// another writer of the monitor has added to them, such as another controller.
+func invalidMetadata(err error) bool {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) || !apierrors.IsInvalid(err) || status.Status().Details == nil {
+		return false
+	}
+	return slices.ContainsFunc(status.Status().Details.Causes, func(cause metav1.StatusCause) bool {
+		return strings.HasPrefix(cause.Field, "metadata.")
+	})
 }
 
 // exceedsStorage is true for the answer of the API server where etcd refuses the size of an object. Our monitor is small, so it is
@@ -73,9 +86,28 @@ func (r *Reconciler) ofNamespace(err error) string {
 	return ""
 }
 
+// listProblems enters the namespaces whose annotated apps are not scraped for a reason of their own. While monitors are left as they
+// are, it is not known, and the last list stays.
+func (r *Reconciler) listProblems(ctx context.Context, s *settings, now *Snapshot) error {
+	if s.retain {
+		last := s.pipeline.Status.Scrape
+		if before := r.snapshot.Load(); before != nil {
+			last = &before.Status
+		}
+		if last != nil {
+			now.Status.NotScraped, now.Status.NotScrapedTotal = last.NotScraped, last.NotScrapedTotal
+		}
+		return nil
+	}
+	problems, err := r.problems(ctx, s)
+	now.Status.NotScraped, now.Status.NotScrapedTotal = problems[:min(len(problems), mostProblems)], int32(len(problems))
+	r.report(s, problems)
+	return err
+}
+
 // problems returns the namespaces whose annotated apps are not scraped for a reason of their own, sorted.
 func (r *Reconciler) problems(ctx context.Context, s *settings) ([]v1alpha1.NotScrapedNamespace, error) {
-	if s.retain || s.off {
+	if s.off {
 		return nil, nil
 	}
 	names := map[string]bool{}

@@ -178,6 +178,10 @@ func (r *Reconciler) demands(ctx context.Context, s *settings, served bool) erro
 	case err != nil:
 		return err //nolint:wrapcheck // it says what is wrong with the spec
 	}
+	if tooOld := s.target.RejectedRelabelings(); tooOld != "" {
+		s.keep(v1alpha1.ReasonPrometheusOutdated, tooOld)
+		return nil
+	}
 	if rejected := s.target.RejectedTimeout(spec.Scrape.Interval.Or(0), spec.Scrape.ScrapeTimeout.Or(0)); rejected != "" {
 		s.keep(v1alpha1.ReasonScrapeTimeoutTooLong, rejected)
 		return nil

@@ -181,7 +181,7 @@ func onlyOwnership(object any) (any, error) {
 func (r *Reconciler) events() index.Events {
 	return index.Events{
 		Rejected: func(app *index.App, rejection *scrape.Rejection, first bool) {
-			if app.HostNetwork() && rejection == scrape.InHostNetwork && r.allowed(app) || first && r.reported(app) {
+			if first && r.reported(app) || r.leftOut(app, rejection) {
 				return
 			}
 			r.send(app.Reference(), "ScrapeRejected", rejection.Reason)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/kinds"
+	"github.com/metricspipeline/operator/internal/scrape"
 	"github.com/metricspipeline/operator/internal/scrape/index"
 )
 
@@ -60,9 +61,7 @@ func (r *Reconciler) publish(ctx context.Context, s *settings) {
 	if s.served {
 		now.Status.Monitors, err = r.count(ctx)
 	}
-	problems, unread := r.problems(ctx, s)
-	now.Status.NotScraped, now.Status.NotScrapedTotal = problems[:min(len(problems), mostProblems)], int32(len(problems))
-	r.report(s, problems)
+	unread := r.listProblems(ctx, s, now)
 	now.State = r.state(s, errors.Join(err, unread))
 	before := r.snapshot.Load()
 	if before != nil && equality.Semantic.DeepEqual(before, now) {
@@ -96,10 +95,15 @@ func (r *Reconciler) reported(app *index.App) bool {
 		})
 }
 
-// allowed is true for a Pod in the network of its node whose namespace may have such Pods.
-func (r *Reconciler) allowed(app *index.App) bool {
+// leftOut is true for an app of a namespace that is not scraped at all, and for a Pod in the network of its node whose namespace may
+// have such Pods.
+func (r *Reconciler) leftOut(app *index.App, rejection *scrape.Rejection) bool {
 	s := r.common.Load()
-	return s != nil && r.standing(r.reflectors.ctx, s)(app.Reference().Namespace).HostNetwork
+	if s == nil {
+		return true // The pipeline is gone.
+	}
+	is := r.standing(r.reflectors.ctx, s)(app.Reference().Namespace)
+	return !is.Scraped || is.HostNetwork && rejection == scrape.InHostNetwork
 }
 
 // withdraw forgets the snapshot.

@@ -115,7 +115,7 @@ func TestRejectedIsSaidOnce(t *testing.T) {
 		status *v1alpha1.ScrapeStatus
 		want   []string
 	}{
-		"a new pipeline":        {nil, []string{"Service bank/bad", "Service left-out/bad", "Service shop/bad"}},
+		"a new pipeline":        {nil, []string{"Service bank/bad", "Service shop/bad"}},
 		"one came meanwhile":    {&v1alpha1.ScrapeStatus{Rejected: []v1alpha1.RejectedApp{listed}, RejectedTotal: 1}, []string{"Service bank/bad"}},
 		"not all can be listed": {&v1alpha1.ScrapeStatus{Rejected: []v1alpha1.RejectedApp{listed}, RejectedTotal: 2}, nil},
 	} {

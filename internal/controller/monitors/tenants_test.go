@@ -18,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -44,10 +45,13 @@ func TestOfNamespace(t *testing.T) {
 		"an admission policy": {refused(apierrors.NewInvalid(schema.GroupKind{Kind: "ServiceMonitor"}, "ValidatingAdmissionPolicy 'x' denied request", nil)), v1alpha1.ReasonRefused},
 		"a webhook":           {refused(apierrors.NewBadRequest(`admission webhook "w" denied the request`)), v1alpha1.ReasonRefused},
 		"too large":           {apierrors.NewRequestEntityTooLargeError("limit is 3145728"), v1alpha1.ReasonRefused},
+		"another controller": {refused(apierrors.NewInvalid(schema.GroupKind{Kind: "ServiceMonitor"}, "m", field.ErrorList{field.Invalid(
+			field.NewPath("metadata", "ownerReferences"), nil, "Only one reference can have Controller set to true")})), v1alpha1.ReasonRefused},
 		"a missing permission": {refused(forbidden(`User "system:serviceaccount:a:b" cannot patch resource "servicemonitors" in API group ` +
 			`"monitoring.coreos.com" in the namespace "shop"`)), ""},
-		"another schema": {refused(apierrors.NewInvalid(schema.GroupKind{Kind: "ServiceMonitor"}, "m", nil)), ""},
-		"no answer":      {errors.New("connection refused"), ""},
+		"another schema": {refused(apierrors.NewInvalid(schema.GroupKind{Kind: "ServiceMonitor"}, "m", field.ErrorList{field.Invalid(
+			field.NewPath("spec", "endpoints"), nil, "unknown")})), ""},
+		"no answer": {errors.New("connection refused"), ""},
 	} {
 		if got := ofNamespace(fmt.Errorf("apply: %w", tc.err)); got != tc.want {
 			t.Errorf("%s: %q, want %q", name, got, tc.want)
@@ -393,5 +397,38 @@ func TestInvalidInOneNamespace(t *testing.T) {
 		if state.Met != tc.want || (status.NotScrapedTotal == 1) != tc.want {
 			t.Errorf("%s: %+v, %+v", name, state, status.NotScraped)
 		}
+	}
+}
+
+// TestProblemsStayWhileRetained: while it is not known what should be, the status says what it said, and nothing is said again after.
+func TestProblemsStayWhileRetained(t *testing.T) {
+	w := working(t)
+	must(t, w.services().Add(service("shop", "a", annotated())))
+	w.reconcile(t)
+	w.refuse = apierrors.NewForbidden(schema.GroupResource{Resource: "servicemonitors"}, "m", errors.New("exceeded quota: none"))
+	w.reconcile(t, "shop")
+	w.expectProblem(t, "shop", v1alpha1.ReasonRefused, "exceeded quota")
+	must(t, w.client.Delete(t.Context(), everything()))
+	if state, status := w.observe(t); state.Met || status.NotScrapedTotal != 1 || len(status.NotScraped) != 1 {
+		t.Errorf("without a Prometheus: %+v, %+v", state, status.NotScraped)
+	}
+	must(t, w.client.Create(t.Context(), everything()))
+	w.reconcile(t, "shop")
+	if _, status := w.observe(t); status.NotScrapedTotal != 1 || len(w.events) != 0 {
+		t.Errorf("with it again: %+v, Events %q", status.NotScraped, w.events)
+	}
+}
+
+// TestLeftOutNamespacesGetNoEvents: their users have nothing to correct.
+func TestLeftOutNamespacesGetNoEvents(t *testing.T) {
+	leftOut := namespaces("left-out")[0]
+	leftOut.GetLabels()[v1alpha1.ScrapeOptOutLabel] = "false"
+	w := working(t, leftOut)
+	w.observe(t)
+	for _, name := range []string{"left-out", "shop"} {
+		must(t, w.services().Add(service(name, "bad", annotated("scheme", "ftp"))))
+	}
+	if want := []string{"Service shop/bad"}; !slices.Equal(w.rejected, want) {
+		t.Errorf("Events about %q, want %q", w.rejected, want)
 	}
 }
