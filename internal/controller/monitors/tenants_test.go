@@ -403,16 +403,19 @@ func TestInvalidInOneNamespace(t *testing.T) {
 // TestProblemsStayWhileRetained: while it is not known what should be, the status says what it said, and nothing is said again after.
 func TestProblemsStayWhileRetained(t *testing.T) {
 	w := working(t)
-	must(t, w.services().Add(service("shop", "a", annotated())))
-	w.reconcile(t)
-	w.refuse = apierrors.NewForbidden(schema.GroupResource{Resource: "servicemonitors"}, "m", errors.New("exceeded quota: none"))
-	w.reconcile(t, "shop")
-	w.expectProblem(t, "shop", v1alpha1.ReasonRefused, "exceeded quota")
+	atHome := func() *monitoringv1.Prometheus {
+		return everything(func(p *monitoringv1.PrometheusSpec) { p.ServiceMonitorNamespaceSelector = nil })
+	}
 	must(t, w.client.Delete(t.Context(), everything()))
+	must(t, w.client.Create(t.Context(), atHome()))
+	must(t, w.services().Add(service("shop", "a", annotated())))
+	w.reconcile(t, "shop")
+	w.expectProblem(t, "shop", v1alpha1.ReasonNotSelected, "does not look for monitors in namespace shop")
+	must(t, w.client.Delete(t.Context(), atHome()))
 	if state, status := w.observe(t); state.Met || status.NotScrapedTotal != 1 || len(status.NotScraped) != 1 {
 		t.Errorf("without a Prometheus: %+v, %+v", state, status.NotScraped)
 	}
-	must(t, w.client.Create(t.Context(), everything()))
+	must(t, w.client.Create(t.Context(), atHome()))
 	w.reconcile(t, "shop")
 	if _, status := w.observe(t); status.NotScrapedTotal != 1 || len(w.events) != 0 {
 		t.Errorf("with it again: %+v, Events %q", status.NotScraped, w.events)
