@@ -80,7 +80,8 @@ func measureP10(ctx context.Context, cluster *kit.Cluster, step progress) (figur
 		{name: "writes of monitors for each namespace", ours: monitors / p10Many, unit: "writes", goal: p10WriteGoal},
 		{name: "writes of the status in all", ours: status, unit: "writes", free: true},
 		{name: "the last namespace to its monitor", ours: wave.last.Seconds(), unit: "s", free: true},
-		{name: "a component's drift meanwhile, median", against: "at rest", ours: median(wave.repairs), theirs: median(rest), unit: "ms", free: true},
+		{name: "a component's drift meanwhile, median", against: "at rest", ours: median(wave.repairs), theirs: median(rest), unit: "ms",
+			free: true},
 		{name: "most memory", ours: wave.most, unit: "MiB", free: true},
 	}, nil
 }

@@ -61,9 +61,12 @@ func measureP5Hostile(ctx context.Context, cluster *kit.Cluster, step progress) 
 		return nil, err
 	}
 	return []figure{
-		{name: "live heap with hostile Services", against: "none", ours: many.live, theirs: none.live, unit: "MiB", goal: p5HostileHeapGoal},
-		{name: "most memory while they come", against: "the limit", ours: coming, theirs: p5HostileLimit, unit: "MiB", goal: 1},
-		{name: "most memory of a start with them", against: "the limit", ours: many.residentMost, theirs: p5HostileLimit, unit: "MiB", goal: 1},
+		{name: "live heap with hostile Services", against: "none", ours: many.live, theirs: none.live, unit: "MiB",
+			goal: p5HostileHeapGoal},
+		{name: "most memory while they come", against: "the limit", ours: coming, theirs: p5HostileLimit, unit: "MiB",
+			goal: 1},
+		{name: "most memory of a start with them", against: "the limit", ours: many.residentMost, theirs: p5HostileLimit, unit: "MiB",
+			goal: 1},
 	}, nil
 }
 

@@ -57,10 +57,10 @@ func TestAHostileNamespace(t *testing.T) {
 
 	attack, end := context.WithTimeout(t.Context(), besieged)
 	defer end()
-	ready := watchReady(t, attack)
+	ready := watchReady(attack, t)
 	whenAttacked(t, g)
-	churn := whenChurned(t, attack)
-	rewritten := whenRewritten(t, attack)
+	churn := whenChurned(attack, t)
+	rewritten := whenRewritten(attack, t)
 
 	// Meanwhile.
 	g.Expect(cluster.Apply(t.Context(), kit.Namespace(newcomer))).To(Succeed())
@@ -73,7 +73,7 @@ func TestAHostileNamespace(t *testing.T) {
 	pipeline.Spec.Scrape.Labels = map[string]v1alpha1.LabelValue{"reconfigured": "true"}
 	whenApplied(t, pipeline)
 	g.Eventually(func(g Gomega) {
-		g.Expect(annotatedMonitor(t, g, newcomer).Labels).To(HaveKeyWithValue("reconfigured", "true"))
+		g.Expect(annotatedMonitor(t.Context(), g, newcomer).Labels).To(HaveKeyWithValue("reconfigured", "true"))
 	}, rollout, often).Should(Succeed())
 	scaler.Expect(cluster.Steer(t.Context(), samples[1].name, samples[1].idle)).To(Succeed())
 
@@ -108,7 +108,7 @@ func operators(t *testing.T, g Gomega) map[string]int32 {
 
 // watchReady returns, once ctx has ended, every state of the condition Ready but True. A change of the spec that the status is not yet
 // about is none.
-func watchReady(t *testing.T, ctx context.Context) <-chan []string {
+func watchReady(ctx context.Context, t *testing.T) <-chan []string {
 	t.Helper()
 	result := make(chan []string, 1)
 	go func() {
@@ -202,17 +202,17 @@ func makeChurned(ctx context.Context, g Gomega) {
 }
 
 // whenChurned makes and deletes a namespace until ctx ends, and then returns how often.
-func whenChurned(t *testing.T, ctx context.Context) <-chan int {
+func whenChurned(ctx context.Context, t *testing.T) <-chan int {
 	t.Helper()
 	return repeat(ctx, func(g Gomega) {
 		makeChurned(ctx, g)
-		g.Eventually(func(g Gomega) { annotatedMonitor(t, g, churned) }, rollout, often).Should(Succeed())
+		g.Eventually(func(g Gomega) { annotatedMonitor(ctx, g, churned) }, rollout, often).Should(Succeed())
 		g.Expect(cluster.Delete(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: churned}})).To(Succeed())
 	})
 }
 
 // whenRewritten changes the annotations of one Service after the other until ctx ends, and then returns how often.
-func whenRewritten(t *testing.T, ctx context.Context) <-chan int {
+func whenRewritten(ctx context.Context, t *testing.T) <-chan int {
 	t.Helper()
 	i := 0
 	return repeat(ctx, func(g Gomega) {
@@ -241,17 +241,16 @@ func repeat(ctx context.Context, do func(Gomega)) <-chan int {
 }
 
 // annotatedMonitor reads the operator's ServiceMonitor of a namespace.
-func annotatedMonitor(t *testing.T, g Gomega, namespace string) *monitoringv1.ServiceMonitor {
-	t.Helper()
+func annotatedMonitor(ctx context.Context, g Gomega, namespace string) *monitoringv1.ServiceMonitor {
 	monitor := &monitoringv1.ServiceMonitor{}
-	g.Expect(cluster.Client.Get(context.WithoutCancel(t.Context()), client.ObjectKey{Namespace: namespace, Name: grouped}, monitor)).To(Succeed())
+	g.Expect(cluster.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: grouped}, monitor)).To(Succeed())
 	g.Expect(monitor.Labels).To(HaveKeyWithValue(v1alpha1.ManagedLabel, v1alpha1.SingletonName))
 	return monitor
 }
 
 func thenAnnotatedMonitor(t *testing.T, namespace string) {
 	t.Helper()
-	NewWithT(t).Eventually(func(g Gomega) { annotatedMonitor(t, g, namespace) }, soon, often).Should(Succeed(), "the monitor of %s", namespace)
+	NewWithT(t).Eventually(func(g Gomega) { annotatedMonitor(t.Context(), g, namespace) }, soon, often).Should(Succeed(), "the monitor of %s", namespace)
 }
 
 // thenContained looks at what Prometheus and the status know of the attack.

@@ -221,7 +221,8 @@ func (s *settings) label() State {
 		maps.Copy(kind.labels, demanded)
 		// Whether it looks into a namespace is that namespace's to know, but the selector itself must be readable.
 		if _, err := kind.selection.SelectsNamespace("", nil); err != nil {
-			return State{Reason: v1alpha1.ReasonNotSelected, Message: fmt.Sprintf("%s does not select the monitors: %v.", s.target.Origin, err)}
+			return State{Reason: v1alpha1.ReasonNotSelected,
+				Message: fmt.Sprintf("%s does not select the monitors: %v.", s.target.Origin, err)}
 		}
 	}
 	return State{Met: true, Reason: v1alpha1.ReasonSelected, Message: s.target.Origin + " selects every monitor" + s.where() + "."}

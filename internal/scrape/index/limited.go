@@ -44,8 +44,8 @@ var caps = [classes]most{
 		"monitor may have of ports that are not in the annotation: 200 Services, 16 KiB; annotate the name or the target port of one of " +
 		"the Service's ports"}},
 	each: {apps: 200, bytes: 24 << 10, rejection: &scrape.Rejection{Reason: "the namespace's older Services have used up what it may " +
-		"have of monitors: 200, and 24 KiB of queries and of ports that are not in the annotation; leave them out, or have an administrator " +
-		"set spec.scrape.granularity to Namespace"}},
+		"have of monitors: 200, and 24 KiB of queries and of ports that are not in the annotation; leave them out, or have an " +
+		"administrator set spec.scrape.granularity to Namespace"}},
 }
 
 // special is a Service of a class.
