@@ -4,6 +4,8 @@
 package index
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -29,12 +31,15 @@ type details struct {
 	uid types.UID
 	// created is when the app was made, in seconds.
 	created int64
-	// annotations are those that the grammar reads.
-	annotations            map[string]string
+	// annotations are those that the grammar reads. A map of so few would be several times as large.
+	annotations            []annotation
 	external, selectorless bool
 	// ports are all ports of a Service, or of one with very many more than are read.
 	ports []scrape.Port
 }
+
+// annotation is one below the prefix of its store, by the rest of its key.
+type annotation struct{ name, value string }
 
 // mostPorts of a Service are kept, more than the grammar accepts.
 const mostPorts = 128
@@ -70,14 +75,39 @@ func compact(kind Kind, object metav1.Object, prefix string) *App {
 	a := &App{kind: kind, namespace: strings.Clone(object.GetNamespace()), name: strings.Clone(object.GetName()),
 		resourceVersion: strings.Clone(object.GetResourceVersion())}
 	if kept := scrape.Kept(prefix, object.GetAnnotations()); kept != nil {
-		a.details = &details{uid: types.UID(strings.Clone(string(object.GetUID()))), created: object.GetCreationTimestamp().Unix(),
-			annotations: kept}
+		a.details = &details{uid: types.UID(strings.Clone(string(object.GetUID()))), created: object.GetCreationTimestamp().Unix()}
+		for _, key := range slices.Sorted(maps.Keys(kept)) {
+			a.details.annotations = append(a.details.annotations, annotation{shared(key[len(prefix)+1:]), kept[key]})
+		}
+		a.details.annotations = slices.Clip(a.details.annotations)
 	}
 	return a
 }
 
-func (a *App) service() scrape.App {
-	return scrape.App{Namespace: a.namespace, Name: a.name, Annotations: a.details.annotations,
+// shared returns a name whose text all apps share.
+func shared(name string) string {
+	for _, known := range []string{"scrape", "port", "path", "scheme"} {
+		if name == known {
+			return known
+		}
+	}
+	return strings.Clone(name)
+}
+
+// annotations returns those that the grammar reads, under a prefix.
+func (a *App) annotations(prefix string) map[string]string {
+	if a == nil || a.details == nil {
+		return nil
+	}
+	found := make(map[string]string, len(a.details.annotations))
+	for _, kept := range a.details.annotations {
+		found[prefix+"/"+kept.name] = kept.value
+	}
+	return found
+}
+
+func (a *App) service(prefix string) scrape.App {
+	return scrape.App{Namespace: a.namespace, Name: a.name, Annotations: a.annotations(prefix),
 		External: a.details.external, Selectorless: a.details.selectorless, Ports: a.details.ports}
 }
 

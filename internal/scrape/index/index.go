@@ -98,12 +98,13 @@ type verdict struct {
 // judge returns the verdict about an app; nil is no app.
 func (r Rules) judge(a *App) verdict {
 	none := verdict{class: plain}
-	if a == nil || a.details == nil || !scrape.Wanted(r.Prefix, a.details.annotations) {
+	annotations := a.annotations(r.Prefix)
+	if !scrape.Wanted(r.Prefix, annotations) {
 		return none
 	}
 	if a.kind != Service {
 		if r.Pods {
-			_, none.rejection = scrape.ParsePod(r.Prefix, a.details.annotations)
+			_, none.rejection = scrape.ParsePod(r.Prefix, annotations)
 			none.accepted = none.rejection == nil
 		}
 		return none
@@ -111,7 +112,7 @@ func (r Rules) judge(a *App) verdict {
 	if !r.Services {
 		return none
 	}
-	cost, rejection := scrape.Classify(a.service(), r.Prefix, r.Selectorless)
+	cost, rejection := scrape.Classify(a.service(r.Prefix), r.Prefix, r.Selectorless)
 	v := verdict{accepted: rejection == nil, class: plain, cost: cost, rejection: rejection}
 	switch {
 	case !v.accepted:
@@ -214,7 +215,7 @@ func (x *Index) View(name string) View {
 		return View{}
 	}
 	return View{Plain: ns.plain > 0, Pods: ns.pods > 0, HostPods: ns.hostPods > 0,
-		Special: list(ns.limited[queries], ns.limited[ports]), Services: list(ns.limited[each])}
+		Special: list(x.rules.Prefix, ns.limited[queries], ns.limited[ports]), Services: list(x.rules.Prefix, ns.limited[each])}
 }
 
 // Count returns how many accepted apps a namespace has; host says whether Pods in the network of their node count.
@@ -233,11 +234,11 @@ func (x *Index) Count(name string, host bool) (services, pods int) {
 }
 
 // list returns the Services that fit, by name.
-func list(all ...limited) []scrape.App {
+func list(prefix string, all ...limited) []scrape.App {
 	var apps []scrape.App
 	for _, l := range all {
 		for _, s := range l.fitting() {
-			apps = append(apps, s.app.service())
+			apps = append(apps, s.app.service(prefix))
 		}
 	}
 	slices.SortFunc(apps, func(one, other scrape.App) int { return strings.Compare(one.Name, other.Name) })

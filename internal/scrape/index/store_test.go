@@ -4,6 +4,7 @@
 package index
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -125,7 +126,7 @@ func TestClose(t *testing.T) {
 // TestCompact: what is kept of an app is what the grammar reads, whatever else its user writes.
 func TestCompact(t *testing.T) {
 	huge := strings.Repeat("x", 240<<10)
-	unexported := cmp.AllowUnexported(App{}, details{})
+	unexported := cmp.AllowUnexported(App{}, details{}, annotation{})
 	many := service("shop", "many", annotated())
 	many.Spec.Ports = slices.Repeat(many.Spec.Ports, 1000)
 	rich := service("shop", "rich", annotated("port", "http", "interval", "5s"))
@@ -141,11 +142,11 @@ func TestCompact(t *testing.T) {
 		"annotations of another prefix": {service("shop", "other", map[string]string{"x.io/scrape": "true", "x.io/path": huge,
 			"prometheus.io/path": huge}), nil},
 		"not to be scraped": {service("shop", "off", map[string]string{"prometheus.io/scrape": "false", "prometheus.io/path": huge}), nil},
-		"annotated": {rich, &details{uid: "rich", created: 7, annotations: annotated("port", "http"), external: true, selectorless: true,
+		"annotated": {rich, &details{uid: "rich", created: 7, annotations: kept(annotated("port", "http")), external: true, selectorless: true,
 			ports: []scrape.Port{http, {Name: "metrics", Number: 9090, TargetName: "metrics"}}}},
 		"values that are too long": {service("shop", "long", annotated("port", huge, "path", huge, "scheme", huge)), &details{uid: "long",
-			annotations: annotated("port", huge[:84], "path", huge[:2049], "scheme", huge[:84]), ports: []scrape.Port{http}}},
-		"very many ports": {many, &details{uid: "many", annotations: annotated(), ports: slices.Repeat([]scrape.Port{http}, mostPorts)}},
+			annotations: kept(annotated("port", huge[:84], "path", huge[:2049], "scheme", huge[:84])), ports: []scrape.Port{http}}},
+		"very many ports": {many, &details{uid: "many", annotations: kept(annotated()), ports: slices.Repeat([]scrape.Port{http}, mostPorts)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tc.object.ResourceVersion, tc.object.Labels = "7", map[string]string{"app": huge}
@@ -160,7 +161,7 @@ func TestCompact(t *testing.T) {
 			}
 			_, rejection := scrape.Classify(scrape.App{Annotations: tc.object.Annotations, Ports: []scrape.Port{http}}, usual.Prefix, true)
 			if tc.want != nil && rejection != nil {
-				kept := got.service()
+				kept := got.service(usual.Prefix)
 				kept.External, kept.Ports = false, []scrape.Port{http}
 				if _, again := scrape.Classify(kept, usual.Prefix, true); again == nil || *again != *rejection {
 					t.Errorf("rejected by %v, and what is kept of it by %v", rejection, again)
@@ -173,7 +174,7 @@ func TestCompact(t *testing.T) {
 	for kind := range map[Kind]bool{Pod: true, HostPod: true} {
 		transform := compactor(kind, usual.Prefix)
 		got := compactOf(t, transform, p)
-		want := &App{kind: kind, namespace: "shop", name: "web-0", details: &details{uid: "web-0", annotations: annotated(),
+		want := &App{kind: kind, namespace: "shop", name: "web-0", details: &details{uid: "web-0", annotations: kept(annotated()),
 			created: metav1.Time{}.Unix()}}
 		if diff := cmp.Diff(want, got, unexported); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", kind, diff)
@@ -189,6 +190,15 @@ func TestCompact(t *testing.T) {
 	if err := New(Events{}).Open(Pod, usual.Prefix).Add("nonsense"); err == nil {
 		t.Error("what is no object is taken")
 	}
+}
+
+// kept is the form in which annotations are kept.
+func kept(annotations map[string]string) []annotation {
+	var all []annotation
+	for _, key := range slices.Sorted(maps.Keys(annotations)) {
+		all = append(all, annotation{strings.TrimPrefix(key, usual.Prefix+"/"), annotations[key]})
+	}
+	return all
 }
 
 func compactOf(t *testing.T, transform cache.TransformFunc, object any) *App {
