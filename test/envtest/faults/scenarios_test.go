@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -221,11 +222,22 @@ func earlierRelease() harness.Conditions {
 	return harness.Conditions{Options: controller.Options{Version: "earlier", Images: images}}
 }
 
-// leftovers are objects that an earlier release deployed and this one does not.
+// leftovers are objects that an earlier release deployed and this one does not. A release that drops an object keeps its name in its
+// role, so that it may delete it.
 func leftovers(w *world) {
 	w.Helper()
 	pipeline, _ := w.pipeline()
-	for _, name := range []string{"metrics-server-old-config", "metrics-server-older-config"} {
+	names := []string{"metrics-server-old-config", "metrics-server-older-config"}
+	about := metav1.ObjectMeta{Namespace: harness.OperatorNamespace, Name: "dropped"}
+	role := &rbacv1.Role{ObjectMeta: about, Rules: []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"configmaps"},
+		ResourceNames: names, Verbs: []string{"delete"}}}}
+	binding := &rbacv1.RoleBinding{ObjectMeta: about,
+		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: about.Name},
+		Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: harness.OperatorNamespace, Name: "metricspipeline-operator"}}}
+	for _, object := range []client.Object{role, binding} {
+		w.must(client.IgnoreAlreadyExists(w.Client.Create(w.Ctx, object)))
+	}
+	for _, name := range names {
 		object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: harness.OperatorNamespace, Name: name,
 			Labels: ownership.Labels(metricsServer), OwnerReferences: []metav1.OwnerReference{{
 				APIVersion: v1alpha1.GroupVersion.String(), Kind: "MetricsPipeline", Name: pipeline.Name, UID: pipeline.UID}}}}
