@@ -281,9 +281,10 @@ func (x *Index) JudgeBy(r Rules) {
 	}
 	before, old := x.scraped(), x.rules
 	x.rules = r
-	for _, apps := range x.apps {
+	for kind, apps := range x.apps {
+		store := x.open[kind]
 		for _, a := range apps {
-			x.change(a, a, old.judge(a), r.judge(a))
+			x.change(a, a, store.judge(old, a), store.judge(r, a))
 		}
 	}
 	for _, name := range before {

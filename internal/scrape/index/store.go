@@ -120,18 +120,26 @@ func (s *Store) Replace(objects []any, _ string) error {
 // Resync does nothing: no event is repeated on a timer.
 func (s *Store) Resync() error { return nil }
 
+// judge returns the verdict about an app of the store, which has no annotations of another prefix.
+func (s *Store) judge(r Rules, a *App) verdict {
+	if s.prefix != r.Prefix {
+		return r.judge(nil)
+	}
+	return r.judge(a)
+}
+
 func (s *Store) put(after *App) {
 	apps := s.index.apps[s.kind]
 	before := apps[after.key()]
 	apps[after.key()] = after
-	s.index.change(before, after, s.index.rules.judge(before), s.index.rules.judge(after))
+	s.index.change(before, after, s.judge(s.index.rules, before), s.judge(s.index.rules, after))
 }
 
 func (s *Store) remove(key string) {
 	apps := s.index.apps[s.kind]
 	if before := apps[key]; before != nil {
 		delete(apps, key)
-		s.index.change(before, nil, s.index.rules.judge(before), s.index.rules.judge(nil))
+		s.index.change(before, nil, s.judge(s.index.rules, before), s.judge(s.index.rules, nil))
 	}
 }
 
