@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -258,8 +259,11 @@ func thenContained(t *testing.T, g *WithT) {
 	t.Helper()
 	config, err := cluster.PrometheusConfig(t.Context())
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(string(config)).NotTo(ContainSubstring("$("), "variables in the configuration of Prometheus")
-	g.Expect(strings.Count(string(config), "job_name: serviceMonitor/"+hostile+"/")).To(BeNumerically("<=", 11), "its scrape pools")
+	_, jobs, found := strings.Cut(string(config), "scrape_configs:")
+	g.Expect(found).To(BeTrue(), "the configuration of Prometheus has jobs")
+	variables := slices.Compact(slices.Sorted(slices.Values(regexp.MustCompile(`\$\([^)]*\)`).FindAllString(jobs, -1))))
+	g.Expect(variables).To(HaveExactElements("$(SHARD)"), "variables in the jobs of Prometheus but prometheus-operator's own")
+	g.Expect(strings.Count(jobs, "job_name: serviceMonitor/"+hostile+"/")).To(BeNumerically("<=", 11), "its scrape pools")
 	loaded, err := cluster.PrometheusMetric(t.Context(), "prometheus_config_last_reload_successful")
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(loaded).To(BeEquivalentTo(1), "Prometheus takes its configuration")

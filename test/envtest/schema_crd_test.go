@@ -58,7 +58,7 @@ scrape:
   targets: [Services, Pods]
   granularity: Namespace
   annotationPrefix: prometheus.io
-  limits: {samples: 50000}
+  limits: {bodySize: 32MB, droppedTargets: 100, samples: 50000, targets: 5000}
   tls: {verification: Verify}
   selectorlessServices: Refuse
 `))
