@@ -283,7 +283,7 @@ func thenContained(t *testing.T, g *WithT) {
 		errors := map[string]string{}
 		for _, target := range targets {
 			if target.Labels["namespace"] == hostile {
-				g.Expect(target.URL).NotTo(MatchRegexp(`127\.0\.0\.1|10\.255\.|:10250|:9090/`))
+				g.Expect(target.URL).NotTo(MatchRegexp(`^https?://(127\.|10\.255\.|[^/]*:(10250|9090)/)`))
 				errors[target.Labels["service"]] = target.Error
 			}
 		}
