@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"sync"
 	"testing"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -196,6 +197,7 @@ func TestEdited(t *testing.T) {
 		if len(edited) == 0 {
 			break
 		}
+		w.clock.SetTime(w.clock.Now().Add(time.Minute)) // Very many edits of one object within ten minutes are a contest.
 		inject(t, "owned field edited", len(edited), func() {
 			for _, tidy := range renamed {
 				tidy()
