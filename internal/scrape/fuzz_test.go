@@ -49,7 +49,7 @@ func FuzzAnnotations(f *testing.F) {
 		monitor := ServiceMonitor("apps", "m", apps, config)
 		checkText(t, monitor)
 		// What is kept of the app says the same.
-		app.Annotations = Kept(prefix, set)
+		app.Annotations = Under(prefix, Kept(prefix, set))
 		if diff := cmp.Diff(monitor, ServiceMonitor("apps", "m", append(apps[:1:1], slices.Repeat([]App{app}, len(apps)-1)...), config)); diff != "" {
 			t.Errorf("by what is kept of the annotations (-all +kept):\n%s", diff)
 		}

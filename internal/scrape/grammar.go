@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -45,8 +46,14 @@ const (
 	mostPorts = 100
 )
 
-// longest is how many bytes the values of an annotation may have, by its name.
-var longest = map[string]int{annotationPort: longestPortName, annotationPath: 2048, annotationScheme: 16}
+// parts are the annotations that say how to scrape: how many bytes a value may have, and how it is read.
+var parts = []struct {
+	name string
+	most int
+	read func(*Request, string) string
+}{
+	{annotationPort, longestPortName, readPort}, {annotationPath, 2048, readPath}, {annotationScheme, 16, readScheme},
+}
 
 var (
 	yes        = anchored(patternYes)
@@ -85,39 +92,45 @@ func Wanted(prefix string, annotations map[string]string) bool {
 	return yes.MatchString(annotations[prefix+"/"+annotationScrape])
 }
 
-// Kept returns a copy of the annotations that the grammar reads, bounded in size: a value that is too long is cut to a length that
-// is still too long. It is nil where they do not request scraping.
-func Kept(prefix string, annotations map[string]string) map[string]string {
+// Annotation is one that the grammar reads, by its name below the prefix.
+type Annotation struct{ Name, Value string }
+
+// Kept returns copies of the annotations that the grammar reads, bounded in size: a value that is too long is cut to a length that is
+// still too long. It is nil where they do not request scraping.
+func Kept(prefix string, annotations map[string]string) []Annotation {
 	if !Wanted(prefix, annotations) {
 		return nil
 	}
-	kept := map[string]string{prefix + "/" + annotationScrape: "true"}
-	for name, most := range longest {
-		key := prefix + "/" + name
-		if value, stated := annotations[key]; stated {
-			kept[key] = strings.Clone(value[:min(len(value), max(most, longestValue)+1)])
+	kept := []Annotation{{annotationScrape, "true"}}
+	for _, part := range parts {
+		if value, stated := annotations[prefix+"/"+part.name]; stated {
+			kept = append(kept, Annotation{part.name, strings.Clone(value[:min(len(value), max(part.most, longestValue)+1)])})
 		}
 	}
-	return kept
+	return slices.Clip(kept)
+}
+
+// Under returns kept annotations as they were under a prefix.
+func Under(prefix string, kept []Annotation) map[string]string {
+	annotations := make(map[string]string, len(kept))
+	for _, annotation := range kept {
+		annotations[prefix+"/"+annotation.Name] = annotation.Value
+	}
+	return annotations
 }
 
 // Parse reads the annotations of an app that is annotated for scraping.
 func Parse(prefix string, annotations map[string]string) (Request, *Rejection) {
 	var request Request
-	for _, part := range []struct {
-		name string
-		read func(*Request, string) string
-	}{
-		{annotationPort, readPort}, {annotationPath, readPath}, {annotationScheme, readScheme},
-	} {
+	for _, part := range parts {
 		key := prefix + "/" + part.name
 		value, stated := annotations[key]
 		if !stated {
 			continue
 		}
 		problem := ""
-		if most := longest[part.name]; len(value) > most {
-			problem = fmt.Sprintf("write at most %d characters", most)
+		if len(value) > part.most {
+			problem = fmt.Sprintf("write at most %d characters", part.most)
 		} else {
 			problem = part.read(&request, value)
 		}

@@ -4,8 +4,6 @@
 package index
 
 import (
-	"maps"
-	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -32,14 +30,11 @@ type details struct {
 	// created is when the app was made, in seconds.
 	created int64
 	// annotations are those that the grammar reads. A map of so few would be several times as large.
-	annotations            []annotation
+	annotations            []scrape.Annotation
 	external, selectorless bool
 	// ports are all ports of a Service, or of one with very many more than are read.
 	ports []scrape.Port
 }
-
-// annotation is one below the prefix of its store, by the rest of its key.
-type annotation struct{ name, value string }
 
 // mostPorts of a Service are kept, more than the grammar accepts.
 const mostPorts = 128
@@ -75,23 +70,10 @@ func compact(kind Kind, object metav1.Object, prefix string) *App {
 	a := &App{kind: kind, namespace: strings.Clone(object.GetNamespace()), name: strings.Clone(object.GetName()),
 		resourceVersion: strings.Clone(object.GetResourceVersion())}
 	if kept := scrape.Kept(prefix, object.GetAnnotations()); kept != nil {
-		a.details = &details{uid: types.UID(strings.Clone(string(object.GetUID()))), created: object.GetCreationTimestamp().Unix()}
-		for _, key := range slices.Sorted(maps.Keys(kept)) {
-			a.details.annotations = append(a.details.annotations, annotation{shared(key[len(prefix)+1:]), kept[key]})
-		}
-		a.details.annotations = slices.Clip(a.details.annotations)
+		a.details = &details{uid: types.UID(strings.Clone(string(object.GetUID()))), created: object.GetCreationTimestamp().Unix(),
+			annotations: kept}
 	}
 	return a
-}
-
-// shared returns a name whose text all apps share.
-func shared(name string) string {
-	for _, known := range []string{"scrape", "port", "path", "scheme"} {
-		if name == known {
-			return known
-		}
-	}
-	return strings.Clone(name)
 }
 
 // annotations returns those that the grammar reads, under a prefix.
@@ -99,11 +81,7 @@ func (a *App) annotations(prefix string) map[string]string {
 	if a == nil || a.details == nil {
 		return nil
 	}
-	found := make(map[string]string, len(a.details.annotations))
-	for _, kept := range a.details.annotations {
-		found[prefix+"/"+kept.name] = kept.value
-	}
-	return found
+	return scrape.Under(prefix, a.details.annotations)
 }
 
 func (a *App) service(prefix string) scrape.App {

@@ -4,7 +4,6 @@
 package index
 
 import (
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -126,7 +125,7 @@ func TestClose(t *testing.T) {
 // TestCompact: what is kept of an app is what the grammar reads, whatever else its user writes.
 func TestCompact(t *testing.T) {
 	huge := strings.Repeat("x", 240<<10)
-	unexported := cmp.AllowUnexported(App{}, details{}, annotation{})
+	unexported := cmp.AllowUnexported(App{}, details{})
 	many := service("shop", "many", annotated())
 	many.Spec.Ports = slices.Repeat(many.Spec.Ports, 1000)
 	rich := service("shop", "rich", annotated("port", "http", "interval", "5s"))
@@ -193,10 +192,12 @@ func TestCompact(t *testing.T) {
 }
 
 // kept is the form in which annotations are kept.
-func kept(annotations map[string]string) []annotation {
-	var all []annotation
-	for _, key := range slices.Sorted(maps.Keys(annotations)) {
-		all = append(all, annotation{strings.TrimPrefix(key, usual.Prefix+"/"), annotations[key]})
+func kept(annotations map[string]string) []scrape.Annotation {
+	var all []scrape.Annotation
+	for _, name := range []string{"scrape", "port", "path", "scheme"} {
+		if value, stated := annotations[usual.Prefix+"/"+name]; stated {
+			all = append(all, scrape.Annotation{Name: name, Value: value})
+		}
 	}
 	return all
 }
