@@ -80,23 +80,30 @@ func (s Served) version(crd string) string {
 
 // schemaOf returns the schema of version v1; nil where there is none.
 func schemaOf(crd map[string]any) map[string]any {
-	versions, _, _ := u.NestedSlice(crd, "spec", "versions")
+	found, _, _ := u.NestedFieldNoCopy(crd, "spec", "versions")
+	versions, _ := found.([]any)
 	for _, version := range versions {
 		if entry, ok := version.(map[string]any); ok && entry["name"] == "v1" {
-			schema, _, _ := u.NestedMap(entry, "schema", "openAPIV3Schema")
-			return schema
+			return child(entry, "schema", "openAPIV3Schema")
 		}
 	}
 	return nil
+}
+
+// child returns a map in a schema, which is too large to be copied; nil where there is none.
+func child(schema map[string]any, fields ...string) map[string]any {
+	found, _, _ := u.NestedFieldNoCopy(schema, fields...)
+	object, _ := found.(map[string]any)
+	return object
 }
 
 func defines(schema map[string]any, field string) bool {
 	path, value, hasValue := strings.Cut(field, "=")
 	for _, step := range strings.Split(path, ".") {
 		name, isList := strings.CutSuffix(step, "[]")
-		schema, _, _ = u.NestedMap(schema, "properties", name)
+		schema = child(schema, "properties", name)
 		if isList {
-			schema, _, _ = u.NestedMap(schema, "items")
+			schema = child(schema, "items")
 		}
 	}
 	if !hasValue {

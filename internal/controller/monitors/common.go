@@ -8,8 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -131,10 +129,7 @@ func (r *Reconciler) digestOf(s *settings) string {
 
 // all requests every namespace with apps or with monitors, or where they failed: what failed may be gone.
 func (r *Reconciler) all(ctx context.Context, s *settings) []reconcile.Request {
-	names := map[string]bool{}
-	for _, name := range slices.AppendSeq(r.index.Namespaces(), maps.Keys(r.failures)) {
-		names[name] = true
-	}
+	names := r.concerned()
 	for _, kind := range kinds.Monitors {
 		if !s.served {
 			break // The kind is not served.
@@ -144,7 +139,7 @@ func (r *Reconciler) all(ctx context.Context, s *settings) []reconcile.Request {
 		// What is wrong comes up in the snapshot.
 		if err := r.monitors.List(ctx, monitors); err == nil {
 			for _, monitor := range monitors.Items {
-				names[monitor.Namespace] = true
+				names.Insert(monitor.Namespace)
 			}
 		}
 	}

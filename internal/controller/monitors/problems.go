@@ -7,13 +7,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
@@ -110,12 +110,8 @@ func (r *Reconciler) problems(ctx context.Context, s *settings) ([]v1alpha1.NotS
 	if s.off {
 		return nil, nil
 	}
-	names := map[string]bool{}
-	for _, name := range slices.AppendSeq(r.index.Namespaces(), maps.Keys(r.failures)) {
-		names[name] = true
-	}
 	var all []v1alpha1.NotScrapedNamespace
-	for _, name := range slices.Sorted(maps.Keys(names)) {
+	for _, name := range sets.List(r.concerned()) {
 		ns, err := r.namespaceOf(ctx, name)
 		switch {
 		case client.IgnoreNotFound(err) != nil:
@@ -128,6 +124,11 @@ func (r *Reconciler) problems(ctx context.Context, s *settings) ([]v1alpha1.NotS
 		}
 	}
 	return all, nil
+}
+
+// concerned are the namespaces with accepted apps, and those where monitors failed: what failed may be gone.
+func (r *Reconciler) concerned() sets.Set[string] {
+	return sets.New(r.index.Namespaces()...).Union(sets.KeySet(r.failures))
 }
 
 // problem returns why the apps of a namespace are not scraped; empty where they are.

@@ -56,15 +56,14 @@ type settings struct {
 func newSettings(pipeline *v1alpha1.MetricsPipeline) *settings {
 	spec := pipeline.Spec.Scrape
 	return &settings{pipeline: pipeline, namespaces: labels.Everything(), hosts: labels.Nothing(), config: scrape.Config{
-		Prefix:        cmp.Or(spec.AnnotationPrefix, "prometheus.io"),
-		Selectorless:  spec.SelectorlessServices == v1alpha1.SelectorlessAllow,
-		Pods:          slices.Contains(spec.Targets, v1alpha1.ScrapePods),
-		Interval:      promDuration(spec.Interval),
-		ScrapeTimeout: promDuration(spec.ScrapeTimeout),
-		SampleLimit:   ptr.Deref(spec.Limits.Samples, 0),
-		BodySizeLimit: bodySize(spec.Limits.BodySize),
-		TargetLimit:   ptr.Deref(spec.Limits.Targets, 0),
-		// How many dropped targets Prometheus remembers.
+		Prefix:             cmp.Or(spec.AnnotationPrefix, "prometheus.io"),
+		Selectorless:       spec.SelectorlessServices == v1alpha1.SelectorlessAllow,
+		Pods:               slices.Contains(spec.Targets, v1alpha1.ScrapePods),
+		Interval:           promDuration(spec.Interval),
+		ScrapeTimeout:      promDuration(spec.ScrapeTimeout),
+		SampleLimit:        ptr.Deref(spec.Limits.Samples, 0),
+		BodySizeLimit:      bodySize(spec.Limits.BodySize),
+		TargetLimit:        ptr.Deref(spec.Limits.Targets, 0),
 		KeepDroppedTargets: ptr.Deref(spec.Limits.DroppedTargets, 0),
 		InsecureTLS:        spec.TLS.Verification == v1alpha1.TLSInsecure,
 	}}

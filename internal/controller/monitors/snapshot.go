@@ -68,7 +68,7 @@ func (r *Reconciler) publish(ctx context.Context, s *settings) {
 		return
 	}
 	if before != nil && before.Of == now.Of {
-		// Whatever brought the request, such as a Namespace that gets another label: it must not make the rate of reports.
+		// Whatever brought the request, such as a Namespace that gets another label: it must not set the rate of reports.
 		if paced := !r.reports.AllowN(r.clock.Now(), 1); paced && before.State == now.State {
 			r.recount()
 			return
