@@ -105,21 +105,32 @@ func p5At(ctx context.Context, cluster *kit.Cluster, made []client.Object, from,
 	if err := counted(ctx, cluster, to); err != nil {
 		return memory{}, err
 	}
+	m, _, err := started(ctx, cluster, step)
+	return m, err
+}
+
+// started starts the operator anew, and returns its memory once it is idle and how often its container was started again.
+func started(ctx context.Context, cluster *kit.Cluster, step progress) (m memory, restarts int32, err error) {
 	pod, err := restart(ctx, cluster)
 	if err != nil {
-		return memory{}, err
+		return m, 0, err
 	}
 	all, err := settled(ctx, cluster, pod)
 	if err != nil {
-		return memory{}, err
+		return m, 0, err
 	}
-	m := memory{live: all[len(all)-1].live}
+	m.live = all[len(all)-1].live
 	for _, c := range all {
 		m.liveMost = max(m.liveMost, c.live)
 	}
-	m.resident, m.residentMost, err = resident(pod)
+	if m.resident, m.residentMost, err = resident(pod); err != nil {
+		return m, 0, err
+	}
 	step("  started: live heap %.0f MiB, at most %.0f; memory %.1f MiB, at most %.1f", m.live, m.liveMost, m.resident, m.residentMost)
-	return m, err
+	if err := cluster.Client.Get(ctx, client.ObjectKeyFromObject(pod), pod); err != nil {
+		return m, 0, err
+	}
+	return m, pod.Status.ContainerStatuses[0].RestartCount, nil
 }
 
 // settled waits until a new operator has been idle for two minutes, and returns all collections of its runtime. By then it

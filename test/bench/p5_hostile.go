@@ -52,7 +52,7 @@ func measureP5Hostile(ctx context.Context, cluster *kit.Cluster, step progress) 
 	if err := cluster.ApplyPipeline(ctx, scrapesEverything(v1alpha1.ScrapePerNamespace)); err != nil {
 		return nil, err
 	}
-	none, _, err := p5Started(ctx, cluster, step)
+	none, _, err := started(ctx, cluster, step)
 	if err != nil {
 		return nil, err
 	}
@@ -87,32 +87,11 @@ func p5Attacked(ctx context.Context, cluster *kit.Cluster, made []client.Object,
 		return 0, m, fmt.Errorf("the operator has not survived the hostile Services: %w", err)
 	}
 	step("  %d hostile Services in %.0f s, memory at most %.1f MiB", p5HostileMany, took.Seconds(), coming)
-	m, restarts, err := p5Started(ctx, cluster, step)
+	m, restarts, err := started(ctx, cluster, step)
 	if err == nil && restarts > 0 {
 		err = fmt.Errorf("the operator was started %d times more", restarts)
 	}
 	return coming, m, err
-}
-
-// p5Started starts the operator anew, and returns its memory once it is idle and how often its container was started again.
-func p5Started(ctx context.Context, cluster *kit.Cluster, step progress) (m memory, restarts int32, err error) {
-	pod, err := restart(ctx, cluster)
-	if err != nil {
-		return m, 0, err
-	}
-	all, err := settled(ctx, cluster, pod)
-	if err != nil {
-		return m, 0, err
-	}
-	m.live = all[len(all)-1].live
-	if m.resident, m.residentMost, err = resident(pod); err != nil {
-		return m, 0, err
-	}
-	step("  started: live heap %.0f MiB; memory %.1f MiB, at most %.1f", m.live, m.resident, m.residentMost)
-	if err := cluster.Client.Get(ctx, client.ObjectKeyFromObject(pod), pod); err != nil {
-		return m, 0, err
-	}
-	return m, pod.Status.ContainerStatuses[0].RestartCount, nil
 }
 
 // hostileService has an annotation of the prefix and one of another prefix that are as long as they can be, in turn.
