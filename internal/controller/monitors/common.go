@@ -87,6 +87,7 @@ func (r *Reconciler) stop() {
 	r.common.Store(nil)
 	r.digest = ""
 	clear(r.failures)
+	clear(r.accepted)
 	r.reasons = nil
 	r.reflectors.follow(nil, "")
 	r.withdraw()

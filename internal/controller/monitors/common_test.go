@@ -150,6 +150,9 @@ func TestPipelineGoes(t *testing.T) {
 	if w.r.Snapshot() != nil || w.announced != 1 {
 		t.Errorf("snapshot %+v, announced %d times", w.r.Snapshot(), w.announced)
 	}
+	if len(w.r.accepted) != 0 {
+		t.Errorf("monitors of %v count as accepted", w.r.accepted)
+	}
 }
 
 func TestAboutToBeServed(t *testing.T) {
