@@ -79,9 +79,11 @@ type Reconciler struct {
 	seen     map[string]sight
 	wrote    map[string]time.Time
 	reasons  map[string]string
-	// looks are what the Services of a namespace select, where that matters, which pieces lists.
-	looks  map[string]look
-	pieces pieces
+	// looks are what the Services of a namespace select, where that matters, which pieces lists. lookEvery is the least time between two
+	// in one namespace.
+	looks     map[string]look
+	pieces    pieces
+	lookEvery time.Duration
 	// rest is the least time between two rounds of writes in one namespace. Each round has prometheus-operator write
 	// Prometheus' configuration and Prometheus load it, so apps that come one right after the other share a round. The
 	// first has none to wait for.

@@ -25,8 +25,6 @@ import (
 // a namespace has enough Pods for the limit of targets, or Pods in the network of their node, its Services and Pods are listed in
 // pieces, of which counts are kept. Unlike EndpointSlices, the operator may read both anyway.
 const (
-	// lookEvery is the least time between two looks at a namespace.
-	lookEvery = 5 * time.Minute
 	// lookApart spaces the looks at several namespaces: monitors are written by the same worker.
 	lookApart = time.Second
 	// longestLook bounds one look. What it has counted until then is a lower bound.
@@ -101,7 +99,7 @@ func (r *Reconciler) survey(ctx context.Context, s *settings) map[string]look {
 		}
 		wait := lookApart * time.Duration(requested)
 		if !last.at.IsZero() {
-			wait = max(wait, lookEvery-r.clock.Since(last.at))
+			wait = max(wait, r.lookEvery-r.clock.Since(last.at))
 		}
 		requested++
 		r.queue.AddAfter(lookAt(name), wait)
@@ -127,7 +125,7 @@ func (r *Reconciler) lookInto(ctx context.Context, name string) (ctrl.Result, er
 	if !looked {
 		last = look{behind: listedBehind(s, name), near: listedNear(s, name)}
 	}
-	if wait := lookEvery - r.clock.Since(last.at); !last.at.IsZero() && wait > 0 {
+	if wait := r.lookEvery - r.clock.Since(last.at); !last.at.IsZero() && wait > 0 {
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
 	now := look{version: bound.Version, hosts: hosts, at: r.clock.Now()}
