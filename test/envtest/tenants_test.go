@@ -186,7 +186,8 @@ func TestOlderPrometheusOperator(t *testing.T) {
 // TestTargetsOfOneService: one Service comes near the limit of targets by its Pods alone, which its namespace hears before it is
 // reached. Another has Pods in the network of their node, which Prometheus leaves out, and its author hears why.
 func TestTargetsOfOneService(t *testing.T) {
-	w := beginOn(t, cluster, harness.Conditions{Options: controller.Options{Timing: controller.Timing{Looks: time.Second}}})
+	w := beginOn(t, cluster, harness.Conditions{Options: controller.Options{Timing: controller.Timing{
+		Looks: time.Second, Counts: time.Second / 10, Reports: time.Second / 10}}})
 	w.installCRDs(harness.MonitoringCRDs()...)
 	w.namespace("crowd")
 	web, agent := tenantService("crowd", "web", nil), tenantService("crowd", "agent", nil)
