@@ -100,6 +100,11 @@ type MetricsPipelineSpec struct {
 	// +kubebuilder:default={}
 	Certificates CertificatesSpec `json:"certificates,omitzero"`
 
+	// networkPolicy adds to the NetworkPolicies of the components.
+	// +optional
+	// +kubebuilder:default={}
+	NetworkPolicy NetworkPolicySpec `json:"networkPolicy,omitzero"`
+
 	// patches are applied to the objects that the operator deploys, in order, after everything else in this spec, for what
 	// no field offers. At most 64. A patch that cannot be applied is reported, and its component is retained in its last
 	// good form.
@@ -107,6 +112,18 @@ type MetricsPipelineSpec struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
 	Patches []Patch `json:"patches,omitempty"`
+}
+
+// NetworkPolicySpec says what the NetworkPolicies of the components let out that the operator cannot find out.
+type NetworkPolicySpec struct {
+	// dnsPorts are further ports that the pods of the cluster's DNS listen on, let out over TCP and UDP. 53, 5353 (OpenShift) and
+	// 8053 (Gardener) are let out always. At most 8, each from 1 to 65535.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:Minimum=1
+	// +kubebuilder:validation:items:Maximum=65535
+	DNSPorts []int32 `json:"dnsPorts,omitempty"`
 }
 
 // Patch changes objects that the operator deploys.

@@ -176,12 +176,13 @@ type ScrapeStatus struct {
 	// +optional
 	Monitors int32 `json:"monitors"`
 
-	// rejected are annotated apps that are not scraped, at most 20 of them, of each namespace in turn.
+	// rejected are annotated apps that are not scraped, and Services of which some Pods are not; at most 20 of them, of each namespace
+	// in turn.
 	// +optional
 	// +listType=atomic
 	Rejected []RejectedApp `json:"rejected,omitempty"`
 
-	// rejectedTotal is the number of annotated apps that are not scraped, listed or not.
+	// rejectedTotal is the number of such apps, listed or not.
 	// +optional
 	RejectedTotal int32 `json:"rejectedTotal,omitempty"`
 

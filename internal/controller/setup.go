@@ -163,7 +163,7 @@ func Setup(mgr ctrl.Manager, options Options) (*Operator, error) {
 	scrape, err := monitors.Setup(mgr, monitors.Options{
 		Name: options.Name + "-monitors", Watches: watches, Prometheuses: all, Announce: func() { announce(wake) },
 		NewClient: options.NewClient, NewCache: options.NewCache,
-		Counts: options.Timing.Counts, Reports: options.Timing.Reports, Rest: options.Timing.Rest,
+		Counts: options.Timing.Counts, Reports: options.Timing.Reports, Rest: options.Timing.Rest, Looks: options.Timing.Looks,
 		Pending: options.Timing.Pending, Refused: options.Timing.Stalled,
 		Wrap: func(r reconcile.Reconciler) reconcile.Reconciler {
 			return operator.workers.add(options.Name+"-monitors", options.Timing.Work, r)

@@ -147,6 +147,27 @@ func EgressPatches(name string, listed []int32, wanted ...int32) []Patch {
 	return []Patch{PatchOf("NetworkPolicy", name, operations...)}
 }
 
+// dnsPorts are let out by every asset, over TCP and UDP.
+var dnsPorts = []int32{53, 5353, 8053}
+
+// DNSPatches open the NetworkPolicy of a name to further ports of the cluster's DNS.
+func DNSPatches(name string, wanted []int32) []Patch {
+	var operations []Operation
+	for _, port := range slices.Compact(slices.Sorted(slices.Values(wanted))) {
+		if slices.Contains(dnsPorts, port) {
+			continue
+		}
+		for _, protocol := range []corev1.Protocol{corev1.ProtocolUDP, corev1.ProtocolTCP} {
+			operations = append(operations, Operation{Op: "add", Path: "/spec/egress/0/ports/-",
+				Value: map[string]any{"protocol": protocol, "port": port}})
+		}
+	}
+	if len(operations) == 0 {
+		return nil
+	}
+	return []Patch{PatchOf("NetworkPolicy", name, operations...)}
+}
+
 // PatchOf returns a JSON 6902 patch.
 func PatchOf(kind, name string, operations ...Operation) Patch {
 	content, err := json.Marshal(operations)

@@ -17,6 +17,8 @@ type Port struct {
 	// Target is the number of the Pods' port; 0 where TargetName gives its name.
 	Target     int32
 	TargetName string
+	// NotTCP is true for another protocol, of which no target is made.
+	NotTCP bool
 }
 
 // App is an annotated Service, as far as the grammar reads it.
@@ -41,6 +43,8 @@ type choice struct {
 	params url.Values
 	// anyAddress accepts an address that is not a Pod's.
 	anyAddress bool
+	// everyPort is true where the annotations name no port, so that each TCP port is meant.
+	everyPort bool
 }
 
 const (
@@ -48,8 +52,10 @@ const (
 	wantRewrite       = "r/"
 )
 
-// Special is what a namespace's monitor must have of a Service because relabelings cannot see it.
+// Special is what a Service costs: targets, and what a namespace's monitor must have of it because relabelings cannot see it.
 type Special struct {
+	// Targets that it has for each Pod behind it, at most.
+	Targets int
 	// Query of its path; empty for none. The Services of one query share an endpoint of the monitor, which is a scrape pool of
 	// Prometheus.
 	Query string
@@ -61,10 +67,16 @@ type Special struct {
 // are allowed.
 func Classify(app App, prefix string, selectorless bool) (Special, *Rejection) {
 	picked, rejection := classify(app, prefix, selectorless)
-	if rejection != nil || picked.wanted == "" && picked.params == nil && !picked.anyAddress {
+	if rejection != nil {
 		return Special{}, rejection
 	}
-	special := Special{Query: picked.params.Encode()}
+	special := Special{Query: picked.params.Encode(), Targets: 1}
+	if picked.everyPort {
+		special.Targets = len(targetsOf(app.Ports))
+	}
+	if picked.wanted == "" && picked.params == nil && !picked.anyAddress {
+		return special, nil
+	}
 	// The name is in the endpoint that has the Service, in the one that does not, and beside the port that replaces its annotation.
 	special.Bytes = 3*len(app.Name) + len(picked.wanted) + len(special.Query)
 	return special, nil
@@ -91,7 +103,20 @@ func classify(app App, prefix string, selectorless bool) (choice, *Rejection) {
 	if rejection != nil {
 		return choice{}, rejection
 	}
-	return choice{params: request.Params, anyAddress: app.Selectorless, wanted: wanted(request, app.Ports)}, nil
+	return choice{params: request.Params, anyAddress: app.Selectorless, wanted: wanted(request, app.Ports),
+		everyPort: request.PortNumber == 0 && request.PortName == ""}, nil
+}
+
+// targetsOf returns the TCP ports of Pods that the ports of a Service lead to, each once: two ports that lead to the same one are
+// one target.
+func targetsOf(ports []Port) map[Port]bool {
+	targets := map[Port]bool{}
+	for _, port := range ports {
+		if !port.NotTCP {
+			targets[Port{Target: port.Target, TargetName: port.TargetName}] = true
+		}
+	}
+	return targets
 }
 
 // wanted returns the port in the form of the relabelings, or nothing where they can read the annotation: it is absent, or it is

@@ -31,6 +31,10 @@ func ParsePod(prefix string, annotations map[string]string) (Request, *Rejection
 var InHostNetwork = &Rejection{"a Pod in the host's network could lead Prometheus to any port of its node; take it out of that " +
 	"network, or have an administrator allow its namespace in spec.scrape.hostNetworkPods"}
 
+// BehindInHostNetwork is why a Service is not scraped, or not whole, where Pods in the network of their node are not allowed.
+const BehindInHostNetwork = "Pods behind the Service are in the host's network and are left out: they could lead Prometheus to any port " +
+	"of their nodes; take them out of that network, or have an administrator allow the namespace in spec.scrape.hostNetworkPods"
+
 // PodMonitor returns the one monitor for the annotated Pods of a namespace. It does not depend on which Pods there are.
 //
 // A port number is scraped whether or not a container declares it, so each container gives a target, and these are made

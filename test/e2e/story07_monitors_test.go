@@ -45,11 +45,15 @@ func TestMonitorsFollowTheApps(t *testing.T) {
 	g.Expect(cluster.Apply(t.Context(), pod)).To(Succeed())
 	thenMonitors(t, "PodMonitor "+grouped, "ServiceMonitor "+grouped)
 
+	g.Eventually(func(g Gomega) []string { return pathsWithQuery(t, g) }, soon, often).Should(Equal([]string{"1"}), "parameters x of the monitor")
+
 	// One more app of which relabelings see everything costs no write.
+	whenReportIsDue(t, pipeline, v1alpha1.ScrapePerNamespace, true)
 	thenAllServicesCounted(t)
 	before := monitorVersions(t, g)
 	services = append(services, serviceCase{annotatedApp: annotatedApp{name: "three", annotations: optIn("port", "8080")}})
 	whenAnnotated(t, services)
+	whenReportIsDue(t, pipeline, v1alpha1.ScrapePerNamespace, false)
 	thenAllServicesCounted(t)
 	g.Expect(monitorVersions(t, g)).To(Equal(before), "monitors and their resource versions")
 
@@ -57,6 +61,7 @@ func TestMonitorsFollowTheApps(t *testing.T) {
 	thenMonitors(t, "PodMonitor "+grouped, "ServiceMonitor "+grouped+"-one", "ServiceMonitor "+grouped+"-three", "ServiceMonitor "+grouped+"-two")
 	whenGranularity(t, pipeline, v1alpha1.ScrapePerNamespace)
 	thenMonitors(t, "PodMonitor "+grouped, "ServiceMonitor "+grouped)
+	whenReportIsDue(t, pipeline, v1alpha1.ScrapePerNamespace, true)
 	g.Eventually(func(g Gomega) {
 		all, err := cluster.Managed(t.Context(), false)
 		g.Expect(err).NotTo(HaveOccurred())
@@ -96,8 +101,30 @@ func whenAnnotated(t *testing.T, services []serviceCase) {
 
 func whenGranularity(t *testing.T, pipeline *v1alpha1.MetricsPipeline, granularity v1alpha1.ScrapeGranularity) {
 	t.Helper()
-	whenApplied(t, &v1alpha1.MetricsPipeline{ObjectMeta: metav1.ObjectMeta{Name: pipeline.Name},
-		Spec: v1alpha1.MetricsPipelineSpec{Scrape: v1alpha1.ScrapeSpec{Granularity: granularity, TLS: pipeline.Spec.Scrape.TLS}}})
+	whenReportIsDue(t, pipeline, granularity, false)
+}
+
+// whenReportIsDue changes how the spec selects all namespaces, which changes no monitor: a changed spec is reported at once, while what
+// the users of namespaces do is reported once a minute after the stories before have done much.
+func whenReportIsDue(t *testing.T, pipeline *v1alpha1.MetricsPipeline, granularity v1alpha1.ScrapeGranularity, written bool) {
+	t.Helper()
+	scrape := v1alpha1.ScrapeSpec{Granularity: granularity, TLS: pipeline.Spec.Scrape.TLS}
+	if written {
+		scrape.NamespaceSelector = &metav1.LabelSelector{}
+	}
+	whenApplied(t, &v1alpha1.MetricsPipeline{ObjectMeta: metav1.ObjectMeta{Name: pipeline.Name}, Spec: v1alpha1.MetricsPipelineSpec{Scrape: scrape}})
+}
+
+// pathsWithQuery are the values of the parameter x in the ServiceMonitor of the namespace.
+func pathsWithQuery(t *testing.T, g Gomega) []string {
+	t.Helper()
+	monitor := &monitoringv1.ServiceMonitor{}
+	g.Expect(cluster.Client.Get(t.Context(), client.ObjectKey{Namespace: monitorsNamespace, Name: grouped}, monitor)).To(Succeed())
+	var values []string
+	for _, endpoint := range monitor.Spec.Endpoints {
+		values = append(values, endpoint.Params["x"]...)
+	}
+	return values
 }
 
 // monitorVersions are the monitors of the namespace, by kind and name, and their resource versions.

@@ -53,6 +53,7 @@ spec:
       name: {matches: ^(.*)$, as: $1}
       metricsQuery: sum(<<.Series>>)
       resources: {overrides: {ns: {resource: namespace}}}
+  networkPolicy: {dnsPorts: [10053]}
   patches:
   - target: {kind: Deployment, name: metrics-server}
     patch: '[]'

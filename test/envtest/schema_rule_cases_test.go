@@ -6,6 +6,7 @@ package envtest
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 )
 
@@ -82,7 +83,11 @@ func mappingSiblings() []sibling {
 func patchSiblings() []sibling {
 	const patch = "spec.patches[0]"
 	one := map[string]any{"target": map[string]any{"kind": "Service"}, "patch": "{}"}
+	ports := []any{1, 2, 3, 4, 5, 6, 7, 8}
 	cases := []sibling{
+		{bound: "maxItems", set: "spec.networkPolicy.dnsPorts", ok: ports, bad: append(slices.Clone(ports), 9)},
+		{bound: "minimum", set: "spec.networkPolicy.dnsPorts[0]", ok: 1, bad: 0},
+		{bound: "maximum", set: "spec.networkPolicy.dnsPorts[0]", ok: 65535, bad: 65536},
 		{bound: "maxItems", set: "spec.patches", ok: repeat(64, one), bad: repeat(65, one)},
 		{bound: "required", set: patch + ".target", ok: map[string]any{"kind": "Service"}, bad: absent{}},
 		{bound: "maxLength", set: patch + ".target.group", ok: text(253), bad: text(254)},

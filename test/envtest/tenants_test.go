@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
@@ -20,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/controller"
 	"github.com/metricspipeline/operator/internal/kinds"
 	"github.com/metricspipeline/operator/test/envtest/harness"
 )
@@ -179,4 +181,41 @@ func TestOlderPrometheusOperator(t *testing.T) {
 	patch(`[{"op": "add", "path": "` + schema + `bodySizeLimit", "value": ` + string(body) + `}]`)
 	w.Eventually(monitor).Should(HaveField("BodySizeLimit", HaveValue(Equal(monitoringv1.ByteSize("32MB")))))
 	w.Eventually(w.condition(v1alpha1.ConditionScrapeReady)).Should(SatisfyAll(beTrue(), Not(haveMessage("bodySize"))))
+}
+
+// TestTargetsOfOneService: one Service comes near the limit of targets by its Pods alone, which its namespace hears before it is
+// reached. Another has Pods in the network of their node, which Prometheus leaves out, and its author hears why.
+func TestTargetsOfOneService(t *testing.T) {
+	w := beginOn(t, cluster, harness.Conditions{Options: controller.Options{Timing: controller.Timing{
+		Looks: time.Second, Counts: time.Second / 10, Reports: time.Second / 10}}})
+	w.installCRDs(harness.MonitoringCRDs()...)
+	w.namespace("crowd")
+	web, agent := tenantService("crowd", "web", nil), tenantService("crowd", "agent", nil)
+	web.Spec.Ports = append(web.Spec.Ports, corev1.ServicePort{Name: "admin", Port: 81})
+	w.make(web, agent)
+	w.selectsAll()
+	w.apply(`{scrape: {limits: {targets: 20}}}`)
+	w.Eventually(w.scrape).Should(HaveField("Services", int32(2)))
+	w.Expect(w.scrape()).To(SatisfyAll(HaveField("NotScrapedTotal", BeZero()), HaveField("RejectedTotal", BeZero())))
+
+	for i := range 8 {
+		w.make(tenantPod("crowd", fmt.Sprintf("web-%d", i), "web", false))
+	}
+	w.make(tenantPod("crowd", "agent", "agent", true))
+	w.Eventually(w.scrape).Should(SatisfyAll(
+		HaveField("NotScraped", ConsistOf(SatisfyAll(HaveField("Namespace", "crowd"), HaveField("Reason", v1alpha1.ReasonTargetLimit),
+			haveMessage("have 16 targets", "beyond 20 targets", "spec.scrape.limits.targets")))),
+		HaveField("Rejected", ConsistOf(SatisfyAll(HaveField("Kind", "Service"), HaveField("Name", "agent"),
+			HaveField("Reason", ContainSubstring("spec.scrape.hostNetworkPods")))))))
+	w.Eventually(func() []string { return w.eventsIn("crowd") }).Should(ConsistOf("NotScraped Namespace/crowd", "ScrapeRejected Service/agent"))
+	w.Expect(w.condition(v1alpha1.ConditionScrapeReady)()).To(beTrue())
+
+	w.apply(`{scrape: {limits: {targets: 30}, hostNetworkPods: {namespaceSelector: {}}}}`)
+	w.Eventually(w.scrape).Should(SatisfyAll(HaveField("NotScrapedTotal", BeZero()), HaveField("RejectedTotal", BeZero()), HaveField("Services", int32(2))))
+}
+
+func tenantPod(namespace, name, app string, host bool) *corev1.Pod {
+	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{"app": app}},
+		Spec: corev1.PodSpec{HostNetwork: host, AutomountServiceAccountToken: ptr.To(false),
+			Containers: []corev1.Container{{Name: "app", Image: "app"}}}}
 }

@@ -88,6 +88,7 @@ func (r *Reconciler) stop() {
 	r.digest = ""
 	clear(r.failures)
 	clear(r.accepted)
+	clear(r.looks)
 	r.reasons = nil
 	r.reflectors.follow(nil, "")
 	r.withdraw()
@@ -105,6 +106,9 @@ func (r *Reconciler) adopt(ctx context.Context, s *settings) {
 		return
 	}
 	r.digest = digest
+	for name, last := range r.looks { // What they found stays until the next, which waits for nothing.
+		r.looks[name] = look{targets: last.targets, behind: last.behind}
+	}
 	for _, request := range r.all(ctx, s) {
 		r.refusals.Reset(request.Name)
 		r.queue.Add(request)

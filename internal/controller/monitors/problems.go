@@ -88,7 +88,7 @@ func (r *Reconciler) ofNamespace(err error) string {
 
 // listProblems enters the namespaces whose annotated apps are not scraped for a reason of their own. While monitors are left as they
 // are, it is not known, and the last list stays.
-func (r *Reconciler) listProblems(ctx context.Context, s *settings, now *Snapshot) error {
+func (r *Reconciler) listProblems(ctx context.Context, s *settings, known map[string]look, now *Snapshot) error {
 	if s.retain {
 		last := s.pipeline.Status.Scrape
 		if before := r.snapshot.Load(); before != nil {
@@ -99,14 +99,14 @@ func (r *Reconciler) listProblems(ctx context.Context, s *settings, now *Snapsho
 		}
 		return nil
 	}
-	problems, err := r.problems(ctx, s)
+	problems, err := r.problems(ctx, s, known)
 	now.Status.NotScraped, now.Status.NotScrapedTotal = problems[:min(len(problems), mostProblems)], int32(len(problems))
 	r.report(s, problems)
 	return err
 }
 
 // problems returns the namespaces whose annotated apps are not scraped for a reason of their own, sorted.
-func (r *Reconciler) problems(ctx context.Context, s *settings) ([]v1alpha1.NotScrapedNamespace, error) {
+func (r *Reconciler) problems(ctx context.Context, s *settings, known map[string]look) ([]v1alpha1.NotScrapedNamespace, error) {
 	if s.off {
 		return nil, nil
 	}
@@ -119,7 +119,7 @@ func (r *Reconciler) problems(ctx context.Context, s *settings) ([]v1alpha1.NotS
 		case err != nil || !s.scrapes(ns.Labels):
 			continue
 		}
-		if reason, message := r.problem(s, ns); reason != "" {
+		if reason, message := r.problem(s, ns, known[name]); reason != "" {
 			all = append(all, v1alpha1.NotScrapedNamespace{Namespace: name, Reason: reason, Message: message})
 		}
 	}
@@ -132,7 +132,7 @@ func (r *Reconciler) concerned() sets.Set[string] {
 }
 
 // problem returns why the apps of a namespace are not scraped; empty where they are.
-func (r *Reconciler) problem(s *settings, ns *metav1.PartialObjectMetadata) (reason, message string) {
+func (r *Reconciler) problem(s *settings, ns *metav1.PartialObjectMetadata, known look) (reason, message string) {
 	if err := r.failures[ns.Name]; err != nil {
 		if reason := r.ofNamespace(err); reason != "" {
 			return reason, text.Shorten(err.Error(), longestMessage) + "."
@@ -144,7 +144,7 @@ func (r *Reconciler) problem(s *settings, ns *metav1.PartialObjectMetadata) (rea
 	if excluded := r.excludes(s, ns); excluded != "" {
 		return v1alpha1.ReasonNotSelected, excluded
 	}
-	return r.nearLimit(s, ns)
+	return r.nearLimit(s, ns, known)
 }
 
 // before returns the failure that the status lists from before a start, until the namespace has been reconciled: it must not go and
@@ -164,17 +164,27 @@ func (r *Reconciler) before(s *settings, namespace string) *v1alpha1.NotScrapedN
 // failures are the reasons of ofNamespace.
 var failures = []string{v1alpha1.ReasonNameTaken, v1alpha1.ReasonContested, v1alpha1.ReasonRefused}
 
-// nearLimit says when a namespace's annotated apps, each of which is one target at least, come near the limit of a monitor.
-func (r *Reconciler) nearLimit(s *settings, ns *metav1.PartialObjectMetadata) (reason, message string) {
-	limit := s.config.TargetLimit
+// nearLimit says when a namespace comes near the limit of targets of a monitor: by what its Services are known to select, or by its
+// annotated apps, each of which is one target at least.
+func (r *Reconciler) nearLimit(s *settings, ns *metav1.PartialObjectMetadata, known look) (reason, message string) {
 	services, pods := r.index.Count(ns.Name, s.scrapesHosts(ns.Labels))
-	most := int64(max(services, pods))
-	if limit == 0 || most*100 < limit*nearly {
+	if s.near() == 0 {
 		return "", ""
 	}
-	return v1alpha1.ReasonTargetLimit, fmt.Sprintf("The namespace has %d annotated Services and %d annotated Pods; beyond %d targets of "+
-		"Services, or of Pods, Prometheus scrapes none of them. Annotate fewer, spread them over namespaces, or have an administrator "+
-		"raise spec.scrape.limits.targets.", services, pods, limit)
+	if targets := max(services, known.targets); max(targets, pods) >= s.near() {
+		atLeast := ""
+		if known.partly || targets > known.targets {
+			atLeast = "at least "
+		}
+		return v1alpha1.ReasonTargetLimit, fmt.Sprintf("The %d annotated Services of the namespace have %s%d targets, and its %d "+
+			"annotated Pods at least one each; beyond %d targets of Services, or of Pods, Prometheus scrapes none of them. Annotate fewer, "+
+			"name the port in the annotation of those with several, spread them over namespaces, or have an administrator raise "+
+			"spec.scrape.limits.targets.", services, atLeast, targets, pods, s.config.TargetLimit)
+	}
+	if known.near != "" {
+		return v1alpha1.ReasonTargetLimit, known.near
+	}
+	return "", ""
 }
 
 // excludes names the selector by which the Prometheus does not look into a namespace for the kinds of monitors that it has;

@@ -79,6 +79,11 @@ type Reconciler struct {
 	seen     map[string]sight
 	wrote    map[string]time.Time
 	reasons  map[string]string
+	// looks are what the Services of a namespace select, where that matters, which pieces lists. lookEvery is the least time between two
+	// in one namespace.
+	looks     map[string]look
+	pieces    pieces
+	lookEvery time.Duration
 	// rest is the least time between two rounds of writes in one namespace. Each round has prometheus-operator write
 	// Prometheus' configuration and Prometheus load it, so apps that come one right after the other share a round. The
 	// first has none to wait for.
@@ -100,10 +105,13 @@ type sight struct {
 	labels string
 }
 
-// Reconcile writes the monitors that a namespace should have, and then deletes the others.
+// Reconcile writes the monitors that a namespace should have, and then deletes the others; or it looks at what its Services select.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	if request == inCommon {
 		return r.reconcileCommon(ctx)
+	}
+	if request.Namespace == looking {
+		return r.lookInto(ctx, request.Name)
 	}
 	ns, err := r.namespaceOf(ctx, request.Name)
 	gone := apierrors.IsNotFound(err)
@@ -152,6 +160,7 @@ func (r *Reconciler) look(ns *metav1.PartialObjectMetadata) {
 func (r *Reconciler) forget(namespace string) {
 	delete(r.seen, namespace)
 	delete(r.wrote, namespace)
+	delete(r.looks, namespace)
 	r.applier.Forget(namespace)
 	r.refusals.DeleteEntry(namespace)
 	r.taken.DeleteEntry(namespace)

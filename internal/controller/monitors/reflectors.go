@@ -46,29 +46,32 @@ type reflector struct {
 	stop   context.CancelFunc
 }
 
-// newReflectors reads Services whole, but compacted before they are kept, and the metadata of Pods.
-func newReflectors(config *rest.Config) (map[index.Kind]reflected, error) {
+// podsResource is what Pods are listed as.
+var podsResource = corev1.SchemeGroupVersion.WithResource("pods")
+
+// newReflectors reads Services whole, but compacted before they are kept, and the metadata of Pods; in pieces as well.
+func newReflectors(config *rest.Config) (map[index.Kind]reflected, pieces, error) {
 	binary := rest.CopyConfig(config)
 	binary.ContentType, binary.AcceptContentTypes = runtime.ContentTypeProtobuf, runtime.ContentTypeProtobuf+","+runtime.ContentTypeJSON
 	typed, err := kubernetes.NewForConfig(binary)
 	if err != nil {
-		return nil, fmt.Errorf("make the client of Services: %w", err)
+		return nil, nil, fmt.Errorf("make the client of Services: %w", err)
 	}
 	meta, err := metadata.NewForConfig(metadata.ConfigFor(config))
 	if err != nil {
-		return nil, fmt.Errorf("make the client of Pods: %w", err)
+		return nil, nil, fmt.Errorf("make the client of Pods: %w", err)
 	}
 	return map[index.Kind]reflected{
 		index.Service: {object: &corev1.Service{}, requests: toolscache.NewListWatchFromClient(
 			typed.CoreV1().RESTClient(), "services", metav1.NamespaceAll, fields.Everything())},
 		index.Pod:     reflectedPods(meta, false),
 		index.HostPod: reflectedPods(meta, true),
-	}, nil
+	}, apiServer{typed, meta}, nil
 }
 
 // reflectedPods are the Pods that are in the network of their node, or those that are not.
 func reflectedPods(client metadata.Interface, host bool) reflected {
-	pods := client.Resource(corev1.SchemeGroupVersion.WithResource("pods"))
+	pods := client.Resource(podsResource)
 	selector := fields.OneTermEqualSelector("spec.hostNetwork", strconv.FormatBool(host)).String()
 	return reflected{object: &metav1.PartialObjectMetadata{}, requests: &toolscache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {

@@ -241,6 +241,7 @@ func (s *settings) where() string {
 func (s *settings) rules() index.Rules {
 	return index.Rules{Prefix: s.config.Prefix, Selectorless: s.config.Selectorless, Pods: s.config.Pods,
 		Services:   slices.Contains(s.pipeline.Spec.Scrape.Targets, v1alpha1.ScrapeServices),
+		Near:       s.near(),
 		PerService: s.pipeline.Spec.Scrape.Granularity == v1alpha1.ScrapePerService}
 }
 

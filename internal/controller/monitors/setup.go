@@ -67,6 +67,8 @@ type Options struct {
 	Reports time.Duration
 	// Rest is the least time between two rounds of writes in one namespace.
 	Rest time.Duration
+	// Looks is the least time between two looks at what the Services of one namespace select.
+	Looks time.Duration
 	// Wrap stands between the controller and the reconciler.
 	Wrap func(reconcile.Reconciler) reconcile.Reconciler
 }
@@ -88,7 +90,7 @@ func Setup(mgr ctrl.Manager, options Options) (*Reconciler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the client of monitors: %w", err)
 	}
-	kinds, err := newReflectors(mgr.GetConfig())
+	kinds, pieces, err := newReflectors(mgr.GetConfig())
 	if err != nil {
 		return nil, err
 	}
@@ -100,6 +102,7 @@ func Setup(mgr ctrl.Manager, options Options) (*Reconciler, error) {
 		applier:  apply.New(monitorsClient, mgr.GetAPIReader(), clock.RealClock{}, options.Refused),
 		announce: options.Announce, pendingRetry: options.Pending, counts: options.Counts,
 		failures: map[string]error{}, accepted: map[string]bool{}, seen: map[string]sight{}, wrote: map[string]time.Time{},
+		looks: map[string]look{}, pieces: pieces, lookEvery: options.Looks,
 		rest:    options.Rest,
 		schemas: cluster.NewSchemas(mgr.GetAPIReader()), reports: newStatusPace(options.Reports),
 		clock: clock.RealClock{}, refusals: flowcontrol.NewBackOff(options.LastFailure, longestRefusal),

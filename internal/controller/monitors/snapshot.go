@@ -55,14 +55,19 @@ func (r *Reconciler) publish(ctx context.Context, s *settings) {
 	if !r.listed(s) {
 		return
 	}
-	now := &Snapshot{Of: Of(s.pipeline)}
-	now.Status = r.index.Status(r.standing(ctx, s))
+	now, reported := &Snapshot{Of: Of(s.pipeline)}, r.standing(ctx, s)
+	known := r.survey(ctx, s)
+	now.Status = r.index.Status(func(name string) index.Namespace {
+		is := reported(name)
+		is.Behind = known[name].behind
+		return is
+	})
 	var err error
 	if s.served {
 		now.Status.Monitors, err = r.count(ctx)
 	}
-	unread := r.listProblems(ctx, s, now)
-	now.State = r.state(s, errors.Join(err, unread))
+	unread := r.listProblems(ctx, s, known, now)
+	now.State = r.state(s, errors.Join(err, unread, r.unknown()))
 	before := r.snapshot.Load()
 	if before != nil && equality.Semantic.DeepEqual(before, now) {
 		return

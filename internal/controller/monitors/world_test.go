@@ -38,7 +38,7 @@ import (
 )
 
 // The defaults of controller.Timing.
-const restPeriod, countsPeriod = 2 * time.Second, 10 * time.Second
+const restPeriod, countsPeriod, lookEvery = 2 * time.Second, 10 * time.Second, 5 * time.Minute
 
 // world is a reconciler on an API server in memory, of which the writes of monitors are written down.
 type world struct {
@@ -142,7 +142,7 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 	w.r = &Reconciler{client: watches.Client(w.client, objectsCache), monitors: watches.Client(monitors, objectsCache),
 		prometheuses: w.client, applier: apply.New(monitors, w.client, clocktesting.NewFakePassiveClock(time.Now()), time.Minute),
 		watches: watches, queue: w, announce: func() { w.announced++ }, pendingRetry: time.Second, counts: countsPeriod,
-		failures: map[string]error{}, accepted: map[string]bool{}, seen: map[string]sight{}, wrote: map[string]time.Time{}, rest: restPeriod, clock: w.clock,
+		failures: map[string]error{}, accepted: map[string]bool{}, seen: map[string]sight{}, wrote: map[string]time.Time{}, looks: map[string]look{}, lookEvery: lookEvery, rest: restPeriod, clock: w.clock,
 		schemas: cluster.NewSchemas(w.client), reports: newStatusPace(time.Minute),
 		refusals: flowcontrol.NewFakeBackOff(30*time.Second, longestRefusal, clocktesting.NewFakeClock(time.Unix(0, 0))),
 		taken:    flowcontrol.NewFakeBackOff(time.Second, longestTaken, clocktesting.NewFakeClock(time.Unix(0, 0)))}

@@ -57,6 +57,7 @@ func (o Operand) Plan(in operand.Input) (operand.Proposal, error) {
 		[]operand.Patch{deployment(spec).Patch(Name)},
 		operand.MonitorPatches(Name, in.Facts),
 		operand.EgressPatches(Name, egressPorts, in.Facts.APIServerPorts...),
+		operand.DNSPatches(Name, in.Spec.NetworkPolicy.DNSPorts),
 	)
 	component.UserPatches = in.Spec.Patches
 	proposal := operand.Proposal{Component: &component}

@@ -94,6 +94,7 @@ func (o *Operand) Plan(in operand.Input) (operand.Proposal, error) {
 		[]operand.Patch{deployment(in, checked.config).Patch(Name)},
 		operand.MonitorPatches(Name, in.Facts),
 		egress(in),
+		operand.DNSPatches(Name, in.Spec.NetworkPolicy.DNSPorts),
 	)
 	component.UserPatches = in.Spec.Patches
 	proposal.Component = &component

@@ -219,6 +219,27 @@ func TestEgressToURL(t *testing.T) {
 	}
 }
 
+// TestEgressToDNS: ports beside those of the assets are let out over both protocols, each once.
+func TestEgressToDNS(t *testing.T) {
+	spec, facts := operandtest.Spec(), operandtest.Facts()
+	facts.APIServerPorts, facts.Prometheus.Target.URL = nil, "https://thanos.svc"
+	spec.NetworkPolicy.DNSPorts = []int32{10053, 53, 5353, 8053, 1053}
+	var want []operand.Operation
+	for _, port := range []float64{1053, 10053} {
+		for _, protocol := range []string{"UDP", "TCP"} {
+			want = append(want, operand.Operation{Op: "add", Path: "/spec/egress/0/ports/-",
+				Value: map[string]any{"protocol": protocol, "port": port}})
+		}
+	}
+	p := plan(spec, facts)
+	for _, component := range []string{metricsserver.Name, prometheusadapter.Name} {
+		got := operandtest.Operations(t, operandtest.Find(t, p, component), "NetworkPolicy")
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", component, diff)
+		}
+	}
+}
+
 // TestExtraArgsComeLast lets a user's flag win over one of the asset that the schema does not refuse.
 func TestExtraArgsComeLast(t *testing.T) {
 	spec := operandtest.Spec()

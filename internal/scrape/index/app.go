@@ -59,7 +59,8 @@ func compactService(service *corev1.Service, prefix string) *App {
 		a.details.selectorless = len(service.Spec.Selector) == 0
 		for _, port := range service.Spec.Ports[:min(len(service.Spec.Ports), mostPorts)] {
 			a.details.ports = append(a.details.ports, scrape.Port{Name: strings.Clone(port.Name), Number: port.Port,
-				Target: port.TargetPort.IntVal, TargetName: strings.Clone(port.TargetPort.StrVal)})
+				Target: port.TargetPort.IntVal, TargetName: strings.Clone(port.TargetPort.StrVal),
+				NotTCP: port.Protocol != "" && port.Protocol != corev1.ProtocolTCP})
 		}
 	}
 	return a

@@ -47,6 +47,9 @@ type Rules struct {
 	Services, Pods bool
 	// PerService is true when each Service has a monitor of its own.
 	PerService bool
+	// Near is the number of targets that the Services of a namespace can have from which on a change of its number of Pods is an event;
+	// 0 for none.
+	Near int
 }
 
 // Events are called on changes, under the index's lock: they must not block, and not call the index. All of them must be set.
@@ -70,6 +73,10 @@ type Index struct {
 	mu    sync.Mutex
 	rules Rules
 	apps  map[Kind]map[string]*App // by namespace/name
+	// population is the number of Pods of each kind, annotated or not, by namespace.
+	population map[Kind]map[string]int
+	// version is that of the namespace that has changed last.
+	version uint64
 	// open are the stores that are being filled, at most one of each kind.
 	open       map[Kind]*Store
 	namespaces map[string]*namespace
@@ -81,6 +88,7 @@ func New(events Events) *Index {
 		events:     events,
 		namespaces: map[string]*namespace{},
 		apps:       map[Kind]map[string]*App{Service: {}, Pod: {}, HostPod: {}},
+		population: map[Kind]map[string]int{Pod: {}, HostPod: {}},
 		open:       map[Kind]*Store{},
 	}
 }
@@ -144,6 +152,10 @@ func (x *Index) change(was, is *App, old, now verdict) {
 	ns.count(known, old, -1)
 	refitted := x.refit(ns, was, is, old, now)
 	ns.count(known, now, 1)
+	if known.kind == Service {
+		ns.targets += now.cost.Targets - old.cost.Targets
+		x.touch(ns)
+	}
 	if refitted || hadServices != (ns.plain > 0) || hadPods != (ns.pods > 0) || hadHost != (ns.hostPods > 0) {
 		x.events.Affected(known.namespace)
 	}
@@ -298,6 +310,8 @@ type Namespace struct {
 	Scraped bool
 	// HostNetwork is true where Pods in the network of their node are allowed.
 	HostNetwork bool
+	// Behind are accepted Services that are not scraped, or not whole, because of the Pods behind them, at most so many as are listed.
+	Behind []v1alpha1.RejectedApp
 }
 
 // Status counts the apps.
@@ -316,7 +330,7 @@ func (x *Index) Status(of func(namespace string) Namespace) v1alpha1.ScrapeStatu
 		if is.HostNetwork {
 			status.Pods += int32(ns.hostPods)
 		}
-		listed, total := ns.refused(name, is.HostNetwork, mostRejected)
+		listed, total := ns.refused(name, is.HostNetwork, x.behind(is), mostRejected)
 		status.RejectedTotal += int32(total)
 		if total > 0 {
 			rejected = append(rejected, listed)

@@ -179,7 +179,7 @@ func TestHostPods(t *testing.T) {
 		Name: "exporter", Reason: scrape.InHostNetwork.Reason}) {
 		t.Errorf("refused: %+v", refused)
 	}
-	if allowed := w.Status(func(string) Namespace { return Namespace{true, true} }); allowed.Pods != 1 || allowed.RejectedTotal != 1 {
+	if allowed := w.Status(func(string) Namespace { return Namespace{Scraped: true, HostNetwork: true} }); allowed.Pods != 1 || allowed.RejectedTotal != 1 {
 		t.Errorf("allowed: %+v", allowed)
 	}
 	if view := w.View("infra"); view.Pods || !view.HostPods {

@@ -17,6 +17,9 @@ import (
 type namespace struct {
 	// plain is the number of accepted Services of which relabelings see everything.
 	plain int
+	// targets is the most that the accepted Services have for each Pod, and version changes with the Services and the number of Pods.
+	targets int
+	version uint64
 	// limited are the accepted Services that cost more than that, of which as many are scraped as fit.
 	limited [classes]limited
 	// pods is the number of accepted Pods outside of the network of their node, hostPods of those in it, and host says why each of
@@ -109,9 +112,10 @@ func byApp(one, other v1alpha1.RejectedApp) int {
 }
 
 // refused returns at most so many of the rejected apps, and how many there are; host says whether Pods in the network of their node
-// are allowed.
-func (n *namespace) refused(name string, host bool, most int) ([]v1alpha1.RejectedApp, int) {
-	listed, total := slices.Clone(n.rejected[:min(len(n.rejected), most)]), len(n.rejected)+len(n.host)
+// are allowed. behind are Services that are rejected because of their Pods.
+func (n *namespace) refused(name string, host bool, behind []v1alpha1.RejectedApp, most int) ([]v1alpha1.RejectedApp, int) {
+	listed, total := slices.Clone(n.rejected[:min(len(n.rejected), most)]), len(n.rejected)+len(n.host)+len(behind)
+	listed = append(listed, behind[:min(len(behind), most-len(listed))]...)
 	if host {
 		total -= n.hostPods
 	}

@@ -132,6 +132,9 @@ func (s *Store) put(after *App) {
 	apps := s.index.apps[s.kind]
 	before := apps[after.key()]
 	apps[after.key()] = after
+	if before == nil {
+		s.index.populate(s.kind, after.namespace, 1)
+	}
 	s.index.change(before, after, s.judge(s.index.rules, before), s.judge(s.index.rules, after))
 }
 
@@ -139,6 +142,7 @@ func (s *Store) remove(key string) {
 	apps := s.index.apps[s.kind]
 	if before := apps[key]; before != nil {
 		delete(apps, key)
+		s.index.populate(s.kind, before.namespace, -1)
 		s.index.change(before, nil, s.judge(s.index.rules, before), s.judge(s.index.rules, nil))
 	}
 }

@@ -128,6 +128,7 @@ func brokenCases() []brokenCase {
 var breaksNothing = map[string]string{
 	"certificates.duration":                        "any that is accepted works",
 	"certificates.renewBefore":                     "any that is accepted works",
+	"networkPolicy.dnsPorts":                       "it only allows more",
 	"scrape.":                                      "no operand reads it",
 	"metricsServer.kubelet.":                       "only a kubelet shows it: test/e2e",
 	"metricsServer.metricResolution":               "any that is accepted works",

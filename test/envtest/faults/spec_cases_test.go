@@ -161,7 +161,7 @@ func certificateCases() []specCase {
 }
 
 func patchCases() []specCase {
-	return []specCase{{
+	return []specCase{field("networkPolicy.dnsPorts", "[10053]", "[10053, 1053]"), {
 		fields: []string{"patches[].target.group", "patches[].target.kind", "patches[].target.name", "patches[].patch"}, set: "patches",
 		value: `[{target: {group: apps, kind: Deployment, name: metrics-server}, patch: '[{"op": "replace", "path": "/spec/replicas", "value": 3}]'}]`,
 		other: `[{target: {kind: Service}, patch: '{"metadata": {"annotations": {"a": "b"}}}'}, {target: {kind: Secret, name: nothing}, patch: '[]'}]`,
