@@ -1,25 +1,35 @@
 #!/usr/bin/env bash
 # Builds the operator of a kept release from git, as that release's `make build` does: test/testdata/releases/VERSION/release.yaml
-# names the commit. Two version strings in one program would be no upgrade. Building takes half a minute once, then it is in
-# bin/releases. Arguments: VERSION OUT, for example v0.1.0 bin/manager-v0.1.0.
+# names the commit. Two version strings in one program would be no upgrade. A program that was built is kept in bin/releases.
+# Arguments: VERSION OUT, for example v0.1.0 bin/manager-v0.1.0; or --commit VERSION, to print the commit if it is in this clone.
 set -euo pipefail
-[ $# -eq 2 ] || { echo "usage: $0 VERSION OUT" >&2; exit 2; }
-version=$1 out=$(realpath -m "$2")
-cd "$(dirname "$0")/.."
-
+usage() { echo "usage: $0 VERSION OUT | --commit VERSION" >&2; exit 2; }
+[ $# -eq 2 ] || usage
 fail() { echo "release-binary: $*" >&2; exit 1; }
 
-file=test/testdata/releases/$version/release.yaml
-[ -f "$file" ] || fail "$version is not a kept release: $file is missing. Kept are:" test/testdata/releases/*/
-commit=$(sed -n 's/^commit: //p' "$file")
-[[ $commit =~ ^[0-9a-f]{40}$ ]] || fail "commit in $file is \"$commit\", want the 40 hexadecimal digits of a commit"
+# find_commit sets commit to that of a release, which has to be in this clone.
+find_commit() {
+  local version=$1 file=test/testdata/releases/$1/release.yaml remedy
+  [ -f "$file" ] || fail "$version is not a kept release: $file is missing. Kept are:" test/testdata/releases/*/
+  commit=$(sed -n 's/^commit: //p' "$file")
+  [[ $commit =~ ^[0-9a-f]{40}$ ]] || fail "commit in $file is \"$commit\", want the 40 hexadecimal digits of a commit"
+  git rev-parse --git-dir >/dev/null || fail "this is not a git repository, and $version is built from its history: clone the repository"
+  if ! git cat-file -e "$commit^{commit}" 2>/dev/null; then
+    remedy="git fetch origin $commit"
+    [ "$(git rev-parse --is-shallow-repository)" = false ] || remedy="git fetch --unshallow"
+    fail "commit $commit of $version is not in this clone, and the upgrade tests need that release: run $remedy"
+  fi
+}
 
-git rev-parse --git-dir >/dev/null || fail "this is not a git repository, and $version is built from its history: clone the repository"
-if ! git cat-file -e "$commit^{commit}" 2>/dev/null; then
-  remedy="git fetch --tags origin $commit"
-  [ "$(git rev-parse --is-shallow-repository)" = false ] || remedy="git fetch --unshallow"
-  fail "commit $commit of $version is not in this clone, and the upgrade tests need the program of that release: run $remedy"
+if [ "$1" = --commit ]; then
+  cd "$(dirname "$0")/.."
+  find_commit "$2"
+  echo "$commit"
+  exit
 fi
+version=$1 out=$(realpath -m "$2")
+cd "$(dirname "$0")/.."
+find_commit "$version"
 
 # The same commit, toolchain and platform give the same file.
 kept=bin/releases/$version-${commit:0:12}-$(go env GOVERSION GOOS GOARCH | paste -sd-)
