@@ -94,6 +94,9 @@ func (c *Cluster) newestRelease() (string, error) {
 	}
 	var newest *utilversion.Version
 	for _, folder := range folders {
+		if !folder.IsDir() {
+			continue
+		}
 		version, err := utilversion.ParseSemantic(folder.Name())
 		if err != nil {
 			return "", fmt.Errorf("%s/%s is not named after a version: %w", releases, folder.Name(), err)
