@@ -42,13 +42,15 @@ var newSince = struct {
 // kubectl. The pipeline is in use throughout, and was made by the program of that release.
 func TestUpgradeAndDowngrade(t *testing.T) {
 	needTestCluster(t)
-	g := story(t)
+	g, begin := story(t), time.Now()
 	old, err := cluster.PreviousRelease(within(t, rollout))
 	g.Expect(err).NotTo(HaveOccurred())
 	present, err := cluster.Present()
 	g.Expect(err).NotTo(HaveOccurred())
 	givenInstalled(t, old, present)
+	installed := time.Since(begin)
 	givenEveryAPI(t)
+	t.Logf("%s is installed after %.1f s, every API answers after %.1f s", old.Version, installed.Seconds(), time.Since(begin).Seconds())
 
 	poller := startPolling(t, everyAPI()...)
 	step := func(name string, to *kit.Installation) {
