@@ -25,6 +25,11 @@ for folder in test/testdata/releases/*/; do
     echo "$folder/install.yaml is not what \`make build-installer\` of $commit writes: copy that" >&2
     failed=1
   fi
+  sample=config/samples/metricspipeline_v1alpha1_metricspipeline_rules.yaml
+  if ! diff -u "$folder/pipeline.yaml" "$tree/$version/$sample"; then
+    echo "$folder/pipeline.yaml is not $sample of $commit: copy that" >&2
+    failed=1
+  fi
   while read -r kind name; do
     if ! grep -qF "\`$kind $name\`" docs/upgrade.md; then
       echo "$kind $name is installed by $version or by the present version alone: name it in docs/upgrade.md as \`$kind $name\`" >&2

@@ -49,7 +49,10 @@ func TestUpgradeAndDowngrade(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 	givenInstalled(t, old, present)
 	installed := time.Since(begin)
-	givenEveryAPI(t)
+	pipeline, err := old.QuickSample()
+	g.Expect(err).NotTo(HaveOccurred())
+	givenPipeline(t, pipeline)
+	thenEveryAPI(t)
 	t.Logf("%s is installed after %.1f s, every API answers after %.1f s", old.Version, installed.Seconds(), time.Since(begin).Seconds())
 
 	poller := startPolling(t, everyAPI()...)

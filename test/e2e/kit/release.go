@@ -12,6 +12,8 @@ import (
 	"regexp"
 
 	utilversion "k8s.io/apimachinery/pkg/util/version"
+
+	v1alpha1 "github.com/metricspipeline/operator/api/v1alpha1"
 )
 
 // releases is the folder of the releases that are kept, one folder each.
@@ -125,6 +127,12 @@ func (c *Cluster) loadProgram(ctx context.Context, version, image string) error 
 		return fmt.Errorf("build the program of %s: %w: %s", version, err, out)
 	}
 	return c.Host(ctx, "load", image, "--binary", program)
+}
+
+// QuickSample is the sample pipeline with rules as that release had it, tuned as [Cluster.QuickSample]: the API server refuses to apply
+// a field that the definition of the release does not have.
+func (i *Installation) QuickSample() (*v1alpha1.MetricsPipeline, error) {
+	return i.cluster.quick(filepath.Join(releases, i.Version, "pipeline.yaml"))
 }
 
 // DenyAll applies the NetworkPolicy under which nothing works but what other policies allow.
