@@ -19,8 +19,8 @@ TOOL            := go tool -modfile=tools/go.mod
 # The manifests of an installation, with the image IMG.
 INSTALLER       := $(TOOL) kustomize build config/default | sed 's|image: ghcr.io/metricspipeline/operator:.*|image: $(IMG)|'
 LINTER          := golangci-lint-kube-api-linter
-LINT_MODULES    := . test/cluster
-TIDY_MODULES    := . test/cluster tools tools/lint
+LINT_MODULES    := . test/cluster tools/compat
+TIDY_MODULES    := . test/cluster tools tools/lint tools/compat
 GENERATED       := api/v1alpha1/zz_generated.deepcopy.go internal/render/schema.json config/crd/bases config/rbac/role.yaml docs/reference/api.md
 
 SHELL           := bash
@@ -81,6 +81,7 @@ verify: ## Fail if a generated file, a go.mod, a kustomization or a proof is out
 	@hack/verify-size.sh
 	@hack/verify-role.sh
 	@hack/verify-isolation.sh
+	@hack/verify-releases.sh
 
 .PHONY: build
 build: ## Build bin/manager, static and reproducible.

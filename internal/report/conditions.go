@@ -74,9 +74,11 @@ var parts = []struct {
 var unplanned = []string{
 	v1alpha1.ConditionAggregationLayerReady, v1alpha1.ConditionScrapeReady, v1alpha1.ConditionComponentsReady}
 
-// setConditions sets every condition.
+// setConditions sets every condition, and removes those of another version of the operator, which nobody would write any more.
 func setConditions(status *v1alpha1.MetricsPipelineStatus, o Observation) {
+	known := map[string]bool{}
 	set := func(condition string, f finding) {
+		known[condition] = true
 		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
 			Type: condition, Status: f.status, Reason: f.reason, Message: text.Shorten(f.message, longestMessage),
 			ObservedGeneration: o.Generation})
@@ -115,6 +117,7 @@ func setConditions(status *v1alpha1.MetricsPipelineStatus, o Observation) {
 	set(v1alpha1.ConditionReady, ready)
 	set(v1alpha1.ConditionReconciling, reconciling)
 	set(v1alpha1.ConditionStalled, blocked)
+	status.Conditions = slices.DeleteFunc(status.Conditions, func(c metav1.Condition) bool { return !known[c.Type] })
 }
 
 // find returns the finding of a condition: the failures that surface in it, what its part finds, and what the operands add.

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
@@ -217,5 +218,16 @@ func TestAFaultStaysInItsPart(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestConditionsOfAnotherVersionGo: after a step back to an earlier version nobody writes them any more.
+func TestConditionsOfAnotherVersionGo(t *testing.T) {
+	_, before := statusOf(func(*Observation) {})
+	known := len(before.Conditions)
+	meta.SetStatusCondition(&before.Conditions, metav1.Condition{Type: "LampReady", Status: metav1.ConditionFalse, Reason: "Dark"})
+	after := Status(unplannable(errors.New("the API server is away")), before)
+	if len(after.Conditions) != known || meta.FindStatusCondition(after.Conditions, "LampReady") != nil {
+		t.Errorf("conditions: %v", after.Conditions)
 	}
 }

@@ -50,7 +50,12 @@ func (c *Cluster) Sample(file string) (*v1alpha1.MetricsPipeline, error) {
 // QuickSample is the sample pipeline with rules, tuned to follow within seconds on a cluster whose Prometheus scrapes
 // every 5 s: a new metric appears within 10 s, and rates are over 20 s instead of minutes.
 func (c *Cluster) QuickSample() (*v1alpha1.MetricsPipeline, error) {
-	pipeline, err := c.Sample(SampleRules)
+	return c.quick(SampleRules)
+}
+
+// quick reads a pipeline of a file and tunes it.
+func (c *Cluster) quick(file string) (*v1alpha1.MetricsPipeline, error) {
+	pipeline, err := c.Sample(file)
 	if err != nil {
 		return nil, err
 	}

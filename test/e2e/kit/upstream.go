@@ -49,11 +49,16 @@ func (c *Cluster) Upstream(ctx context.Context) (*Upstream, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := writeManifests(objects)
+	manifests, err := manifestsOf(objects)
+	if err != nil {
+		return nil, err
+	}
+	file, err := writeManifests(manifests)
 	return &Upstream{Objects: objects, File: file, cluster: c}, err
 }
 
-func writeManifests(objects []*unstructured.Unstructured) (string, error) {
+// manifestsOf are objects as kubectl reads them.
+func manifestsOf(objects []*unstructured.Unstructured) (string, error) {
 	var all []string
 	for _, object := range objects {
 		content, err := yaml.Marshal(object.Object)
@@ -62,11 +67,16 @@ func writeManifests(objects []*unstructured.Unstructured) (string, error) {
 		}
 		all = append(all, string(content))
 	}
-	file, err := os.CreateTemp("", "metrics-server-*.yaml")
+	return strings.Join(all, "---\n"), nil
+}
+
+// writeManifests writes a file of its own for kubectl.
+func writeManifests(manifests string) (string, error) {
+	file, err := os.CreateTemp("", "manifests-*.yaml")
 	if err != nil {
 		return "", err
 	}
-	_, err = file.WriteString(strings.Join(all, "---\n"))
+	_, err = file.WriteString(manifests)
 	return file.Name(), errors.Join(err, file.Close())
 }
 

@@ -1,0 +1,35 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package docs_test
+
+import (
+	"path/filepath"
+	"regexp"
+	"testing"
+)
+
+// tested are the rows of compatibility.md about a part of the test cluster, and the module that the part is built from.
+var tested = map[string]struct{ component, module string }{
+	"Kubernetes":          {"kubernetes", "k8s.io/kubernetes"},
+	"metrics-server":      {"metrics-server", "sigs.k8s.io/metrics-server"},
+	"prometheus-adapter":  {"prometheus-adapter", "sigs.k8s.io/prometheus-adapter"},
+	"prometheus-operator": {"prometheus-operator", "github.com/prometheus-operator/prometheus-operator"},
+	"cert-manager":        {"cert-manager", "github.com/cert-manager/cert-manager"},
+}
+
+// TestTestedVersions: what compatibility.md calls tested is what the test cluster runs.
+func TestTestedVersions(t *testing.T) {
+	page := read(t, "compatibility.md")
+	for row, of := range tested {
+		file := filepath.Join("..", "test", "cluster", "components", of.component, "go.mod")
+		required := regexp.MustCompile(`(?m)^(?:require)?\s+` + regexp.QuoteMeta(of.module) + ` (v\S+)`).FindStringSubmatch(read(t, file))
+		if required == nil {
+			t.Fatalf("%s does not require %s", file, of.module)
+		}
+		cells := regexp.MustCompile(`(?m)^\| ` + row + ` \| (\S+) \|`).FindStringSubmatch(page)
+		if cells == nil || cells[1] != required[1] {
+			t.Errorf("compatibility.md says %q of %s, and the tests run with %s", cells, row, required[1])
+		}
+	}
+}
