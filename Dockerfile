@@ -5,7 +5,7 @@ ARG GO_VERSION=1.26
 FROM --platform=$BUILDPLATFORM golang:${GO_VERSION} AS builder
 ARG TARGETOS
 ARG TARGETARCH
-ARG VERSION=v0.1.0
+ARG VERSION=v0.2.0
 WORKDIR /src
 # Modules change less often than code: a layer of their own keeps them cached.
 COPY go.mod go.sum ./
