@@ -21,7 +21,8 @@ RACE            ?=
 
 TOOL            := go tool -modfile=tools/go.mod
 # The manifests of an installation, with the image IMG.
-INSTALLER       := $(TOOL) kustomize build config/default | sed 's|image: ghcr.io/metricspipeline/operator:.*|image: $(IMG)|'
+INSTALL_FROM    ?= config/default
+INSTALLER       := $(TOOL) kustomize build $(INSTALL_FROM) | sed 's|image: ghcr.io/metricspipeline/operator:.*|image: $(IMG)|'
 CHART           := charts/metricspipeline-operator
 LINTER          := golangci-lint-kube-api-linter
 LINT_MODULES    := . test/cluster test/chart tools/release
@@ -110,11 +111,20 @@ clean: ## Remove what was built here; the cluster's binaries stay in their cache
 
 ##@ Test
 .PHONY: test
-test: test-unit test-envtest test-faults test-e2e ## Run every test.
+test: test-unit test-release test-chart test-envtest test-faults test-e2e ## Run every test.
 
 .PHONY: test-unit
 test-unit: ## Test the packages; needs nothing but Go.
 	go test $(RACE) $(GOTESTFLAGS) ./api/... ./cmd/... ./internal/... ./docs/...
+
+.PHONY: test-release
+test-release: ## Test what a release consists of; builds one twice.
+	go test -C tools/release -count=1 -timeout 10m $(GOTESTFLAGS)
+
+.PHONY: test-chart
+test-chart: bin/cluster ## Test the Helm chart with Helm's library, on a real kube-apiserver and etcd.
+	@assets=$$(bin/cluster binaries kube-apiserver etcd kubectl) && \
+		KUBEBUILDER_ASSETS="$$assets" go test -C test/chart -count=1 -timeout 10m $(GOTESTFLAGS)
 
 .PHONY: test-envtest
 test-envtest: bin/cluster ## Test user stories against a real kube-apiserver and etcd.

@@ -16,4 +16,24 @@ if [ -n "$elsewhere" ]; then
   echo "config/default has objects in other namespaces than metricspipeline-system:" $elsewhere >&2
   exit 1
 fi
+# Each component as in an overlay of a user, for another namespace: what it adds has to move as well.
+overlay=$(mktemp -d config/verify-XXXXXX)
+trap 'rm -rf "$overlay"' EXIT
+for component in config/components/*/; do
+  cat >"$overlay/kustomization.yaml" <<OVERLAY
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+namespace: elsewhere
+resources: [../default]
+components: [../components/$(basename "$component")]
+OVERLAY
+  built=$("$kustomize" build "$overlay") || { echo "an overlay with $component does not build" >&2; exit 1; }
+  if grep -q metricspipeline-system <<<"$built"; then
+    echo "an overlay with namespace: elsewhere and $component leaves objects in metricspipeline-system" >&2
+    exit 1
+  fi
+  case $component in */existing-namespace/)
+    if grep -q '^kind: Namespace' <<<"$built"; then echo "$component keeps a Namespace" >&2; exit 1; fi
+  esac
+done
 echo "config/ builds"
