@@ -2,6 +2,8 @@
 # the parts of the test cluster in test/cluster: only Go, make and the Debian packages below come from outside.
 
 VERSION         ?= v0.2.0
+# The release before it: the bundle for OLM upgrades from that.
+REPLACES        ?= v0.1.0
 IMG             ?= ghcr.io/metricspipeline/operator:$(VERSION)
 # Set to yes once the image of IMG can be pulled; RELEASE.md says when.
 PUBLISHED       ?=
@@ -25,10 +27,10 @@ INSTALL_FROM    ?= config/default
 INSTALLER       := $(TOOL) kustomize build $(INSTALL_FROM) | sed 's|image: ghcr.io/metricspipeline/operator:.*|image: $(IMG)|'
 CHART           := charts/metricspipeline-operator
 LINTER          := golangci-lint-kube-api-linter
-LINT_MODULES    := . test/cluster test/chart tools/release
-TIDY_MODULES    := . test/cluster test/chart tools tools/lint tools/release
-GENERATED       := api/v1alpha1/zz_generated.deepcopy.go internal/render/schema.json config/crd/bases config/rbac/role.yaml \
-	docs/reference/api.md $(CHART)/crds $(CHART)/templates/config
+LINT_MODULES    := . test/cluster test/chart tools/bundle tools/release
+TIDY_MODULES    := . test/cluster test/chart tools tools/bundle tools/lint tools/release
+GENERATED       := api/v1alpha1/zz_generated.deepcopy.go internal/render/schema.json config/crd/bases config/rbac/role.yaml docs/reference/api.md \
+                   bundle bundle.Dockerfile olm $(CHART)/crds $(CHART)/templates/config
 
 SHELL           := bash
 .SHELLFLAGS     := -euo pipefail -c
@@ -75,6 +77,10 @@ docs: ## Write docs/reference/api.md from the types.
 chart: ## Write the templates of the Helm chart from config/.
 	@go -C tools/release run . chart
 
+.PHONY: bundle
+bundle: ## Write the bundle for OLM, and the catalog files that go beside it, from config/.
+	@go run -C tools/bundle . -root=../.. -version=$(VERSION) -replaces=$(REPLACES) -catalog=../../olm $(BUNDLE_FLAGS)
+
 .PHONY: fmt
 fmt: ## Format the code and group its imports.
 	@hack/each-module.sh "$(LINT_MODULES)" $(LINTER) fmt
@@ -116,6 +122,7 @@ test: test-unit test-release test-chart test-envtest test-faults test-e2e ## Run
 .PHONY: test-unit
 test-unit: ## Test the packages; needs nothing but Go.
 	go test $(RACE) $(GOTESTFLAGS) ./api/... ./cmd/... ./internal/... ./docs/...
+	go test -C tools/bundle $(GOTESTFLAGS)
 
 .PHONY: test-release
 test-release: ## Test what a release consists of; builds one twice.

@@ -15,14 +15,10 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 )
 
-// writeBundle has tools/bundle write OLM's bundle with every image by digest, and packs it as its Dockerfile says.
+// writeBundle has make write OLM's bundle with the operator's image by digest, and packs it as its Dockerfile says.
 func (r *release) writeBundle(ctx context.Context) error {
-	if !r.exists("tools/bundle") {
-		fmt.Fprintln(r.Out, "there is no tools/bundle, so no bundle")
-		return nil
-	}
-	if err := r.command(ctx, nil, "go", "run", "-C", "tools/bundle", ".", "-release",
-		"-root="+r.Root, "-version="+r.Version, "-image="+r.image, "-out="+r.dist); err != nil {
+	flags := "-out=" + r.dist + " -image=" + r.image + " -catalog="
+	if err := r.makeTarget(ctx, nil, "bundle", "VERSION="+r.Version, "BUNDLE_FLAGS="+flags); err != nil {
 		return err
 	}
 	dockerfile, err := os.ReadFile(filepath.Join(r.dist, "bundle.Dockerfile"))

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -103,13 +104,23 @@ func (r *release) writeInstaller(ctx context.Context) error {
 	if err := r.makeTarget(ctx, nil, "dist/install.yaml", "IMG="+r.image, "INSTALL_FROM="+releaseConfig); err != nil {
 		return err
 	}
+	content, err := os.ReadFile(filepath.Join(r.Root, "dist", "install.yaml"))
+	if err != nil {
+		return err
+	}
+	for _, image := range withoutDigest.FindAllStringSubmatch(string(content), -1) {
+		fmt.Fprintf(r.Out, "warning: %s has no digest: pin it in config/components/digests before this is published\n", image[1])
+	}
 	return os.Rename(filepath.Join(r.Root, "dist", "install.yaml"), filepath.Join(r.dist, "install.yaml"))
 }
+
+// withoutDigest finds images that are named by a tag, which can come to be another image.
+var withoutDigest = regexp.MustCompile(`(?m)^\s+(?:image|value): ([a-z0-9.-]+/[^\s@]+:[^\s@]+)$`)
 
 // writePlugin packs the kubectl plugin for the machines of its users, as krew wants it.
 func (r *release) writePlugin(ctx context.Context) error {
 	const plugin = "kubectl-metricspipeline"
-	if _, err := os.Stat(filepath.Join(r.Root, "cmd", plugin)); os.IsNotExist(err) {
+	if !r.exists("cmd/" + plugin) {
 		fmt.Fprintf(r.Out, "there is no cmd/%s, so no plugin\n", plugin)
 		return nil
 	}
