@@ -143,9 +143,13 @@ func (h *helm) playController(t *testing.T, kind schema.GroupVersionKind, name s
 // TestLife installs the chart with a pipeline by one command, upgrades and uninstalls it.
 func TestLife(t *testing.T) {
 	h := start(t)
-	available := []any{map[string]any{"type": "Available", "status": "True"}}
-	h.playController(t, deployments, "metricspipeline-operator",
-		map[string]any{"replicas": int64(2), "updatedReplicas": int64(2), "readyReplicas": int64(2), "availableReplicas": int64(2), "conditions": available})
+	available := []any{
+		map[string]any{"type": "Available", "status": "True"},
+		map[string]any{"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"},
+	}
+	h.playController(t, deployments, "metricspipeline-operator", map[string]any{
+		"replicas": int64(2), "updatedReplicas": int64(2), "readyReplicas": int64(2), "availableReplicas": int64(2), "conditions": available,
+	})
 	ready := map[string]any{"type": "Ready", "status": "True", "reason": "Ready", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}
 	h.playController(t, pipelines, "default", map[string]any{"conditions": []any{ready}})
 

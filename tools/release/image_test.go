@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
@@ -75,30 +76,36 @@ func TestImage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		files := map[string]string{}
-		reader := mutate.Extract(image)
-		for archive := tar.NewReader(reader); ; {
-			header, err := archive.Next()
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			content, err := io.ReadAll(archive)
-			if err != nil {
-				t.Fatal(err)
-			}
-			files[header.Name] = string(content)
-		}
-		if err := reader.Close(); err != nil {
-			t.Fatal(err)
-		}
+		files := contentOf(t, image)
 		if manifest.Manifests[i].Platform.String() != platform || files["manager"] != "a program for "+platform {
 			t.Errorf("entry %d is for %s and runs %q, want %s", i, manifest.Manifests[i].Platform, files["manager"], platform)
 		}
 		if pool := x509.NewCertPool(); !pool.AppendCertsFromPEM([]byte(files[authorities])) {
 			t.Errorf("/%s has no certificates: a Prometheus behind a public URL could not be asked", authorities)
+		}
+	}
+}
+
+// contentOf are the files of an image.
+func contentOf(t *testing.T, image v1.Image) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	reader := mutate.Extract(image)
+	defer reader.Close()
+	for archive := tar.NewReader(reader); ; {
+		header, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			return files
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := io.ReadAll(archive)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if header.Typeflag == tar.TypeReg {
+			files[header.Name] = string(content)
 		}
 	}
 }
