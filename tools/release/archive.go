@@ -47,7 +47,11 @@ func pack(files []file, modified time.Time) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return out.Bytes(), writer.Close()
+	// The archive ends with Close: what is in the buffer before is without its last blocks.
+	if err := writer.Close(); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
 }
 
 func packFolder(writer *tar.Writer, dir string, modified time.Time, made map[string]bool) error {

@@ -104,6 +104,9 @@ func contentOf(t *testing.T, image v1.Image) map[string]string {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if !header.ModTime.Equal(epoch) {
+			t.Errorf("%s is of %v, not of the commit, %v", header.Name, header.ModTime, epoch)
+		}
 		if header.Typeflag == tar.TypeReg {
 			files[header.Name] = string(content)
 		}
