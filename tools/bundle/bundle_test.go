@@ -15,6 +15,7 @@ import (
 	"github.com/operator-framework/api/pkg/validation"
 	"github.com/operator-framework/api/pkg/validation/errors"
 	interfaces "github.com/operator-framework/api/pkg/validation/interfaces"
+	rbacv1 "k8s.io/api/rbac/v1"
 )
 
 const root = "../.."
@@ -76,14 +77,22 @@ var validators = interfaces.Validators{
 	validation.GoodPracticesValidator,
 }
 
-// TestValid: upstream's validators find neither an error nor a warning.
+// expected is true for what upstream says about every bundle of an operator that runs more than one replica of something: that it may
+// make PodDisruptionBudgets. The operator may make two, by name and in its own namespace, and neither keeps a node from being drained.
+// It is also true for what a validator that is deprecated says about itself.
+func expected(finding errors.Error) bool {
+	rule, ok := finding.BadValue.(rbacv1.PolicyRule)
+	budgets := ok && slices.Equal(rule.APIGroups, []string{"policy"}) && slices.Equal(rule.Resources, []string{"poddisruptionbudgets"})
+	return budgets && len(rule.ResourceNames) > 0 && finding.Level == errors.LevelWarn || finding.Type == errors.ErrorDeprecatedValidator
+}
+
+// TestValid: upstream's validators find neither an error nor a warning beside those.
 func TestValid(t *testing.T) {
 	for name, folder := range bundles(t) {
 		t.Run(name, func(t *testing.T) {
 			for _, result := range validators.Validate(load(t, folder).ObjectsToValidate()...) {
 				for _, finding := range slices.Concat(result.Errors, result.Warnings) {
-					// A validator that is deprecated says so about itself.
-					if finding.Type != errors.ErrorDeprecatedValidator {
+					if !expected(finding) {
 						t.Errorf("%s: %v", result.Name, finding)
 					}
 				}
