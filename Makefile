@@ -5,6 +5,10 @@ VERSION         ?= v0.2.0
 # The release before it: the bundle for OLM upgrades from that.
 REPLACES        ?= v0.1.0
 IMG             ?= ghcr.io/metricspipeline/operator:$(VERSION)
+# Set to yes once the image of IMG can be pulled; RELEASE.md says when.
+PUBLISHED       ?=
+# What `make build` writes; GOOS and GOARCH say for which machine.
+MANAGER         ?= bin/manager
 # The application that test-e2e and demo scale.
 SAMPLE_IMG      ?= metricspipeline.io/sample-app:e2e
 KUBECTL         ?= hack/kubectl
@@ -19,12 +23,14 @@ RACE            ?=
 
 TOOL            := go tool -modfile=tools/go.mod
 # The manifests of an installation, with the image IMG.
-INSTALLER       := $(TOOL) kustomize build config/default | sed 's|image: ghcr.io/metricspipeline/operator:.*|image: $(IMG)|'
+INSTALL_FROM    ?= config/default
+INSTALLER       := $(TOOL) kustomize build $(INSTALL_FROM) | sed 's|image: ghcr.io/metricspipeline/operator:.*|image: $(IMG)|'
+CHART           := charts/metricspipeline-operator
 LINTER          := golangci-lint-kube-api-linter
-LINT_MODULES    := . test/cluster tools/bundle tools/compat
-TIDY_MODULES    := . test/cluster tools tools/bundle tools/compat tools/lint
+LINT_MODULES    := . test/cluster test/chart tools/bundle tools/compat tools/release
+TIDY_MODULES    := . test/cluster test/chart tools tools/bundle tools/compat tools/lint tools/release
 GENERATED       := api/v1alpha1/zz_generated.deepcopy.go internal/render/schema.json config/crd/bases config/rbac/role.yaml docs/reference/api.md \
-                   bundle bundle.Dockerfile olm
+                   bundle bundle.Dockerfile olm $(CHART)/crds $(CHART)/templates/config
 
 SHELL           := bash
 .SHELLFLAGS     := -euo pipefail -c
@@ -46,7 +52,7 @@ setup: ## Install the Debian packages (as root), then fetch and build everything
 	@hack/setup.sh $(DEBIAN_PACKAGES)
 
 .PHONY: demo
-demo: build bin/sample-app bin/cluster ## Watch a pipeline come up and an HPA scale on a custom metric; uses KUBECONFIG or a cluster of its own.
+demo: build dist/install.yaml bin/sample-app bin/cluster ## Watch a pipeline come up and an HPA scale on a custom metric; uses KUBECONFIG or a cluster of its own.
 	@hack/with-cluster.sh go run ./test/e2e/demo
 
 ##@ Develop
@@ -67,9 +73,13 @@ docs: ## Write docs/reference/api.md from the types.
 	@$(TOOL) crd-ref-docs --log-level=ERROR --renderer=markdown --config=hack/crd-ref-docs.yaml \
 		--source-path=api/v1alpha1 --output-path=docs/reference/api.md
 
+.PHONY: chart
+chart: ## Write the templates of the Helm chart from config/.
+	@go -C tools/release run . chart
+
 .PHONY: bundle
 bundle: ## Write the bundle for OLM, and the catalog files that go beside it, from config/.
-	@go run -C tools/bundle . -root=../.. -version=$(VERSION) -replaces=$(REPLACES) -catalog=../../olm
+	@go run -C tools/bundle . -root=../.. -version=$(VERSION) -replaces=$(REPLACES) -catalog=../../olm $(BUNDLE_FLAGS)
 
 .PHONY: fmt
 fmt: ## Format the code and group its imports.
@@ -92,13 +102,15 @@ verify: ## Fail if a generated file, a go.mod, a kustomization or a proof is out
 
 .PHONY: build
 build: ## Build bin/manager, static and reproducible.
-	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o bin/manager ./cmd/manager
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o $(MANAGER) ./cmd/manager
 
 .PHONY: build-installer
-build-installer: ## Write dist/install.yaml: everything that `make deploy` applies, in one file.
-	@mkdir -p dist
-	@$(INSTALLER) > dist/install.yaml
+build-installer: need-image dist/install.yaml ## Write dist/install.yaml: everything that `make deploy` applies, in one file.
 	@echo "dist/install.yaml is ready for kubectl apply --server-side -f"
+
+.PHONY: release
+release: ## Write what is published as VERSION into dist/: images, install.yaml, bundle, chart, checksums; pushes nothing.
+	@go -C tools/release run . build $(VERSION)
 
 .PHONY: clean
 clean: ## Remove what was built here; the cluster's binaries stay in their cache.
@@ -106,12 +118,21 @@ clean: ## Remove what was built here; the cluster's binaries stay in their cache
 
 ##@ Test
 .PHONY: test
-test: test-unit test-envtest test-faults test-e2e ## Run every test.
+test: test-unit test-release test-chart test-envtest test-faults test-e2e ## Run every test.
 
 .PHONY: test-unit
 test-unit: ## Test the packages; needs nothing but Go.
 	go test $(RACE) $(GOTESTFLAGS) ./api/... ./cmd/... ./internal/... ./docs/...
 	go test -C tools/bundle $(GOTESTFLAGS)
+
+.PHONY: test-release
+test-release: ## Test what a release consists of; builds one twice.
+	go test -C tools/release -count=1 -timeout 10m $(GOTESTFLAGS)
+
+.PHONY: test-chart
+test-chart: bin/cluster ## Test the Helm chart with Helm's library, on a real kube-apiserver and etcd.
+	@assets=$$(bin/cluster binaries kube-apiserver etcd kubectl) && \
+		KUBEBUILDER_ASSETS="$$assets" go test -C test/chart -count=1 -timeout 10m $(GOTESTFLAGS)
 
 .PHONY: test-envtest
 test-envtest: bin/cluster ## Test user stories against a real kube-apiserver and etcd.
@@ -135,12 +156,12 @@ test-isolation: bin/cluster ## Prove that a fault stays in its component in each
 		-args -isolation="$$digest"
 
 .PHONY: test-e2e
-test-e2e: build bin/sample-app bin/cluster ## Test the main job on a real node; as root, on a machine that can run containers.
+test-e2e: build dist/install.yaml bin/sample-app bin/cluster ## Test the main job on a real node; as root, on a machine that can run containers.
 	@hack/container-host.sh || { code=$$?; [ $$code -eq 2 ] && exit 0; exit 1; }; \
 		CLUSTER_FLAGS=--enforce-network-policies hack/with-cluster.sh go test -count=1 -v -timeout 40m -tags e2e $(GOTESTFLAGS) ./test/e2e
 
 .PHONY: bench
-bench: build bin/sample-app bin/cluster ## Measure one row (ROW=P2) against its floor.
+bench: build dist/install.yaml bin/sample-app bin/cluster ## Measure one row (ROW=P2) against its floor.
 	@hack/with-cluster.sh go run ./test/bench -row $(ROW)
 
 .PHONY: presubmit
@@ -166,14 +187,26 @@ install: ## Apply the CRD alone.
 	@$(TOOL) kustomize build config/crd | $(KUBECTL) apply --server-side -f -
 
 .PHONY: deploy
-deploy: ## Apply the CRD, the roles and the operator.
+deploy: need-image ## Apply the CRD, the roles and the operator.
 	@$(INSTALLER) | $(KUBECTL) apply --server-side -f -
 
 .PHONY: undeploy
 undeploy: ## Delete what deploy applied.
 	@$(TOOL) kustomize build config/default | $(KUBECTL) delete --ignore-not-found -f -
 
-# Not listed: the application of the tests, and the cluster program. Go decides whether they are up to date.
+# Not listed: IMG given or published, so that no pod waits for an image that is nowhere; what tests apply, with their IMG; the
+# application of the tests, and the cluster program. Go decides whether they are up to date.
+.PHONY: need-image
+need-image:
+	@[ "$(origin IMG)" != file ] || [ -n "$(PUBLISHED)" ] || { echo "IMG is not set, and no image of the operator is published yet:" \
+		"run docker build -t REGISTRY/operator:TAG . and docker push REGISTRY/operator:TAG, then make $(MAKECMDGOALS) IMG=REGISTRY/operator:TAG;" \
+		"for the test cluster run make image $(MAKECMDGOALS) IMG=$(IMG)" >&2; exit 1; }
+
+.PHONY: dist/install.yaml
+dist/install.yaml:
+	@mkdir -p dist
+	@$(INSTALLER) > $@
+
 .PHONY: bin/sample-app
 bin/sample-app:
 	@CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w" -o $@ ./test/e2e/app

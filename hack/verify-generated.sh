@@ -11,7 +11,7 @@ for path in "$@"; do
   [ ! -e "$path" ] || cp -r "$path" "$before/$path"
 done
 
-make generate manifests docs bundle
+make generate manifests docs chart bundle
 
 stale=()
 for path in "$@"; do

@@ -17,13 +17,14 @@ if [ -n "$elsewhere" ]; then
   exit 1
 fi
 
-# No object may go on naming the namespace of config/ where an overlay sets another one, which may be there already.
+# No object, of any component, may go on naming the namespace of config/ where an overlay sets another one, which may be there
+# already.
 overlay=$(mktemp -d config/overlay.XXXXXX)
 trap 'rm -rf "$overlay"' EXIT
-cat >"$overlay/kustomization.yaml" <<'EOF'
+cat >"$overlay/kustomization.yaml" <<EOF
 namespace: kube-system
 resources: [../default]
-components: [../components/existing-namespace, ../components/digests]
+components: [$(printf '../components/%s,' $(ls config/components))]
 EOF
 moved=$("$kustomize" build "$overlay")
 left=$(grep -nE 'metricspipeline-system|^kind: Namespace' <<<"$moved" || true)

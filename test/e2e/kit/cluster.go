@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package kit is what the end-to-end suite, the demo and the benchmarks share: it connects to the cluster of
-// KUBECONFIG, installs the operator from config/, deploys the sample application, steers its load and waits for what
+// KUBECONFIG, installs the operator from dist/install.yaml, deploys the sample application, steers its load and waits for what
 // comes of it.
 package kit
 

@@ -5,16 +5,20 @@ package kit
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apiextv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
@@ -63,51 +67,63 @@ func Kustomize(dir string) ([]*unstructured.Unstructured, error) {
 	return objects, nil
 }
 
-// operatorObjects are config/default with the image under test, and a NetworkPolicy under which nothing works but what other
-// policies allow, where they are enforced.
-func (c *Cluster) operatorObjects() ([]client.Object, error) {
-	built, err := Kustomize(filepath.Join(c.Root, "config", "default"))
+// installFile is what `make build-installer` writes, and `make` for the suite, the demo and the benchmarks with their IMG.
+const installFile = "dist/install.yaml"
+
+// installed are the objects of the file that the operator is installed from. An error says when it is not there, or is for another
+// image than the one under test.
+func (c *Cluster) installed() ([]client.Object, error) {
+	file, err := os.Open(filepath.Join(c.Root, installFile))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read what to install: %w; run make build-installer IMG=%s", err, OperatorImage())
 	}
+	defer file.Close()
 	var objects []client.Object
-	for _, object := range built {
-		if object.GetKind() == "Deployment" && object.GetName() == OperatorName {
-			if err := setImage(object, OperatorImage()); err != nil {
+	for decoder := yaml.NewYAMLOrJSONDecoder(file, 4096); ; {
+		object := &unstructured.Unstructured{}
+		switch err := decoder.Decode(object); {
+		case errors.Is(err, io.EOF):
+			return objects, nil
+		case err != nil:
+			return nil, fmt.Errorf("read %s: %w", installFile, err)
+		}
+		if object.GetKind() == "Deployment" {
+			if err := hasImage(object, OperatorImage()); err != nil {
 				return nil, err
 			}
 		}
 		objects = append(objects, object)
 	}
-	if HasTestCluster() { // Another one may have DNS on a port that our policies do not list.
-		objects = append(objects, denyAll())
-	}
-	return objects, nil
 }
 
-// setImage gives the only container of a Deployment an image, which is used from the node when it is there.
-func setImage(deployment *unstructured.Unstructured, image string) error {
-	containers, _, err := unstructured.NestedSlice(deployment.Object, "spec", "template", "spec", "containers")
-	if err != nil || len(containers) != 1 {
-		return fmt.Errorf("the Deployment %s has %d containers, want the operator's alone: %w", deployment.GetName(), len(containers), err)
+// hasImage says when the Deployment is not for that image: the file is of an earlier build.
+func hasImage(object *unstructured.Unstructured, image string) error {
+	deployment := &appsv1.Deployment{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, deployment); err != nil {
+		return fmt.Errorf("read the Deployment %s of %s: %w", object.GetName(), installFile, err)
 	}
-	container, ok := containers[0].(map[string]any)
-	if !ok {
-		return fmt.Errorf("the Deployment %s has a container that is a %T", deployment.GetName(), containers[0])
+	for _, container := range deployment.Spec.Template.Spec.Containers {
+		if container.Image != image {
+			return fmt.Errorf("%s is for the image %s, not %s: run make build-installer IMG=%s", installFile, container.Image, image, image)
+		}
 	}
-	container["image"] = image
-	container["imagePullPolicy"] = string(corev1.PullIfNotPresent)
-	return unstructured.SetNestedSlice(deployment.Object, containers, "spec", "template", "spec", "containers")
+	return nil
 }
 
-// InstallOperator applies config/default and waits until the operator is ready.
+// InstallOperator applies dist/install.yaml as a user does and waits until the operator is ready. The test cluster also gets a
+// NetworkPolicy under which nothing works but what other policies allow.
 func (c *Cluster) InstallOperator(ctx context.Context) error {
-	objects, err := c.operatorObjects()
+	objects, err := c.installed()
 	if err != nil {
 		return err
 	}
-	if err := c.Apply(ctx, objects...); err != nil {
+	if _, err := c.Kubectl(ctx, "apply", "--server-side", "-f", installFile); err != nil {
 		return err
+	}
+	if HasTestCluster() { // Another one may have DNS on a port that our policies do not list.
+		if err := c.Apply(ctx, denyAll()); err != nil {
+			return err
+		}
 	}
 	for _, object := range objects {
 		if object.GetObjectKind().GroupVersionKind().Kind != "CustomResourceDefinition" {
@@ -125,19 +141,25 @@ func (c *Cluster) InstallOperator(ctx context.Context) error {
 	return nil
 }
 
-// UninstallOperator removes what InstallOperator applied, the namespace and the CustomResourceDefinition included.
+// UninstallOperator deletes dist/install.yaml as a user does, the namespace and the CustomResourceDefinition included. It is an
+// error when an object with the label of the installation is left.
 func (c *Cluster) UninstallOperator(ctx context.Context) error {
-	objects, err := c.operatorObjects()
-	if err != nil {
+	if _, err := c.Kubectl(ctx, "delete", "--ignore-not-found", "-f", installFile); err != nil {
 		return err
 	}
-	slices.Reverse(objects)
-	return c.Delete(ctx, objects...)
+	left, err := c.Labeled(ctx, client.MatchingLabels{"app.kubernetes.io/part-of": "metricspipeline"}, true)
+	if err != nil {
+		return fmt.Errorf("look for what is left of the operator: %w", err)
+	}
+	if len(left) > 0 {
+		return fmt.Errorf("kubectl delete -f %s left %s", installFile, strings.Join(Names(left), ", "))
+	}
+	return nil
 }
 
 // DeleteOperatorRoles takes the operator's rights away and leaves it running.
 func (c *Cluster) DeleteOperatorRoles(ctx context.Context) error {
-	objects, err := c.operatorObjects()
+	objects, err := c.installed()
 	if err != nil {
 		return err
 	}
