@@ -21,7 +21,8 @@ INSTALLER       := $(TOOL) kustomize build config/default | sed 's|image: ghcr.i
 LINTER          := golangci-lint-kube-api-linter
 LINT_MODULES    := . test/cluster
 TIDY_MODULES    := . test/cluster tools tools/lint
-GENERATED       := api/v1alpha1/zz_generated.deepcopy.go internal/render/schema.json config/crd/bases config/rbac/role.yaml docs/reference/api.md
+GENERATED       := api/v1alpha1/zz_generated.deepcopy.go internal/render/schema.json config/crd/bases config/rbac/role.yaml \
+	docs/reference/api.md docs/conditions/Stalled.md
 
 SHELL           := bash
 .SHELLFLAGS     := -euo pipefail -c
@@ -59,10 +60,11 @@ manifests: ## Write the CRD from the types, and the roles from the markers in th
 		output:rbac:artifacts:config=config/rbac
 
 .PHONY: docs
-docs: ## Write docs/reference/api.md from the types.
+docs: ## Write docs/reference/api.md from the types, and docs/conditions/Stalled.md from the code that decides what is stalled.
 	@mkdir -p docs/reference
-	@$(TOOL) crd-ref-docs --log-level=ERROR --renderer=markdown --config=hack/crd-ref-docs.yaml \
-		--source-path=api/v1alpha1 --output-path=docs/reference/api.md
+	@$(TOOL) crd-ref-docs --log-level=ERROR --renderer=markdown --config=hack/crd-ref-docs/config.yaml \
+		--templates-dir=hack/crd-ref-docs --source-path=api/v1alpha1 --output-path=docs/reference/api.md
+	@page=$$(go run ./hack/stalled-page) && echo "$$page" > docs/conditions/Stalled.md
 
 .PHONY: fmt
 fmt: ## Format the code and group its imports.
