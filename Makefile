@@ -29,8 +29,9 @@ CHART           := charts/metricspipeline-operator
 LINTER          := golangci-lint-kube-api-linter
 LINT_MODULES    := . test/cluster test/chart tools/bundle tools/compat tools/release
 TIDY_MODULES    := . test/cluster test/chart tools tools/bundle tools/compat tools/lint tools/release
-GENERATED       := api/v1alpha1/zz_generated.deepcopy.go internal/render/schema.json config/crd/bases config/rbac/role.yaml docs/reference/api.md \
-                   bundle bundle.Dockerfile olm $(CHART)/crds $(CHART)/templates/config
+GENERATED       := api/v1alpha1/zz_generated.deepcopy.go internal/render/schema.json config/crd/bases config/rbac/role.yaml \
+                   docs/reference/api.md docs/conditions/Stalled.md bundle bundle.Dockerfile olm \
+                   $(CHART)/crds $(CHART)/templates/config
 
 SHELL           := bash
 .SHELLFLAGS     := -euo pipefail -c
@@ -68,10 +69,11 @@ manifests: ## Write the CRD from the types, and the roles from the markers in th
 		output:rbac:artifacts:config=config/rbac
 
 .PHONY: docs
-docs: ## Write docs/reference/api.md from the types.
+docs: ## Write docs/reference/api.md from the types, and docs/conditions/Stalled.md from the code that decides what is stalled.
 	@mkdir -p docs/reference
-	@$(TOOL) crd-ref-docs --log-level=ERROR --renderer=markdown --config=hack/crd-ref-docs.yaml \
-		--source-path=api/v1alpha1 --output-path=docs/reference/api.md
+	@$(TOOL) crd-ref-docs --log-level=ERROR --renderer=markdown --config=hack/crd-ref-docs/config.yaml \
+		--templates-dir=hack/crd-ref-docs --source-path=api/v1alpha1 --output-path=docs/reference/api.md
+	@page=$$(go run ./hack/stalled-page) && echo "$$page" > docs/conditions/Stalled.md
 
 .PHONY: chart
 chart: ## Write the templates of the Helm chart from config/.

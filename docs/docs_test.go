@@ -19,8 +19,6 @@ import (
 
 	apiextv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"sigs.k8s.io/yaml"
-
-	"github.com/metricspipeline/operator/api/v1alpha1"
 )
 
 // kubernetesTypes are fields whose content Kubernetes defines and documents.
@@ -37,6 +35,7 @@ var (
 	heading = regexp.MustCompile(`(?m)^#+ (.+)$`)
 	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	example = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$")
+	code    = regexp.MustCompile("`[^`\n]*`")
 	fence   = regexp.MustCompile("(?ms)^```.*?^```$")
 	// notInSlug are the characters that a heading's anchor leaves out.
 	notInSlug = regexp.MustCompile(`[^a-z0-9 _-]`)
@@ -91,10 +90,19 @@ var prometheusFields = []string{
 	"spec.web.tlsConfig", "spec.version",
 }
 
+// pending are pages that other changes bring. Links to them are not followed as long as they are not there: an entry goes when its
+// page comes.
+var pending = []string{"install.md", "olm.md", "upgrade.md", "compatibility.md", "metrics.md", "alerts.md"}
+
 // TestLinks follows every link between pages, to its heading.
 func TestLinks(t *testing.T) {
-	for _, page := range allPages(t) {
-		for _, match := range link.FindAllStringSubmatch(fence.ReplaceAllString(read(t, page), ""), -1) {
+	for _, page := range pending {
+		if _, err := os.Stat(page); err == nil {
+			t.Errorf("docs/%s is there: remove it from pending", page)
+		}
+	}
+	for _, page := range append(allPages(t), glob(t, "reference/*.md")...) {
+		for _, match := range link.FindAllStringSubmatch(code.ReplaceAllString(fence.ReplaceAllString(read(t, page), ""), ""), -1) {
 			target, anchor, _ := strings.Cut(match[1], "#")
 			if strings.Contains(target, "://") {
 				continue
@@ -102,6 +110,9 @@ func TestLinks(t *testing.T) {
 			file := page
 			if target != "" {
 				file = filepath.Join(filepath.Dir(page), target)
+			}
+			if slices.Contains(pending, strings.TrimPrefix(file, "../docs/")) {
+				continue
 			}
 			if _, err := os.Stat(file); err != nil {
 				t.Errorf("%s links to %s: %v", page, match[1], err)
@@ -111,25 +122,6 @@ func TestLinks(t *testing.T) {
 				t.Errorf("%s links to %s, and there is no such heading", page, match[1])
 			}
 		}
-	}
-}
-
-// TestExamples demands that the examples of a spec have no field that the type has not.
-func TestExamples(t *testing.T) {
-	examples := 0
-	for _, page := range allPages(t) {
-		for _, match := range example.FindAllStringSubmatch(read(t, page), -1) {
-			if !strings.HasPrefix(match[1], "spec:\n") && !strings.Contains(match[1], "kind: MetricsPipeline\n") {
-				continue
-			}
-			examples++
-			if err := yaml.UnmarshalStrict([]byte(match[1]), &v1alpha1.MetricsPipeline{}); err != nil {
-				t.Errorf("%s: an example is no MetricsPipeline: %v\n%s", page, err, match[1])
-			}
-		}
-	}
-	if examples == 0 {
-		t.Error("there is no example of a MetricsPipeline")
 	}
 }
 

@@ -75,7 +75,7 @@ const (
 	ReasonUnavailable = "Unavailable"
 	// ReasonRenderFailed surfaces when the objects cannot be built from the spec, as when a patch does not apply.
 	ReasonRenderFailed = "RenderFailed"
-	// ReasonApplyFailed surfaces when the API server refuses an object.
+	// ReasonApplyFailed surfaces when an object could not be written: the API server refuses it, or does not answer.
 	ReasonApplyFailed = "ApplyFailed"
 	// ReasonNameTaken surfaces when a foreign object has the name of one of ours. It is left alone.
 	ReasonNameTaken = "NameTaken"
@@ -89,8 +89,8 @@ const (
 	// ReasonRetained surfaces when a component is kept in its last good form because what would replace it is unknown or
 	// refused. Its certificate is renewed and its drift repaired all the same.
 	ReasonRetained = "Retained"
-	// ReasonUnreadable surfaces, in the condition that depends on it, when the operator may not read a kind of object, or an
-	// object cannot be decoded; the message names the permission or the object.
+	// ReasonUnreadable surfaces when the operator may not read a kind of object, or an object cannot be decoded, in the condition
+	// that depends on it; the message names the permission or the object.
 	ReasonUnreadable = "Unreadable"
 )
 
