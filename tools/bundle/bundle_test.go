@@ -41,11 +41,13 @@ func generated(t *testing.T, o Options) string {
 	return filepath.Join(folder, "bundle")
 }
 
-// bundles are the folders of every bundle there is: the committed one, those of earlier releases, and one as a release writes it.
+// bundles are the folders of every bundle there is: the committed one, those of earlier releases, and what is generated with and without
+// the digests of a release.
 func bundles(t *testing.T) map[string]string {
 	t.Helper()
 	folders := map[string]string{
 		"committed": filepath.Join(root, "bundle"),
+		"tagged":    generated(t, Options{Version: "v0.3.0"}),
 		"released": generated(t, Options{Version: "v0.3.0", Replaces: "0.2.0", Release: true, Images: operands,
 			Image: "example.com/operator@sha256:" + strings.Repeat("c", 64)}),
 	}
