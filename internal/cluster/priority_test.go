@@ -6,6 +6,8 @@ package cluster
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -14,6 +16,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
 )
 
 // TestSystemPriority: a priority class that the cluster may refuse is used only where a quota says that it does not.
@@ -70,16 +74,26 @@ func TestSystemPriority(t *testing.T) {
 	}
 }
 
-// TestQuotasUnreadable: it is unknown then, and what runs must not be replaced for it.
+// TestQuotasUnreadable: whether the class is admitted is unknown then, and what runs must not be replaced for it.
 func TestQuotasUnreadable(t *testing.T) {
-	refused := interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
-		if _, quotas := list.(*corev1.ResourceQuotaList); quotas {
-			return errors.New("refused")
+	for name, refuse := range map[string]bool{"readable": false, "refused": true} {
+		list := func(ctx context.Context, c client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
+			if _, quotas := list.(*corev1.ResourceQuotaList); quotas && refuse {
+				return errors.New("refused")
+			}
+			return c.List(ctx, list, options...)
 		}
-		return c.List(ctx, list, options...)
-	}}
-	source := &Source{Namespace: "metrics", Client: fake.NewClientBuilder().WithInterceptorFuncs(refused).Build()}
-	if got, err := source.systemPriority(t.Context()); got || err == nil {
-		t.Errorf("%v, %v", got, err)
+		reader := fake.NewClientBuilder().WithInterceptorFuncs(interceptor.Funcs{List: list}).Build()
+		source := &Source{Namespace: "kube-system", Client: reader, Prometheuses: reader, Kinds: serving{}}
+		facts := source.Read(t.Context(), v1alpha1.MetricsPipelineSpec{}, nil)
+		said := slices.ContainsFunc(facts.Problems, func(err error) bool { return strings.Contains(err.Error(), "ResourceQuotas") })
+		if facts.Incomplete != refuse || said != refuse || facts.SystemPriority == refuse {
+			t.Errorf("%s: incomplete %v, admitted %v, problems %v", name, facts.Incomplete, facts.SystemPriority, facts.Problems)
+		}
 	}
 }
+
+// serving is a cluster without CRDs.
+type serving struct{}
+
+func (serving) Ensure(context.Context) Served { return Serving() }

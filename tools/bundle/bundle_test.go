@@ -14,7 +14,6 @@ import (
 	"github.com/operator-framework/api/pkg/operators/v1alpha1"
 	"github.com/operator-framework/api/pkg/validation"
 	"github.com/operator-framework/api/pkg/validation/errors"
-	interfaces "github.com/operator-framework/api/pkg/validation/interfaces"
 	rbacv1 "k8s.io/api/rbac/v1"
 )
 
@@ -41,11 +40,13 @@ func generated(t *testing.T, o Options) string {
 	return filepath.Join(folder, "bundle")
 }
 
-// bundles are the folders of every bundle there is: the committed one, those of earlier releases, and one as a release writes it.
+// bundles are the folders of every bundle there is: the committed one, those of earlier releases, and what is generated with and without
+// the digests of a release.
 func bundles(t *testing.T) map[string]string {
 	t.Helper()
 	folders := map[string]string{
 		"committed": filepath.Join(root, "bundle"),
+		"tagged":    generated(t, Options{Version: "v0.3.0"}),
 		"released": generated(t, Options{Version: "v0.3.0", Replaces: "0.2.0", Release: true, Images: operands,
 			Image: "example.com/operator@sha256:" + strings.Repeat("c", 64)}),
 	}
@@ -68,14 +69,8 @@ func load(t *testing.T, folder string) *manifests.Bundle {
 	return bundle
 }
 
-// validators are all that upstream has, but MultipleArchitecturesValidator, which calls docker.
-var validators = interfaces.Validators{
-	validation.PackageManifestValidator, validation.ClusterServiceVersionValidator, validation.CustomResourceDefinitionValidator,
-	validation.BundleValidator, validation.OperatorHubValidator, validation.OperatorHubV2Validator,
-	validation.StandardCategoriesValidator, validation.StandardCapabilitiesValidator, validation.ObjectValidator,
-	validation.OperatorGroupValidator, validation.CommunityOperatorValidator, validation.AlphaDeprecatedAPIsValidator,
-	validation.GoodPracticesValidator,
-}
+// validators are all that upstream has, but the last one, MultipleArchitecturesValidator, which calls docker.
+var validators = validation.AllValidators[:len(validation.AllValidators)-1]
 
 // expected is true for what upstream says about every bundle of an operator that runs more than one replica of something: that it may
 // make PodDisruptionBudgets. The operator may make two, by name and in its own namespace, and neither keeps a node from being drained.

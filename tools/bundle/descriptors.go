@@ -12,7 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/operator-framework/api/pkg/operators/v1alpha1"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apiextv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 )
 
 // What a console shows a field by.
@@ -24,7 +24,7 @@ const (
 )
 
 // owned describes the pipeline to consoles. Its descriptors come from the schema of the CRD, so from the types.
-func owned(crd *apiextensionsv1.CustomResourceDefinition) []v1alpha1.CRDDescription {
+func owned(crd *apiextv1.CustomResourceDefinition) []v1alpha1.CRDDescription {
 	var descriptions []v1alpha1.CRDDescription
 	for _, version := range crd.Spec.Versions {
 		schema := version.Schema.OpenAPIV3Schema
@@ -67,7 +67,7 @@ func owned(crd *apiextensionsv1.CustomResourceDefinition) []v1alpha1.CRDDescript
 }
 
 // widgets returns how a console lets users edit a field; none for what has fields of its own.
-func widgets(name string, property apiextensionsv1.JSONSchemaProps) []string {
+func widgets(name string, property apiextv1.JSONSchemaProps) []string {
 	switch {
 	case len(property.Enum) > 0:
 		var selects []string
@@ -94,7 +94,7 @@ func widgets(name string, property apiextensionsv1.JSONSchemaProps) []string {
 	return nil
 }
 
-func names(schema apiextensionsv1.JSONSchemaProps) []string {
+func names(schema apiextv1.JSONSchemaProps) []string {
 	return slices.Sorted(maps.Keys(schema.Properties))
 }
 

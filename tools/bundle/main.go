@@ -49,7 +49,7 @@ func run(args []string) error {
 	flags.StringVar(&o.Image, "image", "", "image of the operator (default "+imageRepository+":VERSION)")
 	flags.StringVar(&o.BundleImage, "bundle-image", "", "image of the bundle, for the catalog (default "+bundleRepository+":VERSION)")
 	flags.BoolVar(&o.Release, "release", false, "fail unless every image has a digest")
-	flags.Func("map-image", "REPOSITORY=REFERENCE: use REFERENCE for the images of a repository (may be repeated)", func(value string) error {
+	flags.Func("map-image", "REPOSITORY=REFERENCE: use REFERENCE for the images of a repository; repeatable", func(value string) error {
 		repository, reference, ok := strings.Cut(value, "=")
 		if !ok || repository == "" || reference == "" {
 			return fmt.Errorf("%q is not REPOSITORY=REFERENCE", value)

@@ -102,7 +102,7 @@ func (t *tree) clusterPermissions() ([]v1alpha1.StrategyDeploymentPermissions, e
 	for _, binding := range t.bindings {
 		role := t.clusterRoles[binding.RoleRef.Name]
 		if role == nil {
-			return nil, fmt.Errorf("ClusterRoleBinding %s: there is no ClusterRole %s in config/default", binding.Name, binding.RoleRef.Name)
+			return nil, fmt.Errorf("ClusterRoleBinding %s: config/default has no ClusterRole %s", binding.Name, binding.RoleRef.Name)
 		}
 		if role.AggregationRule != nil {
 			return nil, fmt.Errorf("ClusterRoleBinding %s: the rules of an aggregated ClusterRole are not known", binding.Name)

@@ -15,7 +15,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apiextv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/kustomize/api/krusty"
@@ -33,7 +33,7 @@ const relatedImage = "RELATED_IMAGE_"
 type tree struct {
 	namespace    *corev1.Namespace
 	deployment   *appsv1.Deployment
-	crd          *apiextensionsv1.CustomResourceDefinition
+	crd          *apiextv1.CustomResourceDefinition
 	clusterRoles map[string]*rbacv1.ClusterRole
 	bindings     []rbacv1.ClusterRoleBinding
 	// objects are all the others.
@@ -117,7 +117,7 @@ func (t *tree) add(object *unstructured.Unstructured) error {
 		t.deployment = &appsv1.Deployment{}
 		return into(t.deployment)
 	case "CustomResourceDefinition":
-		t.crd = &apiextensionsv1.CustomResourceDefinition{}
+		t.crd = &apiextv1.CustomResourceDefinition{}
 		t.objects = append(t.objects, object)
 		return into(t.crd)
 	case "ClusterRole":
@@ -162,7 +162,7 @@ func (t *tree) setImages(o Options) error {
 	}
 	for _, image := range t.images() {
 		if _, _, digest := util.SplitImageName(image.Image); digest == "" {
-			return fmt.Errorf("-release: the image %s has no digest: give the operator's by -image, the operands' in %s", image.Image, digests)
+			return fmt.Errorf("-release: %s has no digest: give the operator's by -image, the operands' in %s", image.Image, digests)
 		}
 	}
 	return nil
