@@ -96,7 +96,8 @@ func (a actions) parameterize(deployment *kyaml.RNode) error {
 func (a actions) lookup(from *kyaml.RNode, path ...string) (*kyaml.RNode, error) {
 	found, err := from.Pipe(kyaml.Lookup(path...))
 	if err == nil && found == nil {
-		err = fmt.Errorf("config/ does not set %s any more: change tools/release/actions.go and values.yaml with it", strings.Join(path, "."))
+		err = fmt.Errorf("config/ does not set %s any more: change tools/release/actions.go and values.yaml with it",
+			strings.Join(path, "."))
 	}
 	return found, err
 }

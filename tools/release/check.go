@@ -48,8 +48,8 @@ func (r *release) check(ctx context.Context) error {
 			want = strings.TrimPrefix(want, "v")
 		}
 		if !found || has != want {
-			return fmt.Errorf("VERSION=%s is to be released, but %s has %q after %q: commit the new version there first, as RELEASE.md says",
-				r.Version, version.file, has, strings.TrimSpace(version.before))
+			return fmt.Errorf("VERSION=%s is to be released, but %s has %q after %q: commit the new version there first, as RELEASE.md "+
+				"says", r.Version, version.file, has, strings.TrimSpace(version.before))
 		}
 	}
 	return r.readCommit(ctx)

@@ -76,7 +76,8 @@ func build(ctx context.Context, r *release) error {
 			return fmt.Errorf("%s: %w", step.what, err)
 		}
 	}
-	fmt.Fprintf(r.Out, "dist/%s is complete and nothing is published; RELEASE.md says how. The operator's image is\n%s\n", r.Version, r.image)
+	fmt.Fprintf(r.Out, "dist/%s is complete and nothing is published; RELEASE.md says how. The operator's image is\n%s\n",
+		r.Version, r.image)
 	return nil
 }
 
@@ -96,7 +97,9 @@ func (r *release) compile(ctx context.Context) error {
 // goFor is the environment for Go to build for a platform alone, whatever this machine prefers.
 func goFor(platform string) []string {
 	system, arch, _ := strings.Cut(platform, "/")
-	return []string{"GOOS=" + system, "GOARCH=" + arch, "GOAMD64=v1", "GOARM64=v8.0", "CGO_ENABLED=0", "GOFLAGS=-mod=readonly", "GOWORK=off"}
+	return []string{
+		"GOOS=" + system, "GOARCH=" + arch, "GOAMD64=v1", "GOARM64=v8.0", "CGO_ENABLED=0", "GOFLAGS=-mod=readonly", "GOWORK=off",
+	}
 }
 
 // writeInstaller has make write install.yaml, with the image by digest.

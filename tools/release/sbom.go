@@ -95,7 +95,7 @@ func module(path, version string) cdx.Component {
 func hashOf(module *debug.Module) (cdx.Hash, error) {
 	sum, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(module.Sum, "h1:"))
 	if err != nil || len(sum) == 0 {
-		return cdx.Hash{}, fmt.Errorf("the module %s %s has the checksum %q, not one of go.sum: %w", module.Path, module.Version, module.Sum, err)
+		return cdx.Hash{}, fmt.Errorf("the module %s %s has the checksum %q, not one of go.sum", module.Path, module.Version, module.Sum)
 	}
 	return cdx.Hash{Algorithm: cdx.HashAlgoSHA256, Value: hex.EncodeToString(sum)}, nil
 }
