@@ -131,15 +131,21 @@ func (a area) stats(p panels.Panel, all []Series, names []string) {
 
 // bars draws a bar for each series.
 func (a area) bars(p panels.Panel, all []Series, names []string) {
+	length := func(series Series) float64 { // NaN compares with nothing.
+		if value := series.last(); value > 0 {
+			return value
+		}
+		return 0
+	}
 	most := 1.0
 	for _, series := range all {
-		most = max(most, series.last())
+		most = max(most, length(series))
 	}
 	height := min(a.height/float64(max(len(all), 1)), 52)
 	for i, series := range all {
 		y := a.y + float64(i)*height
 		a.text(a.x, y+14, 12, "#ccccdc", "start", names[i])
-		a.rect(a.x, y+20, (a.width-70)*max(series.last(), 0)/most, height-28, "#73bf69")
+		a.rect(a.x, y+20, (a.width-70)*length(series)/most, height-28, "#73bf69")
 		a.text(a.x+a.width, y+22+(height-28)/2, 13, "#ffffff", "end", format(series.last(), p.Unit))
 	}
 }
