@@ -29,7 +29,8 @@ CHART           := charts/metricspipeline-operator
 LINTER          := golangci-lint-kube-api-linter
 LINT_MODULES    := . test/cluster test/chart tools/bundle tools/compat tools/release
 TIDY_MODULES    := . test/cluster test/chart tools tools/bundle tools/compat tools/lint tools/release
-GENERATED       := api/v1alpha1/zz_generated.deepcopy.go internal/render/schema.json config/crd/bases config/rbac/role.yaml \
+GENERATED       := api/v1alpha1/zz_generated.deepcopy.go internal/render/schema.json internal/assets/self-monitoring/base/metricspipeline.json \
+                   config/crd/bases config/rbac/role.yaml \
                    docs/reference/api.md docs/conditions/Stalled.md bundle bundle.Dockerfile olm \
                    $(CHART)/crds $(CHART)/templates/config
 
@@ -58,9 +59,10 @@ demo: build dist/install.yaml bin/sample-app bin/cluster ## Watch a pipeline com
 
 ##@ Develop
 .PHONY: generate
-generate: ## Write the deepcopy methods of api/, and the schema by which kustomize merges patches.
+generate: ## Write the deepcopy methods of api/, the schema by which kustomize merges patches, and the dashboard.
 	@$(TOOL) controller-gen object:headerFile=hack/boilerplate.go.txt paths=./api/...
 	@schema=$$(go run ./hack/kustomize-schema) && echo "$$schema" > internal/render/schema.json
+	@dashboard=$$(go run ./hack/dashboard) && echo "$$dashboard" > internal/assets/self-monitoring/base/metricspipeline.json
 
 .PHONY: manifests
 manifests: ## Write the CRD from the types, and the roles from the markers in the code.
@@ -120,7 +122,7 @@ clean: ## Remove what was built here; the cluster's binaries stay in their cache
 
 ##@ Test
 .PHONY: test
-test: test-unit test-release test-chart test-envtest test-faults test-e2e ## Run every test.
+test: test-unit test-release test-chart test-alerts test-envtest test-faults test-e2e ## Run every test.
 
 .PHONY: test-unit
 test-unit: ## Test the packages; needs nothing but Go.
@@ -135,6 +137,10 @@ test-release: ## Test what a release consists of; builds one twice.
 test-chart: bin/cluster ## Test the Helm chart with Helm's library, on a real kube-apiserver and etcd.
 	@assets=$$(bin/cluster binaries kube-apiserver etcd kubectl) && \
 		KUBEBUILDER_ASSETS="$$assets" go test -C test/chart -count=1 -timeout 10m $(GOTESTFLAGS)
+
+.PHONY: test-alerts
+test-alerts: bin/cluster ## Test that each alert fires for its cause, with Prometheus' promtool.
+	@programs=$$(bin/cluster binaries promtool) && PROMTOOL="$$programs/promtool" go test -C test/alerts -count=1 $(GOTESTFLAGS)
 
 .PHONY: test-envtest
 test-envtest: bin/cluster ## Test user stories against a real kube-apiserver and etcd.
@@ -161,6 +167,12 @@ test-isolation: bin/cluster ## Prove that a fault stays in its component in each
 test-e2e: build dist/install.yaml bin/sample-app bin/cluster ## Test the main job on a real node; as root, on a machine that can run containers.
 	@hack/container-host.sh || { code=$$?; [ $$code -eq 2 ] && exit 0; exit 1; }; \
 		CLUSTER_FLAGS=--enforce-network-policies hack/with-cluster.sh go test -count=1 -v -timeout 40m -tags e2e $(GOTESTFLAGS) ./test/e2e
+
+.PHONY: dashboard-picture
+dashboard-picture: export DASHBOARD_PICTURE = $(CURDIR)/docs/images/dashboard.svg
+dashboard-picture: ## Draw docs/images/dashboard.svg from what the Prometheus of the test cluster answers.
+	@mkdir -p $(dir $(DASHBOARD_PICTURE))
+	@$(MAKE) test-e2e GOTESTFLAGS='-run ^TestMonitoring$$$$'
 
 .PHONY: bench
 bench: build dist/install.yaml bin/sample-app bin/cluster ## Measure one row (ROW=P2) against its floor.

@@ -92,7 +92,7 @@ var prometheusFields = []string{
 
 // pending are pages that other changes bring. Links to them are not followed as long as they are not there: an entry goes when its
 // page comes.
-var pending = []string{"metrics.md", "alerts.md"}
+var pending []string
 
 // TestLinks follows every link between pages, to its heading.
 func TestLinks(t *testing.T) {

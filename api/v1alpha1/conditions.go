@@ -3,7 +3,7 @@
 
 package v1alpha1
 
-// ConditionReady is the conjunction of every condition below it: True when the whole spec works, Unknown never.
+// ConditionReady is the conjunction of every condition below it but MonitoringReady: True when the whole spec works, Unknown never.
 const (
 	ConditionReady = "Ready"
 
@@ -198,6 +198,18 @@ const (
 	// ReasonScrapeTimeoutTooLong surfaces when scrape.scrapeTimeout is longer than the scrape interval of the chosen Prometheus
 	// and scrape.interval is unset: prometheus-operator rejects every monitor.
 	ReasonScrapeTimeoutTooLong = "ScrapeTimeoutTooLong"
+)
+
+// ConditionMonitoringReady says whether the monitors, the alerts and the dashboard of the stack itself are in place. The metrics
+// APIs do without them, so Ready and Stalled do not depend on it.
+const (
+	ConditionMonitoringReady = "MonitoringReady"
+
+	// ReasonInPlace surfaces when everything that spec.monitoring calls for is in place.
+	ReasonInPlace = "InPlace"
+	// ReasonMonitoringOff surfaces when nothing monitors the stack: spec.monitoring turns everything off, or the cluster serves
+	// none of the kinds.
+	ReasonMonitoringOff = "MonitoringOff"
 )
 
 // ScrapeOptOutLabel on a Namespace keeps its apps from being scraped, unless its value is "true".

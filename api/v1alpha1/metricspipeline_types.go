@@ -105,6 +105,12 @@ type MetricsPipelineSpec struct {
 	// +kubebuilder:default={}
 	NetworkPolicy NetworkPolicySpec `json:"networkPolicy,omitzero"`
 
+	// monitoring says how the stack itself is monitored: ServiceMonitors, alerts and a dashboard of the operator and its
+	// components, on by default where prometheus-operator is installed.
+	// +optional
+	// +kubebuilder:default={}
+	Monitoring MonitoringSpec `json:"monitoring,omitzero"`
+
 	// patches are applied to the objects that the operator deploys, in order, after everything else in this spec, for what
 	// no field offers. At most 64. A patch that cannot be applied is reported, and its component is retained in its last
 	// good form.

@@ -32,6 +32,7 @@ var version = "dev"
 type flags struct {
 	namespace      string
 	metricsAddress string
+	metricsCertDir string
 	healthAddress  string
 	leaderElect    bool
 }
@@ -42,6 +43,8 @@ func main() {
 		"Namespace of the operator, in which the components run; by default the environment variable POD_NAMESPACE.")
 	flag.StringVar(&f.metricsAddress, "metrics-bind-address", ":8443",
 		"Address of the metrics endpoint (https, with authentication); 0 turns it off.")
+	flag.StringVar(&f.metricsCertDir, "metrics-cert-dir", "",
+		"Folder with tls.crt and tls.key of the metrics endpoint, read again when they change; without them its certificate is self-signed.")
 	flag.StringVar(&f.healthAddress, "health-probe-bind-address", ":8081", "Address of the health probes.")
 	flag.BoolVar(&f.leaderElect, "leader-elect", false, "Take part in leader election, so that one of several replicas is active.")
 	logOptions := zap.Options{}
@@ -81,6 +84,10 @@ func run(f flags) error {
 			return fmt.Errorf("build the scheme: %w", err)
 		}
 	}
+	certificate, err := newServing(f.metricsCertDir)
+	if err != nil {
+		return err
+	}
 	watches := controller.NewWatches()
 	mgr, err := ctrl.NewManager(ctrl.GetConfigOrDie(), ctrl.Options{
 		Scheme:   scheme,
@@ -92,7 +99,7 @@ func run(f flags) error {
 			BindAddress:    f.metricsAddress,
 			SecureServing:  true,
 			FilterProvider: filters.WithAuthenticationAndAuthorization,
-			TLSOpts:        []func(*tls.Config){modernTLS},
+			TLSOpts:        []func(*tls.Config){modernTLS, certificate.use},
 		},
 		HealthProbeBindAddress:        f.healthAddress,
 		LeaderElection:                f.leaderElect,

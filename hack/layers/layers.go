@@ -40,12 +40,17 @@ var Allowed = map[string][]string{
 		"api/v1alpha1", "internal/health", "internal/kinds", "internal/metricsapi", "internal/ownership", "internal/probe",
 		"internal/prometheus", "internal/cluster", "internal/operand",
 	},
+	"internal/operand/selfmonitoring": {
+		"api/v1alpha1", "internal/health", "internal/kinds", "internal/metricsapi", "internal/ownership", "internal/probe",
+		"internal/prometheus", "internal/cluster", "internal/operand",
+	},
 	"internal/operand/prometheusadapter": {
 		"api/v1alpha1", "internal/health", "internal/kinds", "internal/metricsapi", "internal/ownership", "internal/probe",
 		"internal/prometheus", "internal/cluster", "internal/operand", "internal/operand/prometheusadapter/rules",
 	},
 	"internal/operand/registry": {
 		"api/v1alpha1", "internal/operand", "internal/operand/metricsserver", "internal/operand/prometheusadapter",
+		"internal/operand/selfmonitoring",
 	},
 	"internal/render/patchpolicy": {"api/v1alpha1", "internal/ownership"},
 	"internal/render": {

@@ -175,6 +175,7 @@ func Setup(mgr ctrl.Manager, options Options) (*Operator, error) {
 	}
 	r := reconciler(mgr, options, all, scrape, func() { announce(wake) })
 	operator.pipeline = r
+	exported.Build(options.Version)
 	if err := mgr.Add(manager.RunnableFunc(func(ctx context.Context) error {
 		<-ctx.Done()
 		r.Prober.Stop()

@@ -43,6 +43,7 @@ const (
 	CertificateRequestCRD = "certificaterequests.cert-manager.io"
 	ServiceMonitorCRD     = "servicemonitors.monitoring.coreos.com"
 	PodMonitorCRD         = "podmonitors.monitoring.coreos.com"
+	PrometheusRuleCRD     = "prometheusrules.monitoring.coreos.com"
 	CertificateCRD        = "certificates.cert-manager.io"
 	IssuerCRD             = "issuers.cert-manager.io"
 )
@@ -63,6 +64,9 @@ var (
 		CRD: ServiceMonitorCRD, Guarded: true}
 	PodMonitor = Kind{GroupVersionKind: monitoringv1.SchemeGroupVersion.WithKind(monitoringv1.PodMonitorsKind), CRD: PodMonitorCRD,
 		Guarded: true}
+	// PrometheusRule is not guarded: the API server would merge our groups into those of a foreign one.
+	PrometheusRule = Kind{GroupVersionKind: monitoringv1.SchemeGroupVersion.WithKind(monitoringv1.PrometheusRuleKind),
+		CRD: PrometheusRuleCRD}
 	// Certificate is cached whole: its status says why nothing is issued.
 	Certificate = Kind{GroupVersionKind: certmanagerv1.SchemeGroupVersion.WithKind(certmanagerv1.CertificateKind), CRD: CertificateCRD,
 		typed:     func() client.Object { return &certmanagerv1.Certificate{} },
@@ -100,6 +104,7 @@ var Monitors = []Kind{ServiceMonitor, PodMonitor}
 var Managed = []Kind{
 	APIService,
 	ServiceMonitor,
+	PrometheusRule,
 	{GroupVersionKind: policyv1.SchemeGroupVersion.WithKind("PodDisruptionBudget")},
 	Deployment,
 	{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Service")},

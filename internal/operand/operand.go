@@ -32,7 +32,7 @@ type Description struct {
 	// where no form of it is stored. Its name is the operand's, and that of its folder in the assets.
 	Catalog Component
 	// Image is the one that this release was tested with, and ImageVariable the environment variable that replaces it, as
-	// OLM and mirrors of registries expect.
+	// OLM and mirrors of registries expect. Both are empty where nothing runs.
 	Image, ImageVariable string
 }
 
@@ -85,7 +85,9 @@ type Component struct {
 	Name string
 	// Namespace that it runs in.
 	Namespace string
-	// Workloads are the names of its Deployments.
+	// Condition that says how it stands where Ready does not depend on it; empty for the conditions of every component.
+	Condition string
+	// Workloads are the names of its Deployments; none where nothing runs.
 	Workloads []string
 	// Service that the metrics APIs lead to; empty where it serves none.
 	Service string

@@ -172,6 +172,9 @@ func Images(operands []Operand, getenv func(string) string) map[string]string {
 	references := map[string]string{}
 	for _, operand := range operands {
 		d := operand.Describe()
+		if d.Image == "" {
+			continue // Nothing runs.
+		}
 		references[d.Catalog.Name] = d.Image
 		if replaced := getenv(d.ImageVariable); replaced != "" {
 			references[d.Catalog.Name] = replaced

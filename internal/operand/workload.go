@@ -16,8 +16,6 @@ import (
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/cluster"
-	"github.com/metricspipeline/operator/internal/kinds"
-	"github.com/metricspipeline/operator/internal/ownership"
 )
 
 // Folders of kustomize components that assets have.
@@ -104,33 +102,16 @@ func (d *Deployment) Options(o v1alpha1.ComponentOptions, facts cluster.Facts) {
 // replicas returns the desired number of pods, also where the schema's default was bypassed.
 func replicas(o v1alpha1.ComponentOptions) int32 { return ptr.Deref(o.Replicas, 2) }
 
-// Variants returns the kustomize components that the options and the cluster call for.
-func Variants(o v1alpha1.ComponentOptions, facts cluster.Facts) []string {
+// Variants returns the kustomize components that the options, the spec and the cluster call for.
+func Variants(o v1alpha1.ComponentOptions, in Input) []string {
 	var folders []string
 	if replicas(o) > 1 {
 		folders = append(folders, HighAvailability)
 	}
-	if facts.Served.Has(kinds.ServiceMonitorCRD) {
+	if Monitored(in) {
 		folders = append(folders, Monitor)
 	}
 	return folders
-}
-
-// MonitorPatches stamp the labels that the chosen Prometheus selects ServiceMonitors by. What it demands and cannot be met
-// leaves the monitor unselected.
-func MonitorPatches(name string, facts cluster.Facts) []Patch {
-	selection := facts.Prometheus.Target.ServiceMonitors
-	if !facts.Served.Has(kinds.ServiceMonitorCRD) || selection == nil {
-		return nil
-	}
-	own := ownership.Labels(name)
-	own[ownership.NameLabel] = name
-	needed, err := selection.Labels(own, ownership.Fixed()...)
-	if err != nil || len(needed) == 0 {
-		return nil
-	}
-	// The assets' monitors have no labels: the operator's own come last.
-	return []Patch{PatchOf("ServiceMonitor", name, Operation{Op: "add", Path: "/metadata/labels", Value: needed})}
 }
 
 // EgressPatches open the NetworkPolicy of a name to ports that the asset does not list.

@@ -28,6 +28,8 @@ func Compact(object any) (any, error) {
 	kept.Spec.ServiceMonitorNamespaceSelector = bounded(full.Spec.ServiceMonitorNamespaceSelector)
 	kept.Spec.PodMonitorSelector = bounded(full.Spec.PodMonitorSelector)
 	kept.Spec.PodMonitorNamespaceSelector = bounded(full.Spec.PodMonitorNamespaceSelector)
+	kept.Spec.RuleSelector = bounded(full.Spec.RuleSelector)
+	kept.Spec.RuleNamespaceSelector = bounded(full.Spec.RuleNamespaceSelector)
 	kept.Spec.ScrapeInterval = monitoringv1.Duration(short(string(full.Spec.ScrapeInterval)))
 	kept.Spec.Version = short(full.Spec.Version)
 	kept.Spec.RoutePrefix = short(full.Spec.RoutePrefix)

@@ -26,6 +26,7 @@ func TestCompact(t *testing.T) {
 		ResourceVersion: "7", Annotations: map[string]string{"a": huge}, Labels: map[string]string{"a": huge}}}
 	object.Spec.ServiceMonitorSelector, object.Spec.PodMonitorSelector = selector("a"), selector("b")
 	object.Spec.ServiceMonitorNamespaceSelector, object.Spec.PodMonitorNamespaceSelector = selector("c"), selector("d")
+	object.Spec.RuleSelector, object.Spec.RuleNamespaceSelector = selector("e"), selector("f")
 	object.Spec.ScrapeInterval, object.Spec.Version, object.Spec.RoutePrefix = "15s", "v3.5.0", "/prefix"
 	object.Spec.Shards, object.Spec.ServiceName = ptr.To[int32](2), ptr.To("prometheus")
 	object.Spec.Web = &monitoringv1.PrometheusWebSpec{PageTitle: &huge,

@@ -44,8 +44,9 @@ type Target struct {
 	Others bool
 	// Version of Prometheus that the object states, such as v3.5.0; empty where it states none.
 	Version string
-	// ServiceMonitors and PodMonitors are what it demands of monitors; nil where no object stands behind the URL.
-	ServiceMonitors, PodMonitors *Selection
+	// ServiceMonitors, PodMonitors and Rules are what it demands of monitors and of PrometheusRules; nil where no object stands
+	// behind the URL.
+	ServiceMonitors, PodMonitors, Rules *Selection
 }
 
 // NotFoundError means that no Prometheus could be chosen. Reason is one of the reasons of the condition PrometheusReady.
@@ -159,6 +160,10 @@ func target(p monitoringv1.Prometheus, all []monitoringv1.Prometheus) Target {
 	t.PodMonitors = &Selection{
 		Field: "podMonitorSelector", Selector: p.Spec.PodMonitorSelector,
 		NamespaceField: "podMonitorNamespaceSelector", Namespaces: p.Spec.PodMonitorNamespaceSelector, HomeNamespace: p.Namespace,
+	}
+	t.Rules = &Selection{
+		Objects: "rules", Field: "ruleSelector", Selector: p.Spec.RuleSelector,
+		NamespaceField: "ruleNamespaceSelector", Namespaces: p.Spec.RuleNamespaceSelector, HomeNamespace: p.Namespace,
 	}
 	return t
 }

@@ -122,6 +122,9 @@ func TestResolveReadsTheObject(t *testing.T) {
 		PodMonitors: &Selection{
 			Field:          "podMonitorSelector",
 			NamespaceField: "podMonitorNamespaceSelector", Namespaces: p.Spec.PodMonitorNamespaceSelector, HomeNamespace: "monitoring"},
+		Rules: &Selection{
+			Objects: "rules", Field: "ruleSelector", Selector: p.Spec.RuleSelector,
+			NamespaceField: "ruleNamespaceSelector", HomeNamespace: "monitoring"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("target (-want +got):\n%s", diff)

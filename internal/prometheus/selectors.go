@@ -4,6 +4,7 @@
 package prometheus
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,13 +13,17 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// Selection is what a Prometheus object demands of one kind of monitors before it uses them.
+// Selection is what a Prometheus object demands of one kind of monitors, or of rules, before it uses them.
 type Selection struct {
+	// Objects are what is selected, for messages; empty for monitors.
+	Objects string
+	// LabelsField is the field of the spec whose labels the objects carry, for messages; empty for spec.scrape.labels.
+	LabelsField string
 	// Field is the selector's name in the object, for messages.
 	Field string
-	// Selector on the labels of monitors; nil selects none.
+	// Selector on the labels of the objects; nil selects none.
 	Selector *metav1.LabelSelector
-	// NamespaceField and Namespaces select the monitors' namespaces; nil selects HomeNamespace alone.
+	// NamespaceField and Namespaces select the objects' namespaces; nil selects HomeNamespace alone.
 	NamespaceField string
 	Namespaces     *metav1.LabelSelector
 	HomeNamespace  string
@@ -56,8 +61,9 @@ func (s Selection) Labels(own map[string]string, fixed ...string) (map[string]st
 	maps.Copy(all, own)
 	maps.Copy(all, needed)
 	if !selector.Matches(all) {
-		return nil, fmt.Errorf("its %s is %q, which excludes monitors with the labels %s; change the selector, or spec.scrape.labels",
-			s.Field, metav1.FormatLabelSelector(s.Selector), all)
+		return nil, fmt.Errorf("its %s is %q, which excludes %s with the labels %s; change the selector, or %s",
+			s.Field, metav1.FormatLabelSelector(s.Selector), cmp.Or(s.Objects, "monitors"), all,
+			cmp.Or(s.LabelsField, "spec.scrape.labels"))
 	}
 	return needed, nil
 }

@@ -42,8 +42,9 @@ type input struct {
 type facts struct {
 	Namespace      string  `json:"namespace"`
 	APIServerPorts []int32 `json:"apiServerPorts"`
-	// ServiceMonitors is true where their CRD is served, and MonitorLabels are what the Prometheus selects them by.
+	// ServiceMonitors and PrometheusRules are true where their CRD is served, and MonitorLabels are what the Prometheus selects them by.
 	ServiceMonitors bool                  `json:"serviceMonitors"`
+	PrometheusRules bool                  `json:"prometheusRules"`
 	MonitorLabels   map[string]string     `json:"monitorLabels"`
 	MonitorSelector *metav1.LabelSelector `json:"-"`
 	Prometheus      struct {
@@ -66,6 +67,11 @@ func (f facts) cluster() cluster.Facts {
 		if f.MonitorSelector == nil {
 			read.Prometheus.Target.ServiceMonitors.Selector = &metav1.LabelSelector{MatchLabels: f.MonitorLabels}
 		}
+	}
+	if f.PrometheusRules {
+		read.Served = cluster.Serving(kinds.ServiceMonitorCRD, kinds.PrometheusRuleCRD)
+		read.Prometheus.Target.Rules = &prometheus.Selection{Objects: "rules", Field: "ruleSelector", Namespaces: &metav1.LabelSelector{},
+			Selector: &metav1.LabelSelector{MatchLabels: f.MonitorLabels}}
 	}
 	return read
 }
@@ -153,13 +159,28 @@ func objectsOf(t *testing.T, name string) []*unstructured.Unstructured {
 	return objects
 }
 
+// withoutDashboard leaves out the JSON of a dashboard, which is generated.
+func withoutDashboard(object *unstructured.Unstructured) *unstructured.Unstructured {
+	data, found, err := unstructured.NestedStringMap(object.Object, "data")
+	if err != nil || !found || object.GetKind() != "ConfigMap" {
+		return object
+	}
+	shown := object.DeepCopy()
+	for file := range data {
+		if strings.HasSuffix(file, ".json") {
+			_ = unstructured.SetNestedField(shown.Object, "generated", "data", file)
+		}
+	}
+	return shown
+}
+
 // TestGolden shows in out.yaml everything that the operator would apply for a spec, as a person would read it.
 func TestGolden(t *testing.T) {
 	for _, name := range cases(t) {
 		t.Run(name, func(t *testing.T) {
 			var got bytes.Buffer
 			for _, object := range objectsOf(t, name) {
-				content, err := yaml.Marshal(object.Object)
+				content, err := yaml.Marshal(withoutDashboard(object).Object)
 				if err != nil {
 					t.Fatal(err)
 				}

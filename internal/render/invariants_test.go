@@ -51,7 +51,8 @@ func TestLabels(t *testing.T) {
 				t.Errorf("%s %s does not carry %s", object.GetKind(), object.GetName(), v1alpha1.ManagedLabel)
 			}
 			component := labels[v1alpha1.ComponentLabel]
-			named := labels["app.kubernetes.io/name"] == component || object.GetKind() == "ServiceMonitor" // The Prometheus' choice.
+			selected := object.GetKind() == "ServiceMonitor" || object.GetKind() == "PrometheusRule" // By the Prometheus' choice.
+			named := labels["app.kubernetes.io/name"] == component || selected
 			if component == "" || !named {
 				t.Errorf("%s %s: labels %v", object.GetKind(), object.GetName(), labels)
 			}

@@ -128,9 +128,9 @@ func label(objects []*unstructured.Unstructured, component string) error {
 	return nil
 }
 
-// fixedLabels are those of an object that nothing may give another value. Nothing but a Prometheus selects a monitor by its name.
+// fixedLabels are those of an object that nothing may give another value. Nothing but a Prometheus selects monitors and rules by name.
 func fixedLabels(object *unstructured.Unstructured) []string {
-	if object.GetKind() == "ServiceMonitor" {
+	if slices.Contains([]string{"ServiceMonitor", "PrometheusRule"}, object.GetKind()) {
 		return ownership.Fixed()
 	}
 	return append(ownership.Fixed(), ownership.NameLabel)

@@ -206,7 +206,7 @@ func TestMonitorsAreSelected(t *testing.T) {
 		"our part-of":  {selector: metav1.LabelSelector{MatchLabels: map[string]string{partOf: "metricspipeline"}}},
 		"another name": {selector: metav1.LabelSelector{MatchLabels: map[string]string{name: "kube-prometheus"}}},
 		"our name among others": {selector: metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
-			expression(name, in, "other", "metrics-server", "prometheus-adapter")}}, named: true},
+			expression(name, in, "other", "metrics-server", "prometheus-adapter", "self-monitoring")}}, named: true},
 		"any name": {selector: metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
 			expression(name, exists)}}, named: true},
 		"another component": {unmet: true, selector: metav1.LabelSelector{MatchLabels: map[string]string{
@@ -232,8 +232,10 @@ func TestMonitorsAreSelected(t *testing.T) {
 				if tc.named && monitor[name] != c.Name {
 					t.Errorf("%s: the name of its monitor is %q", c.Name, monitor[name])
 				}
-				if service := named(t, objects, "Service").GetLabels(); service[name] != c.Name {
-					t.Errorf("%s: its monitor does not select its Service: %v", c.Name, service)
+				if c.Service != "" {
+					if service := named(t, objects, "Service").GetLabels(); service[name] != c.Name {
+						t.Errorf("%s: its monitor does not select its Service: %v", c.Name, service)
+					}
 				}
 				if selector.Matches(labels.Set(monitor)) == tc.unmet {
 					t.Errorf("%s: %s selects its monitor: %t; labels %v", c.Name, selector, tc.unmet, monitor)

@@ -114,6 +114,7 @@ func setConditions(status *v1alpha1.MetricsPipelineStatus, o Observation) {
 		ready = unmet(first.reason, first.message)
 		reconciling = met(v1alpha1.ReasonProgressing, first.message)
 	}
+	set(v1alpha1.ConditionMonitoringReady, find(o, v1alpha1.ConditionMonitoringReady, monitoringReady))
 	set(v1alpha1.ConditionReady, ready)
 	set(v1alpha1.ConditionReconciling, reconciling)
 	set(v1alpha1.ConditionStalled, blocked)

@@ -44,7 +44,7 @@ func Unissued(err error) *Failure {
 
 // Unrendered is the failure of objects that cannot be built from the spec.
 func Unrendered(err error) *Failure {
-	return &Failure{v1alpha1.ConditionComponentsReady, v1alpha1.ReasonRenderFailed, true, err}
+	return &Failure{Condition: v1alpha1.ConditionComponentsReady, Reason: v1alpha1.ReasonRenderFailed, Stalled: true, Err: err}
 }
 
 // FailureOf says where an error surfaces. Anything but a Failure came up while objects were read or written.
@@ -80,6 +80,8 @@ func dependent(kind schema.GroupVersionKind) string {
 		return v1alpha1.ConditionAPIServicesAvailable
 	case kinds.Prometheus.GroupKind():
 		return v1alpha1.ConditionPrometheusReady
+	case kinds.PrometheusRule.GroupKind():
+		return v1alpha1.ConditionMonitoringReady
 	case kinds.Certificate.GroupKind(), kinds.Issuer.GroupKind(), kinds.CertificateRequest.GroupKind():
 		return v1alpha1.ConditionCertificatesReady
 	default:

@@ -4,35 +4,33 @@
 package report
 
 import (
+	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/kinds"
 )
 
-// The metrics about the pipeline. They say what its status says, so that an alert needs no exporter of custom resources.
-var (
-	apiServiceAvailable = prometheus.NewDesc("metricspipeline_apiservice_available",
-		"1 when a metrics API that the pipeline demands answers, else 0. The owner of its APIService is ours, other or none.",
-		[]string{"apiservice", "owner"}, nil)
-	conditionStatus = prometheus.NewDesc("metricspipeline_condition",
-		"1 for a condition of the pipeline that is True, 0 for False, -1 for Unknown.", []string{"condition"}, nil)
-	certificateExpiry = prometheus.NewDesc("metricspipeline_certificate_expiry_timestamp_seconds",
-		"When the certificate in a Secret ends, in seconds since 1970.", []string{"secret", "provider"}, nil)
-)
-
-// Exporter exports the last status as a whole: what is no longer in it has no series, and no scrape sees half a change.
+// Exporter exports the last status as a whole: what is no longer in it has no series, and no scrape sees half a change. What it counts
+// stays as long as the process.
 type Exporter struct {
 	samples atomic.Pointer[[]prometheus.Metric]
+
+	mu      sync.Mutex
+	version string
+	repairs map[string]float64
+	errors  map[Phase]float64
 }
 
 // Describe implements prometheus.Collector.
 func (e *Exporter) Describe(descriptions chan<- *prometheus.Desc) {
-	for _, description := range []*prometheus.Desc{apiServiceAvailable, conditionStatus, certificateExpiry} {
-		descriptions <- description
+	for _, metric := range Metrics() {
+		descriptions <- metric.description()
 	}
 }
 
@@ -43,35 +41,134 @@ func (e *Exporter) Collect(collected chan<- prometheus.Metric) {
 			collected <- sample
 		}
 	}
+	for _, sample := range e.counts() {
+		collected <- sample
+	}
 }
 
-// Clear exports nothing: there is no pipeline.
+// counts are the samples that do not depend on a pipeline. A counter begins at 0, so that its first increase can be seen.
+func (e *Exporter) counts() []prometheus.Metric {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var s samples
+	if e.version != "" {
+		s.add(buildInfo, 1, e.version, runtime.Version())
+	}
+	for _, kind := range kinds.Managed {
+		s.add(driftRepairs, e.repairs[kind.Kind], kind.Kind)
+	}
+	for _, phase := range Phases() {
+		s.add(reconcileErrors, e.errors[phase], string(phase))
+	}
+	return s
+}
+
+// Build says which version of the operator this is.
+func (e *Exporter) Build(version string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.version = version
+}
+
+// Failed counts an error of a phase.
+func (e *Exporter) Failed(phase Phase) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.errors == nil {
+		e.errors = map[Phase]float64{}
+	}
+	e.errors[phase]++
+}
+
+// Repaired counts what was repaired, by the kind of each object.
+func (e *Exporter) Repaired(identities []string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.repairs == nil {
+		e.repairs = map[string]float64{}
+	}
+	for _, id := range identities {
+		e.repairs[kindOf(id)]++
+	}
+}
+
+// Clear exports nothing but what is counted: there is no pipeline.
 func (e *Exporter) Clear() { e.samples.Store(nil) }
 
 // Set exports a status, which is that of an observation.
 func (e *Exporter) Set(o Observation, status v1alpha1.MetricsPipelineStatus) {
-	var samples []prometheus.Metric
-	gauge := func(description *prometheus.Desc, value float64, labels ...string) {
-		samples = append(samples, prometheus.MustNewConstMetric(description, prometheus.GaugeValue, value, labels...))
-	}
-	for _, api := range status.APIServices {
-		if o.demanded(api) {
-			gauge(apiServiceAvailable, boolean(api.Available == metav1.ConditionTrue), api.Name, ownerOf(api))
-		}
-	}
+	var s samples
 	for _, condition := range status.Conditions {
 		value := boolean(condition.Status == metav1.ConditionTrue)
 		if condition.Status == metav1.ConditionUnknown {
 			value = -1
 		}
-		gauge(conditionStatus, value, condition.Type)
+		s.add(conditionStatus, value, condition.Type)
 	}
-	for _, certificate := range status.Certificates {
-		if certificate.Expires != nil {
-			gauge(certificateExpiry, float64(certificate.Expires.Unix()), certificate.Name, string(certificate.Provider))
+	for _, api := range status.APIServices {
+		if o.demanded(api) {
+			s.add(apiServiceAvailable, boolean(api.Available == metav1.ConditionTrue), api.Name, ownerOf(api))
 		}
 	}
-	e.samples.Store(&samples)
+	for _, c := range status.Components {
+		s.add(componentDesired, float64(c.Desired), c.Name)
+		s.add(componentReady, float64(c.Ready), c.Name)
+	}
+	for _, certificate := range status.Certificates {
+		labels := []string{certificate.Name, string(certificate.Provider)}
+		if certificate.Expires != nil {
+			s.add(certificateEnd, float64(certificate.Expires.Unix()), labels...)
+		}
+		if certificate.Renews != nil {
+			s.add(certificateDue, float64(certificate.Renews.Unix()), labels...)
+		}
+	}
+	s.add(ruleStates, float64(status.RulesTotal.InUse), string(v1alpha1.RuleInUse))
+	s.add(ruleStates, float64(status.RulesTotal.LastGood), string(v1alpha1.RuleLastGood))
+	s.add(ruleStates, float64(status.RulesTotal.Rejected), string(v1alpha1.RuleRejected))
+	if scrape := status.Scrape; scrape != nil {
+		s.add(scrapeApps, float64(scrape.Services), "Service")
+		s.add(scrapeApps, float64(scrape.Pods), "Pod")
+		s.add(scrapeRejected, float64(scrape.RejectedTotal))
+		s.add(scrapeLeftOut, float64(scrape.NotScrapedTotal))
+		s.add(scrapeMonitors, float64(scrape.Monitors))
+	}
+	for kind, count := range managed(o) {
+		s.add(managedObjects, float64(count), kind)
+	}
+	all := []prometheus.Metric(s)
+	e.samples.Store(&all)
+}
+
+// samples of metrics of the table.
+type samples []prometheus.Metric
+
+func (s *samples) add(metric Metric, value float64, labels ...string) {
+	kind := prometheus.GaugeValue
+	if metric.Type == counter {
+		kind = prometheus.CounterValue
+	}
+	*s = append(*s, prometheus.MustNewConstMetric(metric.description(), kind, value, labels...))
+}
+
+// managed counts the desired objects of all components by kind. One that several components share counts once.
+func managed(o Observation) map[string]int {
+	seen, counts := map[string]bool{}, map[string]int{}
+	for _, outcome := range o.Outcomes {
+		for _, id := range outcome.Desired {
+			if !seen[id] {
+				seen[id] = true
+				counts[kindOf(id)]++
+			}
+		}
+	}
+	return counts
+}
+
+// kindOf returns the kind in an identity.
+func kindOf(id string) string {
+	kind, _, _ := strings.Cut(id, " ")
+	return kind
 }
 
 // ownerOf is ours, other or none: the owner's name is no label, which should have few values.

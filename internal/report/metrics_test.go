@@ -5,6 +5,9 @@ package report
 
 import (
 	"fmt"
+	"os"
+	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	clientmetrics "github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	"k8s.io/utils/ptr"
@@ -22,8 +26,20 @@ import (
 	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
-// series returns what an exporter exports, by name and labels, without the name's common beginning.
+// series returns what an exporter exports of a pipeline, by name and labels, without the name's common beginning.
 func series(t *testing.T, e *Exporter) map[string]float64 {
+	t.Helper()
+	all := map[string]float64{}
+	for name, value := range everySeries(t, e) {
+		if !strings.HasPrefix(name, "reconcile_errors_total") && !strings.HasPrefix(name, "drift_repairs_total") {
+			all[name] = value
+		}
+	}
+	return all
+}
+
+// everySeries has what it counts as well.
+func everySeries(t *testing.T, e *Exporter) map[string]float64 {
 	t.Helper()
 	registry := clientmetrics.NewPedanticRegistry()
 	registry.MustRegister(e)
@@ -39,7 +55,7 @@ func series(t *testing.T, e *Exporter) map[string]float64 {
 				labels = append(labels, label.GetName()+"="+label.GetValue())
 			}
 			name := strings.TrimPrefix(family.GetName(), "metricspipeline_")
-			found[fmt.Sprintf("%s{%s}", name, strings.Join(labels, ","))] = metric.GetGauge().GetValue()
+			found[fmt.Sprintf("%s{%s}", name, strings.Join(labels, ","))] = metric.GetGauge().GetValue() + metric.GetCounter().GetValue()
 		}
 	}
 	return found
@@ -54,36 +70,59 @@ func TestExportedMetrics(t *testing.T) {
 		unregister(o, metricsapi.Resource, nil)
 	})
 	status.Certificates = []v1alpha1.CertificateStatus{
-		{Name: "usage-server-tls", Provider: v1alpha1.CertificatesBuiltIn, Expires: ptr.To(metav1.NewTime(moment))},
+		{Name: "usage-server-tls", Provider: v1alpha1.CertificatesBuiltIn, Expires: ptr.To(metav1.NewTime(moment)),
+			Renews: ptr.To(metav1.NewTime(moment.Add(-time.Hour)))},
 		{Name: "rules-server-tls", Provider: v1alpha1.CertificatesCertManager},
 	}
+	status.RulesTotal = v1alpha1.RuleTotals{InUse: 5, LastGood: 2, Rejected: 1}
+	status.Scrape.RejectedTotal, status.Scrape.NotScrapedTotal = 4, 1
+	outcomeOf(&o, usageServer).Desired = []string{"Deployment metrics/usage-server", "ClusterRole shared", "ClusterRole usage"}
+	outcomeOf(&o, rulesServer).Desired = []string{"Deployment metrics/rules-server", "ClusterRole shared"}
 	e := &Exporter{}
 	e.Set(o, status)
 	want := map[string]float64{
-		"apiservice_available{apiservice=v1beta1.metrics.k8s.io,owner=none}":             0,
-		"apiservice_available{apiservice=v1beta1.custom.metrics.k8s.io,owner=ours}":      0,
-		"apiservice_available{apiservice=v1beta2.custom.metrics.k8s.io,owner=ours}":      1,
-		"apiservice_available{apiservice=v1beta1.external.metrics.k8s.io,owner=other}":   1,
-		"certificate_expiry_timestamp_seconds{provider=BuiltIn,secret=usage-server-tls}": float64(moment.Unix()),
-		"condition{condition=Ready}":                 0,
-		"condition{condition=Reconciling}":           1,
-		"condition{condition=Stalled}":               0,
-		"condition{condition=AggregationLayerReady}": 1,
-		"condition{condition=RulesAccepted}":         1,
-		"condition{condition=PrometheusReady}":       1,
-		"condition{condition=ScrapeReady}":           1,
-		"condition{condition=CertificatesReady}":     -1,
-		"condition{condition=ComponentsReady}":       1,
-		"condition{condition=APIServicesAvailable}":  0,
+		"certificate_renewal_timestamp_seconds{provider=BuiltIn,secret=usage-server-tls}": float64(moment.Add(-time.Hour).Unix()),
+		"component_replicas{component=usage-server}":                                      2,
+		"component_replicas{component=rules-server}":                                      2,
+		"component_replicas_ready{component=usage-server}":                                2,
+		"component_replicas_ready{component=rules-server}":                                2,
+		"condition{condition=MonitoringReady}":                                            1,
+		"managed_objects{kind=Deployment}":                                                2,
+		"managed_objects{kind=ClusterRole}":                                               2,
+		"rules{state=InUse}":                                                              5,
+		"rules{state=LastGood}":                                                           2,
+		"rules{state=Rejected}":                                                           1,
+		"scrape_apps{kind=Service}":                                                       3,
+		"scrape_apps{kind=Pod}":                                                           1,
+		"scrape_apps_rejected{}":                                                          4,
+		"scrape_namespaces_not_scraped{}":                                                 1,
+		"scrape_monitors{}":                                                               2,
+		"apiservice_available{apiservice=v1beta1.metrics.k8s.io,owner=none}":              0,
+		"apiservice_available{apiservice=v1beta1.custom.metrics.k8s.io,owner=ours}":       0,
+		"apiservice_available{apiservice=v1beta2.custom.metrics.k8s.io,owner=ours}":       1,
+		"apiservice_available{apiservice=v1beta1.external.metrics.k8s.io,owner=other}":    1,
+		"certificate_expiry_timestamp_seconds{provider=BuiltIn,secret=usage-server-tls}":  float64(moment.Unix()),
+		"condition{condition=Ready}":                                                      0,
+		"condition{condition=Reconciling}":                                                1,
+		"condition{condition=Stalled}":                                                    0,
+		"condition{condition=AggregationLayerReady}":                                      1,
+		"condition{condition=RulesAccepted}":                                              1,
+		"condition{condition=PrometheusReady}":                                            1,
+		"condition{condition=ScrapeReady}":                                                1,
+		"condition{condition=CertificatesReady}":                                          -1,
+		"condition{condition=ComponentsReady}":                                            1,
+		"condition{condition=APIServicesAvailable}":                                       0,
 	}
 	if diff := cmp.Diff(want, series(t, e)); diff != "" {
 		t.Errorf("series (-want +got):\n%s", diff)
 	}
 
 	// What is no longer in the status has no series.
-	e.Set(o, v1alpha1.MetricsPipelineStatus{})
-	if got := series(t, e); len(got) > 0 {
-		t.Errorf("series of an empty status: %v", got)
+	e.Set(Observation{}, v1alpha1.MetricsPipelineStatus{})
+	for name := range series(t, e) {
+		if !strings.HasPrefix(name, "rules{") {
+			t.Errorf("an empty status has the series %s", name)
+		}
 	}
 	e.Set(o, status)
 	e.Clear()
@@ -154,6 +193,79 @@ func TestExpiryStaysExported(t *testing.T) {
 		const expires = "certificate_expiry_timestamp_seconds{provider=BuiltIn,secret=rules-server-tls}"
 		if expiry, exported := series(t, e)[expires]; !exported || expiry != float64(tc.want.Unix()) {
 			t.Errorf("%s: exported: %v, %v", name, exported, expiry)
+		}
+	}
+}
+
+// TestCounters begin at 0, so that the first increase can be seen, and go on without a pipeline.
+func TestCounters(t *testing.T) {
+	e := &Exporter{}
+	e.Build("v1.2.3")
+	before := everySeries(t, e)
+	for _, phase := range Phases() {
+		if value, exported := before[fmt.Sprintf("reconcile_errors_total{phase=%s}", phase)]; !exported || value != 0 {
+			t.Errorf("errors of the phase %s: %v, %v", phase, value, exported)
+		}
+	}
+	e.Failed(PhaseApply)
+	e.Failed(PhaseApply)
+	e.Repaired([]string{"Service metrics/usage-server", "Deployment metrics/usage-server", "Service metrics/rules-server"})
+	e.Clear()
+	after := everySeries(t, e)
+	for name, want := range map[string]float64{
+		"reconcile_errors_total{phase=apply}":                            2,
+		"reconcile_errors_total{phase=read}":                             0,
+		"drift_repairs_total{kind=Service}":                              2,
+		"drift_repairs_total{kind=Deployment}":                           1,
+		"drift_repairs_total{kind=ClusterRole}":                          0,
+		"build_info{goversion=" + runtime.Version() + ",version=v1.2.3}": 1,
+	} {
+		if after[name] != want {
+			t.Errorf("%s is %v, want %v", name, after[name], want)
+		}
+	}
+}
+
+// TestMetricsTable: what is exported is what the table of docs/metrics.md says, and named as Prometheus' conventions demand.
+func TestMetricsTable(t *testing.T) {
+	content, err := os.ReadFile("../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[string]string{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `(metricspipeline_[a-z_]+)` \\| ([a-z]+) \\| ([^|]*) \\| ([^|]+) \\|$").FindAllStringSubmatch(string(content), -1) {
+		documented[row[1]] = strings.Join(row[2:], " | ")
+	}
+	registry := clientmetrics.NewPedanticRegistry()
+	e := &Exporter{}
+	e.Build("v1")
+	o, status := statusOf()
+	status.Certificates[0].Renews = ptr.To(metav1.NewTime(moment))
+	outcomeOf(&o, usageServer).Desired = []string{"Deployment metrics/usage-server"}
+	e.Set(o, status)
+	registry.MustRegister(e)
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	problems, err := promlint.NewWithMetricFamilies(families).Lint()
+	if err != nil || len(problems) > 0 {
+		t.Errorf("names: %v, %v", problems, err)
+	}
+	exported := map[string]string{}
+	for _, family := range families {
+		var labels []string
+		for _, label := range family.GetMetric()[0].GetLabel() {
+			labels = append(labels, "`"+label.GetName()+"`")
+		}
+		exported[family.GetName()] = strings.Join([]string{strings.ToLower(family.GetType().String()), strings.Join(labels, ", "), family.GetHelp()}, " | ")
+	}
+	if diff := cmp.Diff(documented, exported); diff != "" {
+		t.Errorf("docs/metrics.md (-documented +exported):\n%s", diff)
+	}
+	for _, metric := range Metrics() {
+		if _, is := exported[metric.Name]; !is {
+			t.Errorf("%s is in the table and not exported", metric.Name)
 		}
 	}
 }

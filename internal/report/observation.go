@@ -67,8 +67,8 @@ type Scrape struct {
 
 // Outcome is where the ladder of one component ended, and what was done on it.
 type Outcome struct {
-	// Component is its name.
-	Component string
+	// Component is its name, and Condition the one that everything about it surfaces in; empty for those of every component.
+	Component, Condition string
 	// Failures are why the ladder, or the write of one of its objects, ended early. Conflicts are left out.
 	Failures []*Failure
 	// Complete is true when every object that is desired is known.
@@ -166,10 +166,13 @@ func (o Observation) contest(api metricsapi.API) *apply.ContestedError {
 	return nil
 }
 
-// contests are the messages of contested objects but APIServices, which have a condition of their own.
-func (o Observation) contests() []string {
+// contests are the messages of contested objects that surface in a condition, but for APIServices, which have a condition of their own.
+func (o Observation) contests(condition string) []string {
 	var contests []string
 	for _, outcome := range o.Outcomes {
+		if cmp.Or(outcome.Condition, v1alpha1.ConditionComponentsReady) != condition {
+			continue
+		}
 		for _, contested := range outcome.Contested {
 			if !strings.HasPrefix(contested.Object, kinds.APIService.Kind+" ") {
 				contests = append(contests, contested.Error()+".")
@@ -182,16 +185,16 @@ func (o Observation) contests() []string {
 // failures returns those of all stages that surface in a condition.
 func (o Observation) failures(condition string) []*Failure {
 	var found []*Failure
-	collect := func(failures []*Failure) {
+	collect := func(failures []*Failure, in string) {
 		for _, failure := range failures {
-			if failure.Condition == condition {
+			if cmp.Or(in, failure.Condition) == condition {
 				found = append(found, failure)
 			}
 		}
 	}
-	collect(o.Failures)
+	collect(o.Failures, "")
 	for _, outcome := range o.Outcomes {
-		collect(outcome.Failures)
+		collect(outcome.Failures, outcome.Condition)
 	}
 	return found
 }

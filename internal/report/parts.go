@@ -4,6 +4,7 @@
 package report
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -96,7 +97,7 @@ type certificates struct {
 func (o Observation) certificates() certificates {
 	var all certificates
 	for _, c := range o.Plan.Components {
-		if c.Serving == "" {
+		if c.Serving == "" || c.Condition != "" {
 			continue
 		}
 		outcome, _ := o.outcome(c.Name)
@@ -161,7 +162,7 @@ func componentsReady(o Observation) finding {
 			}
 		}
 	}
-	contested := o.contests()
+	contested := o.contests(v1alpha1.ConditionComponentsReady)
 	message := strings.Join(append(contested, missing...), " ")
 	switch {
 	case len(contested) > 0:
@@ -177,6 +178,29 @@ func componentsReady(o Observation) finding {
 	default:
 		return unmet(v1alpha1.ReasonUnavailable, message)
 	}
+}
+
+// monitoringReady is no part of Ready. What is in place, and what is not selected, the operand says.
+func monitoringReady(o Observation) finding {
+	if contested := o.contests(v1alpha1.ConditionMonitoringReady); len(contested) > 0 {
+		return unmet(v1alpha1.ReasonContested, strings.Join(contested, " "))
+	}
+	found := met(v1alpha1.ReasonMonitoringOff, "Nothing monitors the stack.")
+	for _, c := range o.Plan.Components {
+		if c.Condition != v1alpha1.ConditionMonitoringReady {
+			continue
+		}
+		outcome, _ := o.outcome(c.Name)
+		switch in := outcome.Certificate; {
+		case c.Serving != "" && in.InUse.Name == "" && !in.Known:
+			return undecided("The certificate of the metrics endpoint has not been looked at, because an earlier step failed.")
+		case c.Serving != "" && in.InUse.Name == "":
+			return unmet(v1alpha1.ReasonIssuing,
+				cmp.Or(in.Lacking, "The certificate of the metrics endpoint is not issued, see CertificatesReady."))
+		}
+		found = met(v1alpha1.ReasonInPlace, "The stack is monitored.")
+	}
+	return found
 }
 
 func apiServicesAvailable(o Observation) finding {

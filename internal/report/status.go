@@ -115,7 +115,8 @@ func componentStatuses(o Observation) []v1alpha1.ComponentStatus {
 		workloads := o.Workloads[c.Name]
 		index := slices.IndexFunc(o.previous.Components, func(s v1alpha1.ComponentStatus) bool { return s.Name == c.Name })
 		switch {
-		case workloads == nil && len(c.Workloads) > 0:
+		case len(c.Workloads) == 0: // Nothing runs: its condition says how it stands.
+		case workloads == nil:
 			if index >= 0 {
 				statuses = append(statuses, o.previous.Components[index])
 			}

@@ -25,7 +25,7 @@ import (
 // managedKinds are what a pipeline with rules consists of on a cluster that has prometheus-operator.
 var managedKinds = []string{
 	"APIService", "ClusterRole", "ClusterRoleBinding", "ConfigMap", "Deployment", "NetworkPolicy", "PodDisruptionBudget",
-	"Secret", "Service", "ServiceAccount", "ServiceMonitor",
+	"PrometheusRule", "Secret", "Service", "ServiceAccount", "ServiceMonitor",
 }
 
 // TestDeletedObjectComesBack deletes each managed object in turn.

@@ -48,7 +48,7 @@ func certificateSecrets(t *testing.T, g Gomega) []corev1.Secret {
 	isAuthority := func(secret corev1.Secret) bool { return secret.Name == "metricspipeline-ca" }
 	authority := slices.IndexFunc(list.Items, isAuthority)
 	g.Expect(authority).To(BeNumerically(">=", 0), "the authority's Secret")
-	g.Expect(len(list.Items)).To(Equal(3), "the authority's Secret and one for each backend")
+	g.Expect(len(list.Items)).To(Equal(4), "the authority's Secret, one for each backend, and the operator's own")
 	return slices.Concat(list.Items[authority:], list.Items[:authority])
 }
 

@@ -57,7 +57,7 @@ func (w *world) rest() {
 func TestRestartChangesNothing(t *testing.T) {
 	harness.NeedPodNetwork(t)
 	w := begin(t)
-	w.installCRDs(harness.ServiceMonitorCRD(), harness.PodMonitorCRD())
+	w.installCRDs(harness.ServiceMonitorCRD(), harness.PodMonitorCRD(), harness.PrometheusRuleCRD())
 	w.app("shop", nil)
 	rejected := w.app("bank", map[string]string{"prometheus.io/port": "70000"})
 	w.apply(prometheusAt(startPrometheus(t).URL) + customRules)

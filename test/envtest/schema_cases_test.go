@@ -65,7 +65,7 @@ func siblings() []sibling {
 		componentSiblings("spec.metricsServer"), metricsServerSiblings(),
 		componentSiblings("spec.prometheusAdapter"), adapterSiblings(),
 		ruleSiblings("spec.customMetrics"), ruleSiblings("spec.externalMetrics"), mappingSiblings(),
-		scrapeSiblings(), certificatesSiblings(), patchSiblings(),
+		scrapeSiblings(), monitoringSiblings(), certificatesSiblings(), patchSiblings(),
 		ownershipSiblings("spec.resourceMetrics"), ownershipSiblings("spec.customMetrics"), ownershipSiblings("spec.externalMetrics"),
 	)
 }

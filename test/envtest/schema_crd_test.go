@@ -51,6 +51,7 @@ prometheusAdapter:
   replicas: 2
   relistInterval: 1m
 certificates: {provider: Auto, duration: 8760h}
+monitoring: {monitors: Auto, alerts: Auto, dashboard: Auto}
 prometheus: {}
 scrape:
   targets: [Services, Pods]
@@ -78,6 +79,7 @@ func TestSchemaAdmitsTheLargestPipeline(t *testing.T) {
 		"spec.prometheusAdapter.extraArgs": repeat(32, "--v="+text(1020)),
 		"spec.metricsServer.extraArgs":     repeat(32, "--v="+text(1020)),
 		"spec.scrape.labels":               largestLabels(),
+		"spec.monitoring.labels":           largestLabels(),
 	}, "spec.patches", repeat(64, map[string]any{"target": map[string]any{"kind": "Deployment"}, "patch": text(4096)}))
 	g.Expect(dryRun(t, largest)).To(Succeed())
 }

@@ -63,6 +63,18 @@ func assets(gadgets ...*gadget) fstest.MapFS {
 		if service == "" {
 			base = "resources: [deployment.yaml]"
 		}
+		if len(g.Describe().Catalog.Workloads) == 0 {
+			files[g.name+"/base/kustomization.yaml"] = &fstest.MapFile{Data: []byte("resources: [configmaps.yaml]")}
+			files[g.name+"/base/configmaps.yaml"] = &fstest.MapFile{Data: []byte(`apiVersion: v1
+kind: ConfigMap
+metadata: {name: ` + g.name + `-first}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: ` + g.name + `-second}
+`)}
+			continue
+		}
 		all := ""
 		for _, name := range g.Describe().Catalog.Workloads {
 			all += `---

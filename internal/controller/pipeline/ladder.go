@@ -59,7 +59,15 @@ type ladder struct {
 	// applied is true once the ladder came to apply.
 	applied bool
 
+	// phase is the rung that it is on.
+	phase   report.Phase
 	outcome outcome
+}
+
+// rung is a step of the ladder.
+type rung struct {
+	phase report.Phase
+	take  func(context.Context) error
 }
 
 // climb takes the rungs in their order.
@@ -75,20 +83,22 @@ func (l *ladder) climb(ctx context.Context) {
 	// Its last good form is not pruned, wherever the ladder ends.
 	l.outcome.Desired = append(l.outcome.Desired,
 		ownership.ID("ConfigMap", l.component.Namespace, operand.LastGoodName(l.component.Name)))
-	for _, rung := range []func(context.Context) error{
-		l.certify, l.secure, l.render, l.apply, l.register, l.remember, l.sweep,
-	} {
-		if err := rung(ctx); err != nil {
-			l.failed(ctx, err)
-			return
-		}
-	}
+	l.take(ctx, []rung{
+		{report.PhaseCertify, l.certify}, {report.PhaseSecure, l.secure}, {report.PhaseRender, l.render}, {report.PhaseApply, l.apply},
+		{report.PhaseRegister, l.register}, {report.PhaseRemember, l.remember}, {report.PhaseSweep, l.sweep},
+	})
 }
 
 // repair takes the rungs that put back what is there in its last good form.
 func (l *ladder) repair(ctx context.Context) {
-	for _, rung := range []func(context.Context) error{l.render, l.apply} {
-		if err := rung(ctx); err != nil {
+	l.take(ctx, []rung{{report.PhaseRender, l.render}, {report.PhaseApply, l.apply}})
+}
+
+// take takes rungs until one fails.
+func (l *ladder) take(ctx context.Context, rungs []rung) {
+	for _, r := range rungs {
+		l.phase = r.phase
+		if err := r.take(ctx); err != nil {
 			l.failed(ctx, err)
 			return
 		}
@@ -117,6 +127,7 @@ func (l *ladder) failed(ctx context.Context, err error) {
 		l.outcome.conflict = true
 		return
 	}
+	l.Metrics.Failed(l.phase)
 	failure := report.FailureOf(err)
 	if failure.Stalled {
 		log.Info("Stalled until a person acts", "error", err.Error())
@@ -197,6 +208,10 @@ func (l *ladder) trusted() []byte {
 
 // probe returns the last answers of the ready endpoints: whether they present certificates of an authority.
 func (l *ladder) probe(ctx context.Context, authority []byte) ([]probe.Answer, error) {
+	if l.component.Service == "" {
+		l.probed = true
+		return nil, nil // Nothing leads to it.
+	}
 	var endpointSlices discoveryv1.EndpointSliceList
 	err := l.Client.List(ctx, &endpointSlices, client.InNamespace(l.Namespace), client.MatchingLabels{
 		v1alpha1.ManagedLabel: v1alpha1.SingletonName, discoveryv1.LabelServiceName: l.component.Service})

@@ -27,6 +27,7 @@ import (
 	"github.com/metricspipeline/operator/internal/ownership"
 	"github.com/metricspipeline/operator/internal/probe"
 	"github.com/metricspipeline/operator/internal/prometheus"
+	"github.com/metricspipeline/operator/internal/report"
 )
 
 // prometheusPeriod is how often a Prometheus without an object in the cluster is queried: its outage brings no event.
@@ -39,6 +40,9 @@ func (r *Reconciler) read(ctx context.Context, pipeline *v1alpha1.MetricsPipelin
 	}
 	facts := r.Facts.Read(ctx, pipeline.Spec, r.choice.object)
 	r.choice.object = facts.Prometheus.Chosen
+	for _, problem := range facts.Problems {
+		r.failed(report.PhaseRead, problem)
+	}
 	if p := facts.Prometheus; p.Required && p.Usable() {
 		//nolint:contextcheck // a question outlives the reconcile, so it must not end with its context
 		facts.Prometheus.Answer = probes.Ask(prometheusQuestion(p.Target, p.Credentials))
@@ -147,7 +151,7 @@ func (r *Reconciler) repair(ctx context.Context, pipeline *v1alpha1.MetricsPipel
 	all := operand.Catalog(r.Operands)
 	for i, c := range all {
 		l := &ladder{Reconciler: r, spec: pipeline.Spec, facts: facts, probes: probes, component: operand.Planned{Component: c}}
-		l.outcome.Component = c.Name
+		l.outcome.Component, l.outcome.Condition = c.Name, c.Condition
 		stored, err := r.stored(ctx, pipeline, c.Name)
 		if err != nil {
 			l.failed(ctx, err)
@@ -187,7 +191,7 @@ func (r *Reconciler) climb(
 		for _, api := range facts.Registered(planned.Name) {
 			l.owners = append(l.owners, ownership.APIService(facts.Ours(api)))
 		}
-		l.outcome.Component = planned.Name
+		l.outcome.Component, l.outcome.Condition = planned.Name, planned.Condition
 		share, cancel := shareOf(ctx, len(plan.Components)-i+1)
 		l.climb(share)
 		cancel()

@@ -123,7 +123,20 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 
 	return r.finish(ctx, pipeline, round{
 		facts: facts, plan: plan, planned: true, outcomes: outcomes, authorities: authorities,
-		deregistered: deregistered, pruned: pruned, errs: apart(deregisterErr, workloadsErr, pruneErr, targetsErr)})
+		deregistered: deregistered, pruned: pruned, errs: slices.Concat(
+			r.failed(report.PhaseDeregister, deregisterErr), r.failed(report.PhasePlan, workloadsErr),
+			r.failed(report.PhasePrune, pruneErr), r.failed(report.PhaseRender, targetsErr))})
+}
+
+// failed counts the errors of a phase, and returns them one by one. A conflict is no error.
+func (r *Reconciler) failed(phase report.Phase, err error) []error {
+	all := apart(err)
+	for _, one := range all {
+		if !apierrors.IsConflict(one) {
+			r.Metrics.Failed(phase)
+		}
+	}
+	return all
 }
 
 // patchTargets returns what is wrong with the targets of patches.

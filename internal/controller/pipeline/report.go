@@ -45,6 +45,9 @@ func (r *Reconciler) Ready() error {
 // report writes what was observed: one patch of the status, and events, if anything has changed. It returns when to report again.
 func (r *Reconciler) report(ctx context.Context, pipeline *v1alpha1.MetricsPipeline, o report.Observation) (time.Duration, error) {
 	r.announce(pipeline, report.Changes(o))
+	for _, outcome := range o.Outcomes {
+		r.Metrics.Repaired(outcome.Repaired)
+	}
 	if wait := r.awaitScrape(o); wait > 0 {
 		return wait, nil
 	}
@@ -64,6 +67,7 @@ func (r *Reconciler) report(ctx context.Context, pipeline *v1alpha1.MetricsPipel
 	err = client.IgnoreNotFound(r.Client.Status().Patch(ctx, patched, client.MergeFrom(base)))
 	if err != nil {
 		err = fmt.Errorf("patch the status of MetricsPipeline %s: %w", pipeline.Name, err)
+		r.failed(report.PhaseReport, err)
 		r.reported.unsure = true
 		r.blind.Store(&err)
 		return 0, err

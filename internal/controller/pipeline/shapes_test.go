@@ -4,13 +4,17 @@
 package pipeline
 
 import (
+	"strings"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 
+	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/metricsapi"
 	"github.com/metricspipeline/operator/internal/operand"
 	"github.com/metricspipeline/operator/internal/ownership"
@@ -61,6 +65,46 @@ func TestCertificateWithoutService(t *testing.T) {
 	w.settle()
 	if w.exists(after, "fan-tls"); string(after.Data[corev1.TLSCertKey]) != string(before.Data[corev1.TLSCertKey]) {
 		t.Error("another certificate is issued by each reconcile")
+	}
+}
+
+// TestComponentWithAConditionOfItsOwn: what is wrong with it surfaces there, keeps nothing else from being written, and changes no other
+// condition. Nothing runs for it, so nothing is looked for that pods left behind.
+func TestComponentWithAConditionOfItsOwn(t *testing.T) {
+	const own = v1alpha1.ConditionMonitoringReady
+	lens := &gadget{name: "lens", plain: true, shape: func(c *operand.Component) { c.Workloads, c.Condition = nil, own }}
+	w := newWorld(t, []*gadget{{name: "fan", plain: true}, lens})
+	w.refuse = func(object, _ string) error {
+		if object == "ConfigMap metrics/lens-first" {
+			return apierrors.NewInvalid(schema.GroupKind{Kind: "ConfigMap"}, "lens-first", nil)
+		}
+		return nil
+	}
+	w.settle()
+	w.run("fan")
+	w.settle()
+	if got := w.condition(own); !strings.HasPrefix(got, "False ApplyFailed: ") || !strings.Contains(got, "lens-first") {
+		t.Errorf("its condition: %s", got)
+	}
+	if !w.exists(&corev1.ConfigMap{}, "lens-second") {
+		t.Error("the other object is not written")
+	}
+	for _, condition := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionComponentsReady} {
+		if got := w.condition(condition); !strings.HasPrefix(got, "True ") {
+			t.Errorf("%s: %s", condition, got)
+		}
+	}
+	for _, status := range w.pipeline().Status.Components {
+		if status.Name == "lens" {
+			t.Errorf("it is listed among what runs: %+v", status)
+		}
+	}
+
+	w.refuse = nil
+	w.restart()
+	w.settle()
+	if got := w.condition(own); !strings.HasPrefix(got, "True InPlace: ") || !w.exists(&corev1.ConfigMap{}, "lens-first") {
+		t.Errorf("its condition once nothing is refused: %s", got)
 	}
 }
 

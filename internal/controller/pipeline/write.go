@@ -31,7 +31,7 @@ func (l *ladder) apply(ctx context.Context) error {
 	refused := l.refused(ctx)
 	l.accepted = !refused
 	for _, object := range l.objects {
-		switch pods := ofPods(object); {
+		switch pods := l.ofPods(object); {
 		case pods && refused: // Put back below, all at once.
 		case render.MakesPods(object) && !l.accepted:
 			l.outcome.Desired = append(l.outcome.Desired, ownership.Identity(object))
@@ -41,7 +41,7 @@ func (l *ladder) apply(ctx context.Context) error {
 		}
 	}
 	for _, object := range l.objects {
-		if refused && ofPods(object) {
+		if refused && l.ofPods(object) {
 			l.restore(ctx, object)
 		}
 	}
@@ -49,16 +49,16 @@ func (l *ladder) apply(ctx context.Context) error {
 }
 
 // ofPods is true of what makes pods and what they are made from.
-func ofPods(object *unstructured.Unstructured) bool {
+func (l *ladder) ofPods(object *unstructured.Unstructured) bool {
 	kind := object.GetKind()
-	return render.MakesPods(object) || kind == "ConfigMap" || kind == "ServiceAccount"
+	return len(l.component.Workloads) > 0 && (render.MakesPods(object) || kind == "ConfigMap" || kind == "ServiceAccount")
 }
 
 // refused is true when the API server has refused something that pods are made from, and would again.
 func (l *ladder) refused(ctx context.Context) bool {
 	refused := false
 	for _, object := range l.objects {
-		if !ofPods(object) {
+		if !l.ofPods(object) {
 			continue
 		}
 		if err := l.Applier.Refused(ctx, l.owned(object, l.owners)); err != nil {
@@ -77,7 +77,7 @@ func (l *ladder) put(ctx context.Context, object *unstructured.Unstructured) boo
 	}
 	contested := len(l.outcome.Contested)
 	_, err := l.write(ctx, object, l.owners, by)
-	if len(l.outcome.Contested) > contested && ofPods(object) {
+	if len(l.outcome.Contested) > contested && l.ofPods(object) {
 		l.unsure, l.podsUnsure = true, true
 		return false
 	}
@@ -89,7 +89,7 @@ func (l *ladder) put(ctx context.Context, object *unstructured.Unstructured) boo
 	var refused *apply.RefusedError
 	isRefused := errors.As(err, &refused)
 	l.unsure = l.unsure || !isRefused
-	if ofPods(object) {
+	if l.ofPods(object) {
 		l.accepted = false // Put back, where it is refused, with all that pods are made from.
 	} else if isRefused {
 		l.restore(ctx, object)
@@ -128,6 +128,9 @@ func (l *ladder) serving(w cluster.Workload) bool {
 
 // sweep deletes what replaced Deployments have left behind, once the new ones serve.
 func (l *ladder) sweep(ctx context.Context) error {
+	if len(l.component.Workloads) == 0 {
+		return nil
+	}
 	settled, err := l.settled(ctx)
 	probed := l.component.Service != "" && l.component.Serving != ""
 	if err != nil || !settled || probed && !allYes(l.answers) {

@@ -53,10 +53,10 @@ func (o Operand) Plan(in operand.Input) (operand.Proposal, error) {
 	spec, component := in.Spec.MetricsServer, o.Describe().Catalog
 	component.Namespace = in.Facts.Namespace
 	component.Images = map[string]string{Name: cmp.Or(spec.Image, in.Image)}
-	component.Variants = operand.Variants(spec.ComponentOptions, in.Facts)
+	component.Variants = operand.Variants(spec.ComponentOptions, in)
 	component.Patches = slices.Concat(
 		[]operand.Patch{deployment(in).Patch(Name)},
-		operand.MonitorPatches(Name, in.Facts),
+		operand.MonitorPatches(Name, in),
 		operand.EgressPatches(Name, egressPorts, in.Facts.APIServerPorts...),
 		operand.DNSPatches(Name, in.Spec.NetworkPolicy.DNSPorts),
 	)

@@ -88,11 +88,11 @@ func (o *Operand) Plan(in operand.Input) (operand.Proposal, error) {
 	}
 	component.Namespace = in.Facts.Namespace
 	component.Images = map[string]string{Name: cmp.Or(in.Spec.PrometheusAdapter.Image, in.Image)}
-	component.Variants = operand.Variants(in.Spec.PrometheusAdapter.ComponentOptions, in.Facts)
+	component.Variants = operand.Variants(in.Spec.PrometheusAdapter.ComponentOptions, in)
 	component.Files = map[string]string{rules.ConfigFile: checked.config}
 	component.Patches = slices.Concat(
 		[]operand.Patch{deployment(in, checked.config).Patch(Name)},
-		operand.MonitorPatches(Name, in.Facts),
+		operand.MonitorPatches(Name, in),
 		egress(in),
 		operand.DNSPatches(Name, in.Spec.NetworkPolicy.DNSPorts),
 	)

@@ -139,7 +139,9 @@ func TestVariants(t *testing.T) {
 			if tc.monitors {
 				facts.Served = cluster.Serving(kinds.ServiceMonitorCRD)
 			}
-			for _, c := range plan(optionsOf(v1alpha1.ComponentOptions{Replicas: &tc.replicas}), facts).Components {
+			p := plan(optionsOf(v1alpha1.ComponentOptions{Replicas: &tc.replicas}), facts)
+			for _, name := range both {
+				c := operandtest.Find(t, p, name)
 				if diff := cmp.Diff(tc.want, c.Variants); diff != "" {
 					t.Errorf("%s (-want +got):\n%s", c.Name, diff)
 				}
@@ -172,9 +174,10 @@ func TestMonitorLabels(t *testing.T) {
 			if facts.Prometheus.Target.ServiceMonitors = tc.selection; tc.served {
 				facts.Served = cluster.Serving(kinds.ServiceMonitorCRD)
 			}
-			for _, c := range plan(operandtest.Spec(), facts).Components {
-				if diff := cmp.Diff(tc.want, operandtest.Operations(t, c.Component, "ServiceMonitor")); diff != "" {
-					t.Errorf("%s (-want +got):\n%s", c.Name, diff)
+			p := plan(operandtest.Spec(), facts)
+			for _, name := range both {
+				if diff := cmp.Diff(tc.want, operandtest.Operations(t, operandtest.Find(t, p, name), "ServiceMonitor")); diff != "" {
+					t.Errorf("%s (-want +got):\n%s", name, diff)
 				}
 			}
 		})

@@ -208,7 +208,7 @@ func policied(policies [3]v1alpha1.APIPolicy) v1alpha1.MetricsPipelineSpec {
 // TestCatalog compares the list of what patches may be about with what is really deployed.
 func TestCatalog(t *testing.T) {
 	facts := operandtest.Facts()
-	facts.Served = cluster.Serving(kinds.ServiceMonitorCRD)
+	facts.Served = cluster.Serving(kinds.ServiceMonitorCRD, kinds.PrometheusRuleCRD)
 	type contents struct {
 		Name, Service, Serving string
 		Workloads, Variants    []string

@@ -9,9 +9,10 @@ import (
 	"github.com/metricspipeline/operator/internal/operand"
 	"github.com/metricspipeline/operator/internal/operand/metricsserver"
 	"github.com/metricspipeline/operator/internal/operand/prometheusadapter"
+	"github.com/metricspipeline/operator/internal/operand/selfmonitoring"
 )
 
 // Operands returns them in the order in which they are deployed.
 func Operands() []operand.Operand {
-	return []operand.Operand{metricsserver.Operand{}, prometheusadapter.New()}
+	return []operand.Operand{metricsserver.Operand{}, prometheusadapter.New(), selfmonitoring.Operand{}}
 }

@@ -36,6 +36,9 @@ var byKind = map[schema.GroupKind][]rule{
 		fields("spec", "bodySizeLimit", "jobLabel", "keepDroppedTargets", "labelLimit", "labelNameLengthLimit", "labelValueLengthLimit",
 			"sampleLimit", "scrapeProtocols", "targetLimit", "targetLabels"),
 		fields("spec.endpoints.*", "interval", "metricRelabelings", "scrapeTimeout")),
+	// When an alert fires, how urgent it is and what it says. None is added: other rules belong into a PrometheusRule of their author.
+	{Group: "monitoring.coreos.com", Kind: "PrometheusRule"}: slices.Concat(metadata, fields("spec.groups.*", "interval"),
+		fields("spec.groups.*.rules.*", "annotations", "expr", "for", "keep_firing_for", "labels")),
 }
 
 // template are the fields of pods. What of them the Pod Security level restricts, podSecurity judges.

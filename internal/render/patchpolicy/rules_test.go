@@ -27,6 +27,7 @@ var types = map[schema.GroupKind]reflect.Type{
 	{Group: "networking.k8s.io", Kind: "NetworkPolicy"}:      reflect.TypeFor[networkingv1.NetworkPolicy](),
 	{Group: "policy", Kind: "PodDisruptionBudget"}:           reflect.TypeFor[policyv1.PodDisruptionBudget](),
 	{Group: "monitoring.coreos.com", Kind: "ServiceMonitor"}: reflect.TypeFor[monitoringv1.ServiceMonitor](),
+	{Group: "monitoring.coreos.com", Kind: "PrometheusRule"}: reflect.TypeFor[monitoringv1.PrometheusRule](),
 }
 
 // member returns the type of a field by its name in JSON; nil for none.

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -121,4 +122,57 @@ func (c *Cluster) RestartPrometheus(ctx context.Context) error {
 		return fmt.Errorf("wait for the new pod of Prometheus: %w", err)
 	}
 	return nil
+}
+
+// Series is one of the answer to a query: the newest value, or the values of a range, each with its time.
+type Series struct {
+	Labels map[string]string `json:"metric"`
+	Value  [2]any            `json:"value"`
+	Values [][2]any          `json:"values"`
+}
+
+// QueryAll returns all series of a PromQL expression.
+func (c *Cluster) QueryAll(ctx context.Context, expression string) ([]Series, error) {
+	var data struct {
+		Result []Series `json:"result"`
+	}
+	return data.Result, c.prometheus(ctx, "/query?query="+url.QueryEscape(expression), &data)
+}
+
+// QueryRange returns the series of a PromQL expression over the time that has just passed.
+func (c *Cluster) QueryRange(ctx context.Context, expression string, last, step time.Duration) ([]Series, error) {
+	var data struct {
+		Result []Series `json:"result"`
+	}
+	now := time.Now()
+	path := fmt.Sprintf("/query_range?query=%s&start=%d&end=%d&step=%d", url.QueryEscape(expression), now.Add(-last).Unix(), now.Unix(),
+		int(step.Seconds()))
+	return data.Result, c.prometheus(ctx, path, &data)
+}
+
+// AlertRule is an alert as Prometheus has loaded it.
+type AlertRule struct {
+	Name  string `json:"name"`
+	Query string `json:"query"`
+	// State is inactive, pending or firing; Health is ok, err or unknown before the first evaluation.
+	State  string `json:"state"`
+	Health string `json:"health"`
+	Error  string `json:"lastError"`
+}
+
+// AlertRules returns the alerts that Prometheus has loaded, by name.
+func (c *Cluster) AlertRules(ctx context.Context) (map[string]AlertRule, error) {
+	var data struct {
+		Groups []struct {
+			Rules []AlertRule `json:"rules"`
+		} `json:"groups"`
+	}
+	err := c.prometheus(ctx, "/rules?type=alert", &data)
+	loaded := map[string]AlertRule{}
+	for _, group := range data.Groups {
+		for _, rule := range group.Rules {
+			loaded[rule.Name] = rule
+		}
+	}
+	return loaded, err
 }

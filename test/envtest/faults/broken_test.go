@@ -130,6 +130,7 @@ var breaksNothing = map[string]string{
 	"certificates.renewBefore":                     "any that is accepted works",
 	"networkPolicy.dnsPorts":                       "it only allows more",
 	"scrape.":                                      "no operand reads it",
+	"monitoring.":                                  "nothing runs for it",
 	"metricsServer.kubelet.":                       "only a kubelet shows it: test/e2e",
 	"metricsServer.metricResolution":               "any that is accepted works",
 	"metricsServer.replicas":                       "any that is accepted works",

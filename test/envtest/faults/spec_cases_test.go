@@ -9,7 +9,8 @@ func specCases() []specCase {
 	return slices.Concat(
 		prometheusCases(), componentCases("metricsServer"), metricsServerCases(), componentCases("prometheusAdapter"), adapterCases(),
 		apiCases("resourceMetrics"), apiCases("customMetrics"), apiCases("externalMetrics"),
-		ruleCases("customMetrics"), ruleCases("externalMetrics"), scrapeCases(), certificateCases(), patchCases(),
+		ruleCases("customMetrics"), ruleCases("externalMetrics"), scrapeCases(), certificateCases(), monitoringCases(),
+		patchCases(),
 	)
 }
 
@@ -157,6 +158,15 @@ func certificateCases() []specCase {
 			value: "{group: cert-manager.io, kind: ClusterIssuer, name: a}", other: "{group: example.com, kind: Issuer, name: b}"},
 		field("certificates.duration", "24h", "48h"),
 		field("certificates.renewBefore", "1h", "2h"),
+	}
+}
+
+func monitoringCases() []specCase {
+	return []specCase{
+		field("monitoring.monitors", "Disabled", "Auto"),
+		field("monitoring.alerts", "Disabled", "Auto"),
+		field("monitoring.dashboard", "Disabled", "Enabled"),
+		field("monitoring.labels", "{team: a}", "{team: b, tier: c}"),
 	}
 }
 

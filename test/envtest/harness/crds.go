@@ -58,9 +58,12 @@ func ServiceMonitorCRD() string { return monitoringCRD("servicemonitors") }
 // PodMonitorCRD is described at PrometheusCRD.
 func PodMonitorCRD() string { return monitoringCRD("podmonitors") }
 
-// MonitoringCRDs are the three.
+// PrometheusRuleCRD is described at PrometheusCRD.
+func PrometheusRuleCRD() string { return monitoringCRD("prometheusrules") }
+
+// MonitoringCRDs are the four.
 func MonitoringCRDs() []string {
-	return []string{PrometheusCRD(), ServiceMonitorCRD(), PodMonitorCRD()}
+	return []string{PrometheusCRD(), ServiceMonitorCRD(), PodMonitorCRD(), PrometheusRuleCRD()}
 }
 
 func monitoringCRD(plural string) string {

@@ -56,10 +56,10 @@ func certificates(w *world) error {
 		return err
 	}
 	err = w.until("the certificates are cert-manager's", func() error {
-		if err := w.issue(manager, metricsServer, adapter); err != nil {
+		if err := w.issue(manager, metricsServer, adapter, selfMonitoring); err != nil {
 			return err
 		}
-		for _, component := range []string{metricsServer, adapter} {
+		for _, component := range []string{metricsServer, adapter, selfMonitoring} {
 			if provider := w.provider(component); provider != v1alpha1.CertificatesCertManager {
 				return fmt.Errorf("the certificate of %s is of %q", component, provider)
 			}
@@ -109,8 +109,8 @@ func (w *world) issue(manager *harness.CertManager, components ...string) error 
 // adopted returns an error while a Secret of cert-manager's would outlive the pipeline.
 func (w *world) adopted() error {
 	secrets, err := w.managed(issued)
-	if err == nil && len(secrets) < 3 {
-		err = fmt.Errorf("%d Secrets of 3", len(secrets))
+	if err == nil && len(secrets) < 4 {
+		err = fmt.Errorf("%d Secrets of 4", len(secrets))
 	}
 	for _, secret := range secrets {
 		if len(secret.GetOwnerReferences()) == 0 {

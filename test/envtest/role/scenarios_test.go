@@ -27,10 +27,13 @@ import (
 const (
 	metricsServer = harness.MetricsServer
 	adapter       = harness.Adapter
-	appsNamespace = "apps"
+	// selfMonitoring is the component that monitors the stack.
+	selfMonitoring = "self-monitoring"
+	appsNamespace  = "apps"
 
-	builtIn = "certificates: {provider: BuiltIn}"
-	rules   = `
+	builtIn     = "certificates: {provider: BuiltIn}"
+	unmonitored = "monitoring: {monitors: Disabled, alerts: Disabled, dashboard: Disabled}"
+	rules       = `
 customMetrics:
   rules:
   - id: requests
@@ -66,6 +69,7 @@ var scenarios = []scenario{
 	{name: "disabled", run: disable},
 	{name: "replacement", run: sweep},
 	{name: "scrape", run: scrapeApps},
+	{name: "monitoring", run: monitorItself},
 	{name: "strangers", run: meetStrangers},
 	{name: "certificates", run: certificates},
 	{name: "leader election", run: lead, adjust: electing},
@@ -87,9 +91,11 @@ func (w *world) ready() error {
 		if err != nil {
 			return err
 		}
-		ready := apimeta.FindStatusCondition(pipeline.Status.Conditions, v1alpha1.ConditionReady)
-		if ready == nil || ready.Status != metav1.ConditionTrue {
-			return fmt.Errorf("the condition is %+v", ready)
+		for _, condition := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionMonitoringReady} {
+			ready := apimeta.FindStatusCondition(pipeline.Status.Conditions, condition)
+			if ready == nil || ready.Status != metav1.ConditionTrue {
+				return fmt.Errorf("the condition is %+v", ready)
+			}
 		}
 		return nil
 	})
@@ -141,7 +147,7 @@ func disable(w *world) error {
 	if err := install(w); err != nil {
 		return err
 	}
-	if err := w.apply("resourceMetrics: {policy: Disabled}"); err != nil {
+	if err := w.apply("resourceMetrics: {policy: Disabled}", unmonitored); err != nil {
 		return err
 	}
 	return w.until("nothing is left", func() error { return w.gone(harness.Everything) })
@@ -165,6 +171,34 @@ func sweep(w *world) error {
 		}
 		return errors.Join(err, errors.New("it is there"))
 	})
+}
+
+// monitorItself has the stack monitored, and then not.
+func monitorItself(w *world) error {
+	if err := w.apply(builtIn); err != nil {
+		return err
+	}
+	err := w.until("the stack is monitored", func() error {
+		pipeline, err := w.pipeline()
+		if err != nil {
+			return err
+		}
+		made, err := w.managed(func(object *unstructured.Unstructured) bool {
+			return object.GetLabels()[v1alpha1.ComponentLabel] == selfMonitoring
+		})
+		ready := apimeta.FindStatusCondition(pipeline.Status.Conditions, v1alpha1.ConditionMonitoringReady)
+		if err != nil || ready == nil || ready.Status != metav1.ConditionTrue || len(made) < 5 {
+			return errors.Join(fmt.Errorf("%d objects, the condition is %+v", len(made), ready), err)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := w.apply(builtIn, unmonitored); err != nil {
+		return err
+	}
+	return w.until("nothing monitors the stack", func() error { return w.nothingLeft(selfMonitoring) })
 }
 
 func (w *world) nothingLeft(component string) error {

@@ -47,6 +47,7 @@ func furnish(ctx context.Context, c *harness.Cluster) error {
 	prometheus.Spec.ServiceMonitorSelector, prometheus.Spec.PodMonitorSelector = selector, selector
 	prometheus.Spec.ServiceMonitorNamespaceSelector = &metav1.LabelSelector{}
 	prometheus.Spec.PodMonitorNamespaceSelector = &metav1.LabelSelector{}
+	prometheus.Spec.RuleSelector, prometheus.Spec.RuleNamespaceSelector = selector, &metav1.LabelSelector{}
 	for _, object := range []client.Object{
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "monitoring"}},
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: appsNamespace}},

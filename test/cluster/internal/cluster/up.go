@@ -87,7 +87,9 @@ func neededBinaries(options Options) []string {
 			continue
 		}
 		for _, binary := range component.Binaries {
-			names = append(names, binary.Name)
+			if !slices.Contains(components.Tools, binary.Name) {
+				names = append(names, binary.Name)
+			}
 		}
 	}
 	return names

@@ -44,6 +44,7 @@ const (
 	MetricsServer            = "metrics-server"
 	PrometheusAdapter        = "prometheus-adapter"
 	Prometheus               = "prometheus"
+	Promtool                 = "promtool"
 	PrometheusOperator       = "prometheus-operator"
 	PrometheusConfigReloader = "prometheus-config-reloader"
 	Pause                    = "pause"
@@ -80,9 +81,12 @@ var All = []Component{
 		Binaries: []Binary{{PrometheusAdapter, "sigs.k8s.io/prometheus-adapter/cmd/adapter"}},
 	},
 	{
-		Name:             "prometheus",
-		Module:           "github.com/prometheus/prometheus",
-		Binaries:         []Binary{{Prometheus, "github.com/prometheus/prometheus/cmd/prometheus"}},
+		Name:   "prometheus",
+		Module: "github.com/prometheus/prometheus",
+		Binaries: []Binary{
+			{Prometheus, "github.com/prometheus/prometheus/cmd/prometheus"},
+			{Promtool, "github.com/prometheus/prometheus/cmd/promtool"},
+		},
 		versionVariables: []string{"github.com/prometheus/common/version.Version"},
 	},
 	{
@@ -116,6 +120,9 @@ var Optional = []string{"cert-manager"}
 
 // Monitoring are the names of the components that only the Prometheus of the cluster needs.
 var Monitoring = []string{"prometheus", "prometheus-operator"}
+
+// Tools are the binaries that no cluster runs: tests do.
+var Tools = []string{Promtool}
 
 // ByName returns the component of that name, or an error that lists the names there are.
 func ByName(name string) (Component, error) {
