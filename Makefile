@@ -12,14 +12,16 @@ MANAGER         ?= bin/manager
 # The application that test-e2e and demo scale.
 SAMPLE_IMG      ?= metricspipeline.io/sample-app:e2e
 KUBECTL         ?= hack/kubectl
-# gcc is for the race detector alone, which links a C library; what is built for a cluster is static, without C.
-DEBIAN_PACKAGES := containerd runc containernetworking-plugins nftables iptables ipset conntrack iproute2 gcc libc6-dev
+# What the test cluster runs, and gcc for the race detector alone, which links a C library: all else is static, without C.
+NODE_PACKAGES   := containerd runc containernetworking-plugins nftables iptables ipset conntrack iproute2
+DEBIAN_PACKAGES := $(NODE_PACKAGES) gcc libc6-dev
 ROW             ?= P2
 # Flags added to every `go test`, for example GOTESTFLAGS='-run TestName'.
 GOTESTFLAGS     ?=
 # -race runs the unit tests and the operator of test-envtest under the race detector, as presubmit does. It costs time, so the
-# loops of a developer go without.
+# loops of a developer go without. It needs C.
 RACE            ?=
+WITH_RACE        = $(if $(RACE),CGO_ENABLED=1)
 
 TOOL            := go tool -modfile=tools/go.mod
 # The manifests of an installation, with the image IMG.
@@ -39,6 +41,12 @@ SHELL           := bash
 .DEFAULT_GOAL   := help
 MAKEFLAGS       += --no-print-directory
 export VERSION IMG SAMPLE_IMG
+# Whatever is compiled is compiled with the same flags, so that no package is compiled twice: without C, without paths of this
+# machine, and without debug information, which is a sixth of a compiler's time. test/cluster has the same (compilerSettings).
+COMPILER        := -trimpath -gcflags=all=-dwarf=false
+CGO_ENABLED     := 0
+GOFLAGS         := $(strip $(filter-out $(COMPILER),$(GOFLAGS)) $(COMPILER))
+export CGO_ENABLED GOFLAGS
 # Targets share the test cluster and two build caches; presubmit runs its parts in the order it lists them.
 .NOTPARALLEL:
 
@@ -51,11 +59,12 @@ help: ## Show this list.
 
 .PHONY: setup
 setup: ## Install the Debian packages (as root), then fetch and build everything that later targets need.
-	@hack/setup.sh $(DEBIAN_PACKAGES)
+	@hack/setup.sh all $(DEBIAN_PACKAGES)
 
 .PHONY: demo
-demo: build dist/install.yaml bin/sample-app bin/cluster ## Watch a pipeline come up and an HPA scale on a custom metric; uses KUBECONFIG or a cluster of its own.
-	@hack/with-cluster.sh go run ./test/e2e/demo
+demo: ## Watch a pipeline come up and an HPA scale on a custom metric, from nothing; uses KUBECONFIG or a cluster of its own.
+	@hack/setup.sh demo $(NODE_PACKAGES)
+	@hack/with-cluster.sh bin/demo
 
 ##@ Develop
 .PHONY: generate
@@ -106,7 +115,7 @@ verify: ## Fail if a generated file, a go.mod, a kustomization or a proof is out
 
 .PHONY: build
 build: ## Build bin/manager, static and reproducible.
-	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o $(MANAGER) ./cmd/manager
+	go build -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o $(MANAGER) ./cmd/manager
 
 .PHONY: build-installer
 build-installer: need-image dist/install.yaml ## Write dist/install.yaml: everything that `make deploy` applies, in one file.
@@ -122,11 +131,15 @@ clean: ## Remove what was built here; the cluster's binaries stay in their cache
 
 ##@ Test
 .PHONY: test
-test: test-unit test-release test-chart test-alerts test-envtest test-faults test-e2e ## Run every test.
+test: setup-test test-unit test-release test-chart test-alerts test-envtest test-faults test-e2e ## Run every test, from nothing.
+
+.PHONY: setup-test
+setup-test:
+	@hack/setup.sh test $(DEBIAN_PACKAGES)
 
 .PHONY: test-unit
 test-unit: ## Test the packages; needs nothing but Go.
-	go test $(RACE) $(GOTESTFLAGS) ./api/... ./cmd/... ./internal/... ./docs/...
+	$(WITH_RACE) go test $(RACE) $(GOTESTFLAGS) ./api/... ./cmd/... ./internal/... ./docs/...
 	go test -C tools/bundle $(GOTESTFLAGS)
 
 .PHONY: test-release
@@ -145,7 +158,7 @@ test-alerts: bin/cluster ## Test that each alert fires for its cause, with Prome
 .PHONY: test-envtest
 test-envtest: bin/cluster ## Test user stories against a real kube-apiserver and etcd.
 	@assets=$$(bin/cluster binaries kube-apiserver etcd kubectl) && \
-		KUBEBUILDER_ASSETS="$$assets" go test -C test/envtest -count=1 -timeout 15m $(RACE) $(GOTESTFLAGS)
+		KUBEBUILDER_ASSETS="$$assets" $(WITH_RACE) go test -C test/envtest -count=1 -timeout 15m $(RACE) $(GOTESTFLAGS)
 
 .PHONY: test-faults
 test-faults: bin/cluster ## Break everything on the way, and print how much of it is survived; 6 minutes.
@@ -209,7 +222,7 @@ undeploy: ## Delete what deploy applied.
 	@$(TOOL) kustomize build config/default | $(KUBECTL) delete --ignore-not-found -f -
 
 # Not listed: IMG given or published, so that no pod waits for an image that is nowhere; what tests apply, with their IMG; the
-# application of the tests, and the cluster program. Go decides whether they are up to date.
+# application of the tests, the demo, and the cluster program. Go decides whether they are up to date.
 .PHONY: need-image
 need-image:
 	@[ "$(origin IMG)" != file ] || [ -n "$(PUBLISHED)" ] || { echo "IMG is not set, and no image of the operator is published yet:" \
@@ -223,8 +236,12 @@ dist/install.yaml:
 
 .PHONY: bin/sample-app
 bin/sample-app:
-	@CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w" -o $@ ./test/e2e/app
+	@go build -buildvcs=false -ldflags "-s -w" -o $@ ./test/e2e/app
+
+.PHONY: bin/demo
+bin/demo:
+	@go build -buildvcs=false -ldflags "-s -w" -o $@ ./test/e2e/demo
 
 .PHONY: bin/cluster
 bin/cluster:
-	@go build -C test/cluster -buildvcs=false -o ../../bin/cluster .
+	@go build -C test/cluster -buildvcs=false -ldflags "-s -w" -o ../../bin/cluster .

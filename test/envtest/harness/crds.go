@@ -28,7 +28,7 @@ const (
 
 var (
 	// monitoringPin is the folder whose go.mod pins monitoringModule.
-	monitoringPin = inProject("test/cluster/components/prometheus-operator")
+	monitoringPin = inProject("test/cluster/components/shared")
 
 	// PipelineCRD is the file of our own CRD.
 	PipelineCRD = inProject("config/crd/bases/metricspipeline.io_metricspipelines.yaml")

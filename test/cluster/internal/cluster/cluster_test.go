@@ -48,8 +48,8 @@ func TestManifestsUseTheLoadedImages(t *testing.T) {
 }
 
 func TestWithoutPrometheusNothingOfItIsBuilt(t *testing.T) {
-	all := neededBinaries(Options{})
-	less := neededBinaries(Options{WithoutPrometheus: true})
+	all := NeededBinaries(Options{})
+	less := NeededBinaries(Options{WithoutPrometheus: true})
 	for _, name := range []string{components.Prometheus, components.PrometheusOperator, components.PrometheusConfigReloader} {
 		if !slices.Contains(all, name) || slices.Contains(less, name) {
 			t.Errorf("%s: with Prometheus %t, without %t", name, slices.Contains(all, name), slices.Contains(less, name))
@@ -63,16 +63,16 @@ func TestWithoutPrometheusNothingOfItIsBuilt(t *testing.T) {
 }
 
 func TestWhatEnforcesPoliciesIsBuiltOnDemand(t *testing.T) {
-	if slices.Contains(neededBinaries(Options{}), components.KubeRouter) {
+	if slices.Contains(NeededBinaries(Options{}), components.KubeRouter) {
 		t.Errorf("up builds %s, which it does not start", components.KubeRouter)
 	}
-	if !slices.Contains(neededBinaries(Options{EnforceNetworkPolicies: true}), components.KubeRouter) {
+	if !slices.Contains(NeededBinaries(Options{EnforceNetworkPolicies: true}), components.KubeRouter) {
 		t.Errorf("%s is not built for a cluster that enforces NetworkPolicies", components.KubeRouter)
 	}
 }
 
 func TestAddonsAreNotBuiltByUp(t *testing.T) {
-	all := neededBinaries(Options{})
+	all := NeededBinaries(Options{})
 	for _, name := range Addons() {
 		addon, ok := optionals[name]
 		if !ok {

@@ -32,7 +32,7 @@ func (c *Cluster) Up(ctx context.Context, options Options) error {
 	if up, err := c.alreadyUp(ctx, options); up || err != nil {
 		return err
 	}
-	binaries, err := c.builder.Binaries(ctx, neededBinaries(options)...)
+	binaries, err := c.builder.Binaries(ctx, NeededBinaries(options)...)
 	if err != nil {
 		return err
 	}
@@ -77,8 +77,8 @@ func (c *Cluster) alreadyUp(ctx context.Context, options Options) (bool, error) 
 	return true, nil
 }
 
-// neededBinaries are all binaries but the optional ones, less those of what is not wanted.
-func neededBinaries(options Options) []string {
+// NeededBinaries lists what [Cluster.Up] builds: all binaries but the optional ones, less those of what is not wanted.
+func NeededBinaries(options Options) []string {
 	var names []string
 	for _, component := range components.All {
 		unwanted := options.WithoutPrometheus && slices.Contains(components.Monitoring, component.Name) ||

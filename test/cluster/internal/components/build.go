@@ -1,6 +1,7 @@
 package components
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -16,8 +17,13 @@ import (
 	"github.com/metricspipeline/operator/test/cluster/internal/machine"
 )
 
-// progressPeriod is how often a running build says that it still runs.
-const progressPeriod = 15 * time.Second
+// compilerSettings are for every program and every user of the shared build cache alike, see GOFLAGS in the Makefile: a package
+// that is compiled with other flags is another package. Debug information, which the linker would leave out, is a sixth of a
+// compiler's time.
+var compilerSettings = []string{"-trimpath", "-gcflags=all=-dwarf=false"}
+
+// garbagePercent lets the compiler, whose processes are short, collect its garbage less often. It is no flag of the cache.
+const garbagePercent = "400"
 
 // Builder builds components and keeps the binaries in Cache, one folder per digest.
 type Builder struct {
@@ -47,6 +53,8 @@ func (b *Builder) Binaries(ctx context.Context, names ...string) (map[string]str
 		}
 	}
 	paths := map[string]string{}
+	series := &progress{log: b.Log, begun: time.Now()}
+	var missing []build
 	for _, component := range All {
 		var wanted []Binary
 		for _, binary := range component.Binaries {
@@ -57,12 +65,21 @@ func (b *Builder) Binaries(ctx context.Context, names ...string) (map[string]str
 		if len(wanted) == 0 {
 			continue
 		}
-		dir, err := b.build(ctx, component, wanted)
+		next, err := b.prepare(ctx, component, wanted)
 		if err != nil {
 			return nil, err
 		}
 		for _, binary := range wanted {
-			paths[binary.Name] = filepath.Join(dir, binary.Name)
+			paths[binary.Name] = filepath.Join(next.dir, binary.Name)
+		}
+		if len(absent(next.dir, wanted)) > 0 {
+			missing = append(missing, next)
+			series.components = append(series.components, component)
+		}
+	}
+	for i, next := range missing {
+		if err := b.build(ctx, next, series, i); err != nil {
+			return nil, err
 		}
 	}
 	return paths, nil
@@ -115,66 +132,78 @@ func (b *Builder) ModuleDir(ctx context.Context, name string) (string, error) {
 	return b.goCommand(ctx, component, "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", component.Module)
 }
 
-// build returns the folder of the component's binaries after building those of wanted that are not in it.
-func (b *Builder) build(ctx context.Context, component Component, wanted []Binary) (string, error) {
+// build is what is to be built of a component, and where to.
+type build struct {
+	component      Component
+	wanted         []Binary
+	version, flags string
+	// dir is the folder of the finished binaries.
+	dir string
+}
+
+// prepare works out where the wanted binaries of a component are, or will be.
+func (b *Builder) prepare(ctx context.Context, component Component, wanted []Binary) (build, error) {
 	version, err := component.version(b.Source)
 	if err != nil {
-		return "", err
+		return build{}, err
 	}
 	flags := component.ldflags(version)
 	toolchain, err := b.goCommand(ctx, component, "env", "GOVERSION", "GOOS", "GOARCH")
 	if err != nil {
-		return "", err
+		return build{}, err
 	}
-	digest, err := component.digest(b.Source, flags, toolchain)
+	digest, err := component.digest(b.Source, strings.Join(append([]string{flags}, compilerSettings...), " "), toolchain)
 	if err != nil {
-		return "", err
+		return build{}, err
 	}
-	dir := filepath.Join(b.Cache, component.Name+"-"+digest)
-	missing := absent(dir, wanted)
-	if len(missing) == 0 {
-		return dir, nil
+	return build{component, wanted, version, flags, filepath.Join(b.Cache, component.Name+"-"+digest)}, nil
+}
+
+// build builds what is missing in the folder, one process at a time.
+func (b *Builder) build(ctx context.Context, next build, series *progress, index int) error {
+	if err := os.MkdirAll(next.dir, 0o755); err != nil {
+		return err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", err
-	}
-	unlock, err := machine.LockFile(dir+".lock", func() { b.Log("waiting for another build of %s", component.Name) })
+	unlock, err := machine.LockFile(next.dir+".lock", func() { b.Log("waiting for another build of %s", next.component.Name) })
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer unlock()
 	// Another process may have built them while this one waited for the lock.
-	if missing = absent(dir, wanted); len(missing) == 0 {
-		return dir, nil
+	next.wanted = absent(next.dir, next.wanted)
+	if len(next.wanted) == 0 {
+		return nil
 	}
-	return dir, b.compile(ctx, component, version, flags, dir, missing)
+	return b.compile(ctx, next, series, index)
 }
 
 // compile builds the binaries aside and moves each in place when all are done, so that a folder never has half of one.
-func (b *Builder) compile(ctx context.Context, component Component, version, flags, dir string, binaries []Binary) error {
-	aside, err := os.MkdirTemp(dir, "building-")
+func (b *Builder) compile(ctx context.Context, next build, series *progress, index int) error {
+	aside, err := os.MkdirTemp(next.dir, "building-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(aside)
 	var names, packages []string
-	for _, binary := range binaries {
+	for _, binary := range next.wanted {
 		names = append(names, binary.Name)
 		packages = append(packages, binary.Package)
 	}
-	what := fmt.Sprintf("%s %s (%s)", component.Name, version, strings.Join(names, ", "))
-	done := b.reportProgress(what)
+	what := fmt.Sprintf("%s %s (%s)", next.component.Name, next.version, strings.Join(names, ", "))
+	done := series.start(index, what)
 	// Without the commit our own programs stay the same from one to the next, and the owner of the checkout does not matter.
-	args := []string{"build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", aside + "/"}
-	args = append(args, packages...)
-	_, err = b.goCommand(ctx, component, args...)
+	args := append([]string{"build", "-v", "-mod=readonly", "-buildvcs=false", "-ldflags", next.flags, "-o", aside + "/"}, compilerSettings...)
+	cmd := b.command(ctx, next.component, append(args, packages...)...)
+	var message strings.Builder
+	cmd.Stderr = series.packages(&message)
+	err = cmd.Run()
 	elapsed := done()
 	if err != nil {
-		return fmt.Errorf("building %s: %w", what, err)
+		return fmt.Errorf("building %s in %s: %w\n%s", what, cmd.Dir, err, strings.TrimSpace(message.String()))
 	}
-	for _, binary := range binaries {
+	for _, binary := range next.wanted {
 		built := filepath.Join(aside, builtName(binary.Package))
-		if err := os.Rename(built, filepath.Join(dir, binary.Name)); err != nil {
+		if err := os.Rename(built, filepath.Join(next.dir, binary.Name)); err != nil {
 			return err
 		}
 	}
@@ -182,43 +211,24 @@ func (b *Builder) compile(ctx context.Context, component Component, version, fla
 	return nil
 }
 
-// reportProgress says that a build starts and, every so often, that it still runs. The returned function ends that and
-// gives the time taken.
-func (b *Builder) reportProgress(what string) func() time.Duration {
-	b.Log("building %s", what)
-	start := time.Now()
-	elapsed := func() time.Duration { return time.Since(start).Round(100 * time.Millisecond) }
-	stop := make(chan struct{})
-	go func() {
-		ticker := time.NewTicker(progressPeriod)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-stop:
-				return
-			case <-ticker.C:
-				b.Log("building %s: %s so far", what, elapsed().Round(time.Second))
-			}
-		}
-	}()
-	return func() time.Duration {
-		close(stop)
-		return elapsed()
-	}
-}
-
 // goCommand runs the go tool in the component's folder and returns its trimmed output; an error carries what it printed.
 func (b *Builder) goCommand(ctx context.Context, component Component, args ...string) (string, error) {
 	var stdout, stderr strings.Builder
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = filepath.Join(b.Source, component.Name)
-	// A workspace or vendor setting of the caller must not change what the component's own go.mod pins.
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
+	cmd := b.command(ctx, component, args...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		return "", fmt.Errorf("go %s in %s: %w\n%s", args[0], cmd.Dir, err, strings.TrimSpace(stderr.String()))
 	}
 	return strings.TrimSpace(stdout.String()), nil
+}
+
+// command is the go tool in the component's folder.
+func (b *Builder) command(ctx context.Context, component Component, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = filepath.Join(b.Source, component.folder())
+	// A workspace or vendor setting of the caller must not change what the component's own go.mod pins.
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOGC="+cmp.Or(os.Getenv("GOGC"), garbagePercent))
+	return cmd
 }
 
 // absent returns those of the binaries that are not in the folder.

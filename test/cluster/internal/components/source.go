@@ -7,14 +7,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"golang.org/x/mod/modfile"
 )
 
 // FindSource returns the folder of the components: dir when it is given, else the one of the checkout around the
-// working directory, else the one this program was compiled from.
+// working directory, else the one of the checkout around this program.
 func FindSource(dir string) (string, error) {
 	if dir != "" {
 		return dir, isSource(dir)
@@ -23,27 +22,28 @@ func FindSource(dir string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("finding the components: %w", err)
 	}
-	for at := wd; ; at = filepath.Dir(at) {
-		for _, sub := range []string{"components", "test/cluster/components"} {
-			if found := filepath.Join(at, sub); isSource(found) == nil {
-				return found, nil
+	starts := []string{wd}
+	if program, err := os.Executable(); err == nil {
+		starts = append(starts, filepath.Dir(program))
+	}
+	for _, start := range starts {
+		for at := start; ; at = filepath.Dir(at) {
+			for _, sub := range []string{"components", "test/cluster/components"} {
+				if found := filepath.Join(at, sub); isSource(found) == nil {
+					return found, nil
+				}
+			}
+			if at == filepath.Dir(at) {
+				break
 			}
 		}
-		if at == filepath.Dir(at) {
-			break
-		}
 	}
-	if _, file, _, ok := runtime.Caller(0); ok {
-		if found := filepath.Join(filepath.Dir(file), "..", "..", "components"); isSource(found) == nil {
-			return found, nil
-		}
-	}
-	return "", fmt.Errorf("no test/cluster/components above %s: run inside the checkout or pass --components", wd)
+	return "", fmt.Errorf("no test/cluster/components above %s: run inside the checkout or pass --components", strings.Join(starts, " or "))
 }
 
 // isSource says why dir is not the components folder.
 func isSource(dir string) error {
-	if _, err := os.Stat(filepath.Join(dir, "kubernetes", "go.mod")); err != nil {
+	if _, err := os.Stat(filepath.Join(dir, shared, "go.mod")); err != nil {
 		return fmt.Errorf("%s is not the components folder: %w", dir, err)
 	}
 	return nil
@@ -54,7 +54,7 @@ func (c Component) version(source string) (string, error) {
 	if c.Module == "" {
 		return "v1", nil
 	}
-	path := filepath.Join(source, c.Name, "go.mod")
+	path := filepath.Join(source, c.folder(), "go.mod")
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return "", fmt.Errorf("reading the version of %s: %w", c.Name, err)
@@ -75,7 +75,7 @@ func (c Component) version(source string) (string, error) {
 func (c Component) digest(source, flags, toolchain string) (string, error) {
 	hash := sha256.New()
 	fmt.Fprintf(hash, "%s\n%s\n", flags, toolchain)
-	root := filepath.Join(source, c.Name)
+	root := filepath.Join(source, c.folder())
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() {
 			return err

@@ -1,13 +1,16 @@
 // Package components builds the parts of the test cluster from their Go modules and keeps the finished binaries.
 //
-// Each component is a folder with a go.mod that pins it; nothing is downloaded but Go modules.
+// Each component is pinned by the go.mod of a folder; nothing is downloaded but Go modules. Those of the folder shared have
+// one go.mod in common.
 package components
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Binary is one executable of a component.
@@ -18,18 +21,31 @@ type Binary struct {
 	Package string
 }
 
-// Component is one folder below components/ and what is built from it.
+// Component is one upstream project and what is built from it.
 type Component struct {
-	// Name is the folder's name.
+	// Name is what messages and the cache call it.
 	Name string
+	// Folder is the folder below components/ with the go.mod that pins it; empty where that is Name.
+	Folder string
 	// Module is the path of the module whose required version is the component's version; empty for a program that is
 	// ours alone.
 	Module string
 	// Binaries are built together, so that shared packages compile once.
 	Binaries []Binary
+	// Cold is how long the build takes on two processors, and Packages how many it compiles, when the components before it are
+	// all that is in the build cache. What is left of a series of builds is estimated from them.
+	Cold     time.Duration
+	Packages int
 	// versionVariables are the string variables that the version is linked into.
 	versionVariables []string
 }
+
+// shared is the folder of the components that have one go.mod, so that all of them are built from the same version of each
+// package, and no package is compiled twice.
+const shared = "shared"
+
+// folder is the folder of the component's go.mod below components/.
+func (c Component) folder() string { return cmp.Or(c.Folder, c.Name) }
 
 // The names of all binaries, as for [Builder.Binaries].
 const (
@@ -52,10 +68,11 @@ const (
 	KubeRouter               = "kube-router"
 )
 
-// All lists every component, in the order of building: what others wait for comes first.
+// All lists every component, in the order of building: what others share packages with comes first.
 var All = []Component{
 	{
 		Name:   "kubernetes",
+		Folder: shared,
 		Module: "k8s.io/kubernetes",
 		Binaries: []Binary{
 			{KubeAPIServer, "k8s.io/kubernetes/cmd/kube-apiserver"},
@@ -65,20 +82,57 @@ var All = []Component{
 			{Kubectl, "k8s.io/kubernetes/cmd/kubectl"},
 			{Kubelet, "k8s.io/kubernetes/cmd/kubelet"},
 		},
+		Cold:             255 * time.Second,
+		Packages:         2530,
 		versionVariables: []string{"k8s.io/component-base/version.gitVersion", "k8s.io/client-go/pkg/version.gitVersion"},
 	},
-	{Name: "etcd", Module: "go.etcd.io/etcd/server/v3", Binaries: []Binary{{Etcd, "go.etcd.io/etcd/server/v3"}}},
-	{Name: "pause", Binaries: []Binary{{Pause, "github.com/metricspipeline/operator/test/cluster/components/pause"}}},
-	{Name: "coredns", Module: "github.com/coredns/coredns", Binaries: []Binary{{CoreDNS, "github.com/coredns/coredns"}}},
+	{
+		Name:     "etcd",
+		Folder:   shared,
+		Module:   "go.etcd.io/etcd/server/v3",
+		Binaries: []Binary{{Etcd, "go.etcd.io/etcd/server/v3"}},
+		Cold:     7 * time.Second,
+		Packages: 103,
+	},
+	{
+		Name:     "pause",
+		Binaries: []Binary{{Pause, "github.com/metricspipeline/operator/test/cluster/components/pause"}},
+		Cold:     time.Second,
+		Packages: 1,
+	},
+	{
+		Name:     "coredns",
+		Folder:   shared,
+		Module:   "github.com/coredns/coredns",
+		Binaries: []Binary{{CoreDNS, "github.com/metricspipeline/operator/test/cluster/components/shared/coredns"}},
+		Cold:     6 * time.Second,
+		Packages: 74,
+	},
 	{
 		Name:     "metrics-server",
 		Module:   "sigs.k8s.io/metrics-server",
 		Binaries: []Binary{{MetricsServer, "sigs.k8s.io/metrics-server/cmd/metrics-server"}},
+		Cold:     6 * time.Second,
+		Packages: 26,
 	},
 	{
 		Name:     "prometheus-adapter",
 		Module:   "sigs.k8s.io/prometheus-adapter",
 		Binaries: []Binary{{PrometheusAdapter, "sigs.k8s.io/prometheus-adapter/cmd/adapter"}},
+		Cold:     84 * time.Second,
+		Packages: 977,
+	},
+	{
+		Name:   "prometheus-operator",
+		Folder: shared,
+		Module: "github.com/prometheus-operator/prometheus-operator",
+		Binaries: []Binary{
+			{PrometheusOperator, "github.com/prometheus-operator/prometheus-operator/cmd/operator"},
+			{PrometheusConfigReloader, "github.com/prometheus-operator/prometheus-operator/cmd/prometheus-config-reloader"},
+		},
+		Cold:             32 * time.Second,
+		Packages:         330,
+		versionVariables: []string{"github.com/prometheus/common/version.Version"},
 	},
 	{
 		Name:   "prometheus",
@@ -87,27 +141,24 @@ var All = []Component{
 			{Prometheus, "github.com/prometheus/prometheus/cmd/prometheus"},
 			{Promtool, "github.com/prometheus/prometheus/cmd/promtool"},
 		},
-		versionVariables: []string{"github.com/prometheus/common/version.Version"},
-	},
-	{
-		Name:   "prometheus-operator",
-		Module: "github.com/prometheus-operator/prometheus-operator",
-		Binaries: []Binary{
-			{PrometheusOperator, "github.com/prometheus-operator/prometheus-operator/cmd/operator"},
-			{PrometheusConfigReloader, "github.com/prometheus-operator/prometheus-operator/cmd/prometheus-config-reloader"},
-		},
+		Cold:             115 * time.Second,
+		Packages:         1000,
 		versionVariables: []string{"github.com/prometheus/common/version.Version"},
 	},
 	{
 		Name:             "kube-router",
 		Module:           "github.com/cloudnativelabs/kube-router/v2",
 		Binaries:         []Binary{{KubeRouter, "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router"}},
+		Cold:             88 * time.Second,
+		Packages:         700,
 		versionVariables: []string{"github.com/cloudnativelabs/kube-router/v2/pkg/version.Version"},
 	},
 	{
 		Name:             "cert-manager",
 		Module:           "github.com/cert-manager/cert-manager",
 		Binaries:         []Binary{{CertManager, "github.com/metricspipeline/operator/test/cluster/components/cert-manager"}},
+		Cold:             15 * time.Second,
+		Packages:         123,
 		versionVariables: []string{"github.com/cert-manager/cert-manager/pkg/util.AppVersion"},
 	},
 }
