@@ -1,7 +1,9 @@
 # Tasks of the project. `make` alone lists them. Tools are Go modules pinned in tools/go.mod and tools/lint/go.mod,
 # the parts of the test cluster in test/cluster: only Go, make and the Debian packages below come from outside.
 
-VERSION         ?= v0.1.0
+VERSION         ?= v0.2.0
+# The release before it: the bundle for OLM upgrades from that.
+REPLACES        ?= v0.1.0
 IMG             ?= ghcr.io/metricspipeline/operator:$(VERSION)
 # The application that test-e2e and demo scale.
 SAMPLE_IMG      ?= metricspipeline.io/sample-app:e2e
@@ -19,9 +21,10 @@ TOOL            := go tool -modfile=tools/go.mod
 # The manifests of an installation, with the image IMG.
 INSTALLER       := $(TOOL) kustomize build config/default | sed 's|image: ghcr.io/metricspipeline/operator:.*|image: $(IMG)|'
 LINTER          := golangci-lint-kube-api-linter
-LINT_MODULES    := . test/cluster
-TIDY_MODULES    := . test/cluster tools tools/lint
-GENERATED       := api/v1alpha1/zz_generated.deepcopy.go internal/render/schema.json config/crd/bases config/rbac/role.yaml docs/reference/api.md
+LINT_MODULES    := . test/cluster tools/bundle
+TIDY_MODULES    := . test/cluster tools tools/bundle tools/lint
+GENERATED       := api/v1alpha1/zz_generated.deepcopy.go internal/render/schema.json config/crd/bases config/rbac/role.yaml docs/reference/api.md \
+                   bundle bundle.Dockerfile olm
 
 SHELL           := bash
 .SHELLFLAGS     := -euo pipefail -c
@@ -64,6 +67,10 @@ docs: ## Write docs/reference/api.md from the types.
 	@$(TOOL) crd-ref-docs --log-level=ERROR --renderer=markdown --config=hack/crd-ref-docs.yaml \
 		--source-path=api/v1alpha1 --output-path=docs/reference/api.md
 
+.PHONY: bundle
+bundle: ## Write the bundle for OLM, and the catalog files that go beside it, from config/.
+	@go run -C tools/bundle . -root=../.. -version=$(VERSION) -replaces=$(REPLACES) -catalog=../../olm
+
 .PHONY: fmt
 fmt: ## Format the code and group its imports.
 	@hack/each-module.sh "$(LINT_MODULES)" $(LINTER) fmt
@@ -103,6 +110,7 @@ test: test-unit test-envtest test-faults test-e2e ## Run every test.
 .PHONY: test-unit
 test-unit: ## Test the packages; needs nothing but Go.
 	go test $(RACE) $(GOTESTFLAGS) ./api/... ./cmd/... ./internal/... ./docs/...
+	go test -C tools/bundle $(GOTESTFLAGS)
 
 .PHONY: test-envtest
 test-envtest: bin/cluster ## Test user stories against a real kube-apiserver and etcd.

@@ -11,7 +11,7 @@ for path in "$@"; do
   [ ! -e "$path" ] || cp -r "$path" "$before/$path"
 done
 
-make generate manifests docs
+make generate manifests docs bundle
 
 stale=()
 for path in "$@"; do

@@ -16,4 +16,24 @@ if [ -n "$elsewhere" ]; then
   echo "config/default has objects in other namespaces than metricspipeline-system:" $elsewhere >&2
   exit 1
 fi
-echo "config/ builds"
+
+# No object may go on naming the namespace of config/ where an overlay sets another one, which may be there already.
+overlay=$(mktemp -d config/overlay.XXXXXX)
+trap 'rm -rf "$overlay"' EXIT
+cat >"$overlay/kustomization.yaml" <<'EOF'
+namespace: kube-system
+resources: [../default]
+components: [../components/existing-namespace, ../components/digests]
+EOF
+moved=$("$kustomize" build "$overlay")
+left=$(grep -nE 'metricspipeline-system|^kind: Namespace' <<<"$moved" || true)
+if [ -n "$left" ]; then
+  printf 'an overlay that installs into kube-system leaves this of another namespace:\n%s\n' "$left" >&2
+  exit 1
+fi
+objects=$(grep -cE '^  namespace: kube-system' <<<"$moved")
+if [ "$objects" -lt 15 ] || ! grep -q '@sha256:' <<<"$moved"; then
+  echo "an overlay that installs into kube-system has $objects objects there, or pins no image: has config/default lost some?" >&2
+  exit 1
+fi
+echo "config/ builds, in any namespace"

@@ -38,9 +38,10 @@ type ComponentOptions struct {
 	// +optional
 	Affinity *corev1.Affinity `json:"affinity,omitempty"`
 
-	// priorityClassName of the pods. "" is a value: the pods name no PriorityClass, and get the cluster's default.
+	// priorityClassName of the pods. "" is a value: the pods name no PriorityClass, and get the cluster's default. Unset is
+	// system-cluster-critical where the operator's namespace is kube-system or has a ResourceQuota for that class, and "" elsewhere:
+	// some clusters refuse the pods there.
 	// +optional
-	// +kubebuilder:default=system-cluster-critical
 	// +kubebuilder:validation:MaxLength=253
 	PriorityClassName *string `json:"priorityClassName,omitempty"`
 

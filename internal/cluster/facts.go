@@ -36,6 +36,8 @@ type Facts struct {
 	APIServerPorts []int32
 	// RequestHeaderCA is true when the API server publishes the CA by which backends trust its requests.
 	RequestHeaderCA bool
+	// SystemPriority is true where pods of that namespace are sure to be admitted with the class SystemPriorityClass.
+	SystemPriority bool
 	// Prometheus is where application metrics come from.
 	Prometheus Prometheus
 	// Problems are what could not be read. What depends on it is unknown; the rest of the facts stand.

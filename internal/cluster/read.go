@@ -83,6 +83,9 @@ func (s *Source) Read(ctx context.Context, spec v1alpha1.MetricsPipelineSpec, ch
 	if facts.APIServerPorts, err = s.apiServerPorts(ctx); note(err) {
 		facts.Incomplete = true
 	}
+	if facts.SystemPriority, err = s.systemPriority(ctx); note(err) {
+		facts.Incomplete = true
+	}
 	facts.RequestHeaderCA, err = s.requestHeaderCA(ctx)
 	note(err)
 	facts.Prometheus, err = s.prometheus(ctx, spec, facts.Served, chosen)

@@ -54,6 +54,7 @@ func CacheOptions(namespace string) cache.Options {
 			&apiregv1.APIService{}:       {Label: everything},
 			kinds.Namespace.New():        {Label: everything, Transform: onlyLabels},
 			kinds.CRD.New():              {Label: everything, Transform: onlyName},
+			&corev1.ResourceQuota{}:      {Label: everything, Transform: onlySpec},
 			&corev1.Secret{}:             {Label: everything, Namespaces: own},
 			&corev1.ConfigMap{}:          {Label: everything, Namespaces: configMaps},
 			&discoveryv1.EndpointSlice{}: {Label: everything, Namespaces: endpoints},
@@ -88,6 +89,16 @@ func onlyName(object any) (any, error) {
 	}
 	return &metav1.PartialObjectMetadata{TypeMeta: full.TypeMeta, ObjectMeta: metav1.ObjectMeta{
 		Name: full.Name, UID: full.UID, ResourceVersion: full.ResourceVersion, DeletionTimestamp: full.DeletionTimestamp}}, nil
+}
+
+// onlySpec drops the status of a quota, which every pod changes.
+func onlySpec(object any) (any, error) {
+	full, ok := object.(*corev1.ResourceQuota)
+	if !ok {
+		return object, nil
+	}
+	return &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Namespace: full.Namespace, Name: full.Name, UID: full.UID,
+		ResourceVersion: full.ResourceVersion}, Spec: full.Spec}, nil
 }
 
 // onlyLabels drops everything but the labels as well.

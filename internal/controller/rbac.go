@@ -39,6 +39,9 @@ package controller
 // +kubebuilder:rbac:groups=cert-manager.io,namespace=metricspipeline-system,resources=certificates;issuers;certificaterequests,verbs=list;watch
 // +kubebuilder:rbac:groups=discovery.k8s.io,namespace=metricspipeline-system,resources=endpointslices,verbs=list;watch
 
+// Whether a ResourceQuota there lets pods have the priority class system-cluster-critical.
+// +kubebuilder:rbac:groups="",namespace=metricspipeline-system,resources=resourcequotas,verbs=list;watch
+
 // What it deletes there by label: Kubernetes makes up the names of ReplicaSets.
 // +kubebuilder:rbac:groups=apps,namespace=metricspipeline-system,resources=replicasets,verbs=list;delete
 

@@ -8,8 +8,10 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -47,6 +49,7 @@ func subscribe(watches *cluster.Watches, objects, prometheuses cache.Cache, opti
 	on(prometheuses, kinds.Prometheus)
 	on(objects, kinds.CertificateRequest)
 	on(objects, kinds.Namespace, dying(options.Namespace))
+	on(objects, kinds.ResourceQuota, quotas)
 	s.On(cluster.Kind{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Pod"), Object: &corev1.Pod{}, Cache: objects}, toPipeline)
 	s.On(cluster.Kind{GroupVersionKind: discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"),
 		Object: &discoveryv1.EndpointSlice{}, Cache: objects}, toPipeline)
@@ -58,6 +61,13 @@ var metricsAPIs = predicate.NewPredicateFuncs(func(object client.Object) bool {
 	_, known := metricsapi.ByName(object.GetName())
 	return known
 })
+
+// quotas lets through what changes a quota, and not what it counts.
+var quotas = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+	before, was := e.ObjectOld.(*corev1.ResourceQuota)
+	after, is := e.ObjectNew.(*corev1.ResourceQuota)
+	return !was || !is || !equality.Semantic.DeepEqual(before.Spec, after.Spec)
+}}
 
 // dying lets through the events of one namespace once it is being deleted.
 func dying(namespace string) predicate.Predicate {

@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/util/workqueue"
 	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
@@ -87,6 +89,34 @@ func TestOwnNamespaceIsWatched(t *testing.T) {
 			informer.Update(before(tc.name), after)
 			if got := w.woken(t); got != tc.woken {
 				t.Errorf("Namespace %s, leaving %v: woken %v, want %v", tc.name, tc.leaving, got, tc.woken)
+			}
+		}
+	})
+}
+
+// TestQuotasWake when they change, and not when a pod is counted.
+func TestQuotasWake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watching(t)
+		informer := w.objects.of(t, &corev1.ResourceQuota{})
+		quota := func(limit, used string) *corev1.ResourceQuota {
+			list := func(pods string) corev1.ResourceList {
+				return corev1.ResourceList{corev1.ResourcePods: resource.MustParse(pods)}
+			}
+			return &corev1.ResourceQuota{Spec: corev1.ResourceQuotaSpec{Hard: list(limit)}, Status: corev1.ResourceQuotaStatus{Used: list(used)}}
+		}
+		for name, tc := range map[string]struct {
+			change func()
+			woken  bool
+		}{
+			"made":    {func() { informer.Add(quota("5", "0")) }, true},
+			"counts":  {func() { informer.Update(quota("5", "0"), quota("5", "1")) }, false},
+			"changed": {func() { informer.Update(quota("5", "1"), quota("0", "1")) }, true},
+			"deleted": {func() { informer.Delete(quota("5", "1")) }, true},
+		} {
+			tc.change()
+			if got := w.woken(t); got != tc.woken {
+				t.Errorf("%s: woken %v, want %v", name, got, tc.woken)
 			}
 		}
 	})

@@ -22,6 +22,8 @@ var remedies = []struct {
 		"pipeline lower the component's replicas or resources."},
 	{words: "failed quota:", remedy: "The user of the pipeline must set the component's resources, which that ResourceQuota of " +
 		"namespace {namespace} demands."},
+	{words: "insufficient quota to match these scopes", remedy: "The user of the pipeline must take back the component's " +
+		"priorityClassName, or an administrator of namespace {namespace} make a ResourceQuota for that PriorityClass."},
 	{words: "violates PodSecurity", remedy: "The user of the pipeline must take back the setting or patch that the policy forbids " +
 		"(hostNetwork, for instance), or an administrator of the cluster change the label pod-security.kubernetes.io/enforce " +
 		"of namespace {namespace}."},

@@ -34,6 +34,9 @@ func TestRefusedPodsSayWhoMustDoWhat(t *testing.T) {
 		"a quota demands resources": {
 			message: pods + "failed quota: compute: must specify limits.cpu", state: Stuck,
 			says: []string{"must specify limits.cpu. " + user + " set the component's resources", "namespace metrics"}},
+		"a priority class for which the namespace has no quota": {
+			message: pods + "insufficient quota to match these scopes: [{PriorityClass In [system-cluster-critical]}]", state: Stuck,
+			says: []string{"system-cluster-critical]}]. " + user + " take back the component's priorityClassName", "namespace metrics make a ResourceQuota"}},
 		"Pod Security": {
 			message: pods + `violates PodSecurity "restricted:latest": host namespaces (hostNetwork=true)`, state: Stuck,
 			says: []string{"(hostNetwork=true). " + user, "pod-security.kubernetes.io/enforce of namespace metrics"}},

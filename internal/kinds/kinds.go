@@ -77,6 +77,10 @@ var (
 	// CRD is cached for its name.
 	CRD = Kind{GroupVersionKind: schema.GroupVersionKind{
 		Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}}
+	// ResourceQuota is cached for its spec.
+	ResourceQuota = Kind{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("ResourceQuota"),
+		typed:     func() client.Object { return &corev1.ResourceQuota{} },
+		typedList: func() client.ObjectList { return &corev1.ResourceQuotaList{} }}
 	// Prometheus, made by anyone.
 	Prometheus = Kind{GroupVersionKind: monitoringv1.SchemeGroupVersion.WithKind(monitoringv1.PrometheusesKind), CRD: PrometheusCRD,
 		typed:     func() client.Object { return &monitoringv1.Prometheus{} },

@@ -17,7 +17,7 @@ func TestImageVersion(t *testing.T) {
 		"example.com:5000/metrics-server:v1@sha256:abc":        "v1",
 		"metrics-server": "latest",
 	} {
-		if got := ImageVersion(reference); got != want {
+		if got := ImageVersion(reference, nil); got != want {
 			t.Errorf("%s: %s, want %s", reference, got, want)
 		}
 	}

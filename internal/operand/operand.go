@@ -96,6 +96,8 @@ type Component struct {
 
 	// Images replace those of the assets, which have the names of the keys.
 	Images map[string]string
+	// Versions are those of its images that are known by a digest: what is released names images by that alone.
+	Versions map[string]string
 	// Variants are the asset's kustomize components to include, by folder.
 	Variants []string
 	// Files are the data of the component's ConfigMap, which is named like it; none if empty.

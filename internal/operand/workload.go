@@ -75,7 +75,7 @@ func (d *Deployment) Annotate(annotations map[string]string) {
 }
 
 // Options sets the fields that every operand has. Arguments of the user's must be set after the operand's own.
-func (d *Deployment) Options(o v1alpha1.ComponentOptions) {
+func (d *Deployment) Options(o v1alpha1.ComponentOptions, facts cluster.Facts) {
 	d.set("/spec/replicas", replicas(o))
 	if o.Resources != nil {
 		d.set(containerPath+"/resources", o.Resources)
@@ -92,8 +92,9 @@ func (d *Deployment) Options(o v1alpha1.ComponentOptions) {
 		d.set(podPath+"/affinity", o.Affinity)
 	}
 	switch class := o.PriorityClassName; {
-	case class == nil:
-	case *class == "":
+	case class == nil && facts.SystemPriority:
+		// The asset's, which is system-cluster-critical.
+	case ptr.Deref(class, "") == "":
 		d.operations = append(d.operations, Operation{Op: "remove", Path: podPath + "/priorityClassName"})
 	default:
 		d.set(podPath+"/priorityClassName", *class)

@@ -120,15 +120,15 @@ func componentStatuses(o Observation) []v1alpha1.ComponentStatus {
 				statuses = append(statuses, o.previous.Components[index])
 			}
 		case running(c, workloads):
-			statuses = append(statuses, componentStatus(c.Name, workloads))
+			statuses = append(statuses, componentStatus(c, workloads))
 		}
 	}
 	return statuses
 }
 
 // componentStatus describes the workloads of one component. Its version is that of the first.
-func componentStatus(name string, workloads []cluster.Workload) v1alpha1.ComponentStatus {
-	status := v1alpha1.ComponentStatus{Name: name}
+func componentStatus(c operand.Planned, workloads []cluster.Workload) v1alpha1.ComponentStatus {
+	status := v1alpha1.ComponentStatus{Name: c.Name}
 	var messages []string
 	for _, workload := range workloads {
 		if message := verdict(workload).Message; message != "" {
@@ -143,7 +143,7 @@ func componentStatus(name string, workloads []cluster.Workload) v1alpha1.Compone
 		}
 		status.Ready += deployment.Status.ReadyReplicas
 		if containers := deployment.Spec.Template.Spec.Containers; len(containers) > 0 && status.Version == "" {
-			status.Version = operand.ImageVersion(containers[0].Image)
+			status.Version = operand.ImageVersion(containers[0].Image, c.Versions)
 		}
 		if deployment.Spec.Replicas != nil {
 			status.Desired += *deployment.Spec.Replicas

@@ -43,14 +43,12 @@ customMetrics: {policy: Auto, onUnavailable: Keep}
 externalMetrics: {policy: Auto, onUnavailable: Keep}
 metricsServer:
   replicas: 2
-  priorityClassName: system-cluster-critical
   metricResolution: 15s
   kubelet:
     tls: {verification: Verify}
     preferredAddressTypes: [InternalIP, ExternalIP, Hostname]
 prometheusAdapter:
   replicas: 2
-  priorityClassName: system-cluster-critical
   relistInterval: 1m
 certificates: {provider: Auto, duration: 8760h}
 prometheus: {}

@@ -37,6 +37,7 @@ func (Operand) Describe() operand.Description {
 	return operand.Description{
 		Catalog: operand.Component{Name: Name, Workloads: []string{Name}, Service: Name, Serving: Name + "-tls",
 			APIs: []metricsapi.API{metricsapi.Resource}, Images: map[string]string{Name: Name},
+			Versions: map[string]string{"sha256:d9862115e7c7881280d3d75ca26bda8ffc0fc213315979575bf23ce9826205c0": "v0.9.0"},
 			Variants: []string{operand.HighAvailability, operand.Monitor},
 			Guarded:  append(operand.AggregatedServerFlags(), "--deprecated-kubelet-completely-insecure", "--kubelet-insecure-tls")},
 		Image:         "registry.k8s.io/metrics-server/metrics-server:v0.9.0",
@@ -54,7 +55,7 @@ func (o Operand) Plan(in operand.Input) (operand.Proposal, error) {
 	component.Images = map[string]string{Name: cmp.Or(spec.Image, in.Image)}
 	component.Variants = operand.Variants(spec.ComponentOptions, in.Facts)
 	component.Patches = slices.Concat(
-		[]operand.Patch{deployment(spec).Patch(Name)},
+		[]operand.Patch{deployment(in).Patch(Name)},
 		operand.MonitorPatches(Name, in.Facts),
 		operand.EgressPatches(Name, egressPorts, in.Facts.APIServerPorts...),
 	)
@@ -67,9 +68,10 @@ func (o Operand) Plan(in operand.Input) (operand.Proposal, error) {
 	return proposal, nil
 }
 
-func deployment(spec v1alpha1.MetricsServerSpec) *operand.Deployment {
+func deployment(in operand.Input) *operand.Deployment {
+	spec := in.Spec.MetricsServer
 	d := &operand.Deployment{}
-	d.Options(spec.ComponentOptions)
+	d.Options(spec.ComponentOptions, in.Facts)
 	d.Arg("--metric-resolution=%s", spec.MetricResolution.Or(defaultResolution))
 	d.Arg("--kubelet-request-timeout=%s", kubeletTimeout(spec))
 	if types := spec.Kubelet.PreferredAddressTypes; len(types) > 0 {

@@ -23,9 +23,10 @@ import (
 // Facts are those of a cluster on which everything can be deployed. It has no CRD of others.
 func Facts() cluster.Facts {
 	return cluster.Facts{
-		Namespace: "metrics",
-		Served:    cluster.Serving(),
-		Mapper:    Mapper(),
+		Namespace:      "metrics",
+		Served:         cluster.Serving(),
+		Mapper:         Mapper(),
+		SystemPriority: true,
 		Prometheus: cluster.Prometheus{
 			Required: true,
 			Target:   prometheus.Target{URL: "http://prometheus.monitoring.svc:9090", Origin: "Prometheus monitoring/main"},

@@ -38,7 +38,7 @@ var egressPorts = []int32{53, 443, 6443}
 func deployment(in operand.Input, config string) *operand.Deployment {
 	spec := in.Spec.PrometheusAdapter
 	d := &operand.Deployment{}
-	d.Options(spec.ComponentOptions)
+	d.Options(spec.ComponentOptions, in.Facts)
 	d.Arg(sourceFlag+"%s", in.Facts.Prometheus.Target.URL)
 	d.Arg("--metrics-relist-interval=%s", spec.RelistInterval.Or(defaultRelistInterval))
 	d.Arg("--metrics-max-age=%s", maxAge(in))

@@ -4,14 +4,18 @@
 package registry
 
 import (
+	"os"
 	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/kustomize/api/pkg/util"
+	"sigs.k8s.io/yaml"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/cluster"
@@ -63,13 +67,30 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// TestNoPriorityClass: an empty name is a value, and removes the asset's.
+// TestNoPriorityClass: an empty name is a value, and removes the asset's. So does a cluster that may not admit that, where the user
+// names none.
 func TestNoPriorityClass(t *testing.T) {
-	p := plan(optionsOf(v1alpha1.ComponentOptions{PriorityClassName: ptr.To("")}), operandtest.Facts())
-	want := operand.Operation{Op: "remove", Path: "/spec/template/spec/priorityClassName"}
-	for _, component := range both {
-		if !slices.Contains(operandtest.Operations(t, operandtest.Find(t, p, component), "Deployment"), want) {
-			t.Errorf("%s keeps its priority class", component)
+	remove := operand.Operation{Op: "remove", Path: "/spec/template/spec/priorityClassName"}
+	for name, tc := range map[string]struct {
+		class    *string
+		admitted bool
+		removed  bool
+	}{
+		"the asset's":               {nil, true, false},
+		"not admitted":              {nil, false, true},
+		"none":                      {ptr.To(""), true, true},
+		"none, not admitted":        {ptr.To(""), false, true},
+		"the user's choice":         {ptr.To(cluster.SystemPriorityClass), false, false},
+		"another choice of theirs":  {ptr.To("batch"), false, false},
+		"a choice that is admitted": {ptr.To("batch"), true, false},
+	} {
+		facts := operandtest.Facts()
+		facts.SystemPriority = tc.admitted
+		p := plan(optionsOf(v1alpha1.ComponentOptions{PriorityClassName: tc.class}), facts)
+		for _, component := range both {
+			if got := slices.Contains(operandtest.Operations(t, operandtest.Find(t, p, component), "Deployment"), remove); got != tc.removed {
+				t.Errorf("%s, %s: the asset's class is removed: %v", name, component, got)
+			}
 		}
 	}
 }
@@ -244,5 +265,34 @@ func TestImages(t *testing.T) {
 	p := operand.For(operand.Request{Spec: spec, Facts: operandtest.Facts(), Operands: Operands(), Images: images})
 	if got := operandtest.Find(t, p, prometheusadapter.Name).Images[prometheusadapter.Name]; got != "example.com/adapter:2" {
 		t.Errorf("spec.prometheusAdapter.image does not win over the environment: %q", got)
+	}
+}
+
+// TestDigests: what config/ pins is what this release was tested with, and known by its version.
+func TestDigests(t *testing.T) {
+	content, err := os.ReadFile("../../../config/components/digests/images.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var patch appsv1.Deployment
+	if err := yaml.UnmarshalStrict(content, &patch); err != nil {
+		t.Fatal(err)
+	}
+	pinned := map[string]string{}
+	for _, variable := range patch.Spec.Template.Spec.Containers[0].Env {
+		pinned[variable.Name] = variable.Value
+	}
+	for _, o := range Operands() {
+		d := o.Describe()
+		repository, version, _ := util.SplitImageName(d.Image)
+		for digest, of := range d.Catalog.Versions {
+			if got, want := pinned[d.ImageVariable], repository+"@"+digest; got != want || of != version {
+				t.Errorf("%s is %q in config/components/digests, want %q; its version is %s, want %s", d.ImageVariable, got, want, of, version)
+			}
+			delete(pinned, d.ImageVariable)
+		}
+	}
+	if len(pinned) > 0 {
+		t.Errorf("config/components/digests pins %v, which no operand knows the version of", pinned)
 	}
 }
