@@ -126,7 +126,7 @@ func (b *Builder) build(ctx context.Context, component Component, wanted []Binar
 	if err != nil {
 		return "", err
 	}
-	digest, err := component.digest(b.Source, flags, toolchain)
+	digest, err := component.digest(b.Source, strings.Join(append([]string{flags}, component.tags...), " "), toolchain)
 	if err != nil {
 		return "", err
 	}
@@ -166,6 +166,9 @@ func (b *Builder) compile(ctx context.Context, component Component, version, fla
 	done := b.reportProgress(what)
 	// Without the commit our own programs stay the same from one to the next, and the owner of the checkout does not matter.
 	args := []string{"build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", aside + "/"}
+	if len(component.tags) > 0 {
+		args = append(args, "-tags", strings.Join(component.tags, ","))
+	}
 	args = append(args, packages...)
 	_, err = b.goCommand(ctx, component, args...)
 	elapsed := done()
