@@ -105,7 +105,7 @@ clean: ## Remove what was built here; the cluster's binaries stay in their cache
 
 ##@ Test
 .PHONY: test
-test: test-unit test-envtest test-faults test-e2e ## Run every test.
+test: test-unit test-envtest test-olm test-faults test-e2e ## Run every test.
 
 .PHONY: test-unit
 test-unit: ## Test the packages; needs nothing but Go.
@@ -116,6 +116,12 @@ test-unit: ## Test the packages; needs nothing but Go.
 test-envtest: bin/cluster ## Test user stories against a real kube-apiserver and etcd.
 	@assets=$$(bin/cluster binaries kube-apiserver etcd kubectl) && \
 		KUBEBUILDER_ASSETS="$$assets" go test -C test/envtest -count=1 -timeout 15m $(RACE) $(GOTESTFLAGS)
+
+.PHONY: test-olm
+test-olm: build bin/cluster ## Install, upgrade and remove the bundle by the real Operator Lifecycle Manager; 1 minute.
+	@hack/release-binary.sh v0.1.0 bin/manager-v0.1.0
+	@assets=$$(bin/cluster binaries kube-apiserver etcd kubectl kube-controller-manager olm catalog opm) && \
+		KUBEBUILDER_ASSETS="$$assets" go test -C test/envtest/olm -count=1 -timeout 10m $(GOTESTFLAGS)
 
 .PHONY: test-faults
 test-faults: bin/cluster ## Break everything on the way, and print how much of it is survived; 6 minutes.
