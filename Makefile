@@ -131,7 +131,7 @@ clean: ## Remove what was built here; the cluster's binaries stay in their cache
 
 ##@ Test
 .PHONY: test
-test: setup-test test-unit test-release test-chart test-alerts test-envtest test-faults test-e2e ## Run every test, from nothing.
+test: setup-test test-unit test-release test-chart test-alerts test-envtest test-olm test-faults test-e2e ## Run every test, from nothing.
 
 .PHONY: setup-test
 setup-test:
@@ -159,6 +159,12 @@ test-alerts: bin/cluster ## Test that each alert fires for its cause, with Prome
 test-envtest: bin/cluster ## Test user stories against a real kube-apiserver and etcd.
 	@assets=$$(bin/cluster binaries kube-apiserver etcd kubectl) && \
 		KUBEBUILDER_ASSETS="$$assets" $(WITH_RACE) go test -C test/envtest -count=1 -timeout 15m $(RACE) $(GOTESTFLAGS)
+
+.PHONY: test-olm
+test-olm: build bin/cluster ## Install, upgrade and remove the bundle by the real Operator Lifecycle Manager; 1 minute.
+	@hack/release-binary.sh v0.1.0 bin/manager-v0.1.0
+	@assets=$$(bin/cluster binaries kube-apiserver etcd kubectl kube-controller-manager olm catalog opm) && \
+		KUBEBUILDER_ASSETS="$$assets" go test -C test/envtest/olm -count=1 -timeout 10m $(GOTESTFLAGS)
 
 .PHONY: test-faults
 test-faults: bin/cluster ## Break everything on the way, and print how much of it is survived; 6 minutes.

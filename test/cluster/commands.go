@@ -41,7 +41,7 @@ prometheus-adapter are loaded. NetworkPolicies are accepted, and enforced with a
 	flags.StringVar(&p.stateDir, "state-dir", cluster.DefaultStateDir, "folder with everything of the cluster")
 	flags.StringVar(&p.source, "components", "", "the folder test/cluster/components (default: found from the working directory)")
 	root.AddCommand(p.up(), p.down(), p.load(), p.kubeconfig(), p.status(), p.binaries(), p.execInNode(), p.addon(), p.fault(),
-		p.dial(), p.forward(), p.accept())
+		p.dial(), p.push(), p.forward(), p.accept(), p.registry())
 	return root
 }
 

@@ -7,16 +7,17 @@
 //	cluster kubeconfig                        print the path of the administrator's kubeconfig, good on this host
 //	cluster load NAME:TAG --binary FILE       pack a static executable as an image and put it into the cluster
 //	cluster load FILE.tar                     put the images of a docker archive into the cluster
+//	cluster push NAME:TAG --folder DIR:PATH   pack an image, push it to a registry on the node, print its reference there
 //	cluster binaries [NAME...]                build, and print one folder with the named binaries
 //	cluster exec-in-node COMMAND...           run a command in the node's network namespace
 //	cluster dial --from ID ADDRESS...         connect from the network of a container, the node or the outside
-//	cluster addon install|remove NAME         put into the cluster what it starts without, cert-manager, or take it away
+//	cluster addon install|remove NAME         put into the cluster what it starts without, or take it away
 //	cluster fault pause-etcd [--for 30s]      stop etcd for a while
 //	cluster fault restart-apiserver           kill the API server and start it again
 //	cluster fault rotate-front-proxy          replace the authority by which aggregated servers know the API server
 //	cluster down                              stop and remove everything but the logs, after any failure
 //
-// up, down, load, exec-in-node, dial, addon and fault need root and these Debian packages: containerd runc
+// up, down, load, push, exec-in-node, dial, addon and fault need root and these Debian packages: containerd runc
 // containernetworking-plugins nftables iptables ipset conntrack iproute2. binaries needs Go alone.
 //
 // The state folder has everything of a cluster: certificates, data, sockets, mounts and logs. What lies outside of it,

@@ -19,7 +19,7 @@ import (
 
 // Managed returns every object of the cluster that carries the operator's label, of whatever kind.
 func (c *Cluster) Managed(ctx context.Context) ([]metav1.PartialObjectMetadata, error) {
-	kinds, err := c.kinds()
+	kinds, err := c.kinds("events", "leases")
 	if err != nil {
 		return nil, err
 	}
@@ -39,8 +39,30 @@ func (c *Cluster) Managed(ctx context.Context) ([]metav1.PartialObjectMetadata, 
 	return managed, nil
 }
 
-// kinds returns what the API server itself stores and can list; what aggregated servers serve is not stored here.
-func (c *Cluster) kinds() ([]schema.GroupVersionKind, error) {
+// Everything returns the identities of all objects that the API server stores, but for Events.
+func (c *Cluster) Everything(ctx context.Context) ([]string, error) {
+	kinds, err := c.kinds("events")
+	if err != nil {
+		return nil, err
+	}
+	var everything []string
+	for _, kind := range kinds {
+		list := &metav1.PartialObjectMetadataList{}
+		list.SetGroupVersionKind(kind)
+		if err := c.Client.List(ctx, list); client.IgnoreNotFound(err) != nil {
+			return nil, fmt.Errorf("listing %s: %w", kind, err)
+		}
+		for _, item := range list.Items {
+			item.SetGroupVersionKind(kind)
+			everything = append(everything, Identity(&item))
+		}
+	}
+	slices.Sort(everything)
+	return everything, nil
+}
+
+// kinds returns what the API server itself stores and can list, but for some resources; what aggregated servers serve is not stored here.
+func (c *Cluster) kinds(except ...string) ([]schema.GroupVersionKind, error) {
 	client, err := discovery.NewDiscoveryClientForConfig(c.Config)
 	if err != nil {
 		return nil, err
@@ -58,7 +80,7 @@ func (c *Cluster) kinds() ([]schema.GroupVersionKind, error) {
 		}
 		for _, resource := range list.APIResources {
 			stored := slices.Contains(resource.Verbs, "watch")
-			if stored && slices.Contains(resource.Verbs, "list") && !slices.Contains([]string{"events", "leases"}, resource.Name) {
+			if stored && slices.Contains(resource.Verbs, "list") && !slices.Contains(except, resource.Name) {
 				kinds = append(kinds, version.WithKind(resource.Kind))
 			}
 		}

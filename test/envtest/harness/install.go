@@ -37,23 +37,13 @@ func (c *Cluster) Install(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	options := krusty.MakeDefaultOptions()
-	options.Reorder = krusty.ReorderOptionUnspecified // The kustomization says it.
-	built, err := krusty.MakeKustomizer(options).Run(filesys.MakeFsOnDisk(), installFolder)
+	objects, err := Installation()
 	if err != nil {
-		return fmt.Errorf("building %s: %w", installFolder, err)
+		return err
 	}
-	for _, resource := range built.Resources() {
-		content, err := resource.MarshalJSON()
-		if err != nil {
-			return err
-		}
-		object := &unstructured.Unstructured{}
-		if err := object.UnmarshalJSON(content); err != nil {
-			return err
-		}
+	for _, object := range objects {
 		if err := installer.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner("kubectl")); err != nil {
-			return fmt.Errorf("applying %s of %s: %w", resource.CurId(), installFolder, err)
+			return fmt.Errorf("applying %s of %s: %w", Identity(object), installFolder, err)
 		}
 	}
 	crd, err := readCRD(PipelineCRD)
@@ -62,6 +52,29 @@ func (c *Cluster) Install(ctx context.Context) error {
 	}
 	c.InstallWarnings = warnings.all()
 	return c.waitEstablished(ctx, crd)
+}
+
+// Installation returns the objects of config/default, in the order in which they are applied.
+func Installation() ([]*unstructured.Unstructured, error) {
+	options := krusty.MakeDefaultOptions()
+	options.Reorder = krusty.ReorderOptionUnspecified // The kustomization says it.
+	built, err := krusty.MakeKustomizer(options).Run(filesys.MakeFsOnDisk(), installFolder)
+	if err != nil {
+		return nil, fmt.Errorf("building %s: %w", installFolder, err)
+	}
+	var objects []*unstructured.Unstructured
+	for _, resource := range built.Resources() {
+		content, err := resource.MarshalJSON()
+		if err != nil {
+			return nil, err
+		}
+		object := &unstructured.Unstructured{}
+		if err := object.UnmarshalJSON(content); err != nil {
+			return nil, err
+		}
+		objects = append(objects, object)
+	}
+	return objects, nil
 }
 
 // operatorIdentity is the operator's ServiceAccount, with the rights that Install gave it and no others.

@@ -23,6 +23,10 @@ type Suite struct {
 	// PlainLists has clients list and then watch, instead of one stream. A stream waits for etcd to report its revision, a third
 	// of a second in each of hundreds of starts, and an operator that streams needs no permission to list.
 	PlainLists bool
+	// Bare leaves out the operator's CRD, account and roles.
+	Bare bool
+	// Prepare looks for what the tests need besides, while there still is a network; nil for nothing.
+	Prepare func() error
 	// CRDs returns the files of the CRDs of others that are there from the start; nil for none.
 	CRDs func() []string
 	// Furnish is called for each control plane with what else is there from the start; nil for nothing.
@@ -68,7 +72,11 @@ func (s *Suite) prepare() error {
 			return err
 		}
 	}
-	return errors.Join(CheckAssets(), FindMonitoringCRDs(), FindCertManagerCRDs())
+	err := errors.Join(CheckAssets(), FindMonitoringCRDs(), FindCertManagerCRDs())
+	if s.Prepare != nil {
+		err = errors.Join(err, s.Prepare())
+	}
+	return err
 }
 
 func (s *Suite) start(ctx context.Context) ([]*Cluster, error) {
@@ -92,8 +100,10 @@ func (s *Suite) start(ctx context.Context) ([]*Cluster, error) {
 }
 
 func (s *Suite) furnish(ctx context.Context, cluster *Cluster) error {
-	if err := cluster.Install(ctx); err != nil {
-		return err
+	if !s.Bare {
+		if err := cluster.Install(ctx); err != nil {
+			return err
+		}
 	}
 	if s.CRDs != nil {
 		for _, file := range s.CRDs() {

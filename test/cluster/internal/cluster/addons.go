@@ -28,6 +28,8 @@ var (
 // image says under which name and with which path in the image a binary is put into containerd.
 type image struct {
 	binary, repository, path string
+	// more are further binaries, by their paths in the image.
+	more map[string]string
 	// monitoring marks the images that are only needed with Prometheus.
 	monitoring bool
 }
@@ -75,8 +77,13 @@ func (s *starter) loadImage(ctx context.Context, i image) error {
 	if err != nil {
 		return err
 	}
-	name := i.repository + ":" + version
-	return s.store().LoadImage(ctx, images.Image{Name: name, Binary: s.binaries[i.binary], Path: i.path})
+	packed := images.Image{
+		Name: i.repository + ":" + version, Binary: s.binaries[i.binary], Path: i.path, Executables: map[string]string{},
+	}
+	for path, binary := range i.more {
+		packed.Executables[path] = s.binaries[binary]
+	}
+	return s.store().LoadImage(ctx, packed)
 }
 
 // applyAddons creates the cluster's DNS and, if requested, the custom resources and workloads of the monitoring stack.

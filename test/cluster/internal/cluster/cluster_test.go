@@ -22,10 +22,10 @@ func testCluster(t *testing.T) *Cluster {
 func TestManifestsUseTheLoadedImages(t *testing.T) {
 	builder := &components.Builder{Source: "../../components"}
 	manifests := coreDNSManifest + prometheusOperatorManifest + prometheusManifest
-	images := preloaded
+	images := slices.Clone(preloaded)
 	for _, addon := range optionals {
 		manifests += addon.manifest
-		images = append(images, addon.image)
+		images = append(images, addon.images...)
 	}
 	var loaded []string
 	for _, i := range images {
@@ -35,10 +35,10 @@ func TestManifestsUseTheLoadedImages(t *testing.T) {
 		}
 		loaded = append(loaded, i.repository+":"+version)
 	}
-	references := regexp.MustCompile(`(?m)(?:image: |reloader=)(\S+)$`)
+	references := regexp.MustCompile(`(?m)(?:[iI]mage[:=] ?|reloader=)(\S+)$`)
 	found := references.FindAllStringSubmatch(manifests, -1)
-	if len(found) != 5 {
-		t.Fatalf("found %d image references in the manifests, want 5: %v", len(found), found)
+	if len(found) != 9 {
+		t.Fatalf("found %d image references in the manifests, want 9: %v", len(found), found)
 	}
 	for _, match := range found {
 		if !slices.Contains(loaded, match[1]) {
@@ -78,8 +78,10 @@ func TestAddonsAreNotBuiltByUp(t *testing.T) {
 		if !ok {
 			t.Errorf("%s is an optional component and no addon", name)
 		}
-		if slices.Contains(all, addon.image.binary) {
-			t.Errorf("up builds %s, which it does not start", addon.image.binary)
+		for _, binary := range binariesOf(addon.images) {
+			if slices.Contains(all, binary) {
+				t.Errorf("up builds %s, which it does not start", binary)
+			}
 		}
 	}
 }

@@ -4,15 +4,21 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/metricspipeline/operator/test/cluster/internal/components"
 )
 
-//go:embed manifests/cert-manager.yaml
-var certManagerManifest string
+var (
+	//go:embed manifests/cert-manager.yaml
+	certManagerManifest string
+	//go:embed manifests/olm.yaml
+	olmManifest string
+)
 
 // optionalTimeout bounds the installation, after the building, and the removal of an addon.
 const optionalTimeout = 2 * time.Minute
@@ -21,10 +27,11 @@ const optionalTimeout = 2 * time.Minute
 type optional struct {
 	// component has its custom resources in the folder crds of its module.
 	component, crds string
-	image           image
+	images          []image
 	manifest        string
-	// namespace of the Deployment that has the addon's name.
-	namespace string
+	// namespace of the deployments.
+	namespace   string
+	deployments []string
 }
 
 // optionals are the addons that can be installed and removed, by name.
@@ -32,11 +39,28 @@ var optionals = map[string]optional{
 	"cert-manager": {
 		component: "cert-manager",
 		crds:      filepath.Join("deploy", "crds"),
-		image: image{
+		images: []image{{
 			binary: components.CertManager, repository: "quay.io/jetstack/cert-manager-controller", path: "/controller",
+		}},
+		manifest:    certManagerManifest,
+		namespace:   "cert-manager",
+		deployments: []string{"cert-manager"},
+	},
+	"operator-lifecycle-manager": {
+		component: "operator-lifecycle-manager",
+		crds:      filepath.Join("deploy", "chart", "crds"),
+		images: []image{
+			{
+				binary: components.OLM, repository: "quay.io/operator-framework/olm", path: "/bin/olm",
+				more: map[string]string{
+					"/bin/catalog": components.Catalog, "/bin/cpb": components.CopyBundle, "/bin/cp": components.Copy,
+				},
+			},
+			{binary: components.OPM, repository: "quay.io/operator-framework/opm", path: "/bin/opm"},
 		},
-		manifest:  certManagerManifest,
-		namespace: "cert-manager",
+		manifest:    olmManifest,
+		namespace:   "olm",
+		deployments: []string{"olm-operator", "catalog-operator"},
 	},
 }
 
@@ -49,13 +73,15 @@ func (c *Cluster) InstallAddon(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if s.binaries, err = c.builder.Binaries(ctx, addon.image.binary); err != nil {
+	if s.binaries, err = c.builder.Binaries(ctx, binariesOf(addon.images)...); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, optionalTimeout)
 	defer cancel()
-	if err := s.loadImage(ctx, addon.image); err != nil {
-		return err
+	for _, image := range addon.images {
+		if err := s.loadImage(ctx, image); err != nil {
+			return err
+		}
 	}
 	if _, err := s.kubectl(ctx, "", "apply", "--server-side", "--filename", crds); err != nil {
 		return fmt.Errorf("applying the custom resources of %s: %w", name, err)
@@ -67,11 +93,23 @@ func (c *Cluster) InstallAddon(ctx context.Context, name string) error {
 	if err := s.apply(ctx, addon.manifest); err != nil {
 		return fmt.Errorf("applying %s: %w", name, err)
 	}
-	if err := s.waitForWorkload(ctx, "deployment/"+name, addon.namespace, "Available"); err != nil {
-		return err
+	for _, deployment := range addon.deployments {
+		if err := s.waitForWorkload(ctx, "deployment/"+deployment, addon.namespace, "Available"); err != nil {
+			return err
+		}
 	}
 	c.log("%s is installed", name)
 	return nil
+}
+
+// binariesOf returns the names of what is in the images.
+func binariesOf(images []image) []string {
+	var names []string
+	for _, i := range images {
+		names = append(names, i.binary)
+		names = slices.AppendSeq(names, maps.Values(i.more))
+	}
+	return names
 }
 
 // RemoveAddon takes an addon away, with its custom resources and all objects of them, and waits until they are gone. What

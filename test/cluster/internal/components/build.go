@@ -152,7 +152,7 @@ func (b *Builder) prepare(ctx context.Context, component Component, wanted []Bin
 	if err != nil {
 		return build{}, err
 	}
-	digest, err := component.digest(b.Source, strings.Join(append([]string{flags}, compilerSettings...), " "), toolchain)
+	digest, err := component.digest(b.Source, strings.Join(slices.Concat([]string{flags}, compilerSettings, component.tags), " "), toolchain)
 	if err != nil {
 		return build{}, err
 	}
@@ -193,6 +193,9 @@ func (b *Builder) compile(ctx context.Context, next build, series *progress, ind
 	done := series.start(index, what)
 	// Without the commit our own programs stay the same from one to the next, and the owner of the checkout does not matter.
 	args := append([]string{"build", "-v", "-mod=readonly", "-buildvcs=false", "-ldflags", next.flags, "-o", aside + "/"}, compilerSettings...)
+	if len(next.component.tags) > 0 {
+		args = append(args, "-tags", strings.Join(next.component.tags, ","))
+	}
 	cmd := b.command(ctx, next.component, append(args, packages...)...)
 	var message strings.Builder
 	cmd.Stderr = series.packages(&message)

@@ -38,6 +38,8 @@ type Component struct {
 	Packages int
 	// versionVariables are the string variables that the version is linked into.
 	versionVariables []string
+	// tags are build tags.
+	tags []string
 }
 
 // shared is the folder of the components that have one go.mod, so that all of them are built from the same version of each
@@ -66,6 +68,12 @@ const (
 	Pause                    = "pause"
 	CertManager              = "cert-manager"
 	KubeRouter               = "kube-router"
+	OLM                      = "olm"
+	Catalog                  = "catalog"
+	CopyBundle               = "cpb"
+	OPM                      = "opm"
+	HealthProbe              = "grpc-health-probe"
+	Copy                     = "copy"
 )
 
 // All lists every component, in the order of building: what others share packages with comes first.
@@ -161,13 +169,30 @@ var All = []Component{
 		Packages:         123,
 		versionVariables: []string{"github.com/cert-manager/cert-manager/pkg/util.AppVersion"},
 	},
+	{
+		Name:   "operator-lifecycle-manager",
+		Module: "github.com/operator-framework/operator-lifecycle-manager",
+		Binaries: []Binary{
+			{OLM, "github.com/operator-framework/operator-lifecycle-manager/cmd/olm"},
+			{Catalog, "github.com/operator-framework/operator-lifecycle-manager/cmd/catalog"},
+			{CopyBundle, "github.com/operator-framework/operator-lifecycle-manager/util/cpb"},
+			{OPM, "github.com/operator-framework/operator-registry/cmd/opm"},
+			{HealthProbe, "github.com/grpc-ecosystem/grpc-health-probe"},
+			{Copy, "github.com/metricspipeline/operator/test/cluster/components/operator-lifecycle-manager/copy"},
+		},
+		Cold:             180 * time.Second,
+		Packages:         1500,
+		versionVariables: []string{"github.com/operator-framework/operator-lifecycle-manager/pkg/version.OLMVersion"},
+		// Signatures of images would be checked by a C library; upstream builds with these as well.
+		tags: []string{"json1", "containers_image_openpgp"},
+	},
 }
 
 // Enforcing are the names of the components that only a cluster needs that enforces NetworkPolicies.
 var Enforcing = []string{"kube-router"}
 
 // Optional are the names of the components that a cluster starts without, and that can be put into it later.
-var Optional = []string{"cert-manager"}
+var Optional = []string{"cert-manager", "operator-lifecycle-manager"}
 
 // Monitoring are the names of the components that only the Prometheus of the cluster needs.
 var Monitoring = []string{"prometheus", "prometheus-operator"}

@@ -101,6 +101,39 @@ func TestWriteGivesTheSameBytesAgain(t *testing.T) {
 	}
 }
 
+func TestPackTakesFoldersAndFurtherExecutables(t *testing.T) {
+	folder := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(folder, "nested"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a.yaml", "nested/b.yaml"} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte("content"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	packed, err := Image{
+		Name: "data:dev", Scratch: true,
+		Folders: map[string]string{"/data": folder}, Executables: map[string]string{"/bin/app": executable(t)},
+	}.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	layers, err := packed.Layers()
+	if err != nil || len(layers) != 1 {
+		t.Fatalf("%d layers, %v; want one", len(layers), err)
+	}
+	content, err := layers[0].Uncompressed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"bin/ 755", "bin/app 755", "tmp/ 777", "data/ 755", "data/a.yaml 644", "data/nested/ 755", "data/nested/b.yaml 644",
+	}
+	if got := list(t, content); !slices.Equal(got, want) {
+		t.Errorf("the layer has %v, want %v", got, want)
+	}
+}
+
 func TestWriteSaysWhatIsWrong(t *testing.T) {
 	app := executable(t)
 	script := filepath.Join(t.TempDir(), "script")

@@ -3,17 +3,15 @@
 package images
 
 import (
-	"archive/tar"
 	"bytes"
 	"debug/elf"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
-	"path"
 	"runtime"
-	"strings"
-	"time"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -27,7 +25,7 @@ import (
 // user is who the images run as: the usual non-root user, by number because the images have no user database.
 const user = "65532:65532"
 
-// Image is a static executable to pack.
+// Image is a static executable to pack, or data.
 type Image struct {
 	// Name is the reference that manifests use, with a tag.
 	Name string
@@ -35,8 +33,16 @@ type Image struct {
 	Binary string
 	// Path is where the executable is in the image.
 	Path string
+	// Executables are further ones, by their paths in the image.
+	Executables map[string]string
+	// Folders are the data of an image, with everything in them, by their paths in the image. An image of data alone has no Binary.
+	Folders map[string]string
+	// Scratch gives it a folder /tmp that every user may write to.
+	Scratch bool
 	// Entrypoint is the command; the executable alone when empty.
 	Entrypoint []string
+	// Labels of the image.
+	Labels map[string]string
 }
 
 // Write packs the image and writes it as a docker archive. The same input gives the same bytes.
@@ -49,16 +55,9 @@ func (i Image) Write(out io.Writer) error {
 	if tag.TagStr() == name.DefaultTag {
 		return fmt.Errorf("image name %q needs a tag other than %s", i.Name, name.DefaultTag)
 	}
-	if !path.IsAbs(i.Path) {
-		return fmt.Errorf("image %s: path %q of the executable must be absolute", i.Name, i.Path)
-	}
-	layer, err := i.layer()
+	image, err := i.Pack()
 	if err != nil {
-		return fmt.Errorf("packing image %s: %w", i.Name, err)
-	}
-	image, err := i.assemble(layer)
-	if err != nil {
-		return fmt.Errorf("packing image %s: %w", i.Name, err)
+		return err
 	}
 	if err := tarball.Write(tag, image, out); err != nil {
 		return fmt.Errorf("writing image %s: %w", i.Name, err)
@@ -66,33 +65,51 @@ func (i Image) Write(out io.Writer) error {
 	return nil
 }
 
-// layer has the executable and the folders above it. It stays uncompressed: it never leaves this machine.
-func (i Image) layer() (v1.Layer, error) {
-	content, err := os.ReadFile(i.Binary)
+// Pack returns the image.
+func (i Image) Pack() (v1.Image, error) {
+	layer, err := i.layer()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("packing image %s: %w", i.Name, err)
 	}
-	if err := checkStatic(content); err != nil {
-		return nil, fmt.Errorf("%s: %w", i.Binary, err)
+	image, err := i.assemble(layer)
+	if err != nil {
+		return nil, fmt.Errorf("packing image %s: %w", i.Name, err)
 	}
-	archive := bytes.NewBuffer(make([]byte, 0, len(content)+8192))
-	writer := tar.NewWriter(archive)
-	epoch := time.Unix(0, 0)
-	file := strings.TrimPrefix(path.Clean(i.Path), "/")
-	for at, letter := range file {
-		if letter == '/' {
-			header := &tar.Header{Typeflag: tar.TypeDir, Name: file[:at+1], Mode: 0o755, ModTime: epoch}
-			if err := writer.WriteHeader(header); err != nil {
-				return nil, err
-			}
+	return image, nil
+}
+
+// layer has everything of the image. It stays uncompressed: it never leaves this machine.
+func (i Image) layer() (v1.Layer, error) {
+	archive := &bytes.Buffer{}
+	writer := newLayerWriter(archive)
+	executables := maps.Clone(i.Executables)
+	if i.Binary != "" {
+		if executables == nil {
+			executables = map[string]string{}
+		}
+		executables[i.Path] = i.Binary
+	}
+	for _, at := range slices.Sorted(maps.Keys(executables)) {
+		content, err := os.ReadFile(executables[at])
+		if err != nil {
+			return nil, err
+		}
+		if err := checkStatic(content); err != nil {
+			return nil, fmt.Errorf("%s: %w", executables[at], err)
+		}
+		if err := writer.file(at, 0o755, content); err != nil {
+			return nil, err
 		}
 	}
-	header := &tar.Header{Typeflag: tar.TypeReg, Name: file, Mode: 0o755, Size: int64(len(content)), ModTime: epoch}
-	if err := writer.WriteHeader(header); err != nil {
-		return nil, err
+	if i.Scratch {
+		if err := writer.folder("tmp", 0o1777); err != nil {
+			return nil, err
+		}
 	}
-	if _, err := writer.Write(content); err != nil {
-		return nil, err
+	for _, at := range slices.Sorted(maps.Keys(i.Folders)) {
+		if err := writer.tree(at, os.DirFS(i.Folders[at])); err != nil {
+			return nil, err
+		}
 	}
 	if err := writer.Close(); err != nil {
 		return nil, err
@@ -126,8 +143,8 @@ func (i Image) assemble(layer v1.Layer) (v1.Image, error) {
 	file = file.DeepCopy()
 	file.OS, file.Architecture = "linux", runtime.GOARCH
 	file.Config.User = user
-	file.Config.Entrypoint = i.Entrypoint
-	if len(file.Config.Entrypoint) == 0 {
+	file.Config.Entrypoint, file.Config.Labels = i.Entrypoint, i.Labels
+	if len(file.Config.Entrypoint) == 0 && i.Binary != "" {
 		file.Config.Entrypoint = []string{i.Path}
 	}
 	return mutate.ConfigFile(image, file)
