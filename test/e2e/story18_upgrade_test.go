@@ -142,8 +142,8 @@ func thenAtWork(t *testing.T, since time.Time) {
 // readerRole is what a user with the role view reads kubectl top by.
 const readerRole = "metricspipeline:resource-metrics-reader"
 
-// picture is all that an upgrade could disturb.
-type picture struct {
+// observation is all that an upgrade could disturb.
+type observation struct {
 	// conditions have status, reason and the time of the last transition, so that what flips and comes back is seen.
 	conditions map[string]string
 	apis       map[string]string
@@ -155,11 +155,11 @@ type picture struct {
 	events  []string
 }
 
-func observe(t *testing.T) picture {
+func observe(t *testing.T) observation {
 	t.Helper()
 	g := NewWithT(t)
 	pipeline := thePipeline(t, g)
-	seen := picture{
+	seen := observation{
 		conditions: map[string]string{}, apis: map[string]string{}, pods: map[string]string{},
 		apps: pipeline.Status.Scrape.Services, version: pipeline.Status.Version,
 	}
@@ -194,7 +194,7 @@ func observe(t *testing.T) picture {
 }
 
 // thenTheSame compares what there is after a step with what was before it.
-func thenTheSame(t *testing.T, step string, before, after picture, to *kit.Installation) {
+func thenTheSame(t *testing.T, step string, before, after observation, to *kit.Installation) {
 	t.Helper()
 	g := NewWithT(t)
 	g.Expect(after.version).To(Equal(to.Version), step)

@@ -87,9 +87,9 @@ func readObject(file string) (*unstructured.Unstructured, error) {
 	return object, nil
 }
 
-// useLoadedImages gives the Deployment of a ClusterServiceVersion the images of the one in config/default, which are loaded.
+// useLoadedImages gives the Deployment of a ClusterServiceVersion the images of the one that is installed, which are loaded.
 func (c *Cluster) useLoadedImages(csv *unstructured.Unstructured) error {
-	objects, err := c.operatorObjects()
+	objects, err := c.installed()
 	if err != nil {
 		return err
 	}
