@@ -33,10 +33,7 @@ func Stalls() []Stall {
 			{Reason: v1alpha1.ReasonRequestHeaderCAMissing},
 			{Reason: v1alpha1.ReasonUnreadable, When: whenRead},
 		}},
-		{v1alpha1.ConditionRulesAccepted, []Stall{
-			{Reason: v1alpha1.ReasonRulesRejected},
-			{Reason: v1alpha1.ReasonLastGoodInUse},
-		}},
+		{v1alpha1.ConditionRulesAccepted, []Stall{{Reason: v1alpha1.ReasonRulesRejected}, {Reason: v1alpha1.ReasonLastGoodInUse}}},
 		{v1alpha1.ConditionPrometheusReady, []Stall{
 			{Reason: v1alpha1.ReasonPrometheusNotFound},
 			{Reason: v1alpha1.ReasonPrometheusAmbiguous},

@@ -61,6 +61,7 @@ func givenNoPipeline(t *testing.T) {
 
 // follow takes every step of a document, in a folder that has what a clone of the repository has.
 func follow(t *testing.T, file string) {
+	t.Helper()
 	content, err := os.ReadFile(filepath.Join(cluster.Root, file))
 	if err != nil {
 		t.Fatal(err)
@@ -147,6 +148,7 @@ func clone(t *testing.T) string {
 // scrapeAtOnce saves what a reader waits for: Prometheus takes up to three minutes to take up a new monitor, and a new pod reads its
 // configuration at once.
 func scrapeAtOnce(t *testing.T) {
+	t.Helper()
 	ctx := t.Context()
 	// An earlier document's monitor may still be there.
 	for _, configured := range []bool{false, true} {
