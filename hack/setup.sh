@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Prepares a machine that has only Go and make for a target: installs Debian packages, fetches modules and builds, and says how
-# far it is. What is there already is left as it is, in about a second. Arguments: demo, test, or all for whatever any target needs; then the Debian
-# packages that the test cluster and the race detector need.
+# far it is. What is there already is left as it is, in about a second. Arguments: demo, test, or all for whatever any target
+# needs; then the Debian packages that the test cluster and the race detector need.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=$1
