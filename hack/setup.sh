@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Prepares a machine that has only Go and make for a target: installs Debian packages, fetches modules and builds, and says how
-# far it is. What is there already is left as it is, in about a second. Arguments: demo, test, or all for whatever any target needs; then the Debian
-# packages that the test cluster and the race detector need.
+# far it is. What is there already is left as it is, in about a second. Arguments: demo, test, or all for whatever any target
+# needs; then the Debian packages that the test cluster and the race detector need.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=$1
@@ -74,7 +74,7 @@ if own_cluster && [ ${#missing[@]} -gt 0 ]; then
 fi
 
 # The minutes are those of two cores and no build cache. What the longest step has left it measures itself.
-[ "$target" = demo ] && total=12 || total=17
+total=13
 if [ ! -x bin/cluster ]; then
   step "1 of 4, about $total min left the first time: the program that runs the cluster; modules are fetched beside it"
   fetch >"$fetched" 2>&1 &
@@ -83,11 +83,11 @@ fi
 make bin/cluster
 case $target in
   demo)
-    [ -x bin/demo ] || step "2 of 4, about $((total - 1)) min left: the operator and the demo"
+    [ -x bin/demo ] || step "2 of 4, about $((total - 1)) min left: the operator and the demo, two minutes"
     make build dist/install.yaml bin/sample-app bin/demo
     ;;
   all)
-    step "2 of 4, about $((total - 1)) min left: the tools"
+    step "2 of 4, about $((total - 1)) min left: the tools, two minutes"
     go tool -modfile=tools/go.mod controller-gen --version
     go tool -modfile=tools/go.mod kustomize version
     go tool -modfile=tools/lint/go.mod golangci-lint-kube-api-linter version

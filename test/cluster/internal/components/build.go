@@ -192,7 +192,8 @@ func (b *Builder) compile(ctx context.Context, next build, series *progress, ind
 	what := fmt.Sprintf("%s %s (%s)", next.component.Name, next.version, strings.Join(names, ", "))
 	done := series.start(index, what)
 	// Without the commit our own programs stay the same from one to the next, and the owner of the checkout does not matter.
-	args := append([]string{"build", "-v", "-mod=readonly", "-buildvcs=false", "-ldflags", next.flags, "-o", aside + "/"}, compilerSettings...)
+	args := append([]string{"build", "-v", "-mod=readonly", "-buildvcs=false", "-ldflags", next.flags, "-o", aside + "/"},
+		compilerSettings...)
 	if len(next.component.tags) > 0 {
 		args = append(args, "-tags", strings.Join(next.component.tags, ","))
 	}

@@ -51,7 +51,9 @@ func TestPackagesAreCountedAndMessagesKept(t *testing.T) {
 	p := &progress{}
 	var message strings.Builder
 	writer := p.packages(&message)
-	for _, part := range []string{"internal/abi\nexample.test/", "a\n# example.test/b\n", "./b.go:1:2: undefined: x\n", "go: downloading example.test/c v1\n"} {
+	for _, part := range []string{
+		"internal/abi\nexample.test/", "a\n# example.test/b\n", "./b.go:1:2: undefined: x\n", "go: downloading example.test/c v1\n",
+	} {
 		if n, err := writer.Write([]byte(part)); n != len(part) || err != nil {
 			t.Fatal(n, err)
 		}

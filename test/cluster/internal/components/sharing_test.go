@@ -24,7 +24,8 @@ func TestPackagesAreShared(t *testing.T) {
 		for module, version := range theirs {
 			want, both := ours[module]
 			if both && version != want && !slices.Contains(different, module) {
-				t.Errorf("%s is built from %s %s, the components of the folder %s from %s: raise the lower", folder, module, version, shared, want)
+				t.Errorf("%s is built from %s %s, the components of the folder %s from %s: raise the lower",
+					folder, module, version, shared, want)
 			}
 		}
 	}
@@ -40,7 +41,8 @@ func TestKubernetesDecidesByItsOwnLibraries(t *testing.T) {
 	upstream := versions(t, filepath.Join(dir, "go.mod"))
 	ours := selected(t, shared)
 	for _, module := range []string{
-		"github.com/google/cel-go", "k8s.io/kube-openapi", "sigs.k8s.io/structured-merge-diff/v6", "gopkg.in/evanphx/json-patch.v4", "sigs.k8s.io/json",
+		"github.com/google/cel-go", "k8s.io/kube-openapi", "sigs.k8s.io/structured-merge-diff/v6",
+		"gopkg.in/evanphx/json-patch.v4", "sigs.k8s.io/json",
 	} {
 		if upstream[module] == "" || ours[module] != upstream[module] {
 			t.Errorf("%s is %s, and Kubernetes requires %q: replace it", module, ours[module], upstream[module])

@@ -38,7 +38,8 @@ func FindSource(dir string) (string, error) {
 			}
 		}
 	}
-	return "", fmt.Errorf("no test/cluster/components above %s: run inside the checkout or pass --components", strings.Join(starts, " or "))
+	return "", fmt.Errorf("no test/cluster/components above %s: run inside the checkout or pass --components",
+		strings.Join(starts, " or "))
 }
 
 // isSource says why dir is not the components folder.
