@@ -60,14 +60,14 @@ const stopTimeout = 20 * time.Second
 // Program is a process of a test.
 type Program struct {
 	cmd   *exec.Cmd
-	ended chan error
+	ended chan struct{}
 }
 
 // StartProgram runs a program and ends it after the test at the latest. env is added to the environment. The end of its log is
 // shown if the test fails.
-func StartProgram(t *testing.T, env []string, path string, args ...string) (*Program, error) {
+func StartProgram(ctx context.Context, t *testing.T, env []string, path string, args ...string) (*Program, error) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Env = append(os.Environ(), env...)
 	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
@@ -82,9 +82,9 @@ func StartProgram(t *testing.T, env []string, path string, args ...string) (*Pro
 		cancel()
 		return nil, fmt.Errorf("starting %s: %w", path, err)
 	}
-	p := &Program{cmd: cmd, ended: make(chan error, 1)}
+	p := &Program{cmd: cmd, ended: make(chan struct{})}
 	go func() {
-		p.ended <- errors.Join(cmd.Wait(), log.Close())
+		_ = errors.Join(cmd.Wait(), log.Close()) // A signal ends it.
 		close(p.ended)
 	}()
 	t.Cleanup(func() {

@@ -19,6 +19,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/tools/clientcmd"
@@ -68,12 +69,12 @@ func startNode(t *testing.T, c *harness.Cluster, namespace string) {
 func (n *node) step(ctx context.Context) error {
 	deployment := &appsv1.Deployment{}
 	err := n.Client.Get(ctx, client.ObjectKey{Namespace: n.namespace, Name: operatorName}, deployment)
-	if client.IgnoreNotFound(err) != nil {
-		return err
-	}
-	if err != nil || deployment.DeletionTimestamp != nil {
+	if apierrors.IsNotFound(err) {
 		n.stop()
 		return nil
+	}
+	if err != nil {
+		return err
 	}
 	pod := &deployment.Spec.Template
 	if template := pod.String(); template != n.template {
@@ -126,7 +127,7 @@ func (n *node) run(ctx context.Context, name string, pod *corev1.PodTemplateSpec
 		args[i] = strings.Replace(args[i], "=:", "="+n.address()+":", 1)
 	}
 	n.t.Logf("node: %s runs %s %v", name, version, args)
-	n.running, err = harness.StartProgram(n.t, env, programs[version], args...)
+	n.running, err = harness.StartProgram(ctx, n.t, env, programs[version], args...)
 	return err
 }
 

@@ -6,6 +6,7 @@ package olm
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	. "github.com/onsi/gomega"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -13,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/test/envtest/harness"
 )
 
 // pipelineOf creates the pipeline that the bundle offers.
@@ -43,4 +45,18 @@ func (w *world) ready(version string) {
 	}).Should(Succeed())
 	table, err := w.Kubectl(w.Ctx, "wait", "--for=condition=Ready", "metricspipeline/default", "--timeout=1s")
 	w.Expect(err).NotTo(HaveOccurred(), table)
+}
+
+// deployed returns the identities of what the operator has made.
+func (w *world) deployed() []string {
+	w.t.Helper()
+	managed, err := w.Managed(w.Ctx)
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(managed).NotTo(BeEmpty())
+	var identities []string
+	for i := range managed {
+		identities = append(identities, harness.Identity(&managed[i]))
+	}
+	slices.Sort(identities)
+	return identities
 }

@@ -31,7 +31,7 @@ func (w *world) uninstall(b *bundle) {
 	w.collected()
 }
 
-// collected waits until garbage collection has looked at everything that was deleted before: it takes what comes in order.
+// collected waits until garbage collection has taken something that came after what it has taken before.
 func (w *world) collected() {
 	w.t.Helper()
 	orphan := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: harness.OperatorNamespace, GenerateName: "orphan-",

@@ -42,7 +42,9 @@ func TestLifecycle(t *testing.T) {
 
 	w.step("uninstall")
 	watching = w.watch()
+	deployed := w.deployed()
 	w.uninstall(current)
+	w.Expect(w.deployed()).To(Equal(deployed), "what the operator deployed")
 	w.Expect(watching.stop()).To(BeEmpty(), "what was not available without the operator")
 	w.Expect(w.DeletePipeline()).To(Succeed())
 	w.Eventually(w.added(untouched)).Should(ConsistOf(documentedRemains(t)))

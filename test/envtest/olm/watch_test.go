@@ -55,7 +55,9 @@ func (w *watching) note(change watch.Event) {
 	what := ""
 	switch object := change.Object.(type) {
 	case *v1alpha1.MetricsPipeline:
-		if ready := apimeta.FindStatusCondition(object.Status.Conditions, v1alpha1.ConditionReady); ready.Status != metav1.ConditionTrue {
+		if change.Type == watch.Deleted {
+			what = "the pipeline was deleted"
+		} else if ready := apimeta.FindStatusCondition(object.Status.Conditions, v1alpha1.ConditionReady); ready.Status != metav1.ConditionTrue {
 			what = fmt.Sprintf("the pipeline: Ready is %s, %s: %s", ready.Status, ready.Reason, ready.Message)
 		}
 	case *apiregv1.APIService:

@@ -76,7 +76,7 @@ func (w *world) step(name string) {
 
 func (w *world) program(env []string, name string, args ...string) {
 	w.t.Helper()
-	_, err := harness.StartProgram(w.t, env, harness.Asset(name), args...)
+	_, err := harness.StartProgram(w.Ctx, w.t, env, harness.Asset(name), args...)
 	w.Expect(err).NotTo(HaveOccurred())
 }
 
