@@ -119,8 +119,15 @@ func thenDashboard(t *testing.T) {
 // drawDashboard draws what the panels show of the last minutes.
 func drawDashboard(t *testing.T, g *WithT, file string) {
 	t.Helper()
+	const step, points = 5 * time.Second, 36 // A graph of three minutes.
+	g.Eventually(func(g Gomega) {
+		found, err := cluster.QueryRange(t.Context(), "max(metricspipeline_condition)", points*step, step)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(found).To(HaveLen(1))
+		g.Expect(len(found[0].Values)).To(BeNumerically(">=", points))
+	}, 2*points*step, step).Should(Succeed())
 	drawn := picture.Draw(func(query panels.Query) []picture.Series {
-		answer, err := cluster.QueryRange(t.Context(), query.Expr, 5*time.Minute, 5*time.Second)
+		answer, err := cluster.QueryRange(t.Context(), query.Expr, points*step, step)
 		g.Expect(err).NotTo(HaveOccurred())
 		var all []picture.Series
 		for _, series := range answer {
