@@ -9,12 +9,13 @@ import (
 	"testing"
 )
 
-// tested are the rows of compatibility.md about a part of the test cluster, and the module that the part is built from.
-var tested = map[string]struct{ component, module string }{
-	"Kubernetes":          {"kubernetes", "k8s.io/kubernetes"},
+// tested are the rows of compatibility.md about a part of the test cluster, the folder of its go.mod, and the module that it is built
+// from.
+var tested = map[string]struct{ folder, module string }{
+	"Kubernetes":          {"shared", "k8s.io/kubernetes"},
 	"metrics-server":      {"metrics-server", "sigs.k8s.io/metrics-server"},
 	"prometheus-adapter":  {"prometheus-adapter", "sigs.k8s.io/prometheus-adapter"},
-	"prometheus-operator": {"prometheus-operator", "github.com/prometheus-operator/prometheus-operator"},
+	"prometheus-operator": {"shared", "github.com/prometheus-operator/prometheus-operator"},
 	"cert-manager":        {"cert-manager", "github.com/cert-manager/cert-manager"},
 }
 
@@ -22,7 +23,7 @@ var tested = map[string]struct{ component, module string }{
 func TestTestedVersions(t *testing.T) {
 	page := read(t, "compatibility.md")
 	for row, of := range tested {
-		file := filepath.Join("..", "test", "cluster", "components", of.component, "go.mod")
+		file := filepath.Join("..", "test", "cluster", "components", of.folder, "go.mod")
 		required := regexp.MustCompile(`(?m)^(?:require)?\s+` + regexp.QuoteMeta(of.module) + ` (v\S+)`).FindStringSubmatch(read(t, file))
 		if required == nil {
 			t.Fatalf("%s does not require %s", file, of.module)
