@@ -102,7 +102,6 @@ type MetricsPipelineSpec struct {
 
 	// networkPolicy adds to the NetworkPolicies of the components.
 	// +optional
-	// +kubebuilder:default={}
 	NetworkPolicy NetworkPolicySpec `json:"networkPolicy,omitzero"`
 
 	// monitoring says how the stack itself is monitored: ServiceMonitors, alerts and a dashboard of the operator and its

@@ -83,9 +83,9 @@ func mappingSiblings() []sibling {
 func patchSiblings() []sibling {
 	const patch = "spec.patches[0]"
 	one := map[string]any{"target": map[string]any{"kind": "Service"}, "patch": "{}"}
-	ports := []any{1, 2, 3, 4, 5, 6, 7, 8}
+	ports := []any{int64(1), int64(2), int64(3), int64(4), int64(5), int64(6), int64(7), int64(8)}
 	cases := []sibling{
-		{bound: "maxItems", set: "spec.networkPolicy.dnsPorts", ok: ports, bad: append(slices.Clone(ports), 9)},
+		{bound: "maxItems", set: "spec.networkPolicy.dnsPorts", ok: ports, bad: append(slices.Clone(ports), int64(9))},
 		{bound: "minimum", set: "spec.networkPolicy.dnsPorts[0]", ok: 1, bad: 0},
 		{bound: "maximum", set: "spec.networkPolicy.dnsPorts[0]", ok: 65535, bad: 65536},
 		{bound: "maxItems", set: "spec.patches", ok: repeat(64, one), bad: repeat(65, one)},
