@@ -86,6 +86,7 @@ func patchSiblings() []sibling {
 	ports := []any{int64(1), int64(2), int64(3), int64(4), int64(5), int64(6), int64(7), int64(8)}
 	cases := []sibling{
 		{bound: "maxItems", set: "spec.networkPolicy.dnsPorts", ok: ports, bad: append(slices.Clone(ports), int64(9))},
+		{bound: "set", set: "spec.networkPolicy.dnsPorts", ok: ports[:2], bad: []any{int64(1), int64(1)}, field: "spec.networkPolicy.dnsPorts[1]"},
 		{bound: "minimum", set: "spec.networkPolicy.dnsPorts[0]", ok: 1, bad: 0},
 		{bound: "maximum", set: "spec.networkPolicy.dnsPorts[0]", ok: 65535, bad: 65536},
 		{bound: "maxItems", set: "spec.patches", ok: repeat(64, one), bad: repeat(65, one)},
