@@ -19,6 +19,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/test/e2e/kit"
 )
 
@@ -36,7 +37,21 @@ var newSince = struct {
 	// off is the patch of the pipeline that turns off what adds objects. It comes before going back: the previous release takes them
 	// for objects of its own that are no longer wanted, and may not delete them.
 	off string
-}{}
+}{
+	// The ServiceMonitors of the components are not new, but go with the others where off turns them off.
+	added: inOperatorNamespace("ConfigMap metricspipeline-dashboard", "ConfigMap self-monitoring-last-good", "PrometheusRule metricspipeline",
+		"Secret self-monitoring-tls", "ServiceMonitor metrics-server", "ServiceMonitor metricspipeline-operator",
+		"ServiceMonitor prometheus-adapter"),
+	conditions: []string{v1alpha1.ConditionMonitoringReady},
+	off:        `{"spec":{"monitoring":{"monitors":"Disabled","alerts":"Disabled","dashboard":"Disabled"}}}`,
+}
+
+func inOperatorNamespace(objects ...string) []string {
+	for i, object := range objects {
+		objects[i] = strings.Replace(object, " ", " "+kit.OperatorNamespace+"/", 1)
+	}
+	return objects
+}
 
 // TestUpgradeAndDowngrade goes from the previous release to the version under test, back and up again, as a user does: one file and
 // kubectl. The pipeline is in use throughout, and was made by the program of that release.
