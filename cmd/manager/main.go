@@ -44,7 +44,7 @@ func main() {
 	flag.StringVar(&f.metricsAddress, "metrics-bind-address", ":8443",
 		"Address of the metrics endpoint (https, with authentication); 0 turns it off.")
 	flag.StringVar(&f.metricsCertDir, "metrics-cert-dir", "",
-		"Folder with tls.crt and tls.key of the metrics endpoint, read again when they change; without them its certificate is self-signed.")
+		"Folder with tls.crt and tls.key of the metrics endpoint, read again when they change; else its certificate is self-signed.")
 	flag.StringVar(&f.healthAddress, "health-probe-bind-address", ":8081", "Address of the health probes.")
 	flag.BoolVar(&f.leaderElect, "leader-elect", false, "Take part in leader election, so that one of several replicas is active.")
 	logOptions := zap.Options{}

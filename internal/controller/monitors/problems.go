@@ -177,8 +177,8 @@ func (r *Reconciler) nearLimit(s *settings, ns *metav1.PartialObjectMetadata, kn
 			atLeast = "at least "
 		}
 		return v1alpha1.ReasonTargetLimit, fmt.Sprintf("The %d annotated Services of the namespace have %s%d targets, and its %d "+
-			"annotated Pods at least one each; beyond %d targets of Services, or of Pods, Prometheus scrapes none of them. Annotate fewer, "+
-			"name the port in the annotation of those with several, spread them over namespaces, or have an administrator raise "+
+			"annotated Pods at least one each; beyond %d targets of Services, or of Pods, Prometheus scrapes none of them. Annotate "+
+			"fewer, name the port in the annotation of those with several, spread them over namespaces, or have an administrator raise "+
 			"spec.scrape.limits.targets.", services, atLeast, targets, pods, s.config.TargetLimit)
 	}
 	if known.near != "" {

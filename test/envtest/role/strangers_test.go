@@ -5,11 +5,11 @@ package role
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	corev1 "k8s.io/api/core/v1"
-	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -62,10 +62,10 @@ func (w *world) meet(theirs *unstructured.Unstructured, app client.Object) error
 		if err != nil {
 			return err
 		}
-		condition := apimeta.FindStatusCondition(pipeline.Status.Conditions, v1alpha1.ConditionScrapeReady)
 		words := fmt.Sprintf("%s was made by the field manager %q", harness.Identity(theirs), "stranger")
-		if condition == nil || !strings.Contains(condition.Message, words) {
-			return fmt.Errorf("the condition is %+v, not %s", condition, words)
+		isAboutIt := func(namespace v1alpha1.NotScrapedNamespace) bool { return strings.Contains(namespace.Message, words) }
+		if scrape := pipeline.Status.Scrape; scrape == nil || !slices.ContainsFunc(scrape.NotScraped, isAboutIt) {
+			return fmt.Errorf("status.scrape is %+v, not %s", scrape, words)
 		}
 		return nil
 	})
