@@ -34,6 +34,7 @@ func TestRotationDropsNothing(t *testing.T) {
 	thenRotated(t, before)
 	t.Logf("the old authority is removed from every caBundle after %.1f s", time.Since(start).Seconds())
 	thenReady(t, soon)
+	poller.goOn(t, 50) // Also after the rotation, which can be quick.
 	poller.thenNoneFailed(t)
 }
 
