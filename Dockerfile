@@ -15,7 +15,7 @@ COPY api/ api/
 COPY cmd/ cmd/
 COPY internal/ internal/
 RUN CGO_ENABLED=0 GOOS=${TARGETOS:-linux} GOARCH=${TARGETARCH} \
-    go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=${VERSION}" -o /manager ./cmd/manager
+    go build -trimpath -gcflags=all=-dwarf=false -buildvcs=false -ldflags "-s -w -X main.version=${VERSION}" -o /manager ./cmd/manager
 
 # Has the public certificate authorities and nothing that runs. `make release` packs the same without a container builder.
 FROM gcr.io/distroless/static:nonroot

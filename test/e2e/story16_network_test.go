@@ -179,6 +179,11 @@ func TestTheNarrowPolicyOfTheDocumentation(t *testing.T) {
 	givenRules(t)
 	givenOperatorAgain(t)
 	policy := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: kit.OperatorNamespace, Name: kit.OperatorName}}
+	t.Cleanup(func() { // What is patched here is this test's field, which no apply of the installation would take back.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), soon)
+		defer cancel()
+		g.Expect(cluster.Client.Delete(ctx, policy)).To(Succeed())
+	})
 	g.Expect(cluster.Client.Patch(t.Context(), policy, client.RawPatch(types.JSONPatchType, documentedPatch(t)))).To(Succeed())
 
 	operators := podsOf(t, g, deployment(t, g, kit.OperatorName))

@@ -83,9 +83,14 @@ func current(t *testing.T) string {
 // For one platform, that of this machine, for which the packages are compiled already.
 func TestReproducible(t *testing.T) {
 	platform := "linux/" + runtime.GOARCH
+	tree := commitTree(t, t.TempDir()) // Once: what is in the works may change between two builds.
 	var sums []string
 	for _, folder := range []string{"a", "another-folder/below"} {
-		r := &release{Root: commitTree(t, filepath.Join(t.TempDir(), folder)), Version: current(t), Platforms: []string{platform}}
+		folder = filepath.Join(t.TempDir(), folder)
+		if out, err := exec.CommandContext(t.Context(), "git", "clone", "--quiet", tree, folder).CombinedOutput(); err != nil {
+			t.Fatalf("git clone: %v\n%s", err, out)
+		}
+		r := &release{Root: folder, Version: current(t), Platforms: []string{platform}}
 		var out bytes.Buffer
 		r.Out = &out
 		if err := build(t.Context(), r); err != nil {
