@@ -152,7 +152,8 @@ func (b *Builder) prepare(ctx context.Context, component Component, wanted []Bin
 	if err != nil {
 		return build{}, err
 	}
-	digest, err := component.digest(b.Source, strings.Join(slices.Concat([]string{flags}, compilerSettings, component.tags), " "), toolchain)
+	settings := slices.Concat([]string{flags}, compilerSettings, component.tags)
+	digest, err := component.digest(b.Source, strings.Join(settings, " "), toolchain)
 	if err != nil {
 		return build{}, err
 	}
