@@ -14,6 +14,7 @@ import (
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apiextv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -79,8 +80,13 @@ func givenSubscription(t *testing.T, catalog string) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), rollout)
 		defer cancel()
 		g.Expect(deleteAll(ctx, "Subscription", "ClusterServiceVersion")).To(Succeed())
-		g.Expect(cluster.Delete(ctx, namespace, &apiextv1.CustomResourceDefinition{
-			ObjectMeta: metav1.ObjectMeta{Name: "metricspipelines.metricspipeline.io"}})).To(Succeed())
+		// What is left by docs/olm.md: with it, install.yaml would conflict.
+		left := []client.Object{namespace, &apiextv1.CustomResourceDefinition{
+			ObjectMeta: metav1.ObjectMeta{Name: "metricspipelines.metricspipeline.io"}}}
+		for _, role := range []string{"editor", "viewer", "operator-metrics-reader", "prometheus-adapter-aggregate"} {
+			left = append(left, &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "metricspipeline-" + role}})
+		}
+		g.Expect(cluster.Delete(ctx, left...)).To(Succeed())
 	})
 	group := olmObject("OperatorGroup", kit.OperatorNamespace, "metricspipeline", map[string]any{})
 	group.SetAPIVersion("operators.coreos.com/v1")
