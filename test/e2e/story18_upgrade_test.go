@@ -254,8 +254,9 @@ func thenTheSame(t *testing.T, step string, before, after observation, to *kit.I
 	}
 	for _, event := range after.events {
 		if !slices.Contains(before.events, event) {
-			g.Expect(event).To(Or(ContainSubstring(" DriftRepaired: "), ContainSubstring(" CertificateIssued: "), Satisfy(isOfNewObjects)),
-				"%s: an Event", step)
+			g.Expect(event).To(Or(ContainSubstring(" DriftRepaired: "), ContainSubstring(" CertificateIssued: "),
+				ContainSubstring(": CertificatesReady turned True: "), ContainSubstring(": MonitoringReady turned True: "),
+				Satisfy(isOfNewObjects)), "%s: an Event", step)
 		}
 	}
 }
