@@ -141,6 +141,7 @@ setup-test:
 .PHONY: test-unit
 test-unit: ## Test the packages; needs nothing but Go.
 	$(WITH_RACE) go test $(RACE) $(GOTESTFLAGS) ./api/... ./cmd/... ./internal/... ./docs/...
+	go test -C test/cluster $(GOTESTFLAGS) ./internal/...
 	go test -C tools/bundle $(GOTESTFLAGS)
 
 .PHONY: test-release
