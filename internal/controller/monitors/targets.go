@@ -89,10 +89,7 @@ func (r *Reconciler) survey(ctx context.Context, s *settings) map[string]look {
 		if !matters(s, ns, bound) {
 			continue
 		}
-		last, looked := r.looks[name]
-		if !looked {
-			last = look{behind: listedBehind(s, name), near: listedNear(s, name)}
-		}
+		last, _ := r.lastLook(s, name)
 		known[name] = last
 		if s.retain || last.current(bound, s.scrapesHosts(ns.Labels)) {
 			continue
@@ -107,6 +104,14 @@ func (r *Reconciler) survey(ctx context.Context, s *settings) map[string]look {
 	return known
 }
 
+// lastLook returns what the last look at a namespace has found: before the first one after a start, what the status lists.
+func (r *Reconciler) lastLook(s *settings, name string) (last look, looked bool) {
+	if last, looked = r.looks[name]; looked {
+		return last, true
+	}
+	return look{behind: listedBehind(s, name), near: listedNear(s, name)}, false
+}
+
 // lookInto finds out what the Services of a namespace select, if that has changed and matters.
 func (r *Reconciler) lookInto(ctx context.Context, name string) (ctrl.Result, error) {
 	s := r.common.Load()
@@ -118,12 +123,9 @@ func (r *Reconciler) lookInto(ctx context.Context, name string) (ctrl.Result, er
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	bound, hosts := r.index.Bound(name), s.scrapesHosts(ns.Labels)
-	last, looked := r.looks[name]
+	last, looked := r.lastLook(s, name)
 	if !s.scrapes(ns.Labels) || !matters(s, ns, bound) || last.current(bound, hosts) {
 		return ctrl.Result{}, nil
-	}
-	if !looked {
-		last = look{behind: listedBehind(s, name), near: listedNear(s, name)}
 	}
 	if wait := r.lookEvery - r.clock.Since(last.at); !last.at.IsZero() && wait > 0 {
 		return ctrl.Result{RequeueAfter: wait}, nil
@@ -162,7 +164,7 @@ func listedBehind(s *settings, namespace string) []v1alpha1.RejectedApp {
 	var listed []v1alpha1.RejectedApp
 	if before := s.pipeline.Status.Scrape; before != nil {
 		for _, app := range before.Rejected {
-			if app.Namespace == namespace && (app.Reason == scrape.BehindInHostNetwork) {
+			if app.Namespace == namespace && app.Reason == scrape.BehindInHostNetwork {
 				listed = append(listed, app)
 			}
 		}
