@@ -20,8 +20,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/kustomize/api/krusty"
-	"sigs.k8s.io/kustomize/kyaml/filesys"
 )
 
 const (
@@ -41,30 +39,6 @@ func environment(name, otherwise string) string {
 		return value
 	}
 	return otherwise
-}
-
-// Kustomize builds the kustomization in a folder, as `kustomize build` does.
-func Kustomize(dir string) ([]*unstructured.Unstructured, error) {
-	options := krusty.MakeDefaultOptions()
-	// The order is up to the kustomization, as on the command line.
-	options.Reorder = krusty.ReorderOptionUnspecified
-	built, err := krusty.MakeKustomizer(options).Run(filesys.MakeFsOnDisk(), dir)
-	if err != nil {
-		return nil, fmt.Errorf("build the kustomization %s: %w", dir, err)
-	}
-	var objects []*unstructured.Unstructured
-	for _, resource := range built.Resources() {
-		content, err := resource.MarshalJSON()
-		if err != nil {
-			return nil, fmt.Errorf("read %s of %s: %w", resource.CurId(), dir, err)
-		}
-		object := &unstructured.Unstructured{}
-		if err := object.UnmarshalJSON(content); err != nil {
-			return nil, fmt.Errorf("read %s of %s: %w", resource.CurId(), dir, err)
-		}
-		objects = append(objects, object)
-	}
-	return objects, nil
 }
 
 // installFile is what `make build-installer` writes, and `make` for the suite, the demo and the benchmarks with their IMG.

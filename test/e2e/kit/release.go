@@ -14,6 +14,7 @@ import (
 	utilversion "k8s.io/apimachinery/pkg/util/version"
 
 	v1alpha1 "github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/test/kustomization"
 )
 
 // releases is the folder of the releases that are kept, one folder each.
@@ -51,7 +52,7 @@ func (c *Cluster) PreviousRelease(ctx context.Context) (*Installation, error) {
 
 // Present is the version under test.
 func (c *Cluster) Present() (*Installation, error) {
-	objects, err := Kustomize(filepath.Join(c.Root, "config", "default"))
+	objects, err := kustomization.Build(filepath.Join(c.Root, "config", "default"))
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
+
+	"github.com/metricspipeline/operator/test/kustomization"
 )
 
 // Upstream is metrics-server as its own project installs it.
@@ -45,7 +47,7 @@ func (c *Cluster) Upstream(ctx context.Context) (*Upstream, error) {
 	if err := json.Unmarshal(out, &source); err != nil {
 		return nil, fmt.Errorf("find the module %s: %w: %s", module, err, out)
 	}
-	objects, err := Kustomize(filepath.Join(source.Dir, "manifests", "overlays", "release"))
+	objects, err := kustomization.Build(filepath.Join(source.Dir, "manifests", "overlays", "release"))
 	if err != nil {
 		return nil, err
 	}

@@ -13,8 +13,8 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
-	"sigs.k8s.io/kustomize/api/krusty"
-	"sigs.k8s.io/kustomize/kyaml/filesys"
+
+	"github.com/metricspipeline/operator/test/kustomization"
 )
 
 const (
@@ -55,27 +55,7 @@ func (c *Cluster) Install(ctx context.Context) error {
 }
 
 // Installation returns the objects of config/default, in the order in which they are applied.
-func Installation() ([]*unstructured.Unstructured, error) {
-	options := krusty.MakeDefaultOptions()
-	options.Reorder = krusty.ReorderOptionUnspecified // The kustomization says it.
-	built, err := krusty.MakeKustomizer(options).Run(filesys.MakeFsOnDisk(), installFolder)
-	if err != nil {
-		return nil, fmt.Errorf("building %s: %w", installFolder, err)
-	}
-	var objects []*unstructured.Unstructured
-	for _, resource := range built.Resources() {
-		content, err := resource.MarshalJSON()
-		if err != nil {
-			return nil, err
-		}
-		object := &unstructured.Unstructured{}
-		if err := object.UnmarshalJSON(content); err != nil {
-			return nil, err
-		}
-		objects = append(objects, object)
-	}
-	return objects, nil
-}
+func Installation() ([]*unstructured.Unstructured, error) { return kustomization.Build(installFolder) }
 
 // operatorIdentity is the operator's ServiceAccount, with the rights that Install gave it and no others.
 var operatorIdentity = envtest.User{
