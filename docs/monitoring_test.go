@@ -151,7 +151,7 @@ func TestMonitoringUsesDocumentedMetrics(t *testing.T) {
 // metricsIn returns the names of the metrics in a PromQL expression; those of a histogram without their suffix.
 func metricsIn(t *testing.T, expression string) []string {
 	t.Helper()
-	parsed, err := parser.ParseExpr(expression)
+	parsed, err := parser.NewParser(parser.Options{}).ParseExpr(expression)
 	if err != nil {
 		t.Fatalf("%s: %v", expression, err)
 	}

@@ -122,10 +122,14 @@ func checkName(name adapter.NameMapping) error {
 	return nil
 }
 
+// promQL admits what Prometheus takes with a feature flag alone: which flags the source runs with is not known.
+var promQL = parser.NewParser(parser.Options{EnableExperimentalFunctions: true, ExperimentalDurationExpr: true,
+	EnableExtendedRangeSelectors: true, EnableBinopFillModifiers: true})
+
 // checkSeriesQuery returns the name of a series that the selector selects, and why Prometheus would refuse it. One
 // refused selector keeps the adapter from listing any metric.
 func checkSeriesQuery(query string) (string, error) {
-	expr, err := parser.ParseExpr(query)
+	expr, err := promQL.ParseExpr(query)
 	if err != nil {
 		return "", fmt.Errorf("seriesQuery %q is not a series selector: %w", query, err)
 	}
@@ -185,7 +189,7 @@ func checkResources(mapping adapter.ResourceMapping, mapper meta.RESTMapper) ([]
 
 // checkQuery returns why Prometheus would refuse a query, or the adapter its answer.
 func checkQuery(template, query string, types ...parser.ValueType) error {
-	expr, err := parser.ParseExpr(query)
+	expr, err := promQL.ParseExpr(query)
 	if err != nil {
 		return fmt.Errorf("metricsQuery %q is not PromQL: it becomes %q: %w", template, query, err)
 	}
