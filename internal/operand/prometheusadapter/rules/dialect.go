@@ -14,20 +14,12 @@ import (
 // is PromQL without being a selector is none in MetricsQL either.
 func checkSeries(query string, dialect v1alpha1.QueryDialect) (string, error) {
 	if dialect == v1alpha1.DialectMetricsQL {
-		if err := checkText(query, query); err != nil {
-			return "", fmt.Errorf("seriesQuery: %w", err)
+		if strings.TrimSpace(query) == "" {
+			return "", fmt.Errorf("seriesQuery %q is empty; write a series selector", query)
 		}
 		if _, err := promQL.ParseExpr(query); err != nil {
 			return "sample_series", nil //nolint:nilerr // it is not to be PromQL
 		}
 	}
 	return checkSeriesQuery(query)
-}
-
-// checkText returns why no store could take a query, whatever its dialect.
-func checkText(template, query string) error {
-	if strings.TrimSpace(query) == "" {
-		return fmt.Errorf("%q gives an empty query; write one", template)
-	}
-	return nil
 }
