@@ -4,6 +4,8 @@
 package envtest
 
 import (
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"sync/atomic"
@@ -233,7 +235,7 @@ func TestAccessToPrometheus(t *testing.T) {
 	w.Expect(w.Client.Create(t.Context(), secret)).To(Succeed())
 	t.Cleanup(func() { w.Expect(w.Client.Delete(cleanupContext(t), secret)).To(Succeed()) })
 	behind := startPrometheus(t)
-	gateway := httptest.NewTLSServer(http.HandlerFunc(func(response http.ResponseWriter, r *http.Request) {
+	gateway := httptest.NewUnstartedServer(http.HandlerFunc(func(response http.ResponseWriter, r *http.Request) {
 		user, password, _ := r.BasicAuth()
 		switch {
 		case user != "admin" || password != "s3cret":
@@ -247,6 +249,8 @@ func TestAccessToPrometheus(t *testing.T) {
 			behind.ServeHTTP(response, r)
 		}
 	}))
+	gateway.Config.ErrorLog = log.New(io.Discard, "", 0)
+	gateway.StartTLS()
 	t.Cleanup(gateway.Close)
 
 	const (
