@@ -15,7 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
-	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/promql/parser"
 	"sigs.k8s.io/yaml"
 )
@@ -151,14 +151,14 @@ func TestMonitoringUsesDocumentedMetrics(t *testing.T) {
 // metricsIn returns the names of the metrics in a PromQL expression; those of a histogram without their suffix.
 func metricsIn(t *testing.T, expression string) []string {
 	t.Helper()
-	parsed, err := parser.ParseExpr(expression)
+	parsed, err := parser.NewParser(parser.Options{}).ParseExpr(expression)
 	if err != nil {
 		t.Fatalf("%s: %v", expression, err)
 	}
 	var names []string
 	for _, selectors := range parser.ExtractSelectors(parsed) {
 		for _, matcher := range selectors {
-			if matcher.Name == labels.MetricName {
+			if matcher.Name == model.MetricNameLabel {
 				names = append(names, strings.TrimSuffix(matcher.Value, "_bucket"))
 			}
 		}

@@ -41,11 +41,10 @@ func shared(options func(*input) *v1alpha1.ComponentOptions) [][]choice {
 		},
 		{
 			{"plain", func(*input) {}},
-			{"all options", func(in *input) { allOptions(options(in)) }},
-		},
-		{
-			{"users of its own", func(*input) {}},
-			{"users of the platform's", func(in *input) { in.Facts.AssignsUsers = true }},
+			{"all options, and users of the platform's", func(in *input) {
+				allOptions(options(in))
+				in.Facts.AssignsUsers = true
+			}},
 		},
 	}
 }

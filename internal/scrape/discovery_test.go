@@ -229,7 +229,7 @@ func prometheusRelabeling(t *testing.T, relabeling monitoringv1.RelabelConfig) *
 	if relabeling.Replacement != nil {
 		config.Replacement = *relabeling.Replacement
 	}
-	if err := config.Validate(); err != nil {
+	if err := config.Validate(model.UTF8Validation); err != nil {
 		t.Fatalf("relabeling %+v: %v", relabeling, err)
 	}
 	return &config

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -122,10 +123,14 @@ func checkName(name adapter.NameMapping) error {
 	return nil
 }
 
+// promQL admits what Prometheus takes with a feature flag alone: which flags the source runs with is not known.
+var promQL = parser.NewParser(parser.Options{EnableExperimentalFunctions: true, ExperimentalDurationExpr: true,
+	EnableExtendedRangeSelectors: true, EnableBinopFillModifiers: true})
+
 // checkSeriesQuery returns the name of a series that the selector selects, and why Prometheus would refuse it. One
 // refused selector keeps the adapter from listing any metric.
 func checkSeriesQuery(query string) (string, error) {
-	expr, err := parser.ParseExpr(query)
+	expr, err := promQL.ParseExpr(query)
 	if err != nil {
 		return "", fmt.Errorf("seriesQuery %q is not a series selector: %w", query, err)
 	}
@@ -138,7 +143,7 @@ func checkSeriesQuery(query string) (string, error) {
 		return "", fmt.Errorf("seriesQuery %q has an offset or an @ modifier, which a series selector cannot have", query)
 	}
 	for _, matcher := range selector.LabelMatchers {
-		if matcher.Name == labels.MetricName && matcher.Type == labels.MatchEqual {
+		if matcher.Name == model.MetricNameLabel && matcher.Type == labels.MatchEqual {
 			return matcher.Value, nil
 		}
 	}
@@ -185,7 +190,7 @@ func checkResources(mapping adapter.ResourceMapping, mapper meta.RESTMapper) ([]
 
 // checkQuery returns why Prometheus would refuse a query, or the adapter its answer.
 func checkQuery(template, query string, types ...parser.ValueType) error {
-	expr, err := parser.ParseExpr(query)
+	expr, err := promQL.ParseExpr(query)
 	if err != nil {
 		return fmt.Errorf("metricsQuery %q is not PromQL: it becomes %q: %w", template, query, err)
 	}

@@ -58,7 +58,9 @@ func TestCustomRulesThatWork(t *testing.T) {
 		"groups one by one": requests(
 			querying(`sum(<<.Series>>{<<.LabelMatchers>>}) by (<<range .GroupBySlice>><<.>>,<<end>> app)`)),
 		"a bare selector": requests(querying(`<<.Series>>{<<.LabelMatchers>>}`)),
-		"a subquery":      requests(querying(`max_over_time(rate(<<.Series>>{<<.LabelMatchers>>}[2m])[10m:1m])`)),
+		"a function that a feature flag turns on": requests(querying(
+			`sum(mad_over_time(<<.Series>>{<<.LabelMatchers>>}[5m])) by (<<.GroupBy>>)`)),
+		"a subquery": requests(querying(`max_over_time(rate(<<.Series>>{<<.LabelMatchers>>}[2m])[10m:1m])`)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			if reason := check(t, customSpec(rule)); reason != "" {
