@@ -19,6 +19,7 @@ import (
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	celconfig "k8s.io/apiserver/pkg/apis/cel"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/yaml"
@@ -146,7 +147,7 @@ func pipelineSchema(t *testing.T) func(manifest string) []string {
 			return []string{err.Error()}
 		}
 		object := map[string]any{}
-		if err := yaml.Unmarshal([]byte(manifest), &object); err != nil {
+		if err := utilyaml.Unmarshal([]byte(manifest), &object); err != nil { // Whole numbers are integers, as the API server has them.
 			return []string{err.Error()}
 		}
 		if object["kind"] == nil {

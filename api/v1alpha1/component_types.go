@@ -9,7 +9,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
+// KubeletPort is where the kubelet of each node listens, and the components where they are not in the network of the node.
+const KubeletPort int32 = 10250
+
 // ComponentOptions are the knobs that every deployed component has.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.hostNetwork) || !self.hostNetwork || !has(self.port) || self.port != 10250",message="port must not be 10250 with hostNetwork, because the kubelet listens there on each node: set another port, or leave it unset"
 type ComponentOptions struct {
 	// replicas is the number of pods, 1 to 10. With 2 or more they spread over nodes and a PodDisruptionBudget keeps
 	// one of them through a drain.
@@ -52,7 +57,48 @@ type ComponentOptions struct {
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:Pattern=`^[a-zA-Z0-9][-a-zA-Z0-9._:/@]*$`
 	Image string `json:"image,omitempty"`
+
+	// imagePullSecrets are Secrets of the operator's namespace with which nodes pull the images of the pods. At most 16.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=16
+	ImagePullSecrets []NameReference `json:"imagePullSecrets,omitempty"`
+
+	// podLabels are added to the labels of the pods, such as sidecar.istio.io/inject: "false". At most 32. Those by which the pods
+	// are found stay as they are.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=32
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !format.qualifiedName().validate(k).hasValue())",message="a key of podLabels must be a label key such as team or example.com/team: correct the key"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('metricspipeline.io/') && !(k in ['app.kubernetes.io/name', 'app.kubernetes.io/instance', 'pod-template-hash']))",message="podLabels must not have app.kubernetes.io/name, app.kubernetes.io/instance, pod-template-hash, or a key that begins with metricspipeline.io/, because the pods are found by these: remove the key"
+	PodLabels map[string]LabelValue `json:"podLabels,omitempty"`
+
+	// podAnnotations are added to the annotations of the pods, such as linkerd.io/inject: enabled. At most 32, each value of at
+	// most 4096 characters.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=32
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !format.qualifiedName().validate(k).hasValue())",message="a key of podAnnotations must be an annotation key such as team or example.com/team: correct the key"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('metricspipeline.io/'))",message="podAnnotations must not have a key that begins with metricspipeline.io/, because those are the operator's: remove the key"
+	PodAnnotations map[string]AnnotationValue `json:"podAnnotations,omitempty"`
+
+	// hostNetwork runs the pods in the network of their node, for a control plane that does not reach the network of pods. A node
+	// then has room for one pod of the component, an old pod ends before its successor starts, no NetworkPolicy applies to the pods,
+	// and the Pod Security level of the operator's namespace must be privileged.
+	// +optional
+	HostNetwork bool `json:"hostNetwork,omitempty"`
+
+	// port is where the component listens, 1024 to 65535. Unset: 10250; with hostNetwork, 4443 for metrics-server and 4444 for
+	// prometheus-adapter. With hostNetwork it must be free on each node.
+	// +optional
+	// +kubebuilder:validation:Minimum=1024
+	// +kubebuilder:validation:Maximum=65535
+	Port *int32 `json:"port,omitempty"`
 }
+
+// AnnotationValue is the value of an annotation of a Kubernetes object.
+//
+// +kubebuilder:validation:MaxLength=4096
+type AnnotationValue string
 
 // Duration is a length of time such as 90s or 1m30s: whole numbers with the units h, m, s and ms.
 //

@@ -55,6 +55,8 @@ type MetricsPipelineList struct {
 }
 
 // MetricsPipelineSpec is the desired metrics stack.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.metricsServer) || !has(self.metricsServer.hostNetwork) || !self.metricsServer.hostNetwork || !has(self.prometheusAdapter) || !has(self.prometheusAdapter.hostNetwork) || !self.prometheusAdapter.hostNetwork || (has(self.metricsServer.port) ? self.metricsServer.port : 4443) != (has(self.prometheusAdapter.port) ? self.prometheusAdapter.port : 4444)",message="metricsServer.port and prometheusAdapter.port must differ where both components have hostNetwork, because they share the ports of the nodes: set another port for one of them. Unset they are 4443 and 4444"
 type MetricsPipelineSpec struct {
 	// prometheus says where the numbers for custom and external metrics come from. When neither url nor ref is set,
 	// the only Prometheus object of the cluster is used.

@@ -38,6 +38,8 @@ type Facts struct {
 	RequestHeaderCA bool
 	// SystemPriority is true where pods of that namespace are sure to be admitted with the class SystemPriorityClass.
 	SystemPriority bool
+	// AssignsUsers is true where the platform chooses the users of that namespace's pods, and refuses pods that name others.
+	AssignsUsers bool
 	// Prometheus is where application metrics come from.
 	Prometheus Prometheus
 	// Problems are what could not be read. What depends on it is unknown; the rest of the facts stand.
@@ -125,6 +127,6 @@ type Workload struct {
 	Deployment *appsv1.Deployment
 	// Pods of the component.
 	Pods []corev1.Pod
-	// Missing are the Secrets and ConfigMaps that the pods mount and that do not exist.
+	// Missing are the Secrets and ConfigMaps that the pods refer to, and that do not exist or do not have a key.
 	Missing []health.Source
 }

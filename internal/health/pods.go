@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -66,8 +67,38 @@ func scheduling(pod corev1.Pod, condition corev1.PodCondition) evidence {
 	if node := pod.Status.NominatedNodeName; node != "" {
 		return evidence{false, fmt.Sprintf("%s It waits for node %s.", text, node)}
 	}
+	if portless.MatchString(condition.Message) {
+		// An old pod that ends makes room, and the scheduler says the same until it has. Where none does, see crowded.
+		return evidence{false, text + " With hostNetwork a node has room for one pod of the component. The user of the pipeline must lower " +
+			"its replicas to the number of nodes or set its port to one that is free, or an administrator of the cluster add a node."}
+	}
 	return evidence{true, text + " An administrator of the cluster must add or free a node that fits, unless an autoscaler does, or the " +
 		"user of the pipeline change the component's resources, nodeSelector, affinity or tolerations."}
+}
+
+// portless finds in the scheduler's words how many nodes have no free port for a pod in the network of its node.
+var portless = regexp.MustCompile(`(\d+) node\(s\) didn't have free ports`)
+
+// crowded is the evidence of a pod for which no node has a free port, because each has a pod of the same Deployment that does not end.
+func crowded(current, earlier []corev1.Pod) evidence {
+	placed := 0
+	for _, pod := range slices.Concat(current, earlier) {
+		if pod.Spec.NodeName != "" {
+			placed++
+		}
+	}
+	for _, pod := range current {
+		for _, condition := range pod.Status.Conditions {
+			found := portless.FindStringSubmatch(condition.Message)
+			if condition.Type != corev1.PodScheduled || found == nil {
+				continue
+			}
+			if nodes, err := strconv.Atoi(found[1]); err == nil && nodes <= placed {
+				return evidence{true, fmt.Sprintf("Pod %s: %s", pod.Name, scheduling(pod, condition).text)}
+			}
+		}
+	}
+	return evidence{}
 }
 
 // crashing is the evidence of a container that ends again and again. The kubelet restarts it in between, so it counts also
@@ -97,6 +128,9 @@ func crashing(pod corev1.Pod, container corev1.ContainerStatus) evidence {
 	return evidence{true, fmt.Sprintf("CrashLoopBackOff: it has ended %d times or more %s. %s", manyRestarts, how, remedy)}
 }
 
+// pullReasons are the kubelet's for an image that it could not pull.
+var pullReasons = []string{"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable"}
+
 // waitingContainer is the evidence of a container that has not been started. The reasons are the kubelet's
 // (pkg/kubelet/images, pkg/kubelet/kuberuntime).
 func waitingContainer(pod corev1.Pod, container corev1.ContainerStatus) evidence {
@@ -105,9 +139,10 @@ func waitingContainer(pod corev1.Pod, container corev1.ContainerStatus) evidence
 		return evidence{}
 	}
 	image := imageOf(pod, container)
-	switch waiting.Reason {
-	case "ErrImagePull", "ImagePullBackOff", "RegistryUnavailable":
+	if slices.Contains(pullReasons, waiting.Reason) {
 		return pull(image, *waiting)
+	}
+	switch waiting.Reason {
 	case "SignatureValidationFailed":
 		return evidence{true, fmt.Sprintf("the signature of image %s is not accepted by the node: %s. An administrator of the cluster "+
 			"must let the nodes' policy accept it, or the user of the pipeline name a signed image.", image, cause(waiting.Message))}

@@ -36,10 +36,26 @@ func TestRefusedPodsSayWhoMustDoWhat(t *testing.T) {
 			says: []string{"must specify limits.cpu. " + user + " set the component's resources", "namespace metrics"}},
 		"a priority class for which the namespace has no quota": {
 			message: pods + "insufficient quota to match these scopes: [{PriorityClass In [system-cluster-critical]}]", state: Stuck,
-			says: []string{"system-cluster-critical]}]. " + user + " take back the component's priorityClassName", "namespace metrics make a ResourceQuota"}},
+			says: []string{"system-cluster-critical]}]. " + user + " take back the component's priorityClassName", `(set it to "")`,
+				"namespace metrics make a ResourceQuota", "config/manager/resource_quota.yaml"}},
 		"Pod Security": {
 			message: pods + `violates PodSecurity "restricted:latest": host namespaces (hostNetwork=true)`, state: Stuck,
-			says: []string{"(hostNetwork=true). " + user, "pod-security.kubernetes.io/enforce of namespace metrics"}},
+			says: []string{"(hostNetwork=true). " + user, "pod-security.kubernetes.io/enforce of namespace metrics",
+				"kubectl label namespace metrics --overwrite pod-security.kubernetes.io/enforce=privileged."}},
+		"a LimitRange": {
+			message: pods + "maximum memory usage per Container is 100Mi, but limit is 300Mi", state: Stuck,
+			says: []string{"but limit is 300Mi. " + user + " set the component's resources", "LimitRanges of namespace metrics"}},
+		"a LimitRange of pods": {
+			message: pods + "[minimum cpu usage per Pod is 1, but request is 100m, maximum memory usage per Pod is 1Mi. No limit is specified]", state: Stuck,
+			says: []string{"No limit is specified]. " + user + " set the component's resources"}},
+		"a LimitRange of ratios": {
+			message: pods + "cpu max limit to request ratio per Container is 2, but provided ratio is 10.000000", state: Stuck,
+			says: []string{user + " set the component's resources"}},
+		"a security context constraint": {
+			message: pods + "unable to validate against any security context constraint: [provider restricted-v2: .spec.securityContext.hostNetwork: " +
+				"Invalid value: true: Host network is not allowed to be used]", state: Stuck,
+			says: []string{"take back the setting or patch", "runAsUser, runAsGroup and fsGroup by a patch",
+				"oc adm policy add-scc-to-user hostnetwork-v2 -z metrics-server -n metrics)"}},
 		"a ServiceAccount that is not there": {
 			message: pods + `error looking up service account metrics/sa: serviceaccount "sa" not found`, state: Stuck,
 			says: []string{`"sa" not found. ` + user + " create that ServiceAccount in namespace metrics"}},

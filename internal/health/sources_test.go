@@ -13,7 +13,7 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-func TestVolumeSources(t *testing.T) {
+func TestSources(t *testing.T) {
 	named := func(name string) corev1.LocalObjectReference { return corev1.LocalObjectReference{Name: name} }
 	secret := func(name string, optional *bool) corev1.VolumeSource {
 		return corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: name, Optional: optional}}
@@ -24,36 +24,62 @@ func TestVolumeSources(t *testing.T) {
 	}{
 		"none":                 {},
 		"neither kind":         {volumes: []corev1.VolumeSource{{EmptyDir: &corev1.EmptyDirVolumeSource{}}}},
-		"a Secret":             {[]corev1.VolumeSource{secret("tls", nil)}, []Source{{"Secret", "tls", false}}},
-		"one that is optional": {[]corev1.VolumeSource{secret("tls", ptr.To(true))}, []Source{{"Secret", "tls", true}}},
+		"a Secret":             {[]corev1.VolumeSource{secret("tls", nil)}, []Source{{Kind: "Secret", Name: "tls"}}},
+		"one that is optional": {[]corev1.VolumeSource{secret("tls", ptr.To(true))}, []Source{{Kind: "Secret", Name: "tls", Optional: true}}},
 		"one that is optional in one place and demanded in another": {
-			[]corev1.VolumeSource{secret("tls", ptr.To(true)), secret("tls", ptr.To(false))}, []Source{{"Secret", "tls", false}}},
+			[]corev1.VolumeSource{secret("tls", ptr.To(true)), secret("tls", ptr.To(false))}, []Source{{Kind: "Secret", Name: "tls"}}},
 		"sorted by kind and name": {
 			[]corev1.VolumeSource{secret("b", nil), secret("a", nil),
 				{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: named("b"), Optional: ptr.To(true)}}},
-			[]Source{{"ConfigMap", "b", true}, {"Secret", "a", false}, {"Secret", "b", false}}},
+			[]Source{{Kind: "ConfigMap", Name: "b", Optional: true}, {Kind: "Secret", Name: "a"}, {Kind: "Secret", Name: "b"}}},
 		"projected ones": {
 			[]corev1.VolumeSource{{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{
 				{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{}},
 				{Secret: &corev1.SecretProjection{LocalObjectReference: named("tls")}},
 				{ConfigMap: &corev1.ConfigMapProjection{LocalObjectReference: named("ca"), Optional: ptr.To(true)}}}}}},
-			[]Source{{"ConfigMap", "ca", true}, {"Secret", "tls", false}}},
+			[]Source{{Kind: "ConfigMap", Name: "ca", Optional: true}, {Kind: "Secret", Name: "tls"}}},
+		"the keys that volumes name, but for optional ones": {
+			[]corev1.VolumeSource{
+				{Secret: &corev1.SecretVolumeSource{SecretName: "tls", Items: keys("ca.crt")}},
+				{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{
+					{Secret: &corev1.SecretProjection{LocalObjectReference: named("tls"), Items: keys("tls.crt", "tls.key")}}}}},
+				{Secret: &corev1.SecretVolumeSource{SecretName: "tls", Optional: ptr.To(true), Items: keys("more")}}},
+			[]Source{{Kind: "Secret", Name: "tls", Keys: []string{"ca.crt", "tls.crt", "tls.key"}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var template corev1.PodTemplateSpec
 			for _, source := range tc.volumes {
 				template.Spec.Volumes = append(template.Spec.Volumes, corev1.Volume{VolumeSource: source})
 			}
-			if diff := cmp.Diff(tc.want, VolumeSources(template)); diff != "" {
+			if diff := cmp.Diff(tc.want, Sources(template)); diff != "" {
 				t.Errorf("sources (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
+// TestPullSecrets are sources of their own: one may be mounted as well.
+func TestPullSecrets(t *testing.T) {
+	template := corev1.PodTemplateSpec{Spec: corev1.PodSpec{
+		ImagePullSecrets: []corev1.LocalObjectReference{{Name: "tls"}, {Name: "mirror"}},
+		Volumes:          []corev1.Volume{{VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "tls"}}}}}}
+	want := []Source{{Kind: "Secret", Name: "mirror", Pull: true}, {Kind: "Secret", Name: "tls"}, {Kind: "Secret", Name: "tls", Pull: true}}
+	if diff := cmp.Diff(want, Sources(template)); diff != "" {
+		t.Errorf("sources (-want +got):\n%s", diff)
+	}
+}
+
+func keys(names ...string) []corev1.KeyToPath {
+	var items []corev1.KeyToPath
+	for _, name := range names {
+		items = append(items, corev1.KeyToPath{Key: name, Path: name})
+	}
+	return items
+}
+
 // TestMissingSource is evidence only for pods that wait for it.
 func TestMissingSource(t *testing.T) {
-	secret := []Source{{Kind: "Secret", Name: "token"}}
+	secret, pull := []Source{{Kind: "Secret", Name: "token"}}, []Source{{Kind: "Secret", Name: "mirror", Pull: true}}
 	inMetrics := func(p *corev1.Pod) { p.Namespace = "metrics" }
 	for name, tc := range map[string]struct {
 		deployment *appsv1.Deployment
@@ -68,14 +94,21 @@ func TestMissingSource(t *testing.T) {
 		"a pod that has no container yet": {deployment(short), pod("b", 0, creating, func(p *corev1.Pod) { p.Status.ContainerStatuses = nil }),
 			secret, Stuck, "Secret token"},
 		"the one that is not optional": {deployment(short), pod("b", 0, creating),
-			[]Source{{"ConfigMap", "extra", true}, {"Secret", "token", false}}, Stuck, "Secret token"},
-		"an optional one":             {deployment(short), pod("b", 0, creating), []Source{{"Secret", "token", true}}, Progressing, "Pod b is starting."},
-		"nothing":                     {deployment(short), pod("b", 0, creating), nil, Progressing, "Pod b is starting."},
-		"a pod that runs":             {deployment(short), pod("b", 0, unready), secret, Progressing, "Pod b runs and is not ready."},
-		"a pod that has run before":   {deployment(short), pod("b", 0, crashed(1, "Error", 1)), secret, Progressing, "(exit code 1: Error)"},
-		"a pod without a node":        {deployment(short), pod("b", 0, scheduled("SchedulingGated", "gates")), secret, Progressing, "gates"},
-		"a workload that is current":  {deployment(), pod("b", 0), secret, Current, ""},
-		"an image that is also wrong": {deployment(short), pod("b", 0, waiting("InvalidImageName", "")), secret, Stuck, "no name of an image"},
+			[]Source{{Kind: "ConfigMap", Name: "extra", Optional: true}, {Kind: "Secret", Name: "token"}}, Stuck, "Secret token"},
+		"an optional one": {deployment(short), pod("b", 0, creating), []Source{{Kind: "Secret", Name: "token", Optional: true}}, Progressing, "Pod b is starting."},
+		"nothing":         {deployment(short), pod("b", 0, creating), nil, Progressing, "Pod b is starting."},
+		"a key": {deployment(short), pod("b", 0, creating, inMetrics), []Source{{Kind: "ConfigMap", Name: "ca", Keys: []string{"ca.crt"}}}, Stuck,
+			`Pod b waits for key "ca.crt" of ConfigMap ca, which a volume refers to and which that ConfigMap of namespace metrics does not have. ` +
+				user + " add it"},
+		"a Secret to pull with": {deployment(short), pod("b", 0, waiting("ErrImagePull", "unauthorized"), inMetrics), pull, Stuck,
+			"Pod b: image example.com/main:v1 cannot be pulled, and Secret mirror, which imagePullSecrets names, does not exist in namespace metrics. " + user},
+		"a Secret to pull with, backing off":  {deployment(short), pod("b", 0, waiting("ImagePullBackOff", "unauthorized")), pull, Stuck, "Secret mirror"},
+		"a Secret that is not needed to pull": {deployment(short), pod("b", 0, creating), pull, Progressing, "Pod b is starting."},
+		"a pod that runs":                     {deployment(short), pod("b", 0, unready), secret, Progressing, "Pod b runs and is not ready."},
+		"a pod that has run before":           {deployment(short), pod("b", 0, crashed(1, "Error", 1)), secret, Progressing, "(exit code 1: Error)"},
+		"a pod without a node":                {deployment(short), pod("b", 0, scheduled("SchedulingGated", "gates")), secret, Progressing, "gates"},
+		"a workload that is current":          {deployment(), pod("b", 0), secret, Current, ""},
+		"an image that is also wrong":         {deployment(short), pod("b", 0, waiting("InvalidImageName", "")), secret, Stuck, "no name of an image"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			verdict := Workload(tc.deployment, []corev1.Pod{tc.pod}, tc.missing)

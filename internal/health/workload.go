@@ -46,7 +46,7 @@ type evidence struct {
 	text  string
 }
 
-// Workload returns the verdict on a Deployment by its status and its pods. missing are the sources of its volumes that do not
+// Workload returns the verdict on a Deployment by its status and its pods. missing are the sources of its pods that do not
 // exist and that the operator does not create itself: the status of a pod that waits for one does not name it. A nil Deployment
 // is progressing.
 func Workload(deployment *appsv1.Deployment, pods []corev1.Pod, missing []Source) Verdict {
@@ -65,7 +65,8 @@ func Workload(deployment *appsv1.Deployment, pods []corev1.Pod, missing []Source
 		return verdict // Its conditions and pods are of the earlier specification, which may just have been corrected.
 	}
 	current, earlier := byTemplate(deployment, pods)
-	found := weightiest(refusal(deployment), unmounted(current, missing), worst(current))
+	found := weightiest(refusal(deployment), unmounted(current, missing), unpulled(current, missing), crowded(current, earlier),
+		worst(current))
 	if found.text != "" {
 		verdict.Message += " " + found.text
 	}

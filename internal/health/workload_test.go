@@ -200,3 +200,37 @@ func TestRolledOut(t *testing.T) {
 		}
 	}
 }
+
+// TestPortsOfNodes: a pod that waits for an old one to end is on its way; one that waits for others that stay is not.
+func TestPortsOfNodes(t *testing.T) {
+	waits := func(nodes string) func(*corev1.Pod) {
+		return scheduled("Unschedulable", "0/3 nodes are available: "+nodes+" node(s) didn't have free ports for the requested pod ports, "+
+			"1 node(s) had untolerated taint(s). preemption: 0/3 nodes are available: No preemption victims found for incoming pod.")
+	}
+	placed := func(p *corev1.Pod) { p.Spec.NodeName = "node-1" }
+	ending := func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{} }
+	old := func(p *corev1.Pod) { p.Labels = map[string]string{appsv1.DefaultDeploymentUniqueLabelKey: "old"} }
+	for name, tc := range map[string]struct {
+		pods  []corev1.Pod
+		state State
+	}{
+		"an old pod ends":                      {[]corev1.Pod{pod("b", 1, waits("1")), pod("a", 0, placed, old, ending)}, Progressing},
+		"an old pod has just ended":            {[]corev1.Pod{pod("b", 1, waits("1"))}, Progressing},
+		"on one of two nodes an old pod ended": {[]corev1.Pod{pod("c", 2, waits("2")), pod("b", 1, placed)}, Progressing},
+		"more pods than nodes":                 {[]corev1.Pod{pod("b", 1, waits("1")), pod("a", 0, placed)}, Stuck},
+		"more pods than two nodes":             {[]corev1.Pod{pod("c", 2, waits("2")), pod("b", 1, placed), pod("a", 0, placed)}, Stuck},
+		"an old pod that does not end":         {[]corev1.Pod{pod("b", 1, waits("1")), pod("a", 0, placed, old)}, Stuck},
+	} {
+		t.Run(name, func(t *testing.T) {
+			verdict := Workload(deployment(short), tc.pods, nil)
+			if verdict.State != tc.state {
+				t.Errorf("state %d, want %d: %s", verdict.State, tc.state, verdict.Message)
+			}
+			for _, part := range []string{"didn't have free ports", user + " lower its replicas to the number of nodes or set its port"} {
+				if !strings.Contains(verdict.Message, part) {
+					t.Errorf("%q does not say %q", verdict.Message, part)
+				}
+			}
+		})
+	}
+}

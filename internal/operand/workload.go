@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
@@ -42,15 +43,25 @@ type Operation struct {
 
 // Paths in a Deployment that has one container.
 const (
+	templatePath  = "/spec/template/metadata"
 	podPath       = "/spec/template/spec"
 	containerPath = podPath + "/containers/0"
 )
 
 // Deployment collects changes to a Deployment that has one container.
-type Deployment struct{ operations []Operation }
+type Deployment struct {
+	operations  []Operation
+	annotations map[string]string
+}
 
 // Patch returns the changes as a patch of the Deployment of a name.
-func (d *Deployment) Patch(name string) Patch { return PatchOf("Deployment", name, d.operations...) }
+func (d *Deployment) Patch(name string) Patch {
+	operations := d.operations
+	if len(d.annotations) > 0 {
+		operations = append(slices.Clone(operations), Operation{Op: "add", Path: templatePath + "/annotations", Value: d.annotations})
+	}
+	return PatchOf("Deployment", name, operations...)
+}
 
 func (d *Deployment) set(path string, value any) {
 	d.operations = append(d.operations, Operation{Op: "add", Path: path, Value: value})
@@ -74,14 +85,20 @@ func (d *Deployment) Environment(variables []corev1.EnvVar) {
 	}
 }
 
-// Annotate sets the pods' annotations: a change of any of them replaces the pods.
+// Annotate adds to the pods' annotations: a change of any of them replaces the pods.
 func (d *Deployment) Annotate(annotations map[string]string) {
-	d.set("/spec/template/metadata/annotations", annotations)
+	if d.annotations == nil {
+		d.annotations = map[string]string{}
+	}
+	maps.Copy(d.annotations, annotations)
 }
 
-// Options sets the fields that every operand has. Arguments of the user's must be set after the operand's own.
-func (d *Deployment) Options(o v1alpha1.ComponentOptions, facts cluster.Facts) {
+// Options sets the fields that every operand has; hostPort is where it listens in the network of a node by default. Arguments of the
+// user's must be set after the operand's own.
+func (d *Deployment) Options(o v1alpha1.ComponentOptions, facts cluster.Facts, hostPort int32) {
 	d.set("/spec/replicas", replicas(o))
+	d.network(o, hostPort)
+	d.identity(o, facts)
 	if o.Resources != nil {
 		d.set(containerPath+"/resources", o.Resources)
 	}
@@ -100,11 +117,57 @@ func (d *Deployment) Options(o v1alpha1.ComponentOptions, facts cluster.Facts) {
 	case class == nil && facts.SystemPriority:
 		// The asset's, which is system-cluster-critical.
 	case ptr.Deref(class, "") == "":
-		d.operations = append(d.operations, Operation{Op: "remove", Path: podPath + "/priorityClassName"})
+		d.remove(podPath + "/priorityClassName")
 	default:
 		d.set(podPath+"/priorityClassName", *class)
 	}
 }
+
+// network chooses where the container listens. The Service leads to its port by name.
+func (d *Deployment) network(o v1alpha1.ComponentOptions, hostPort int32) {
+	port := ptr.Deref(o.Port, v1alpha1.KubeletPort)
+	if o.HostNetwork {
+		port = ptr.Deref(o.Port, hostPort)
+		d.set(podPath+"/hostNetwork", true)
+		// Without it a pod in the network of its node resolves no name of the cluster.
+		d.set(podPath+"/dnsPolicy", corev1.DNSClusterFirstWithHostNet)
+		// A node has the port once: a new pod finds none that is free until an old one has ended.
+		d.set("/spec/strategy/rollingUpdate", map[string]int{"maxSurge": 0, "maxUnavailable": 1})
+	}
+	if port == v1alpha1.KubeletPort {
+		return // The asset's.
+	}
+	argument := func(port int32) string { return fmt.Sprintf("--secure-port=%d", port) }
+	d.operations = append(d.operations,
+		Operation{Op: "test", Path: containerPath + "/args/0", Value: argument(v1alpha1.KubeletPort)},
+		Operation{Op: "replace", Path: containerPath + "/args/0", Value: argument(port)},
+		Operation{Op: "replace", Path: containerPath + "/ports/0/containerPort", Value: port})
+}
+
+// identity says what the pods are known by, and whom they run and pull their images as.
+func (d *Deployment) identity(o v1alpha1.ComponentOptions, facts cluster.Facts) {
+	for _, key := range slices.Sorted(maps.Keys(o.PodLabels)) {
+		d.set(templatePath+"/labels/"+pointer(key), o.PodLabels[key])
+	}
+	for key, value := range o.PodAnnotations {
+		d.Annotate(map[string]string{key: string(value)})
+	}
+	if len(o.ImagePullSecrets) > 0 {
+		d.set(podPath+"/imagePullSecrets", o.ImagePullSecrets)
+	}
+	if facts.AssignsUsers {
+		for _, field := range []string{"runAsUser", "runAsGroup", "fsGroup"} {
+			d.remove(podPath + "/securityContext/" + field)
+		}
+	}
+}
+
+func (d *Deployment) remove(path string) {
+	d.operations = append(d.operations, Operation{Op: "remove", Path: path})
+}
+
+// pointer writes a key as a part of a path.
+func pointer(key string) string { return strings.NewReplacer("~", "~0", "/", "~1").Replace(key) }
 
 // replicas returns the desired number of pods, also where the schema's default was bypassed.
 func replicas(o v1alpha1.ComponentOptions) int32 { return ptr.Deref(o.Replicas, 2) }
@@ -120,6 +183,9 @@ func Variants(o v1alpha1.ComponentOptions, in Input) []string {
 	}
 	return folders
 }
+
+// ConfigDigestAnnotation is on the pods of a component that reads its ConfigMap once, at start: another content replaces the pods.
+const ConfigDigestAnnotation = "metricspipeline.io/config-digest"
 
 // EgressPatches open the NetworkPolicy of a name to ports that the asset does not list.
 func EgressPatches(name string, listed []int32, wanted ...int32) []Patch {

@@ -42,7 +42,10 @@ func shared(options func(*input) *v1alpha1.ComponentOptions) [][]choice {
 		},
 		{
 			{"plain", func(*input) {}},
-			{"all options", func(in *input) { allOptions(options(in)) }},
+			{"all options, and users of the platform's", func(in *input) {
+				allOptions(options(in))
+				in.Facts.AssignsUsers = true
+			}},
 		},
 	}
 }
@@ -57,6 +60,10 @@ func allOptions(options *v1alpha1.ComponentOptions) {
 		Affinity:          &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{}},
 		PriorityClassName: ptr.To("important"),
 		Image:             "localhost:5000/other:v1",
+		ImagePullSecrets:  []v1alpha1.NameReference{{Name: "mirror"}},
+		PodLabels:         map[string]v1alpha1.LabelValue{"team": "metrics"},
+		PodAnnotations:    map[string]v1alpha1.AnnotationValue{"team": "metrics"},
+		Port:              ptr.To[int32](8443),
 	}
 }
 
@@ -180,6 +187,7 @@ func TestCombinationsKnowEveryKnob(t *testing.T) {
 	var options v1alpha1.ComponentOptions
 	options.Replicas = ptr.To[int32](1)
 	allOptions(&options)
+	options.HostNetwork = true // It leaves the level, see exempt.
 	in := input{}
 	for _, knob := range sources {
 		for _, c := range knob {

@@ -42,6 +42,8 @@ type input struct {
 type facts struct {
 	Namespace      string  `json:"namespace"`
 	APIServerPorts []int32 `json:"apiServerPorts"`
+	// AssignsUsers is true on OpenShift.
+	AssignsUsers bool `json:"assignsUsers"`
 	// ServiceMonitors and PrometheusRules are true where their CRD is served, and MonitorLabels are what the Prometheus selects them by.
 	ServiceMonitors bool                  `json:"serviceMonitors"`
 	PrometheusRules bool                  `json:"prometheusRules"`
@@ -62,7 +64,7 @@ type facts struct {
 func (f facts) cluster() cluster.Facts {
 	read := operandtest.Facts()
 	read.Namespace, read.APIServerPorts = f.Namespace, f.APIServerPorts
-	read.Prometheus.Target.URL, read.Prometheus.Access = f.Prometheus.URL, f.Prometheus.Access
+	read.Prometheus.Target.URL, read.Prometheus.Access, read.AssignsUsers = f.Prometheus.URL, f.Prometheus.Access, f.AssignsUsers
 	if f.ServiceMonitors {
 		read.Served = cluster.Serving(kinds.ServiceMonitorCRD)
 		read.Prometheus.Target.ServiceMonitors = &prometheus.Selection{Field: "serviceMonitorSelector", Selector: f.MonitorSelector}

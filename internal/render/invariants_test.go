@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -173,6 +174,7 @@ func restricted(t *testing.T) func(of string, objects []*unstructured.Unstructur
 				continue
 			}
 			template := decode[appsv1.Deployment](t, object).Spec.Template
+			exempt(&template)
 			results := evaluator.EvaluatePod(level, &template.ObjectMeta, &template.Spec)
 			if result := policy.AggregateCheckResults(results); len(results) == 0 || !result.Allowed {
 				t.Errorf("%s: %s may not run: %s", of, object.GetName(), result.ForbiddenDetail())
@@ -184,6 +186,9 @@ func restricted(t *testing.T) func(of string, objects []*unstructured.Unstructur
 		}
 	}
 }
+
+// exempt takes from pods what a field of the spec is for, and that no other field may bring along.
+func exempt(template *corev1.PodTemplateSpec) { template.Spec.HostNetwork = false }
 
 // TestPodSecurity is about what users can do to pods in each golden case, TestEveryCombinationIsRestricted about the rest.
 func TestPodSecurity(t *testing.T) {
@@ -202,10 +207,14 @@ func TestNothingInsecureByDefault(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, forbidden := range []string{"insecureSkipTLSVerify", "insecureSkipVerify", "hostNetwork", "privileged\":true"} {
+		for _, forbidden := range []string{"insecureSkipTLSVerify", "insecureSkipVerify", "privileged\":true"} {
 			if strings.Contains(string(content), forbidden) {
 				t.Errorf("the objects contain %s", forbidden)
 			}
+		}
+		onHost := in.Spec.MetricsServer.HostNetwork || in.Spec.PrometheusAdapter.HostNetwork
+		if got := strings.Contains(string(content), "hostNetwork"); got != onHost {
+			t.Errorf("hostNetwork: %v, wanted by the spec: %v", got, onHost)
 		}
 		wanted := in.Spec.MetricsServer.Kubelet.TLS.Verification == v1alpha1.TLSInsecure
 		if got := strings.Contains(string(content), "--kubelet-insecure-tls"); got != wanted {

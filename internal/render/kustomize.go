@@ -5,9 +5,7 @@ package render
 
 import (
 	_ "embed"
-	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"path"
@@ -24,13 +22,11 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/kustomize/kyaml/openapi"
 	"sigs.k8s.io/kustomize/kyaml/resid"
-	kyaml "sigs.k8s.io/kustomize/kyaml/yaml"
 	"sigs.k8s.io/yaml"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/operand"
 	"github.com/metricspipeline/operator/internal/ownership"
-	"github.com/metricspipeline/operator/internal/render/patchpolicy"
 )
 
 // kustomizeLock guards kustomize, which keeps its OpenAPI schema in state of the process.
@@ -52,47 +48,18 @@ const overlay = "overlay"
 
 // buildOne returns the objects of a component, with the user's patches that concern them.
 func (r *Renderer) buildOne(c operand.Component) ([]*unstructured.Unstructured, error) {
-	k := kustomization(c)
-	unpatched, err := r.run(c, k)
+	files, err := r.folder(c)
+	if err != nil {
+		return nil, fmt.Errorf("build %s: %w", c.Name, err)
+	}
+	unpatched, err := run(files, kustomization(c))
 	if err == nil {
 		err = label(unpatched, c.Name)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("build %s: %w", c.Name, err)
 	}
-	objects := unpatched
-	// One at a time, so that an error can name the patch.
-	for index, patch := range c.UserPatches {
-		target := slices.IndexFunc(objects, func(object *unstructured.Unstructured) bool { return matches(patch.Target, object) })
-		if target < 0 {
-			continue
-		}
-		content, err := complete(patch.Patch, objects[target])
-		if err != nil {
-			return nil, fmt.Errorf("spec.patches[%d].patch: %w", index, err)
-		}
-		k.Patches = append(k.Patches, types.Patch{
-			Patch: content,
-			Target: &types.Selector{ResId: resid.ResId{
-				Gvk:  resid.Gvk{Group: patch.Target.Group, Kind: patch.Target.Kind},
-				Name: exactly(patch.Target.Name),
-			}},
-		})
-		patched, err := r.run(c, k)
-		if err != nil {
-			return nil, fmt.Errorf("spec.patches[%d] does not apply to %s: %w; what runs is kept, correct the patch",
-				index, c.Name, err)
-		}
-		if err := label(patched, c.Name); err != nil {
-			return nil, fmt.Errorf("spec.patches[%d]: %w", index, err)
-		}
-		// Against what there is without any patch: one may change what an earlier one added.
-		if err := patchpolicy.Check(unpatched, patched, c.Guarded); err != nil {
-			return nil, fmt.Errorf("spec.patches[%d]: %w; what runs of %s is kept", index, err, c.Name)
-		}
-		objects = patched
-	}
-	return objects, nil
+	return patched(c, unpatched)
 }
 
 // label puts the operator's labels on objects and on the pods that they make. Those by which the operator, Services and
@@ -144,56 +111,6 @@ func matches(target v1alpha1.PatchTarget, object *unstructured.Unstructured) boo
 		(target.Name == "" || object.GetName() == target.Name)
 }
 
-// complete gives a strategic merge patch the kind and the name that kustomize wants inside it, and then ignores because
-// the target says them. JSON 6902 operations stay as they are.
-func complete(patch string, object *unstructured.Unstructured) (string, error) {
-	var content any
-	if err := yaml.Unmarshal([]byte(patch), &content); err != nil {
-		return "", fmt.Errorf("it is not YAML: %w", err)
-	}
-	if documents(patch) > 1 {
-		return "", errors.New("it has several YAML documents, of which only the first would apply; make a patch of each")
-	}
-	var fields map[string]any
-	switch typed := content.(type) {
-	case []any:
-		// As JSON: kustomize takes what begins with a bracket for JSON, which YAML's flow style is not.
-		converted, err := yaml.YAMLToJSON([]byte(patch))
-		return string(converted), err
-	case map[string]any:
-		fields = typed
-	default:
-		return "", errors.New("it is neither a strategic merge patch nor a list of JSON 6902 operations")
-	}
-	merge := &unstructured.Unstructured{Object: fields}
-	if merge.GetKind() == "" || merge.GetAPIVersion() == "" {
-		merge.SetGroupVersionKind(object.GroupVersionKind())
-	}
-	if merge.GetName() == "" {
-		merge.SetName(object.GetName())
-	}
-	completed, err := yaml.Marshal(merge.Object)
-	return string(completed), err
-}
-
-// documents returns how many YAML documents there are, but for those without a content.
-func documents(patch string) int {
-	count := 0
-	for decoder := kyaml.NewDecoder(strings.NewReader(patch)); ; {
-		var document kyaml.Node
-		err := decoder.Decode(&document)
-		if errors.Is(err, io.EOF) {
-			return count
-		}
-		if err != nil {
-			return count + 1
-		}
-		if len(document.Content) > 0 && document.Content[0].ShortTag() != kyaml.NodeTagNull {
-			count++
-		}
-	}
-}
-
 // kustomization returns what is to be built for a component, without the user's patches.
 func kustomization(c operand.Component) *types.Kustomization {
 	k := &types.Kustomization{
@@ -226,12 +143,8 @@ func kustomization(c operand.Component) *types.Kustomization {
 	return k
 }
 
-// run builds a kustomization beside the component's assets.
-func (r *Renderer) run(c operand.Component, k *types.Kustomization) (_ []*unstructured.Unstructured, err error) {
-	files, err := r.folder(c)
-	if err != nil {
-		return nil, err
-	}
+// run builds a kustomization in the overlay of a file system.
+func run(files filesys.FileSystem, k *types.Kustomization) (_ []*unstructured.Unstructured, err error) {
 	content, err := yaml.Marshal(k)
 	if err != nil {
 		return nil, fmt.Errorf("write the kustomization: %w", err)

@@ -92,7 +92,7 @@ func TestMisuseOfPods(t *testing.T) {
 		"by copying":                   {"Deployment", metricsServer, `[{op: copy, from: /metadata/namespace, path: /spec/template/spec/serviceAccountName}]`, "serviceAccountName"},
 		"every component's":            {"Deployment", "", "spec: {template: {spec: {serviceAccountName: x}}}", "serviceAccountName"},
 		"pods as a whole":              pods("$patch: replace, serviceAccountName: metrics-server, containers: [{name: x, image: x}]", "containers[metrics-server]"),
-		"the host's network":           pods("hostNetwork: true", "hostNetwork to true"),
+		"the host's network":           pods("hostNetwork: true", "hostNetwork to true; the network of the node is a field's to choose; remove it from the patch, and set the component's hostNetwork"),
 		"the host's processes":         pods("hostPID: true", "hostPID to true"),
 		"the host's IPC":               pods("hostIPC: true", "hostIPC to true"),
 		"users without the level":      pods("hostUsers: false, securityContext: {runAsUser: 0}", "hostUsers to false"),
@@ -289,7 +289,7 @@ func TestSeveralPatchesTogether(t *testing.T) {
 	}
 	first := patch("Deployment", metricsServer, "spec: {template: {spec: {containers: [{name: side, image: a, ports: [{name: p, containerPort: 1}], "+
 		"securityContext: {"+restrictedContext+"}}]}}}")
-	second := patch("Deployment", metricsServer, "[{op: replace, path: /spec/template/spec/containers/0/ports/0/containerPort, value: 2}]")
+	second := patch("Deployment", metricsServer, "[{op: replace, path: /spec/template/spec/containers/1/ports/0/containerPort, value: 2}]")
 	if _, err := renderer.Build(server(first, second)); err != nil {
 		t.Errorf("a patch may not change what an earlier one added: %v", err)
 	}

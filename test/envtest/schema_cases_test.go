@@ -62,7 +62,7 @@ spec:
 func siblings() []sibling {
 	return slices.Concat(
 		rootSiblings(), prometheusSiblings(),
-		componentSiblings("spec.metricsServer"), metricsServerSiblings(),
+		componentSiblings("spec.metricsServer"), metricsServerSiblings(), portSiblings(),
 		componentSiblings("spec.prometheusAdapter"), adapterSiblings(),
 		ruleSiblings("spec.customMetrics"), ruleSiblings("spec.externalMetrics"), mappingSiblings(),
 		scrapeSiblings(), monitoringSiblings(), certificatesSiblings(), patchSiblings(),

@@ -3,9 +3,56 @@
 
 package envtest
 
+import "maps"
+
 func componentSiblings(component string) []sibling {
+	const (
+		labelKey      = "a key of podLabels must be a label key such as team or example.com/team: correct the key"
+		annotationKey = "a key of podAnnotations must be an annotation key such as team or example.com/team: correct the key"
+		ourLabel      = "podLabels must not have app.kubernetes.io/name, app.kubernetes.io/instance, pod-template-hash, or a key that begins with " +
+			"metricspipeline.io/, because the pods are found by these: remove the key"
+		ourAnnotation = "podAnnotations must not have a key that begins with metricspipeline.io/, because those are the operator's: remove the key"
+		labelValue    = "a label's value must be empty, or letters, digits, -, _ and . with a letter or digit at both ends: correct the value"
+		kubeletPort   = "port must not be 10250 with hostNetwork, because the kubelet listens there on each node: set another port, or leave it unset"
+	)
 	tolerations := func(n int) []any { return repeat(n, map[string]any{"key": "a"}) }
-	return []sibling{
+	secrets := func(n int) []any {
+		var all []any
+		for i := range n {
+			all = append(all, map[string]any{"name": text(i + 1)})
+		}
+		return all
+	}
+	onHost, port := map[string]any{component + ".hostNetwork": true}, component+".port"
+	cases := []sibling{
+		{bound: "maxItems", set: component + ".imagePullSecrets", ok: secrets(16), bad: secrets(17)},
+		{bound: "map", set: component + ".imagePullSecrets", ok: secrets(2), bad: repeat(2, map[string]any{"name": "a"}), field: component + ".imagePullSecrets[1]"},
+		{bound: "required", set: component + ".imagePullSecrets[0].name", ok: "a", bad: absent{}},
+		{bound: "minLength", set: component + ".imagePullSecrets[0].name", ok: "a", bad: ""},
+		{bound: "maxLength", set: component + ".imagePullSecrets[0].name", ok: text(253), bad: text(254)},
+		{bound: "maxProperties", set: component + ".podLabels", ok: labels(32), bad: labels(33)},
+		{bound: "maxLength", set: component + ".podLabels.team", ok: text(63), bad: text(64)},
+		{bound: labelValue, set: component + ".podLabels.team", ok: "Web_1.0-rc", bad: "two words", field: component + ".podLabels[team]"},
+		{bound: "maxProperties", set: component + ".podAnnotations", ok: labels(32), bad: labels(33)},
+		{bound: "maxLength", set: component + ".podAnnotations.team", ok: text(4096), bad: text(4097)},
+		{bound: kubeletPort, set: port, ok: 10249, bad: 10250, field: component, with: onHost},
+		{bound: kubeletPort, set: component + ".hostNetwork", ok: false, bad: true, field: component, with: map[string]any{port: 10250}},
+		{bound: "minimum", set: port, ok: 1024, bad: 1023},
+		{bound: "maximum", set: port, ok: 65535, bad: 65536},
+	}
+	for _, key := range []string{"two words", "-team", "a/b/c", "/team", text(64)} {
+		bad := map[string]any{"good": "", key: ""}
+		cases = append(cases,
+			sibling{bound: labelKey, set: component + ".podLabels", ok: map[string]any{"sidecar.istio.io/inject": "false"}, bad: bad},
+			sibling{bound: annotationKey, set: component + ".podAnnotations", ok: map[string]any{"linkerd.io/inject": "two words"}, bad: bad})
+	}
+	for _, key := range []string{"metricspipeline.io/component", "app.kubernetes.io/name", "app.kubernetes.io/instance", "pod-template-hash"} {
+		cases = append(cases, sibling{bound: ourLabel, set: component + ".podLabels",
+			ok: map[string]any{"app.kubernetes.io/part-of": "a"}, bad: map[string]any{"good": "", key: "a"}})
+	}
+	cases = append(cases, sibling{bound: ourAnnotation, set: component + ".podAnnotations",
+		ok: map[string]any{"example.com/metricspipeline.io": "a"}, bad: map[string]any{"good": "", "metricspipeline.io/config-digest": "a"}})
+	return append(cases, []sibling{
 		{bound: "minimum", set: component + ".replicas", ok: 1, bad: 0},
 		{bound: "maximum", set: component + ".replicas", ok: 10, bad: 11},
 		{bound: "maxProperties", set: component + ".nodeSelector", ok: labels(64), bad: labels(65)},
@@ -20,6 +67,27 @@ func componentSiblings(component string) []sibling {
 		{bound: "maxLength", set: component + ".extraArgs[0]", ok: "--v=" + text(1020), bad: "--v=" + text(1021)},
 		{bound: "pattern", set: component + ".extraArgs[0]", ok: "--v", bad: "-v"},
 		{bound: "pattern", set: component + ".extraArgs[0]", ok: "--v=a b", bad: "--v 2"},
+	}...)
+}
+
+// portSiblings are about both components in the network of their nodes.
+func portSiblings() []sibling {
+	const (
+		differ = "metricsServer.port and prometheusAdapter.port must differ where both components have hostNetwork, because they share the " +
+			"ports of the nodes: set another port for one of them. Unset they are 4443 and 4444"
+		server, adapter = "spec.metricsServer", "spec.prometheusAdapter"
+	)
+	onHost := func(with map[string]any) map[string]any {
+		all := map[string]any{server + ".hostNetwork": true, adapter + ".hostNetwork": true}
+		maps.Copy(all, with)
+		return all
+	}
+	return []sibling{
+		{bound: differ, set: server + ".port", ok: 4443, bad: 4444, field: "spec", with: onHost(nil)},
+		{bound: differ, set: adapter + ".port", ok: 4444, bad: 4443, field: "spec", with: onHost(nil)},
+		{bound: differ, set: adapter + ".port", ok: 8444, bad: 8443, field: "spec", with: onHost(map[string]any{server + ".port": 8443})},
+		{bound: differ, set: server + ".hostNetwork", ok: false, bad: true, field: "spec",
+			with: map[string]any{adapter + ".hostNetwork": true, adapter + ".port": 8443, server + ".port": 8443}},
 	}
 }
 

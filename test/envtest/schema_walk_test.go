@@ -82,11 +82,11 @@ var (
 	index       = regexp.MustCompile(`\[\d+\]`)
 	overrideKey = regexp.MustCompile(`overrides\.\w+`)
 	// A rule names the key of a map in brackets, every other bound after a dot.
-	labelKey = regexp.MustCompile(`labels(\.\w+|\[\w+\])`)
+	labelKey = regexp.MustCompile(`(labels|podLabels|podAnnotations)(\.\w+|\[\w+\])`)
 )
 
 // schemaPath turns the path of a field, as the API server writes it, into the path of its schema.
 func schemaPath(field string) string {
-	field = labelKey.ReplaceAllString(index.ReplaceAllString(field, "[]"), "labels{}")
+	field = labelKey.ReplaceAllString(index.ReplaceAllString(field, "[]"), "${1}{}")
 	return overrideKey.ReplaceAllString(field, "overrides{}")
 }

@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
@@ -98,22 +99,35 @@ func podsOf(deployment *appsv1.Deployment, all []corev1.Pod) []corev1.Pod {
 	})
 }
 
-// missing returns the Secrets and ConfigMaps that the pods of a Deployment mount, that do not exist, and that the operator does not
-// make itself. Those that cannot be read count as existing.
+// missing returns the Secrets and ConfigMaps that the pods of a Deployment refer to, and that do not exist or do not have a key that a
+// volume names. What the operator makes itself, and what cannot be read, counts as existing.
 func (r *Reconciler) missing(ctx context.Context, c operand.Component, deployment *appsv1.Deployment) []health.Source {
 	var missing []health.Source
-	for _, source := range health.VolumeSources(deployment.Spec.Template) {
-		if source.Optional || source.Name == c.Serving || source.Name == c.AccessSecret || source.Name == c.Name {
+	for _, source := range health.Sources(deployment.Spec.Template) {
+		if source.Optional {
 			continue
 		}
-		object := client.Object(&corev1.Secret{})
-		if source.Kind == "ConfigMap" {
-			object = &corev1.ConfigMap{}
-		}
-		err := r.Client.Get(ctx, client.ObjectKey{Namespace: deployment.Namespace, Name: source.Name}, object)
-		if apierrors.IsNotFound(err) {
+		keys, err := r.keys(ctx, source.Kind, client.ObjectKey{Namespace: deployment.Namespace, Name: source.Name})
+		source.Keys = slices.DeleteFunc(source.Keys, keys.Has)
+		switch {
+		case err == nil && len(source.Keys) > 0:
+			missing = append(missing, source)
+		case apierrors.IsNotFound(err) && source.Name != c.Serving && source.Name != c.AccessSecret && source.Name != c.Name:
+			source.Keys = nil
 			missing = append(missing, source)
 		}
 	}
 	return missing
+}
+
+// keys returns those of the data of a Secret or ConfigMap.
+func (r *Reconciler) keys(ctx context.Context, kind string, key client.ObjectKey) (sets.Set[string], error) {
+	if kind == "ConfigMap" {
+		var found corev1.ConfigMap
+		err := r.Client.Get(ctx, key, &found)
+		return sets.KeySet(found.Data).Union(sets.KeySet(found.BinaryData)), err //nolint:wrapcheck // it is only looked at
+	}
+	var found corev1.Secret
+	err := r.Client.Get(ctx, key, &found)
+	return sets.KeySet(found.Data), err //nolint:wrapcheck // as above
 }

@@ -22,6 +22,8 @@ const Name = "metrics-server"
 const (
 	defaultResolution     = 15 * time.Second
 	defaultKubeletTimeout = 10 * time.Second
+	// Where it listens in the network of a node: what others use there for metrics-server.
+	hostPort = 4443
 )
 
 // egressPorts are those that the asset's NetworkPolicy lists.
@@ -72,7 +74,7 @@ func (o Operand) Plan(in operand.Input) (operand.Proposal, error) {
 func deployment(in operand.Input) *operand.Deployment {
 	spec := in.Spec.MetricsServer
 	d := &operand.Deployment{}
-	d.Options(spec.ComponentOptions, in.Facts)
+	d.Options(spec.ComponentOptions, in.Facts, hostPort)
 	d.Arg("--metric-resolution=%s", spec.MetricResolution.Or(defaultResolution))
 	d.Arg("--kubelet-request-timeout=%s", kubeletTimeout(spec))
 	if types := spec.Kubelet.PreferredAddressTypes; len(types) > 0 {

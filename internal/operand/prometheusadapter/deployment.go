@@ -20,10 +20,10 @@ import (
 
 const (
 	defaultRelistInterval = time.Minute
+	// Where it listens in the network of a node. Not upstream's 6443, which an API server may have there, nor 6444, which is k3s'.
+	hostPort = 4444
 
-	// Annotations on the adapter's pods: it reads its rules and credentials once, at start, so a change of either has
-	// to replace the pods.
-	configDigestAnnotation      = "metricspipeline.io/config-digest"
+	// An annotation on the adapter's pods: it reads its credentials once, at start, so a change of them has to replace the pods.
 	credentialsDigestAnnotation = "metricspipeline.io/credentials-digest"
 )
 
@@ -34,14 +34,14 @@ var egressPorts = []int32{53, 443, 6443}
 func deployment(in operand.Input, config string) *operand.Deployment {
 	spec := in.Spec.PrometheusAdapter
 	d := &operand.Deployment{}
-	d.Options(spec.ComponentOptions, in.Facts)
+	d.Options(spec.ComponentOptions, in.Facts, hostPort)
 	for _, arg := range source(in) {
 		d.Arg("%s", arg)
 	}
 	d.Arg("--metrics-relist-interval=%s", spec.RelistInterval.Or(defaultRelistInterval))
 	d.Arg("--metrics-max-age=%s", maxAge(in))
 
-	annotations := map[string]string{configDigestAnnotation: operand.Digest(config)}
+	annotations := map[string]string{operand.ConfigDigestAnnotation: operand.Digest(config)}
 	if digest := credentialsDigest(in); digest != "" {
 		access(d, in)
 		annotations[credentialsDigestAnnotation] = digest

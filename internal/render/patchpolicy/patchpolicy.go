@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/metricspipeline/operator/internal/ownership"
 )
@@ -59,6 +60,13 @@ func Check(before, after []*unstructured.Unstructured, guarded []string) error {
 		return errors.New(strings.Join(problems, "; "))
 	}
 	return nil
+}
+
+// Covers is true of the path to a field of a kind that a patch may change, or that is below one. Items of lists may have any key.
+func Covers(kind schema.GroupKind, at []string) bool {
+	return slices.ContainsFunc(byKind[kind], func(r rule) bool {
+		return len(r.pattern) <= len(at) && r.covers(at[:len(r.pattern)])
+	})
 }
 
 // check returns what of an object a patch changes and may not.

@@ -73,6 +73,11 @@ func componentCases(of string) []specCase {
 			"{nodeAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 2, preference: {matchExpressions: [{key: a, operator: Exists}]}}]}}"),
 		field(of+".priorityClassName", "high", "low"),
 		field(of+".image", "example.com/a:1", "example.com/b:2"),
+		{fields: []string{of + ".imagePullSecrets[].name"}, set: of + ".imagePullSecrets", value: "[{name: a}]", other: "[{name: b}, {name: c}]"},
+		field(of+".podLabels", "{team: a}", "{team: b, example.com/tier: c}"),
+		field(of+".podAnnotations", "{team: a}", "{team: b, example.com/tier: c}"),
+		field(of+".hostNetwork", "true", "false"),
+		field(of+".port", "8443", "9443"),
 		field(of+".extraArgs", "[--v=2]", "[--v=3, --vmodule=a=1]"),
 	}
 	if of == "prometheusAdapter" {

@@ -43,6 +43,23 @@ func (c *Cluster) MarkRolloutStuck(ctx context.Context, namespace, name string) 
 	})
 }
 
+// CreatePod tries to make a pod of a Deployment, as the controller of its ReplicaSet does, without keeping it.
+func (c *Cluster) CreatePod(ctx context.Context, deployment *appsv1.Deployment) error {
+	pod := &corev1.Pod{ObjectMeta: *deployment.Spec.Template.ObjectMeta.DeepCopy(), Spec: deployment.Spec.Template.Spec}
+	pod.Namespace, pod.GenerateName = deployment.Namespace, deployment.Name+"-"
+	return c.Client.Create(ctx, pod, client.DryRunAll)
+}
+
+// MarkPodsRefused says that the API server refuses the pods of a Deployment's present specification, in its words.
+func (c *Cluster) MarkPodsRefused(ctx context.Context, namespace, name, message string) error {
+	return c.updateDeploymentStatus(ctx, namespace, name, func(deployment *appsv1.Deployment) {
+		refused := condition(appsv1.DeploymentReplicaFailure, "FailedCreate")
+		refused.Message = message
+		deployment.Status = appsv1.DeploymentStatus{ObservedGeneration: deployment.Generation,
+			Conditions: []appsv1.DeploymentCondition{refused}}
+	})
+}
+
 func (c *Cluster) updateDeploymentStatus(ctx context.Context, namespace, name string, change func(*appsv1.Deployment)) error {
 	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
 		deployment := &appsv1.Deployment{}
