@@ -207,5 +207,5 @@ func readyMessage(o Observation) string {
 			message += " " + added.Message
 		}
 	}
-	return message
+	return message + withoutMetrics(o)
 }

@@ -20,7 +20,11 @@ const (
 )
 
 // harmless are rules of CEL that were added to what a release already had, and why no pipeline that was valid is refused.
-var harmless = map[string]string{}
+var harmless = map[string]string{
+	"!has(self.kubelet) || !has(self.kubelet.tls) || !has(self.kubelet.tls.ca) || !has(self.extraArgs) || " +
+		"self.extraArgs.all(a, a.split('=')[0] != '--kubelet-certificate-authority')": "kubelet.tls.ca is new",
+	"!has(self.ca) || !has(self.verification) || self.verification != 'Insecure'": "ca is new",
+}
 
 // decided are the other changes of what a release had, as they are found, and why they break no pipeline.
 var decided = map[string]string{
