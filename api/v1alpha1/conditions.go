@@ -91,6 +91,12 @@ const (
 	// pulled, a pod that cannot be scheduled, or a volume whose Secret or ConfigMap does not exist. The message names the
 	// evidence and what to do.
 	ReasonWorkloadStuck = "WorkloadStuck"
+	// ReasonKubeletsUnverified surfaces when metrics-server is not ready and cannot verify the serving certificate of any kubelet
+	// that was asked; the message has both remedies.
+	ReasonKubeletsUnverified = "KubeletsUnverified"
+	// ReasonKubeletCAMissing surfaces when the object that metricsServer.kubelet.tls.ca names does not exist, or its key has no
+	// certificate in PEM.
+	ReasonKubeletCAMissing = "KubeletCAMissing"
 	// ReasonRetained surfaces when a component is kept in its last good form because what would replace it is unknown or
 	// refused. Its certificate is renewed and its drift repaired all the same.
 	ReasonRetained = "Retained"

@@ -6,6 +6,7 @@ package v1alpha1
 // MetricsServerSpec configures metrics-server, which serves metrics.k8s.io.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.kubelet) || !has(self.kubelet.requestTimeout) || !has(self.metricResolution) || duration(self.kubelet.requestTimeout).getMilliseconds() * 10 <= duration(self.metricResolution).getMilliseconds() * 9",message="kubelet.requestTimeout must be at most nine tenths of metricResolution, or metrics-server exits at start: lower kubelet.requestTimeout, leave it unset, or raise metricResolution"
+// +kubebuilder:validation:XValidation:rule="!has(self.kubelet) || !has(self.kubelet.tls) || !has(self.kubelet.tls.ca) || !has(self.extraArgs) || self.extraArgs.all(a, a.split('=')[0] != '--kubelet-certificate-authority')",message="extraArgs must not contain --kubelet-certificate-authority together with kubelet.tls.ca: remove it from extraArgs"
 type MetricsServerSpec struct {
 	ComponentOptions `json:",inline"`
 
@@ -33,14 +34,35 @@ type MetricsServerSpec struct {
 	ExtraArgs []string `json:"extraArgs,omitempty"`
 }
 
+// KubeletTLS says how metrics-server verifies the kubelets' serving certificates.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.ca) || !has(self.verification) || self.verification != 'Insecure'",message="kubelet.tls.ca must not be set together with verification: Insecure, or metrics-server exits at start: remove ca, or set verification to Verify"
+type KubeletTLS struct {
+	// verification is Verify (default) or Insecure, which accepts any certificate.
+	// +optional
+	// +kubebuilder:default=Verify
+	Verification TLSVerification `json:"verification,omitempty"`
+
+	// ca is the certificate authority that signed the kubelets' serving certificates. Unset: the cluster's own. Its content is
+	// the whole of what is trusted, so where some kubelets have certificates of the cluster's authority, add that to it.
+	// +optional
+	CA *CertificateAuthority `json:"ca,omitempty"`
+}
+
 // KubeletSpec says how metrics-server reaches the kubelets.
 type KubeletSpec struct {
 	// tls is how metrics-server verifies the kubelets' serving certificates. Verify (default) verifies them against the
-	// cluster's certificate authority. With Insecure the numbers can be forged by any process that answers on a node's
-	// address; the status reports it.
+	// cluster's certificate authority, or that of ca. With Insecure the numbers can be forged by any process that answers on
+	// a node's address; the status reports it.
 	// +optional
 	// +kubebuilder:default={}
-	TLS TLSOptions `json:"tls,omitzero"`
+	TLS KubeletTLS `json:"tls,omitzero"`
+
+	// port is the port of every kubelet, from 1 to 65535. Unset: the one that each node states in its status.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	Port int32 `json:"port,omitempty"`
 
 	// preferredAddressTypes are the kinds of node address to try, in this order.
 	// +optional

@@ -42,6 +42,11 @@ type MetricsPipelineStatus struct {
 	// +listMapKey=name
 	Certificates []CertificateStatus `json:"certificates,omitempty"`
 
+	// nodes counts the nodes, and those of which metrics.k8s.io has metrics; unset where that is not known, and while the operator
+	// does not serve that API and nobody else does.
+	// +optional
+	Nodes *NodesStatus `json:"nodes,omitempty"`
+
 	// scrape counts the annotated apps and their monitors.
 	// +optional
 	Scrape *ScrapeStatus `json:"scrape,omitempty"`
@@ -63,6 +68,69 @@ type MetricsPipelineStatus struct {
 	// +optional
 	RulesTotal RuleTotals `json:"rulesTotal,omitzero"`
 }
+
+// NodesStatus counts nodes by whether there are metrics of them.
+type NodesStatus struct {
+	// total counts the nodes.
+	// +optional
+	Total int32 `json:"total"`
+
+	// withMetrics counts those of which metrics.k8s.io has metrics.
+	// +optional
+	WithMetrics int32 `json:"withMetrics"`
+
+	// failing are nodes without metrics and why, at most 20 of them. A node that has just joined is not among them.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	Failing []NodeFailure `json:"failing,omitempty"`
+}
+
+// NodeFailure says why there are no metrics of a node.
+type NodeFailure struct {
+	// name of the node.
+	// +required
+	Name string `json:"name,omitempty"`
+
+	// reason is UnknownAuthority, NameMismatch, Expired, InvalidCertificate, NoTLS, Refused, Timeout, Unreachable, HostUnknown, NoAddress,
+	// NodeNotReady or NoMetrics.
+	// +required
+	Reason NodeFailureReason `json:"reason,omitempty"`
+
+	// message says what was found.
+	// +required
+	Message string `json:"message,omitempty"`
+}
+
+// NodeFailureReason is why there are no metrics of a node.
+type NodeFailureReason string
+
+const (
+	// NodeUnknownAuthority: another authority signed the kubelet's serving certificate, or the kubelet itself did.
+	NodeUnknownAuthority NodeFailureReason = "UnknownAuthority"
+	// NodeNameMismatch: the certificate is not for the address by which the kubelet is asked.
+	NodeNameMismatch NodeFailureReason = "NameMismatch"
+	// NodeExpired: the certificate has ended, or has not begun.
+	NodeExpired NodeFailureReason = "Expired"
+	// NodeInvalidCertificate: the certificate does not verify for another cause.
+	NodeInvalidCertificate NodeFailureReason = "InvalidCertificate"
+	// NodeNoTLS: what answers does not speak TLS.
+	NodeNoTLS NodeFailureReason = "NoTLS"
+	// NodeRefused: nothing listens at the port.
+	NodeRefused NodeFailureReason = "Refused"
+	// NodeTimeout: nothing answers.
+	NodeTimeout NodeFailureReason = "Timeout"
+	// NodeUnreachable: there is no way to the address, or the connection ends early.
+	NodeUnreachable NodeFailureReason = "Unreachable"
+	// NodeHostUnknown: the name of the node has no address in DNS.
+	NodeHostUnknown NodeFailureReason = "HostUnknown"
+	// NodeNoAddress: the node has no address of a preferred type.
+	NodeNoAddress NodeFailureReason = "NoAddress"
+	// NodeNotReady: the kubelet does not answer, and the node is not ready.
+	NodeNotReady NodeFailureReason = "NodeNotReady"
+	// NodeNoMetrics: the kubelet answers, or was not asked, and there are no metrics of the node all the same.
+	NodeNoMetrics NodeFailureReason = "NoMetrics"
+)
 
 // PrometheusStatus is the source of custom and external metrics.
 type PrometheusStatus struct {

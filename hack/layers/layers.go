@@ -19,6 +19,7 @@ var Allowed = map[string][]string{
 	"internal/metricsapi":     {"api/v1alpha1"},
 	"internal/certs":          {"api/v1alpha1"},
 	"internal/prometheus":     {"api/v1alpha1"},
+	"internal/kubelet":        {"api/v1alpha1"},
 	"internal/certs/provider": {"api/v1alpha1", "internal/certs"},
 	"internal/scrape":         {"api/v1alpha1", "internal/text"},
 	"internal/scrape/index":   {"api/v1alpha1", "internal/scrape"},
@@ -28,24 +29,24 @@ var Allowed = map[string][]string{
 		"internal/prometheus",
 	},
 	"internal/operand": {
-		"api/v1alpha1", "internal/health", "internal/kinds", "internal/metricsapi", "internal/ownership", "internal/probe",
+		"api/v1alpha1", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi", "internal/ownership", "internal/probe",
 		"internal/prometheus", "internal/cluster",
 	},
 	"internal/operand/operandtest": {
-		"api/v1alpha1", "internal/health", "internal/kinds", "internal/metricsapi", "internal/ownership", "internal/probe",
+		"api/v1alpha1", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi", "internal/ownership", "internal/probe",
 		"internal/prometheus", "internal/cluster", "internal/operand",
 	},
 	"internal/operand/prometheusadapter/rules": {"api/v1alpha1", "internal/metricsapi"},
 	"internal/operand/metricsserver": {
-		"api/v1alpha1", "internal/health", "internal/kinds", "internal/metricsapi", "internal/ownership", "internal/probe",
+		"api/v1alpha1", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi", "internal/ownership", "internal/probe",
 		"internal/prometheus", "internal/cluster", "internal/operand",
 	},
 	"internal/operand/selfmonitoring": {
-		"api/v1alpha1", "internal/health", "internal/kinds", "internal/metricsapi", "internal/ownership", "internal/probe",
+		"api/v1alpha1", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi", "internal/ownership", "internal/probe",
 		"internal/prometheus", "internal/cluster", "internal/operand",
 	},
 	"internal/operand/prometheusadapter": {
-		"api/v1alpha1", "internal/health", "internal/kinds", "internal/metricsapi", "internal/ownership", "internal/probe",
+		"api/v1alpha1", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi", "internal/ownership", "internal/probe",
 		"internal/prometheus", "internal/cluster", "internal/operand", "internal/operand/prometheusadapter/rules",
 	},
 	"internal/operand/registry": {
@@ -57,17 +58,17 @@ var Allowed = map[string][]string{
 		"api/v1alpha1", "internal/assets", "internal/operand", "internal/ownership", "internal/render/patchpolicy",
 	},
 	"internal/registration": {
-		"api/v1alpha1", "internal/health", "internal/kinds", "internal/metricsapi", "internal/ownership", "internal/probe",
+		"api/v1alpha1", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi", "internal/ownership", "internal/probe",
 		"internal/prometheus", "internal/cluster", "internal/operand",
 	},
 	"internal/report": {
-		"api/v1alpha1", "internal/health", "internal/kinds", "internal/metricsapi", "internal/ownership", "internal/probe",
+		"api/v1alpha1", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi", "internal/ownership", "internal/probe",
 		"internal/prometheus", "internal/cluster", "internal/operand", "internal/apply", "internal/certs",
 		"internal/registration", "internal/text",
 	},
 	"internal/controller/pipeline": {
 		"api/v1alpha1", "internal/apply", "internal/certs", "internal/certs/provider", "internal/cluster",
-		"internal/health", "internal/kinds", "internal/metricsapi", "internal/operand", "internal/ownership",
+		"internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi", "internal/operand", "internal/ownership",
 		"internal/probe", "internal/prometheus", "internal/registration", "internal/render", "internal/report",
 		"internal/text",
 	},
@@ -78,7 +79,7 @@ var Allowed = map[string][]string{
 	},
 	"internal/controller": {
 		"api/v1alpha1", "internal/apply", "internal/certs", "internal/certs/provider", "internal/cluster",
-		"internal/health", "internal/kinds", "internal/metricsapi", "internal/operand", "internal/ownership",
+		"internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi", "internal/operand", "internal/ownership",
 		"internal/probe", "internal/prometheus", "internal/registration", "internal/render", "internal/report",
 		"internal/scrape", "internal/scrape/index", "internal/text", "internal/controller/monitors",
 		"internal/controller/pipeline", "internal/operand/registry",

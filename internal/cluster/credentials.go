@@ -119,7 +119,7 @@ func (s *Source) readKey(ctx context.Context, ref reference) (missing string, er
 	}
 	if ownership.Labeled(object) {
 		// Its authority's key would go to whatever answers at the URL, and into the pods.
-		return fmt.Sprintf("%s %s/%s is the operator's own and not for a Prometheus; name another", kind, s.Namespace, ref.key.Name), nil
+		return fmt.Sprintf("%s %s/%s is the operator's own and not for this; name another", kind, s.Namespace, ref.key.Name), nil
 	}
 	var value []byte
 	switch typed := object.(type) {

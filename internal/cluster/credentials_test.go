@@ -106,7 +106,7 @@ func TestOwnSecretsAreRefused(t *testing.T) {
 		says string
 	}{
 		"a token": {v1alpha1.PrometheusSpec{Auth: &v1alpha1.PrometheusAuth{BearerToken: &own}},
-			"spec.prometheus.auth.bearerToken: Secret metrics/own is the operator's own and not for a Prometheus; name another"},
+			"spec.prometheus.auth.bearerToken: Secret metrics/own is the operator's own and not for this; name another"},
 		"a certificate": {v1alpha1.PrometheusSpec{TLS: &v1alpha1.ClientTLS{ClientCert: &v1alpha1.NameReference{Name: "own"}}},
 			"spec.prometheus.tls.clientCert: Secret metrics/own is the operator's own"},
 		"an authority": {v1alpha1.PrometheusSpec{TLS: &v1alpha1.ClientTLS{CA: &v1alpha1.CertificateAuthority{Secret: &own}}},

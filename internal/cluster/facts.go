@@ -42,6 +42,10 @@ type Facts struct {
 	AssignsUsers bool
 	// Prometheus is where application metrics come from.
 	Prometheus Prometheus
+	// Nodes are the names of the nodes, sorted.
+	Nodes []string
+	// Authorities are those that operands' sections of the spec name, by field.
+	Authorities map[string]Authority
 	// Problems are what could not be read. What depends on it is unknown; the rest of the facts stand.
 	Problems []error
 	// Unplannable is why no plan can be made: who serves the metrics APIs is not known. nil where one can.

@@ -50,6 +50,8 @@ type Source struct {
 	Mapper meta.RESTMapper
 	// Namespace of the operator.
 	Namespace string
+	// Authorities returns the certificate authorities that operands' sections of a spec name, by field; nil for none.
+	Authorities func(v1alpha1.MetricsPipelineSpec) map[string]*v1alpha1.CertificateAuthority
 }
 
 // Read returns the facts for a spec, and for the Prometheus object that was chosen before where the spec names none. What cannot
@@ -90,6 +92,10 @@ func (s *Source) Read(ctx context.Context, spec v1alpha1.MetricsPipelineSpec, ch
 		facts.Incomplete = true
 	}
 	facts.RequestHeaderCA, err = s.requestHeaderCA(ctx)
+	note(err)
+	facts.Nodes, err = s.nodes(ctx)
+	note(err)
+	facts.Authorities, err = s.authorities(ctx, spec)
 	note(err)
 	facts.Prometheus, err = s.prometheus(ctx, spec, facts.Served, chosen)
 	note(err)

@@ -54,6 +54,7 @@ func CacheOptions(namespace string) cache.Options {
 			&apiregv1.APIService{}:       {Label: everything},
 			kinds.Namespace.New():        {Label: everything, Transform: onlyLabels},
 			kinds.CRD.New():              {Label: everything, Transform: onlyName},
+			kinds.Node.New():             {Label: everything, Transform: onlyName},
 			&corev1.ResourceQuota{}:      {Label: everything, Transform: onlySpec},
 			&corev1.Secret{}:             {Label: everything, Namespaces: own},
 			&corev1.ConfigMap{}:          {Label: everything, Namespaces: configMaps},

@@ -173,12 +173,17 @@ func Setup(mgr ctrl.Manager, options Options) (*Operator, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := reconciler(mgr, options, all, scrape, func() { announce(wake) })
+	nodes, err := nodes(mgr, options, func() { announce(wake) })
+	if err != nil {
+		return nil, err
+	}
+	r := reconciler(mgr, options, all, scrape, nodes, func() { announce(wake) })
 	operator.pipeline = r
 	exported.Build(options.Version)
 	if err := mgr.Add(manager.RunnableFunc(func(ctx context.Context) error {
 		<-ctx.Done()
 		r.Prober.Stop()
+		r.Nodes.Stop()
 		return nil
 	})); err != nil {
 		return nil, fmt.Errorf("add the end of the prober: %w", err)
@@ -202,7 +207,7 @@ func Setup(mgr ctrl.Manager, options Options) (*Operator, error) {
 
 // reconciler returns that of the pipeline.
 func reconciler(
-	mgr ctrl.Manager, options Options, prometheuses cache.Cache, scrape *monitors.Reconciler, answered func(),
+	mgr ctrl.Manager, options Options, prometheuses cache.Cache, scrape *monitors.Reconciler, nodes *pipeline.Nodes, answered func(),
 ) *pipeline.Reconciler {
 	watches := options.Watches
 	patient := watches.Client(mgr.GetClient(), mgr.GetCache())
@@ -210,10 +215,11 @@ func reconciler(
 		Namespace: options.Namespace, Version: options.Version, Operands: options.Operands, Images: options.Images,
 		Client: patient, Live: mgr.GetAPIReader(),
 		Facts: &cluster.Source{Client: patient, Prometheuses: watches.Reader(prometheuses, prometheuses), Kinds: watches,
-			Mapper: mgr.GetRESTMapper(), Namespace: options.Namespace},
+			Mapper: mgr.GetRESTMapper(), Namespace: options.Namespace, Authorities: operand.Authorities(options.Operands)},
 		Scrape:  func(p *v1alpha1.MetricsPipeline) *report.Scrape { return scrapeOf(scrape, p) },
 		Applier: apply.New(patient, mgr.GetAPIReader(), options.Clock, options.Timing.Stalled),
 		Prober:  probe.New(answered, options.Timing.FirstProbe, options.Timing.LastProbe),
+		Nodes:   nodes,
 		Events:  mgr.GetEventRecorder("metricspipeline-operator"), Metrics: &exported,
 		Renderer: options.Renderer, Clock: options.Clock, Timing: options.Timing,
 	})

@@ -50,6 +50,7 @@ func subscribe(watches *cluster.Watches, objects, prometheuses cache.Cache, opti
 	on(objects, kinds.CertificateRequest)
 	on(objects, kinds.Namespace, predicate.Or(dying(options.Namespace), users(options.Namespace)))
 	on(objects, kinds.ResourceQuota, quotas)
+	on(objects, kinds.Node, comings)
 	s.On(cluster.Kind{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Pod"), Object: &corev1.Pod{}, Cache: objects}, toPipeline)
 	s.On(cluster.Kind{GroupVersionKind: discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"),
 		Object: &discoveryv1.EndpointSlice{}, Cache: objects}, toPipeline)
@@ -61,6 +62,9 @@ var metricsAPIs = predicate.NewPredicateFuncs(func(object client.Object) bool {
 	_, known := metricsapi.ByName(object.GetName())
 	return known
 })
+
+// comings lets through that a node comes or goes: kubelets update theirs all the time.
+var comings = predicate.Funcs{UpdateFunc: func(event.UpdateEvent) bool { return false }}
 
 // quotas lets through what changes a quota, and not what it counts.
 var quotas = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {

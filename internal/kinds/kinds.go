@@ -78,6 +78,8 @@ var (
 var (
 	// Namespace is cached for its labels and for whether it is being deleted.
 	Namespace = Kind{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Namespace")}
+	// Node is cached for its name.
+	Node = Kind{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Node")}
 	// CRD is cached for its name.
 	CRD = Kind{GroupVersionKind: schema.GroupVersionKind{
 		Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/cluster"
+	"github.com/metricspipeline/operator/internal/kubelet"
 	"github.com/metricspipeline/operator/internal/metricsapi"
 )
 
@@ -34,6 +35,9 @@ type Description struct {
 	// Image is the one that this release was tested with, and ImageVariable the environment variable that replaces it, as
 	// OLM and mirrors of registries expect. Both are empty where nothing runs.
 	Image, ImageVariable string
+	// Authorities returns the certificate authorities that its section of a spec names, by field, to be read into the facts; nil for
+	// none.
+	Authorities func(v1alpha1.MetricsPipelineSpec) map[string]*v1alpha1.CertificateAuthority
 }
 
 // Input is what an operand plans from.
@@ -70,6 +74,8 @@ type Proposal struct {
 	Memory []byte
 	// Findings are what else is to be said.
 	Findings []Finding
+	// Kubelets is how the component reads the kubelets; nil where it does not.
+	Kubelets *kubelet.Access
 	// RequeueAfter is when to plan again where nothing brings an event; 0 is never.
 	RequeueAfter time.Duration
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/cluster"
+	"github.com/metricspipeline/operator/internal/kubelet"
 	"github.com/metricspipeline/operator/internal/metricsapi"
 	"github.com/metricspipeline/operator/internal/ownership"
 )
@@ -50,6 +51,8 @@ type Planned struct {
 	Access map[string][]byte
 	// Memory to store with the form.
 	Memory []byte
+	// Kubelets is how the component reads the kubelets; nil where it does not, and where it is retained.
+	Kubelets *kubelet.Access
 }
 
 // AccessObject returns the Secret with what the component presents to what it queries. It has the operator's label, so nothing in a
@@ -111,7 +114,8 @@ func For(request Request) Plan {
 			}
 		case proposal.Component != nil:
 			plan.Components = append(plan.Components,
-				Planned{Component: *proposal.Component, LastGood: input.LastGood, Access: proposal.Access, Memory: proposal.Memory})
+				Planned{Component: *proposal.Component, LastGood: input.LastGood, Access: proposal.Access, Memory: proposal.Memory,
+					Kubelets: proposal.Kubelets})
 		}
 	}
 	for _, c := range plan.Components {
@@ -177,6 +181,19 @@ func Catalog(operands []Operand) []Component {
 		all = append(all, operand.Describe().Catalog)
 	}
 	return all
+}
+
+// Authorities returns the certificate authorities that the operands' sections of a spec name, by field.
+func Authorities(operands []Operand) func(v1alpha1.MetricsPipelineSpec) map[string]*v1alpha1.CertificateAuthority {
+	return func(spec v1alpha1.MetricsPipelineSpec) map[string]*v1alpha1.CertificateAuthority {
+		all := map[string]*v1alpha1.CertificateAuthority{}
+		for _, operand := range operands {
+			if of := operand.Describe().Authorities; of != nil {
+				maps.Copy(all, of(spec))
+			}
+		}
+		return all
+	}
 }
 
 // DNSNames returns the names of all serving certificates that there can be in a namespace, in order.

@@ -210,5 +210,5 @@ func readyMessage(o Observation) string {
 			message += " " + added.Message
 		}
 	}
-	return message
+	return message + withoutMetrics(o)
 }

@@ -49,7 +49,7 @@ func conditionCases() map[string]conditionCase {
 	all := map[string]conditionCase{}
 	for _, group := range []map[string]conditionCase{
 		settledCases(), ruleCases(), prometheusCases(), unusableCases(), maxAgeCases(), scrapeCases(), certificateCases(), componentCases(), stuckCases(), apiCases(),
-		ownershipCases(), failureCases(), unreadableCases(), monitoringCases()} {
+		ownershipCases(), failureCases(), unreadableCases(), monitoringCases(), nodeCases()} {
 		maps.Copy(all, group)
 	}
 	return all

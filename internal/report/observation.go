@@ -44,6 +44,8 @@ type Observation struct {
 	// Workloads of each component, and APIServices of metrics APIs by name, as they stand afterwards.
 	Workloads   map[string][]cluster.Workload
 	APIServices map[string]*apiregv1.APIService
+	// Nodes is what is known of them, and of the kubelets.
+	Nodes Nodes
 	// Scrape is what is known of annotated apps; nil before that has been looked at.
 	Scrape *Scrape
 

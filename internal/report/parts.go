@@ -147,7 +147,7 @@ func certificatesReady(o Observation) finding {
 }
 
 func componentsReady(o Observation) finding {
-	var missing []string
+	var missing, unready []string
 	worst := health.Current
 	for _, c := range o.Plan.Components {
 		workloads := o.Workloads[c.Name]
@@ -159,6 +159,7 @@ func componentsReady(o Observation) finding {
 			if verdict.State != health.Current {
 				missing = append(missing, workload.Name+": "+verdict.Message)
 				worst = max(worst, verdict.State)
+				unready = append(unready, c.Name)
 			}
 		}
 	}
@@ -171,13 +172,18 @@ func componentsReady(o Observation) finding {
 		return undecided("The cluster is being read.")
 	case len(missing) == 0:
 		return met(v1alpha1.ReasonAllAvailable, "Every component runs with all its pods.")
-	case worst == health.Stuck:
-		return stalled(v1alpha1.ReasonWorkloadStuck, message)
-	case worst == health.Failed:
-		return stalled(v1alpha1.ReasonUnavailable, message)
-	default:
-		return unmet(v1alpha1.ReasonUnavailable, message)
 	}
+	f := unmet(v1alpha1.ReasonUnavailable, message)
+	switch worst {
+	case health.Stuck:
+		f = stalled(v1alpha1.ReasonWorkloadStuck, message)
+	case health.Failed:
+		f = stalled(v1alpha1.ReasonUnavailable, message)
+	}
+	for _, component := range unready {
+		f = unreadKubelets(o, component, f)
+	}
+	return f
 }
 
 // monitoringReady is no part of Ready. What is in place, and what is not selected, the operand says.

@@ -41,6 +41,7 @@ func Status(o Observation, previous v1alpha1.MetricsPipelineStatus) v1alpha1.Met
 			status.Rules, status.RulesTotal = ruleStatuses(slices.Concat(o.Plan.Rules, o.Plan.Removed))
 		}
 		status.Components = componentStatuses(o)
+		status.Nodes = nodesStatus(o)
 	}
 	if o.Planned || o.Facts.Terminating {
 		status.APIServices = apiStatuses(o)

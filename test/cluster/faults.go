@@ -58,5 +58,30 @@ every endpoint of an aggregated server have followed; the error names the one th
 			return run(func(c *cluster.Cluster, ctx context.Context) error { return c.KillContainer(ctx, args[0]) })(command, args)
 		},
 	})
+	command.AddCommand(p.signKubelet())
 	return command
+}
+
+func (p *program) signKubelet() *cobra.Command {
+	return &cobra.Command{
+		Use:   "sign-kubelet cluster|itself|another",
+		Short: "Replace the kubelet's serving certificate, and print who signed it (root)",
+		Long: `Replace the kubelet's serving certificate. Needs root.
+
+It is signed by the cluster's authority, as it is after up; by the kubelet itself, for its name alone, as kubeadm leaves it;
+or by another authority. The certificate of the last two is printed. The kubelet is not restarted: it notices the change.`,
+		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: []string{cluster.SignedByCluster, cluster.SignedByItself, cluster.SignedByAnother},
+		RunE: func(command *cobra.Command, args []string) error {
+			c, err := p.cluster()
+			if err != nil {
+				return err
+			}
+			authority, err := c.SignKubelet(args[0])
+			if err == nil {
+				_, err = command.OutOrStdout().Write(authority)
+			}
+			return err
+		},
+	}
 }

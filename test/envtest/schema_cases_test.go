@@ -79,12 +79,14 @@ func rootSiblings() []sibling {
 	}
 }
 
+// onePlace is the rule of every certificate authority.
+const onePlace = "ca is in exactly one place: set either secret or configMap"
+
 func prometheusSiblings() []sibling {
 	const (
 		url      = "spec.prometheus.url"
 		tls      = "spec.prometheus.tls"
 		token    = "spec.prometheus.auth.bearerToken"
-		onePlace = "ca is in exactly one place: set either secret or configMap"
 		absolute = "url must be an absolute http or https URL such as http://prometheus.monitoring.svc:9090"
 		plain    = "url must not contain credentials, a query or a fragment; give credentials in auth"
 	)

@@ -121,6 +121,7 @@ func metricsServerSiblings() []sibling {
 	const (
 		resolution = "spec.metricsServer.metricResolution"
 		kubelet    = "spec.metricsServer.kubelet"
+		authority  = kubelet + ".tls.ca"
 		timeout    = kubelet + ".requestTimeout"
 		types      = kubelet + ".preferredAddressTypes"
 		nineTenths = "kubelet.requestTimeout must be at most nine tenths of metricResolution, or metrics-server exits at start: " +
@@ -129,10 +130,31 @@ func metricsServerSiblings() []sibling {
 			"--metric-resolution, --kubelet-port, --kubelet-use-node-status-port, --kubelet-preferred-address-types, " +
 			"--kubelet-request-timeout, --kubelet-insecure-tls, --deprecated-kubelet-completely-insecure, --kubeconfig)" + trusting
 	)
+	key := map[string]any{"name": "kubelet-ca", "key": "ca.crt"}
 	cases := []sibling{
 		{bound: "metricResolution must be at least 10s, or metrics-server exits at start", set: resolution, ok: "10s", bad: "9s999ms"},
 		{bound: "metricResolution must be at most 1h", set: resolution, ok: "1h", bad: "1h1ms"},
 		{bound: "enum", set: kubelet + ".tls.verification", ok: "Insecure", bad: "Skip"},
+		{bound: "minimum", set: kubelet + ".port", ok: 1, bad: 0},
+		{bound: "maximum", set: kubelet + ".port", ok: 65535, bad: 65536},
+		{bound: onePlace, set: authority + ".secret", ok: key, bad: absent{}, field: authority},
+		{bound: onePlace, set: authority, ok: map[string]any{"configMap": key}, bad: map[string]any{"configMap": key, "secret": key}},
+		{
+			bound: "kubelet.tls.ca must not be set together with verification: Insecure, or metrics-server exits at start: remove ca, or set " +
+				"verification to Verify",
+			set: kubelet + ".tls.verification", ok: "Verify", bad: "Insecure", field: kubelet + ".tls",
+			with: map[string]any{authority: map[string]any{"secret": key}},
+		},
+		{
+			bound: "extraArgs must not contain --kubelet-certificate-authority together with kubelet.tls.ca: remove it from extraArgs",
+			set:   "spec.metricsServer.extraArgs", ok: []any{"--v=2"}, bad: []any{"--kubelet-certificate-authority=/a"}, field: "spec.metricsServer",
+			with: map[string]any{authority: map[string]any{"secret": key}},
+		},
+		{
+			bound: "extraArgs must not contain --kubelet-certificate-authority together with kubelet.tls.ca: remove it from extraArgs",
+			set:   authority, ok: absent{}, bad: map[string]any{"secret": key}, field: "spec.metricsServer",
+			with: map[string]any{"spec.metricsServer.extraArgs": []any{"--kubelet-certificate-authority=/a"}},
+		},
 		{bound: "minItems", set: types, ok: []any{"InternalIP"}, bad: []any{}},
 		{
 			bound: "maxItems", set: types,
@@ -152,6 +174,12 @@ func metricsServerSiblings() []sibling {
 		"--kubelet-insecure-tls", "--deprecated-kubelet-completely-insecure", "--kubeconfig=/a", "--tls-sni-cert-key=a,b",
 	) {
 		cases = append(cases, sibling{bound: ownFlag, set: "spec.metricsServer.extraArgs", ok: []any{"--v=2"}, bad: []any{"--v=2", flag}})
+	}
+	for _, kind := range []string{"secret", "configMap"} {
+		field, with := authority+"."+kind, map[string]any{authority: map[string]any{kind: key}}
+		cases = append(cases, nameSiblings(field+".name", 253, with)...)
+		cases = append(cases, nameSiblings(field+".key", 253, with)...)
+		cases = append(cases, sibling{bound: "pattern", set: field + ".key", ok: "-._aZ9", bad: "a/b", with: with})
 	}
 	cases = append(cases, durationSiblings(resolution, "00015s")...)
 	return append(cases, durationSiblings(timeout, "00010s")...)

@@ -26,6 +26,8 @@ var harmless = map[string]string{
 	`!has(self.ca) || !has(self.verification) || self.verification != 'Insecure'`:                                                              newAccess,
 	`!(has(self.bearerToken) && has(self.basicAuth))`:                                                                                          newAccess,
 	`!(has(self.bearerToken) || has(self.basicAuth)) || !has(self.headers) || !self.headers.exists(h, h.name.lowerAscii() == 'authorization')`: newAccess,
+	"!has(self.kubelet) || !has(self.kubelet.tls) || !has(self.kubelet.tls.ca) || !has(self.extraArgs) || " +
+		"self.extraArgs.all(a, a.split('=')[0] != '--kubelet-certificate-authority')": "kubelet.tls.ca is new",
 }
 
 const newAccess = "each is about a field of spec.prometheus that v0.1.0 does not have"

@@ -50,8 +50,10 @@ type Config struct {
 	// Scrape returns what is known of annotated apps for a pipeline; nil before that has been looked at.
 	Scrape func(*v1alpha1.MetricsPipeline) *report.Scrape
 
-	Applier  *apply.Applier
-	Prober   *probe.Prober
+	Applier *apply.Applier
+	Prober  *probe.Prober
+	// Nodes finds out of which nodes there are metrics, and why not.
+	Nodes    *Nodes
 	Renderer *render.Renderer
 	Events   events.EventRecorder
 	Metrics  *report.Exporter
@@ -203,6 +205,7 @@ func (r *Reconciler) get(ctx context.Context, request ctrl.Request) (*v1alpha1.M
 	case apierrors.IsNotFound(err):
 		r.blind.Store(nil)
 		r.Prober.Stop()
+		r.Nodes.Stop()
 		r.registrar.Forget()
 	case err != nil:
 		err = fmt.Errorf("read MetricsPipeline %s: %w", request.Name, err)
@@ -251,10 +254,12 @@ func (r *Reconciler) unregister(ctx context.Context) error {
 // and without a report. Any other error is returned.
 func (r *Reconciler) finish(ctx context.Context, pipeline *v1alpha1.MetricsPipeline, in round) (ctrl.Result, error) {
 	observation := r.observe(ctx, pipeline, in)
+	var look time.Duration
+	observation.Nodes, look = r.Nodes.Look(observation, pipeline.Status.Nodes)
 	wait, err := r.report(ctx, pipeline, observation)
 	result := ctrl.Result{RequeueAfter: wait}
 	sooner := func(after time.Duration) { result.RequeueAfter = operand.Sooner(result.RequeueAfter, after) }
-	for _, after := range []time.Duration{in.facts.Served.RequeueAfter, in.plan.RequeueAfter, in.deregistered.RequeueAfter} {
+	for _, after := range []time.Duration{look, in.facts.Served.RequeueAfter, in.plan.RequeueAfter, in.deregistered.RequeueAfter} {
 		sooner(after)
 	}
 	if in.facts.Served.Pending {

@@ -23,6 +23,9 @@ type Timing struct {
 	// FirstProbe is the wait after an endpoint or a Prometheus did not answer as it should, 1s. It doubles up to
 	// LastProbe, 30s.
 	FirstProbe, LastProbe time.Duration
+	// LastKubelet is the longest wait after which kubelets, and metrics of nodes, that failed are asked again, 2m; the first is
+	// FirstProbe.
+	LastKubelet time.Duration
 	// Counts is how long changes of the counts of annotated apps are gathered for one report, 10s.
 	Counts time.Duration
 	// Reports is how often what users of namespaces cause is reported, after a few times at once, 1m: each report is a write of the
@@ -48,6 +51,7 @@ func (t Timing) OrDefaults() Timing {
 		Stalled:      cmp.Or(t.Stalled, time.Minute),
 		FirstProbe:   cmp.Or(t.FirstProbe, time.Second),
 		LastProbe:    cmp.Or(t.LastProbe, 30*time.Second),
+		LastKubelet:  cmp.Or(t.LastKubelet, 2*time.Minute),
 		Counts:       cmp.Or(t.Counts, 10*time.Second),
 		Reports:      cmp.Or(t.Reports, time.Minute),
 		Rest:         cmp.Or(t.Rest, 2*time.Second),

@@ -124,13 +124,14 @@ func (w *world) restart() {
 	w.answered = answered
 	prober := probe.New(func() { answered <- struct{}{} }, time.Millisecond, time.Millisecond)
 	w.t.Cleanup(prober.Stop)
+	nodes := NewNodes(NodesConfig{Prober: probe.New(func() {}, time.Hour, time.Hour), Live: w.client, Clock: w.clock, Reports: time.Minute})
 	w.Reconciler = New(Config{
 		Namespace: namespace, Version: "test", Operands: operands, Images: operand.Images(operands, func(string) string { return "" }),
 		Client: w.operator, Live: liveReader{w.client, w},
 		Facts: &cluster.Source{Client: w.operator, Prometheuses: w.operator, Kinds: kindsOf{w}, Mapper: meta.MultiRESTMapper{},
 			Namespace: namespace},
 		Scrape:  func(*v1alpha1.MetricsPipeline) *report.Scrape { return w.scrape },
-		Applier: apply.New(w.operator, w.client, w.clock, time.Minute), Prober: prober,
+		Applier: apply.New(w.operator, w.client, w.clock, time.Minute), Prober: prober, Nodes: nodes,
 		Renderer: &render.Renderer{Assets: assets(w.gadgets...), Catalog: operand.Catalog(operands)},
 		Events:   w.events, Metrics: &report.Exporter{}, Clock: w.clock, Timing: w.timing.OrDefaults(),
 	})

@@ -7,7 +7,6 @@ package metricsserver
 import (
 	"cmp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
@@ -44,6 +43,9 @@ func (Operand) Describe() operand.Description {
 			Guarded:  append(operand.AggregatedServerFlags(), "--deprecated-kubelet-completely-insecure", "--kubelet-insecure-tls")},
 		Image:         "registry.k8s.io/metrics-server/metrics-server:v0.9.0",
 		ImageVariable: "RELATED_IMAGE_METRICS_SERVER",
+		Authorities: func(spec v1alpha1.MetricsPipelineSpec) map[string]*v1alpha1.CertificateAuthority {
+			return map[string]*v1alpha1.CertificateAuthority{authorityField: spec.MetricsServer.Kubelet.TLS.CA}
+		},
 	}
 }
 
@@ -53,17 +55,20 @@ func (o Operand) Plan(in operand.Input) (operand.Proposal, error) {
 		return operand.Proposal{}, nil
 	}
 	spec, component := in.Spec.MetricsServer, o.Describe().Catalog
+	if missing := in.Facts.Authorities[authorityField].Missing; missing != "" {
+		return without(missing), nil
+	}
 	component.Namespace = in.Facts.Namespace
 	component.Images = map[string]string{Name: cmp.Or(spec.Image, in.Image)}
 	component.Variants = operand.Variants(spec.ComponentOptions, in)
 	component.Patches = slices.Concat(
 		[]operand.Patch{deployment(in).Patch(Name)},
 		operand.MonitorPatches(Name, in),
-		operand.EgressPatches(Name, egressPorts, in.Facts.APIServerPorts...),
+		operand.EgressPatches(Name, egressPorts, slices.Concat(in.Facts.APIServerPorts, ports(spec.Kubelet))...),
 		operand.DNSPatches(Name, in.Spec.NetworkPolicy.DNSPorts),
 	)
 	component.UserPatches = in.Spec.Patches
-	proposal := operand.Proposal{Component: &component}
+	proposal := operand.Proposal{Component: &component, Kubelets: access(in)}
 	if spec.Kubelet.TLS.Verification == v1alpha1.TLSInsecure {
 		proposal.Findings = []operand.Finding{{Condition: v1alpha1.ConditionReady,
 			Message: "metricsServer.kubelet.tls.verification is Insecure: nothing verifies that the numbers come from the kubelets."}}
@@ -71,18 +76,34 @@ func (o Operand) Plan(in operand.Input) (operand.Proposal, error) {
 	return proposal, nil
 }
 
+// without is the proposal where the authority of the kubelets is not there: pods could not start, and metrics-server verifies by nothing
+// else meanwhile.
+func without(missing string) operand.Proposal {
+	return operand.Proposal{
+		Retained: Name + ": it is not known by which authority to verify the kubelets, see the condition ComponentsReady.",
+		Omitted: metricsapi.Omissions{metricsapi.Resource.Name(): {Reason: v1alpha1.ReasonWaitingForBackend,
+			Message: Name + " does not run without the authority of the kubelets, see the condition ComponentsReady."}},
+		Findings: []operand.Finding{{Condition: v1alpha1.ConditionComponentsReady, Reason: v1alpha1.ReasonKubeletCAMissing, Stalled: true,
+			Message: Name + ": " + missing + "."}},
+	}
+}
+
+// ports are those of the kubelets that the spec names.
+func ports(spec v1alpha1.KubeletSpec) []int32 {
+	if spec.Port == 0 {
+		return nil
+	}
+	return []int32{spec.Port}
+}
+
 func deployment(in operand.Input) *operand.Deployment {
 	spec := in.Spec.MetricsServer
 	d := &operand.Deployment{}
 	d.Options(spec.ComponentOptions, in.Facts, hostPort)
+	port(d, spec.Kubelet)
 	d.Arg("--metric-resolution=%s", spec.MetricResolution.Or(defaultResolution))
 	d.Arg("--kubelet-request-timeout=%s", kubeletTimeout(spec))
-	if types := spec.Kubelet.PreferredAddressTypes; len(types) > 0 {
-		d.Arg("--kubelet-preferred-address-types=%s", strings.Join(types, ","))
-	}
-	if spec.Kubelet.TLS.Verification == v1alpha1.TLSInsecure {
-		d.Arg("--kubelet-insecure-tls")
-	}
+	kubelets(d, in)
 	for _, extra := range spec.ExtraArgs {
 		d.Arg("%s", extra)
 	}

@@ -33,30 +33,44 @@ func TestArguments(t *testing.T) {
 		want []string
 	}{
 		"where the schema's defaults were bypassed": {
-			want: []string{"--metric-resolution=15s", "--kubelet-request-timeout=10s"},
+			want: []string{"--kubelet-use-node-status-port", "--metric-resolution=15s", "--kubelet-request-timeout=10s"},
 		},
 		"everything": {
 			spec: v1alpha1.MetricsServerSpec{
 				MetricResolution: "1m",
 				Kubelet: v1alpha1.KubeletSpec{
-					TLS:                   v1alpha1.TLSOptions{Verification: v1alpha1.TLSInsecure},
+					TLS:                   v1alpha1.KubeletTLS{Verification: v1alpha1.TLSInsecure},
 					PreferredAddressTypes: []string{"Hostname", "InternalIP"},
 					RequestTimeout:        "5s",
 				},
 				ExtraArgs: []string{"--v=4", "--vmodule=scraper=6"},
 			},
 			want: []string{
-				"--metric-resolution=1m0s", "--kubelet-request-timeout=5s", "--kubelet-preferred-address-types=Hostname,InternalIP",
+				"--kubelet-use-node-status-port", "--metric-resolution=1m0s", "--kubelet-request-timeout=5s", "--kubelet-preferred-address-types=Hostname,InternalIP",
 				"--kubelet-insecure-tls", "--v=4", "--vmodule=scraper=6",
 			},
 		},
 		"verified kubelets": {
-			spec: v1alpha1.MetricsServerSpec{Kubelet: v1alpha1.KubeletSpec{TLS: v1alpha1.TLSOptions{Verification: v1alpha1.TLSVerify}}},
-			want: []string{"--metric-resolution=15s", "--kubelet-request-timeout=10s"},
+			spec: v1alpha1.MetricsServerSpec{Kubelet: v1alpha1.KubeletSpec{TLS: v1alpha1.KubeletTLS{Verification: v1alpha1.TLSVerify}}},
+			want: []string{"--kubelet-use-node-status-port", "--metric-resolution=15s", "--kubelet-request-timeout=10s"},
+		},
+		"a port": {
+			spec: v1alpha1.MetricsServerSpec{Kubelet: v1alpha1.KubeletSpec{Port: 10251}},
+			want: []string{"--kubelet-port=10251", "--metric-resolution=15s", "--kubelet-request-timeout=10s"},
+		},
+		"an authority": {
+			spec: v1alpha1.MetricsServerSpec{Kubelet: v1alpha1.KubeletSpec{TLS: v1alpha1.KubeletTLS{CA: authorityIn("kubelet-ca")}}},
+			want: []string{"--kubelet-use-node-status-port", "--metric-resolution=15s", "--kubelet-request-timeout=10s",
+				"--kubelet-certificate-authority=/etc/kubelet-ca/ca.crt"},
+		},
+		"an authority where the schema was bypassed": {
+			spec: v1alpha1.MetricsServerSpec{Kubelet: v1alpha1.KubeletSpec{TLS: v1alpha1.KubeletTLS{
+				Verification: v1alpha1.TLSInsecure, CA: authorityIn("kubelet-ca")}}},
+			want: []string{"--kubelet-use-node-status-port", "--metric-resolution=15s", "--kubelet-request-timeout=10s", "--kubelet-insecure-tls"},
 		},
 		"a percent sign in an argument": {
 			spec: v1alpha1.MetricsServerSpec{ExtraArgs: []string{"--log=100%s"}},
-			want: []string{"--metric-resolution=15s", "--kubelet-request-timeout=10s", "--log=100%s"},
+			want: []string{"--kubelet-use-node-status-port", "--metric-resolution=15s", "--kubelet-request-timeout=10s", "--log=100%s"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -108,7 +122,7 @@ func TestKubeletTimeout(t *testing.T) {
 func TestInsecureIsReported(t *testing.T) {
 	for verification, want := range map[v1alpha1.TLSVerification]int{"": 0, v1alpha1.TLSVerify: 0, v1alpha1.TLSInsecure: 1} {
 		findings := plan(t, v1alpha1.MetricsServerSpec{
-			Kubelet: v1alpha1.KubeletSpec{TLS: v1alpha1.TLSOptions{Verification: verification}}}).Findings
+			Kubelet: v1alpha1.KubeletSpec{TLS: v1alpha1.KubeletTLS{Verification: verification}}}).Findings
 		if len(findings) != want {
 			t.Errorf("%q: %d findings, want %d", verification, len(findings), want)
 		}

@@ -29,6 +29,12 @@ func (c *Cluster) Host(ctx context.Context, args ...string) error {
 	return err
 }
 
+// SignKubelet has the kubelet of the test cluster serve with a certificate that the cluster, itself or another authority has signed, and
+// returns the certificate of the last two.
+func (c *Cluster) SignKubelet(ctx context.Context, by string) (string, error) {
+	return c.host(ctx, "fault", "sign-kubelet", by)
+}
+
 // host is Host, and returns what it prints as its result.
 func (c *Cluster) host(ctx context.Context, args ...string) (string, error) {
 	program := os.Getenv(programVariable)

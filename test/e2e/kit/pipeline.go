@@ -22,6 +22,8 @@ import (
 const (
 	// SamplePlain is the sample pipeline with `spec: {}`.
 	SamplePlain = "config/samples/metricspipeline_v1alpha1_metricspipeline.yaml"
+	// SampleKind is the sample pipeline for clusters whose kubelets sign their certificates themselves.
+	SampleKind = "config/samples/metricspipeline_v1alpha1_metricspipeline_kind.yaml"
 	// SampleRules is the sample pipeline with rules for custom and external metrics.
 	SampleRules = "config/samples/metricspipeline_v1alpha1_metricspipeline_rules.yaml"
 )

@@ -91,6 +91,12 @@ func brokenCases() []brokenCase {
 			brokenCase{[]string{key + ".name"}, key, "{name: absent, key: a}", prometheus},
 			brokenCase{[]string{key + ".key"}, key, "{name: source, key: missing}", prometheus})
 	}
+	for kind, good := range map[string]string{"secret": "ca.crt", "configMap": "a"} {
+		key := "metricsServer.kubelet.tls.ca." + kind
+		cases = append(cases,
+			brokenCase{[]string{key + ".name"}, key, "{name: absent, key: " + good + "}", pods},
+			brokenCase{[]string{key + ".key"}, key, "{name: source, key: missing}", pods})
+	}
 	// By its id, the broken rule is an edit of the good one.
 	for api, id := range map[string]string{"customMetrics": "requests", "externalMetrics": "queue-length"} {
 		for _, rule := range [][2]string{
@@ -131,7 +137,10 @@ var breaksNothing = map[string]string{
 	"networkPolicy.dnsPorts":                       "it only allows more",
 	"scrape.":                                      "no operand reads it",
 	"monitoring.":                                  "nothing runs for it",
-	"metricsServer.kubelet.":                       "only a kubelet shows it: test/e2e",
+	"metricsServer.kubelet.port":                   "only a kubelet shows it: test/e2e",
+	"metricsServer.kubelet.preferredAddressTypes":  "only a kubelet shows it: test/e2e",
+	"metricsServer.kubelet.requestTimeout":         "only a kubelet shows it: test/e2e",
+	"metricsServer.kubelet.tls.verification":       "only a kubelet shows it: test/e2e",
 	"metricsServer.metricResolution":               "any that is accepted works",
 	"metricsServer.replicas":                       "any that is accepted works",
 	"metricsServer.tolerations":                    "it only allows more",

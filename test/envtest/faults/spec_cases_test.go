@@ -89,7 +89,14 @@ func componentCases(of string) []specCase {
 }
 
 func metricsServerCases() []specCase {
+	const authority = "metricsServer.kubelet.tls.ca"
+	of := func(kind string) specCase {
+		return specCase{fields: []string{authority + "." + kind + ".name", authority + "." + kind + ".key"}, set: authority + "." + kind,
+			value: "{name: source, key: " + map[string]string{"secret": "ca.crt", "configMap": "a"}[kind] + "}", other: "{name: other-source, key: missing}"}
+	}
 	return []specCase{
+		of("secret"), of("configMap"),
+		field("metricsServer.kubelet.port", "10251", "10252"),
 		field("metricsServer.metricResolution", "30s", "1m"),
 		field("metricsServer.kubelet.tls.verification", "Insecure", "Verify"),
 		field("metricsServer.kubelet.preferredAddressTypes", "[Hostname]", "[InternalDNS, InternalIP]"),

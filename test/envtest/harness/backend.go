@@ -45,6 +45,7 @@ type Backend struct {
 	server    *http.Server
 	pair      atomic.Pointer[tls.Certificate]
 	failing   sync.Map
+	measured  atomic.Pointer[[]string]
 }
 
 // StartBackend serves the APIs of a component with the serving pair in its Secret. Nothing leads to it before Publish.
@@ -82,6 +83,7 @@ func (c *Cluster) ServeBackend(
 	mux := http.NewServeMux()
 	for _, api := range apis {
 		mux.HandleFunc("/apis/"+api.String(), func(w http.ResponseWriter, r *http.Request) { b.discover(w, r, api) })
+		mux.HandleFunc("/apis/"+api.String()+"/nodes", b.nodeMetrics)
 	}
 	b.server = &http.Server{
 		Handler:           mux,
@@ -133,6 +135,20 @@ func (b *Backend) discover(w http.ResponseWriter, r *http.Request, api schema.Gr
 		GroupVersion: api.String(),
 		APIResources: []metav1.APIResource{{Name: "pods", Kind: "PodMetrics", Namespaced: true, Verbs: metav1.Verbs{"get", "list"}}},
 	})
+}
+
+// Measure has metrics of these nodes from now on.
+func (b *Backend) Measure(nodes ...string) { b.measured.Store(&nodes) }
+
+func (b *Backend) nodeMetrics(w http.ResponseWriter, _ *http.Request) {
+	list := metav1.PartialObjectMetadataList{TypeMeta: metav1.TypeMeta{Kind: "NodeMetricsList", APIVersion: "metrics.k8s.io/v1beta1"}}
+	if nodes := b.measured.Load(); nodes != nil {
+		for _, name := range *nodes {
+			list.Items = append(list.Items, metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: name}})
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(list)
 }
 
 // Reload serves with the pair in the Secret, as real backends do once the kubelet has brought it to them.
