@@ -151,9 +151,12 @@ func retainedBecause(total counts, in operand.Input) string {
 	case !source.Usable():
 		return Name + ": it is not known which Prometheus to query, or with what, see the condition PrometheusReady."
 	case in.LastGood != nil && !source.Answer.Yes() && !queries(in.LastGood, in):
-		_, args, _ := pods(in.LastGood)
+		present := "its present Prometheus"
+		if _, args, found := pods(in.LastGood); found {
+			present = strings.TrimPrefix(args[0], sourceFlag)
+		}
 		return fmt.Sprintf("%s: it keeps querying %s, with what it presents there, until %s answers, see the condition PrometheusReady.",
-			Name, strings.TrimPrefix(strings.Join(args, " "), sourceFlag), source.Target.URL)
+			Name, present, source.Target.URL)
 	case untried(in):
 		return fmt.Sprintf("%s: it is given the credentials of spec.prometheus.auth once %s answers, see the condition PrometheusReady.",
 			Name, source.Target.URL)
