@@ -69,8 +69,8 @@ func scheduling(pod corev1.Pod, condition corev1.PodCondition) evidence {
 	}
 	if portless.MatchString(condition.Message) {
 		// An old pod that ends makes room, and the scheduler says the same until it has. Where none does, see crowded.
-		return evidence{false, text + " With hostNetwork a node has room for one pod of the component. The user of the pipeline must lower " +
-			"its replicas to the number of nodes or set its port to one that is free, or an administrator of the cluster add a node."}
+		return evidence{false, text + " With hostNetwork a node has room for one pod of the component. The user of the pipeline must " +
+			"lower its replicas to the number of nodes or set its port to one that is free, or an administrator of the cluster add a node."}
 	}
 	return evidence{true, text + " An administrator of the cluster must add or free a node that fits, unless an autoscaler does, or the " +
 		"user of the pipeline change the component's resources, nodeSelector, affinity or tolerations."}

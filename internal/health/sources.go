@@ -100,8 +100,8 @@ func unmounted(pods []corev1.Pod, missing []Source) evidence {
 	}
 	source, pod := missing[index], pods[waits]
 	if len(source.Keys) > 0 {
-		return evidence{true, fmt.Sprintf("Pod %s waits for key %q of %s %s, which a volume refers to and which that %[3]s of namespace %[5]s "+
-			"does not have. The user of the pipeline must add it, or correct the setting or patch that names it.",
+		return evidence{true, fmt.Sprintf("Pod %s waits for key %q of %s %s, which a volume refers to and which that %[3]s of namespace "+
+			"%[5]s does not have. The user of the pipeline must add it, or correct the setting or patch that names it.",
 			pod.Name, source.Keys[0], source.Kind, source.Name, pod.Namespace)}
 	}
 	return evidence{true, fmt.Sprintf("Pod %s waits for %s %s, which a volume refers to and which does not exist in namespace %s. "+
@@ -118,11 +118,13 @@ func unpulled(pods []corev1.Pod, missing []Source) evidence {
 	}
 	for _, pod := range pods {
 		for _, container := range containerStatuses(pod) {
-			if waiting := container.State.Waiting; waiting != nil && slices.Contains(pullReasons, waiting.Reason) {
-				return evidence{true, fmt.Sprintf("Pod %s: image %s cannot be pulled, and Secret %s, which imagePullSecrets names, does not exist "+
-					"in namespace %s. The user of the pipeline must create it, or correct the component's imagePullSecrets.",
-					pod.Name, imageOf(pod, container), missing[index].Name, pod.Namespace)}
+			waiting := container.State.Waiting
+			if waiting == nil || !slices.Contains(pullReasons, waiting.Reason) {
+				continue
 			}
+			return evidence{true, fmt.Sprintf("Pod %s: image %s cannot be pulled, and Secret %s, which imagePullSecrets names, does not "+
+				"exist in namespace %s. The user of the pipeline must create it, or correct the component's imagePullSecrets.",
+				pod.Name, imageOf(pod, container), missing[index].Name, pod.Namespace)}
 		}
 	}
 	return evidence{}

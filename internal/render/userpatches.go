@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -145,6 +146,12 @@ func (c content) operate(_ v1alpha1.PatchTarget, objects []*unstructured.Unstruc
 	return changed, nil
 }
 
+// largestObject bounds what copies can make of an object, in bytes: etcd takes hardly more.
+const largestObject = 1 << 20
+
+// farIndex finds an index of a list that no list of ours has. What leads there is not made: the library would fill the list up to it.
+var farIndex = regexp.MustCompile(`/\d{3,}(/|$)`)
+
 // operated is an object after operations. The objects of one kind differ in what they have, and an object does so by the fields of
 // the spec and by the cluster. So what an operation adds to may be missing and is made, such as a map of annotations, and a field that
 // it removes may be gone already. kustomize has no such options.
@@ -159,11 +166,16 @@ func operated(operations jsonpatch.Patch, object *unstructured.Unstructured) (_ 
 		return nil, err
 	}
 	options := jsonpatch.NewApplyOptions()
-	options.EnsurePathExistsOnAdd = true
+	options.AccumulatedCopySizeLimit = largestObject
 	for _, operation := range operations {
+		at, _ := operation.Path()
+		options.EnsurePathExistsOnAdd = !farIndex.MatchString(at)
 		after, err := jsonpatch.Patch{operation}.ApplyWithOptions(document, options)
 		if errors.Is(err, jsonpatch.ErrMissing) && operation.Kind() == "remove" && mayBeAbsent(operation, object) {
 			continue
+		}
+		if err == nil && len(after) > largestObject {
+			err = fmt.Errorf("the object would be larger than %d bytes", largestObject)
 		}
 		if err != nil {
 			return nil, err

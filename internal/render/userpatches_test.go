@@ -79,6 +79,25 @@ func TestOperationsNameTheirObject(t *testing.T) {
 	}
 }
 
+// TestOperationsAreBounded: whoever edits the pipeline must not be able to use up the operator's memory.
+func TestOperationsAreBounded(t *testing.T) {
+	doubling := "[{op: add, path: /metadata/annotations, value: {a: {b: c}}}"
+	for range 64 {
+		doubling += ", {op: copy, from: /metadata/annotations, path: /metadata/annotations/a/b}"
+	}
+	for name, tc := range map[string]struct{ operations, says string }{
+		"copies of copies": {doubling + "]", "Deployment metricspipeline-system/metrics-server: "},
+		"a far index":      {"[{op: add, path: /spec/template/spec/tolerations/4000000000/key, value: a}]", "add operation does not apply"},
+		"a far index of what there is": {"[{op: add, path: /spec/template/spec/containers/4000000000/env/-, value: {name: A}}]",
+			"add operation does not apply"},
+	} {
+		_, err := withPatches(t, "rules-with-auth", patch("Deployment", "", tc.operations))
+		if err == nil || !strings.Contains(err.Error(), tc.says) || len(err.Error()) > 2000 {
+			t.Errorf("%s: error %v, want %q", name, err, tc.says)
+		}
+	}
+}
+
 const sidecar = "{spec: {template: {spec: {initContainers: [{name: first, image: i, securityContext: {" + restrictedContext + "}}], " +
 	"containers: [{name: side, image: s, securityContext: {" + restrictedContext + "}}]}}}}"
 

@@ -26,53 +26,47 @@ import (
 // bothBackends are the components that have pods.
 var bothBackends = []string{resourceBackend, adapterName}
 
-// TestLogsWithSidecar: the command of docs/troubleshooting.md shows the component's log, whatever a patch puts beside it.
-func TestLogsWithSidecar(t *testing.T) {
-	g := story(t)
-	pipeline := givenRules(t)
-	pipeline.Spec.Patches = []v1alpha1.Patch{{Target: v1alpha1.PatchTarget{Kind: "Deployment"}, Patch: `
+// beside is a patch that puts a container beside that of each component.
+func beside() v1alpha1.Patch {
+	return v1alpha1.Patch{Target: v1alpha1.PatchTarget{Kind: "Deployment"}, Patch: `
 spec:
   template:
     spec:
       containers:
       - name: beside
         image: ` + kit.SampleImage() + `
+        args: [--port=0]
         securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
-`}}
-	whenApplied(t, pipeline)
-	thenReady(t, rollout)
-	for _, name := range bothBackends {
-		g.Expect(deployment(t, g, name).Spec.Template.Spec.Containers).To(HaveLen(2), name)
-		log, err := cluster.Kubectl(within(t, soon), "logs", "-n", kit.OperatorNamespace, "deployment/"+name)
-		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(log).To(ContainSubstring("Serving securely on"), name)
-	}
+`}
 }
 
 // TestHostNetwork: both components serve in the network of the only node, where a rollout ends although the port is free only once an
-// old pod has ended. More pods than nodes are said to be.
+// old pod has ended. More pods than nodes are said to be. The log that kubectl shows is the component's, whatever a patch puts beside it.
 func TestHostNetwork(t *testing.T) {
 	g := story(t)
 	givenPrivileged(t)
-	pipeline := givenRules(t)
+	pipeline, err := cluster.QuickSample()
+	g.Expect(err).NotTo(HaveOccurred())
+	pipeline.Spec.Patches = []v1alpha1.Patch{beside()}
 	each(&pipeline.Spec, func(o *v1alpha1.ComponentOptions) { o.HostNetwork, o.Replicas = true, ptr.To[int32](1) })
 	pipeline.Spec.PrometheusAdapter.Port = ptr.To[int32](14444)
-	start := time.Now()
-	whenApplied(t, pipeline)
-	thenReady(t, rollout)
+	givenPipeline(t, pipeline)
 	thenEveryAPI(t)
-	t.Logf("in the network of the node after %.1f s", time.Since(start).Seconds())
 	before := map[string][]string{}
 	for name, port := range map[string]int32{resourceBackend: 4443, adapterName: 14444} {
 		for _, pod := range podsOf(t, g, deployment(t, g, name)) {
 			g.Expect(pod.Status.PodIP).To(Equal(pod.Status.HostIP), name)
+			g.Expect(pod.Spec.Containers).To(HaveLen(2), name)
 			g.Expect(pod.Spec.Containers[0].Ports[0].HostPort).To(Equal(port), name)
 		}
 		before[name] = podNames(t, g, name)
+		log, err := cluster.Kubectl(within(t, soon), "logs", "-n", kit.OperatorNamespace, "deployment/"+name)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(log).To(ContainSubstring("Serving securely on"), name)
 	}
 
 	pipeline.Spec.MetricsServer.ExtraArgs, pipeline.Spec.PrometheusAdapter.ExtraArgs = []string{"--v=1"}, []string{"--v=1"}
-	start = time.Now()
+	start := time.Now()
 	whenApplied(t, pipeline)
 	stalled := false
 	g.Eventually(func(g Gomega) {
@@ -93,10 +87,6 @@ func TestHostNetwork(t *testing.T) {
 	whenApplied(t, pipeline)
 	condition := thenCondition(t, rollout, v1alpha1.ConditionComponentsReady, metav1.ConditionFalse, v1alpha1.ReasonWorkloadStuck)
 	g.Expect(condition.Message).To(SatisfyAll(ContainSubstring("didn't have free ports"), ContainSubstring("lower its replicas")))
-
-	each(&pipeline.Spec, func(o *v1alpha1.ComponentOptions) { o.HostNetwork, o.Port = false, nil })
-	whenApplied(t, pipeline)
-	thenReady(t, rollout)
 }
 
 // givenPrivileged has the operator's namespace admit every pod, by the command that the status names, until the end of the test.

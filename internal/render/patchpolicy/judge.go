@@ -64,8 +64,8 @@ func remedyFor(rules []rule, at path) string {
 	case last == "serviceAccountName" || last == "serviceAccount":
 		return "the pods run as the component's own ServiceAccount; remove it from the patch"
 	case last == "hostNetwork":
-		return "the network of the node is a field's to choose; remove it from the patch, and set the component's hostNetwork, and its port " +
-			"where the default is not free"
+		return "the network of the node is a field's to choose; remove it from the patch, and set the component's hostNetwork, and its " +
+			"port where the default is not free"
 	default:
 		return "no patch may change this field; remove it from the patch"
 	}
