@@ -42,7 +42,7 @@ type Facts struct {
 	AssignsUsers bool
 	// Prometheus is where application metrics come from.
 	Prometheus Prometheus
-	// Nodes are the names of the nodes, sorted.
+	// Nodes are the names of the nodes, sorted; nil where they cannot be read.
 	Nodes []string
 	// Authorities are those that operands' sections of the spec name, by field.
 	Authorities map[string]Authority

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/kinds"
@@ -24,13 +25,13 @@ type Authority struct {
 	Missing string
 }
 
-// nodes returns the names of the nodes, sorted.
+// nodes returns the names of the nodes, sorted. There may be thousands, and nothing of them is changed, so they are not copied.
 func (s *Source) nodes(ctx context.Context) ([]string, error) {
 	list, ok := kinds.Node.NewList().(*metav1.PartialObjectMetadataList)
 	if !ok {
 		return nil, errors.New("list nodes: they are not cached as metadata")
 	}
-	if err := s.Client.List(ctx, list); err != nil {
+	if err := s.Client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list nodes: %w", err)
 	}
 	names := make([]string, 0, len(list.Items))

@@ -39,6 +39,10 @@ package controller
 // +kubebuilder:rbac:groups=cert-manager.io,namespace=metricspipeline-system,resources=certificates;issuers;certificaterequests,verbs=list;watch
 // +kubebuilder:rbac:groups=discovery.k8s.io,namespace=metricspipeline-system,resources=endpointslices,verbs=list;watch
 
+// Which nodes there are, of which of them metrics.k8s.io has metrics, and the addresses of those that it asks why it has none.
+// +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
+// +kubebuilder:rbac:groups=metrics.k8s.io,resources=nodes,verbs=list
+
 // Whether a ResourceQuota there lets pods have the priority class system-cluster-critical.
 // +kubebuilder:rbac:groups="",namespace=metricspipeline-system,resources=resourcequotas,verbs=list;watch
 

@@ -183,7 +183,7 @@ func Setup(mgr ctrl.Manager, options Options) (*Operator, error) {
 	if err := mgr.Add(manager.RunnableFunc(func(ctx context.Context) error {
 		<-ctx.Done()
 		r.Prober.Stop()
-		r.Nodes.Stop()
+		r.Nodes.Prober.Stop()
 		return nil
 	})); err != nil {
 		return nil, fmt.Errorf("add the end of the prober: %w", err)

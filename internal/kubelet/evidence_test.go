@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/util/sets"
-	"k8s.io/client-go/kubernetes/scheme"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
@@ -134,7 +134,7 @@ func TestWithMetrics(t *testing.T) {
 	}))
 	defer server.Close()
 	client, err := rest.UnversionedRESTClientFor(&rest.Config{Host: server.URL,
-		ContentConfig: rest.ContentConfig{NegotiatedSerializer: scheme.Codecs.WithoutConversion()}})
+		ContentConfig: rest.ContentConfig{NegotiatedSerializer: clientgoscheme.Codecs.WithoutConversion()}})
 	if err != nil {
 		t.Fatal(err)
 	}

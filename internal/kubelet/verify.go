@@ -45,7 +45,8 @@ func handshake(ctx context.Context, address string, unverified bool, authority [
 	return explain(address, err)
 }
 
-// explain says in fixed words why a handshake failed. Those about certificates are Go's, as people find and search for them, without what the certificate says of itself.
+// explain says in fixed words why a handshake failed. Those about certificates are Go's, as people search for them, without what the
+// certificate says of itself.
 func explain(address string, err error) *Fault {
 	host, _, _ := net.SplitHostPort(address)
 	say := func(reason v1alpha1.NodeFailureReason, format string, values ...any) *Fault {

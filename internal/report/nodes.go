@@ -35,7 +35,9 @@ type Nodes struct {
 // Runs is true of a component whose workloads all run as they should.
 func (o Observation) Runs(c operand.Planned) bool {
 	workloads := o.Workloads[c.Name]
-	return len(workloads) > 0 && !slices.ContainsFunc(workloads, func(w cluster.Workload) bool { return verdict(w).State != health.Current })
+	return len(workloads) > 0 && !slices.ContainsFunc(workloads, func(w cluster.Workload) bool {
+		return verdict(w).State != health.Current
+	})
 }
 
 // nodesStatus is the status of the nodes.

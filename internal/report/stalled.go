@@ -69,8 +69,7 @@ func Stalls() []Stall {
 			{Reason: v1alpha1.ReasonNameTaken},
 			{Reason: v1alpha1.ReasonContested},
 			{Reason: v1alpha1.ReasonWorkloadStuck},
-			{Reason: v1alpha1.ReasonKubeletsUnverified},
-			{Reason: v1alpha1.ReasonKubeletCAMissing},
+			{Reason: v1alpha1.ReasonKubeletsUnverified}, {Reason: v1alpha1.ReasonKubeletCAMissing},
 			{Reason: v1alpha1.ReasonUnreadable, When: whenRead},
 		}},
 		{v1alpha1.ConditionAPIServicesAvailable, []Stall{

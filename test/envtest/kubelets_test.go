@@ -62,6 +62,22 @@ func TestSelfSignedKubelets(t *testing.T) {
 	w.Eventually(w.condition(v1alpha1.ConditionComponentsReady)).Should(beFalse(v1alpha1.ReasonUnavailable))
 	w.Expect(w.nodes()).To(beNodes(1, 0))
 
+	// An argument with a file that a patch mounts, as before there was a field: by what it verifies the operator does not know.
+	w.apply(`
+metricsServer: {extraArgs: ["--kubelet-certificate-authority=/kubelets/ca.crt"]}
+patches:
+- target: {kind: Deployment, name: metrics-server}
+  patch: |
+    spec:
+      template:
+        spec:
+          volumes: [{name: kubelets, configMap: {name: kube-root-ca.crt}}]
+          containers: [{name: metrics-server, volumeMounts: [{name: kubelets, mountPath: /kubelets}]}]`)
+	w.Eventually(func() []string { return w.deployment(metricsServer).Spec.Template.Spec.Containers[0].Args }).Should(SatisfyAll(
+		ContainElement("--kubelet-certificate-authority=/kubelets/ca.crt"), Not(ContainElement("--kubelet-insecure-tls"))))
+	w.Eventually(w.condition(v1alpha1.ConditionComponentsReady)).Should(beFalse(v1alpha1.ReasonUnavailable))
+	w.Expect(w.nodes()).To(beNodes(1, 0))
+
 	// The authority that signs them is named: not there, another one, the right one.
 	const named = `metricsServer: {kubelet: {tls: {ca: {configMap: {name: kubelet-ca, key: bundle.pem}}}}}`
 	ours, err := harness.NewKubeletAuthority("kubelet-ca")

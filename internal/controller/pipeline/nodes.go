@@ -69,7 +69,7 @@ func NewNodes(config NodesConfig) *Nodes {
 	return &Nodes{NodesConfig: config, since: map[string]time.Time{}, pace: rate.NewLimiter(rate.Every(config.Reports), nodesBurst)}
 }
 
-// Stop forgets everything.
+// Stop forgets everything. It is for the worker.
 func (n *Nodes) Stop() {
 	n.Prober.Stop()
 	clear(n.since)
@@ -78,7 +78,7 @@ func (n *Nodes) Stop() {
 
 // Look returns what is known, and when to look again where nothing brings an event. before is the status as it was. It never waits.
 func (n *Nodes) Look(o report.Observation, before *v1alpha1.NodesStatus) (report.Nodes, time.Duration) {
-	if !o.Planned {
+	if !o.Planned || o.Facts.Nodes == nil {
 		return n.published, 0
 	}
 	reader, ready := reader(o)
@@ -157,7 +157,6 @@ func (n *Nodes) ask(round *probe.Round, access kubelet.Access, names []string) (
 	}
 	answers, known, digest := map[string]*kubelet.Fault{}, true, access.Digest(authority)
 	for _, name := range names {
-		//nolint:contextcheck // a question outlives the reconcile, so it must not end with its context
 		answer := round.Ask(probe.Question{Key: fmt.Sprintf("kubelet %s %s", name, digest), Ask: func(ctx context.Context) error {
 			return n.verify(ctx, name, access, authority)
 		}})

@@ -255,6 +255,7 @@ func (r *Reconciler) unregister(ctx context.Context) error {
 func (r *Reconciler) finish(ctx context.Context, pipeline *v1alpha1.MetricsPipeline, in round) (ctrl.Result, error) {
 	observation := r.observe(ctx, pipeline, in)
 	var look time.Duration
+	//nolint:contextcheck // a question outlives the reconcile, so it must not end with its context
 	observation.Nodes, look = r.Nodes.Look(observation, pipeline.Status.Nodes)
 	wait, err := r.report(ctx, pipeline, observation)
 	result := ctrl.Result{RequeueAfter: wait}
