@@ -148,7 +148,9 @@ func (r *Reconciler) subscribe(options Options, objects, monitors cache.Cache) *
 		On(cluster.Kind{GroupVersionKind: kinds.Namespace.GroupVersionKind, Object: kinds.Namespace.New(), Cache: objects},
 			handler.EnqueueRequestsFromMapFunc(r.itself)).
 		On(cluster.Kind{CRD: kinds.Prometheus.CRD, GroupVersionKind: kinds.Prometheus.GroupVersionKind,
-			Object: kinds.Prometheus.New(), Cache: options.Prometheuses}, every)
+			Object: kinds.Prometheus.New(), Cache: options.Prometheuses}, every).
+		On(cluster.Kind{CRD: kinds.PrometheusAgent.CRD, GroupVersionKind: kinds.PrometheusAgent.GroupVersionKind,
+			Object: kinds.PrometheusAgent.New(), Cache: options.Prometheuses}, every)
 	for _, kind := range kinds.Monitors {
 		subscriber.On(cluster.Kind{CRD: kind.CRD, GroupVersionKind: kind.GroupVersionKind, Object: kind.New(),
 			Cache: monitors}, handler.EnqueueRequestsFromMapFunc(r.ownNamespace))

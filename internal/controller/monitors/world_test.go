@@ -12,6 +12,7 @@ import (
 	"time"
 
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	monitoringv1alpha1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 	apiextv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -108,7 +109,7 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		clientgoscheme.AddToScheme, v1alpha1.AddToScheme, monitoringv1.AddToScheme, apiextv1.AddToScheme} {
+		clientgoscheme.AddToScheme, v1alpha1.AddToScheme, monitoringv1.AddToScheme, monitoringv1alpha1.AddToScheme, apiextv1.AddToScheme} {
 		must(t, add(scheme))
 	}
 	w := &world{T: t, mapper: meta.NewDefaultRESTMapper(nil), stores: map[index.Kind]*index.Store{},
@@ -170,6 +171,7 @@ func (w *world) serve() {
 	for _, kind := range []string{monitoringv1.ServiceMonitorsKind, monitoringv1.PodMonitorsKind, monitoringv1.PrometheusesKind} {
 		w.mapper.Add(monitoringv1.SchemeGroupVersion.WithKind(kind), meta.RESTScopeNamespace)
 	}
+	w.mapper.Add(kinds.PrometheusAgent.GroupVersionKind, meta.RESTScopeNamespace)
 }
 
 // reconcile reconciles what all namespaces have in common, and namespaces, long after the last time, and returns what was
@@ -243,7 +245,7 @@ func (w *world) change(t *testing.T, change func(*v1alpha1.ScrapeSpec)) {
 
 func crds() []client.Object {
 	var all []client.Object
-	for _, name := range []string{kinds.ServiceMonitorCRD, kinds.PodMonitorCRD, kinds.PrometheusCRD} {
+	for _, name := range []string{kinds.ServiceMonitorCRD, kinds.PodMonitorCRD, kinds.PrometheusCRD, kinds.PrometheusAgentCRD} {
 		all = append(all, crd(name, "keepequal", "bodySizeLimit", "targetLimit", "keepDroppedTargets"))
 	}
 	return all
@@ -279,6 +281,26 @@ func everything(changes ...func(*monitoringv1.PrometheusSpec)) *monitoringv1.Pro
 		change(&p.Spec)
 	}
 	return p
+}
+
+// chosen records in the status, as the pipeline's controller does, that the Prometheus object is in use.
+func (w *world) chosen() error {
+	recorded := &v1alpha1.MetricsPipeline{}
+	if err := w.client.Get(w.Context(), client.ObjectKey{Name: v1alpha1.SingletonName}, recorded); err != nil {
+		return err
+	}
+	recorded.Status.Prometheus = &v1alpha1.PrometheusStatus{Chosen: &v1alpha1.PrometheusReference{Namespace: "monitoring", Name: "k8s"}}
+	return w.client.Update(w.Context(), recorded)
+}
+
+// agent is a PrometheusAgent that selects all monitors in all namespaces.
+func agent(changes ...func(*monitoringv1alpha1.PrometheusAgentSpec)) *monitoringv1alpha1.PrometheusAgent {
+	a := &monitoringv1alpha1.PrometheusAgent{ObjectMeta: metav1.ObjectMeta{Namespace: "monitoring", Name: "agent"}}
+	a.Spec.CommonPrometheusFields = everything().Spec.CommonPrometheusFields
+	for _, change := range changes {
+		change(&a.Spec)
+	}
+	return a
 }
 
 func namespaces(names ...string) []client.Object {
