@@ -95,7 +95,7 @@ func (in input) components() []operand.Component {
 			}
 		}
 		if digest := in.Facts.Prometheus.CredentialsDigest; digest != "" {
-			pinned = append(pinned, read.Prometheus.Credentials.Digest(), digest)
+			pinned = append(pinned, read.Prometheus.Access.Digest(), digest)
 		}
 		for i := range c.Patches {
 			c.Patches[i].Content = strings.NewReplacer(pinned...).Replace(c.Patches[i].Content)

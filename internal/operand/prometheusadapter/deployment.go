@@ -61,7 +61,7 @@ func credentialsDigest(in operand.Input) string {
 	if in.Spec.Prometheus.Auth == nil && in.Spec.Prometheus.TLS == nil {
 		return ""
 	}
-	return in.Facts.Prometheus.Credentials.Digest()
+	return in.Facts.Prometheus.Access.Digest()
 }
 
 // queries is true of a form whose pods query the present source, with the present credentials.
