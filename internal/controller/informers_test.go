@@ -137,7 +137,7 @@ func reads(t *testing.T) (objects, prometheuses []string) {
 		object := &v1alpha1.MetricsPipeline{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.SingletonName, UID: "pipeline", Generation: 1}}
 		object.Spec.Certificates.Provider = issuer
 		object.Spec.Prometheus = v1alpha1.PrometheusSpec{URL: "https://prometheus.example.com",
-			Ref: &v1alpha1.PrometheusReference{Kind: v1alpha1.KindPrometheusAgent, Namespace: "monitoring", Name: "agent"},
+			Ref:  &v1alpha1.PrometheusReference{Kind: v1alpha1.KindPrometheusAgent, Namespace: "monitoring", Name: "agent"},
 			Auth: &v1alpha1.PrometheusAuth{BearerToken: &v1alpha1.KeyReference{Name: "credentials", Key: "token"}}}
 		live := fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(object).WithObjects(object).Build()
 		cached, clock := recording(live, ofObjects), clocktesting.NewFakePassiveClock(moment)

@@ -161,7 +161,9 @@ func (o Objects) choose(one candidate, all []candidate) Target {
 }
 
 // kindOf returns the kind of the object that a reference names.
-func kindOf(ref v1alpha1.PrometheusReference) v1alpha1.PrometheusKind { return cmp.Or(ref.Kind, v1alpha1.KindPrometheus) }
+func kindOf(ref v1alpha1.PrometheusReference) v1alpha1.PrometheusKind {
+	return cmp.Or(ref.Kind, v1alpha1.KindPrometheus)
+}
 
 // IsNobody is true for the error that there is no object which could scrape, and that none was in use.
 func IsNobody(err error) bool {

@@ -28,7 +28,9 @@ func object(namespace, name string, changes ...func(*monitoringv1.Prometheus)) m
 }
 
 // among are Prometheus objects of a cluster that serves the kind.
-func among(objects ...monitoringv1.Prometheus) Objects { return Objects{Served: true, Prometheuses: objects} }
+func among(objects ...monitoringv1.Prometheus) Objects {
+	return Objects{Served: true, Prometheuses: objects}
+}
 
 func ref(namespace, name string) v1alpha1.PrometheusSpec {
 	return v1alpha1.PrometheusSpec{Ref: &v1alpha1.PrometheusReference{Namespace: namespace, Name: name}}

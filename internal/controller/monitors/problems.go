@@ -144,6 +144,9 @@ func (r *Reconciler) problem(s *settings, ns *metav1.PartialObjectMetadata, know
 	if excluded := r.excludes(s, ns); excluded != "" {
 		return v1alpha1.ReasonNotSelected, excluded
 	}
+	if none := r.withoutTargets(s, ns.Name); none != "" {
+		return v1alpha1.ReasonNoTargets, none
+	}
 	return r.nearLimit(s, ns, known)
 }
 

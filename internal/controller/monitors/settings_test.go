@@ -90,7 +90,7 @@ func TestSettings(t *testing.T) {
 				s.Prometheus.URL = "http://thanos:9090"
 				s.Prometheus.Ref = &v1alpha1.PrometheusReference{Namespace: "monitoring", Name: "other"}
 			}},
-		"two":              {objects: append(crds(), everything(), second), reason: "PrometheusAmbiguous", says: "monitoring/other", retain: true},
+		"two": {objects: append(crds(), everything(), second), reason: "PrometheusAmbiguous", says: "monitoring/other", retain: true},
 		"not the named one": {objects: append(crds(), everything()), reason: "PrometheusNotFound", retain: true,
 			spec: func(s *v1alpha1.MetricsPipelineSpec) {
 				s.Prometheus.Ref = &v1alpha1.PrometheusReference{Namespace: "x", Name: "y"}

@@ -28,6 +28,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllertest"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
@@ -56,6 +57,10 @@ type world struct {
 	mu              sync.Mutex
 	queued, delayed []string
 	announced       int
+	// surveys are the requests to ask Prometheus, by when they are due.
+	surveys []time.Duration
+	// fallen are the Events of apps that are down.
+	fallen []string
 	// rejected are the apps that got an Event, and events those of namespaces.
 	rejected, events []string
 }
@@ -64,6 +69,10 @@ type world struct {
 func (w *world) Add(request reconcile.Request) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if request == asking {
+		w.surveys = append(w.surveys, 0)
+		return
+	}
 	w.queued = append(w.queued, request.Name)
 }
 
@@ -71,6 +80,10 @@ func (w *world) Add(request reconcile.Request) {
 func (w *world) AddAfter(request reconcile.Request, after time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if request == asking {
+		w.surveys = append(w.surveys, after)
+		return
+	}
 	w.delayed = append(w.delayed, request.Name+" after "+after.String())
 }
 
@@ -144,10 +157,15 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 		prometheuses: w.client, applier: apply.New(monitors, w.client, clocktesting.NewFakePassiveClock(time.Now()), time.Minute),
 		watches: watches, queue: w, announce: func() { w.announced++ }, pendingRetry: time.Second, counts: countsPeriod,
 		failures: map[string]error{}, accepted: map[string]bool{}, seen: map[string]sight{}, wrote: map[string]time.Time{}, looks: map[string]look{}, lookEvery: lookEvery, rest: restPeriod, clock: w.clock,
+		sourceChanged: make(chan event.GenericEvent, 1), spawn: func(survey func()) { survey() }, surveyEvery: time.Minute,
 		schemas: cluster.NewSchemas(w.client), reports: newStatusPace(time.Minute),
 		refusals: flowcontrol.NewFakeBackOff(30*time.Second, longestRefusal, clocktesting.NewFakeClock(time.Unix(0, 0))),
 		taken:    flowcontrol.NewFakeBackOff(time.Second, longestTaken, clocktesting.NewFakeClock(time.Unix(0, 0)))}
 	w.r.send = paced(func(about *corev1.ObjectReference, reason, message string) {
+		if reason == "ScrapeDown" {
+			w.fallen = append(w.fallen, about.Kind+" "+about.Namespace+"/"+about.Name+": "+message)
+			return
+		}
 		if reason == "ScrapeRejected" {
 			w.rejected = append(w.rejected, about.Kind+" "+about.Namespace+"/"+about.Name)
 			return
