@@ -244,6 +244,7 @@ func TestMetricsTable(t *testing.T) {
 	e.Build("v1")
 	o, status := statusOf()
 	status.Certificates[0].Renews = ptr.To(metav1.NewTime(moment))
+	status.Scrape.Targets = &v1alpha1.TargetCounts{Up: 1}
 	outcomeOf(&o, usageServer).Desired = []string{"Deployment metrics/usage-server"}
 	e.Set(o, status)
 	registry.MustRegister(e)

@@ -17,6 +17,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	adapter "sigs.k8s.io/prometheus-adapter/pkg/config"
 	"sigs.k8s.io/prometheus-adapter/pkg/naming"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
 )
 
 // sampleNamespace and sampleObject stand for what a HorizontalPodAutoscaler queries, where a query is tried out.
@@ -48,14 +50,14 @@ func (e *UnservedError) Error() string {
 }
 
 // checkRule returns why the adapter would not run a rule, or would run it and never answer.
-func checkRule(rule adapter.DiscoveryRule, external bool, mapper meta.RESTMapper) (err error) {
+func checkRule(rule adapter.DiscoveryRule, external bool, mapper meta.RESTMapper, dialect v1alpha1.QueryDialect) (err error) {
 	defer func() {
 		// Templates and regular expressions of users run through other people's code here.
 		if panicked := recover(); panicked != nil {
 			err = fmt.Errorf("the rule cannot be evaluated: %v", panicked)
 		}
 	}()
-	series, err := checkSeriesQuery(rule.SeriesQuery)
+	series, err := checkSeries(rule.SeriesQuery, dialect)
 	if err != nil {
 		return err
 	}
@@ -81,7 +83,7 @@ func checkRule(rule adapter.DiscoveryRule, external bool, mapper meta.RESTMapper
 		if err != nil {
 			return fmt.Errorf("metricsQuery %q gives no query: %w", rule.MetricsQuery, err)
 		}
-		return checkQuery(rule.MetricsQuery, string(query), parser.ValueTypeVector, parser.ValueTypeScalar)
+		return checkQuery(dialect, rule.MetricsQuery, string(query), parser.ValueTypeVector, parser.ValueTypeScalar)
 	}
 	for _, resource := range resources {
 		namespace := ""
@@ -93,7 +95,7 @@ func checkRule(rule adapter.DiscoveryRule, external bool, mapper meta.RESTMapper
 			return fmt.Errorf("metricsQuery %q gives no query for %s (a namespaced resource needs an override for the label "+
 				"that names its namespace): %w", rule.MetricsQuery, resource.Resource, err)
 		}
-		if err := checkQuery(rule.MetricsQuery, string(query), parser.ValueTypeVector); err != nil {
+		if err := checkQuery(dialect, rule.MetricsQuery, string(query), parser.ValueTypeVector); err != nil {
 			return err
 		}
 	}
@@ -188,7 +190,10 @@ func checkResources(mapping adapter.ResourceMapping, mapper meta.RESTMapper) ([]
 }
 
 // checkQuery returns why Prometheus would refuse a query, or the adapter its answer.
-func checkQuery(template, query string, types ...parser.ValueType) error {
+func checkQuery(dialect v1alpha1.QueryDialect, template, query string, types ...parser.ValueType) error {
+	if dialect == v1alpha1.DialectMetricsQL {
+		return nil
+	}
 	expr, err := promQL.ParseExpr(query)
 	if err != nil {
 		return fmt.Errorf("metricsQuery %q is not PromQL: it becomes %q: %w", template, query, err)

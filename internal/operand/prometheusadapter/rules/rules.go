@@ -43,9 +43,10 @@ func Of(spec v1alpha1.MetricsPipelineSpec) []Rule {
 
 // Check returns why the adapter would not run a rule, or would run it and never answer. The mapper says which resources the
 // cluster serves; a rule that maps a label to a resource that is not served would make the adapter exit, and is an
-// UnservedError. An UnreachableError is the cluster's: it could not be queried.
-func (r Rule) Check(mapper meta.RESTMapper) error {
-	return checkRule(r.Discovery, r.API == metricsapi.External.Group, mapper)
+// UnservedError. An UnreachableError is the cluster's: it could not be queried. Queries in another dialect than PromQL are not parsed:
+// their store alone knows what it accepts.
+func (r Rule) Check(mapper meta.RESTMapper, dialect v1alpha1.QueryDialect) error {
+	return checkRule(r.Discovery, r.API == metricsapi.External.Group, mapper, dialect)
 }
 
 // Config writes rules as the adapter's configuration.
