@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -129,9 +130,11 @@ func (r *Reconciler) askForTargets(ctx context.Context) (ctrl.Result, error) {
 	if wait := r.untilNextSurvey(); wait > 0 {
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
+	standing := r.standing(ctx, s)
+	expected := slices.DeleteFunc(r.index.Namespaces(), func(name string) bool { return !standing(name).Scraped })
 	r.asked.asking, r.asked.began = true, r.clock.Now()
 	r.begin(arrival{key: r.asked.key}, prometheus.Survey{Target: from.source.Target, Access: from.source.Access, Ours: isOurs,
-		Expected: r.index.Namespaces(), Roughly: r.asked.last != nil && r.asked.last.Roughly})
+		Expected: expected, Roughly: r.asked.last != nil && r.asked.last.Roughly})
 	return ctrl.Result{}, nil
 }
 

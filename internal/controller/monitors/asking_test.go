@@ -265,8 +265,12 @@ func TestANamespaceWithoutTargets(t *testing.T) {
 
 	// Without a Pod that runs there is nothing to scrape.
 	delete(p.targets, "bank/ledger")
-	listed.pods = nil
-	none("nothing runs", 10*time.Minute)
+	listed.pods, listed.lists = nil, 0
+	must(t, w.services().Add(service("bank", "another", annotated())))
+	none("nothing runs", time.Hour)
+	if listed.lists != mostLists {
+		t.Errorf("its Pods were listed %d times in an hour", listed.lists)
+	}
 	if w.r.index.Reference("Service", "bank", "ledger") == nil || w.r.index.Reference("Pod", "bank", "ledger") != nil {
 		t.Error("the index names another app")
 	}

@@ -15,14 +15,32 @@ import (
 	"github.com/metricspipeline/operator/internal/scrape"
 )
 
-// mostExamined is of how many namespaces without a target the Pods are listed after one survey.
-const mostExamined = 5
+const (
+	// mostExamined is of how many namespaces without a target the Pods are listed after one survey.
+	mostExamined = 5
+	// mostLists is how often that is while nothing changes in a namespace: its Pods may yet start. At rest nothing is sent.
+	mostLists = 3
+)
 
 // examination is whether annotated apps of a namespace have running Pods, by the version of what the index knows of it.
 type examination struct {
 	version uint64
 	at      time.Time
 	running bool
+	lists   int
+}
+
+// due is true where another look may find something else.
+func (e examination) due(version uint64) bool {
+	return e.version != version || !e.running && e.lists < mostLists
+}
+
+func (e examination) next(version uint64, now time.Time, running bool) examination {
+	lists := 1
+	if e.version == version {
+		lists += e.lists
+	}
+	return examination{version: version, at: now, running: running, lists: lists}
 }
 
 // findMissing finds the namespaces of which there should be targets and is none, and returns how many may be such.
@@ -44,7 +62,7 @@ func (r *Reconciler) findMissing(ctx context.Context, s *settings) (suspects int
 			continue // Its monitors may not have been loaded yet, or only just.
 		}
 		known, looked := a.examined[name]
-		if version := r.index.Bound(name).Version; !looked || known.version != version || r.clock.Since(known.at) >= r.lookEvery {
+		if version := r.index.Bound(name).Version; !looked || r.clock.Since(known.at) >= r.lookEvery && known.due(version) {
 			if lists++; lists > mostExamined && !listed {
 				continue // After the next survey.
 			}
@@ -53,7 +71,7 @@ func (r *Reconciler) findMissing(ctx context.Context, s *settings) (suspects int
 				ctrl.LoggerFrom(ctx).Error(err, "It is not known whether annotated apps have running Pods", "namespace", name)
 				continue
 			}
-			known = examination{version: version, at: r.clock.Now(), running: running}
+			known = known.next(version, r.clock.Now(), running)
 		}
 		examined[name] = known
 		if known.running {

@@ -43,7 +43,8 @@ func (r *Reconciler) read(ctx context.Context, pipeline *v1alpha1.MetricsPipelin
 	for _, problem := range facts.Problems {
 		r.failed(report.PhaseRead, problem)
 	}
-	if r.Source != nil {
+	if unknown := facts.Prometheus.NotFound; r.Source != nil && !facts.Served.Waiting() &&
+		(unknown == nil || unknown.Reason != v1alpha1.ReasonUnreadable) { // Else it stays who it was.
 		r.Source(facts.Prometheus)
 	}
 	if p := facts.Prometheus; p.Required && p.Usable() {
