@@ -144,8 +144,8 @@ func (o Objects) still(chosen v1alpha1.PrometheusReference) (Target, error) {
 	if found := find(all, chosen); found != nil {
 		return o.choose(*found, all), nil
 	}
-	message := fmt.Sprintf("The %s object %s/%s, which was in use, does not exist any more; there is %s. No other takes its place by itself: "+
-		"create it again, or name another one in spec.prometheus.ref.", kindOf(chosen), chosen.Namespace, chosen.Name, list(all))
+	message := fmt.Sprintf("The %s object %s/%s, which was in use, does not exist any more; there is %s. No other takes its place by "+
+		"itself: create it again, or name another one in spec.prometheus.ref.", kindOf(chosen), chosen.Namespace, chosen.Name, list(all))
 	if kindOf(chosen) == v1alpha1.KindPrometheus && !o.Served {
 		message = notServed
 	}

@@ -26,7 +26,7 @@ type Survey struct {
 	Ours func(Pool) bool
 	// Expected are namespaces with apps. Where one of them has no target, it is asked as well whose monitors are loaded.
 	Expected []string
-	// Roughly asks for series at once, where the last survey ended with them: what has no API of targets does not get one.
+	// Roughly asks for series at once, where the last survey says so.
 	Roughly bool
 }
 
@@ -53,12 +53,22 @@ func (s Survey) Do(ctx context.Context) (*Scraped, error) {
 	case s.Target.URL == "":
 		return nil, err
 	case s.Target.PartialAnswers() != "":
-		return nil, fmt.Errorf("%s has spec.shards %d, and each shard knows its own targets alone; set spec.prometheus.url to an endpoint that "+
-			"sees every shard", s.Target.Object, s.Target.Shards)
+		return nil, fmt.Errorf("%s has spec.shards %d, and each shard knows its own targets alone; set spec.prometheus.url to an endpoint "+
+			"that sees every shard", s.Target.Object, s.Target.Shards)
 	case err != nil && !s.Target.Given && !errors.Is(err, errTooLarge):
 		return nil, err // A query would meet the same.
 	}
-	return s.series(ctx)
+	scraped, seriesErr := s.series(ctx)
+	if seriesErr == nil {
+		scraped.Lasting = s.Roughly || lasting(err)
+	}
+	return scraped, seriesErr
+}
+
+// lasting is true for an error that stays as long as who is asked stays the same.
+func lasting(err error) bool {
+	var unusable *UnusableError
+	return errors.Is(err, errTooLarge) || errors.Is(err, errNoList) || errors.As(err, &unusable) && unusable.Cause == NotPrometheus
 }
 
 // targetsURL is where targets are asked for: at who scrapes, or where that is not known, at the URL, which may be a Prometheus.
@@ -69,12 +79,12 @@ func (s Survey) targetsURL() string {
 	return s.Target.TargetsURL
 }
 
-// source names whom a base leads to. The credentials of spec.prometheus are for its URL alone.
+// source names whom a base leads to. The credentials of spec.prometheus are for its URL alone; the authority of certificates is none.
 func (s Survey) source(base string) (string, Access) {
 	if base == s.Target.URL {
 		return s.Target.Origin, s.Access
 	}
-	return s.Target.Object, Access{}
+	return s.Target.Object, Access{CA: s.Access.CA}
 }
 
 // errTooLarge means that an answer is larger than what is read of it.

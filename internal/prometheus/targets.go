@@ -58,6 +58,8 @@ type Scraped struct {
 	Source string
 	// Roughly is true where it comes from the series up of a store: it has no errors, and no targets without a sample.
 	Roughly bool
+	// Lasting is true where the next survey need not ask for targets first: there is no such API, or its answer is too large.
+	Lasting bool
 	// Loaded are the namespaces whose monitors are in the configuration of who scrapes; nil where that was not asked.
 	Loaded map[string]bool
 }

@@ -104,8 +104,12 @@ func (a answersBy) serve(t *testing.T) (base string, asked *[]string) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		*asked = append(*asked, r.URL.Path)
 		answer, found := a[r.URL.Path]
-		if !found {
+		switch {
+		case !found:
 			http.NotFound(w, r)
+			return
+		case answer == "":
+			http.Error(w, "starting", http.StatusServiceUnavailable)
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
@@ -153,16 +157,19 @@ func TestSurvey(t *testing.T) {
 		"an object and a URL": {scraper: answersBy{targets: full}, store: answersBy{query: seriesAnswer}, expected: []string{"shop"},
 			target: Target{Object: k8s, Origin: given, Given: true}, want: &Scraped{Source: k8s, Namespaces: shop}, asked: []string{targets}},
 		"an object that is not reached, and a URL": {scraper: answersBy{}, store: answersBy{query: seriesAnswer}, expected: []string{"shop"},
-			target: Target{Object: k8s, Origin: given, Given: true}, want: &Scraped{Source: given, Namespaces: bySeries, Roughly: true},
+			target: Target{Object: k8s, Origin: given, Given: true}, want: &Scraped{Source: given, Namespaces: bySeries, Roughly: true, Lasting: true},
 			asked: []string{targets, query}},
 		"a URL that is a Prometheus": {store: answersBy{targets: full}, target: Target{Origin: given, Given: true}, expected: []string{"shop"},
 			want: &Scraped{Source: given, Namespaces: shop}, asked: []string{targets}},
 		"a store without an API of targets": {store: answersBy{query: seriesAnswer}, target: Target{Origin: given, Given: true}, expected: []string{"shop"},
-			want: &Scraped{Source: given, Namespaces: bySeries, Roughly: true}, asked: []string{targets, query}},
+			want: &Scraped{Source: given, Namespaces: bySeries, Roughly: true, Lasting: true}, asked: []string{targets, query}},
 		"a Thanos Query that is told no targets": {store: answersBy{targets: targetsAnswer(), query: seriesAnswer}, expected: []string{"shop"},
-			target: Target{Origin: given, Given: true}, want: &Scraped{Source: given, Namespaces: bySeries, Roughly: true}, asked: []string{targets, query}},
+			target: Target{Origin: given, Given: true}, want: &Scraped{Source: given, Namespaces: bySeries, Roughly: true, Lasting: true}, asked: []string{targets, query}},
 		"what has ended with series begins with them": {store: answersBy{targets: full, query: seriesAnswer}, roughly: true,
-			target: Target{Origin: given, Given: true}, want: &Scraped{Source: given, Namespaces: bySeries, Roughly: true}, asked: []string{query}},
+			target: Target{Origin: given, Given: true}, want: &Scraped{Source: given, Namespaces: bySeries, Roughly: true, Lasting: true}, asked: []string{query}},
+		"an object that starts, and a URL": {scraper: answersBy{targets: ""}, store: answersBy{query: seriesAnswer}, expected: []string{"shop"},
+			target: Target{Object: k8s, Origin: given, Given: true}, want: &Scraped{Source: given, Namespaces: bySeries, Roughly: true},
+			asked: []string{targets, query}},
 		"an object that is not reached": {scraper: answersBy{}, target: Target{Object: k8s, Origin: k8s}, says: "it answers 404 Not Found",
 			asked: []string{targets}},
 		"an agent alone": {scraper: answersBy{targets: full}, target: Target{Object: "PrometheusAgent monitoring/agent", Origin: "PrometheusAgent monitoring/agent"},

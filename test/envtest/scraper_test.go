@@ -4,37 +4,40 @@
 package envtest
 
 import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 	monitoringv1alpha1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1alpha1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/controller"
 	"github.com/metricspipeline/operator/test/envtest/harness"
 )
 
 // TestNobodyNamesAPrometheus: who wants `kubectl top` alone, beside the CRDs of prometheus-operator for another collector or beside
 // several Prometheus objects, is not made to decide anything. A rule makes it matter.
 func TestNobodyNamesAPrometheus(t *testing.T) {
+	harness.NeedPodNetwork(t)
 	w := begin(t)
 	w.installCRDs(harness.ServiceMonitorCRD(), harness.PodMonitorCRD())
 	w.app("shop", nil)
 	scrapes, ready := w.condition(v1alpha1.ConditionScrapeReady), w.condition(v1alpha1.ConditionReady)
-	unstalled := func(reason string) {
-		t.Helper()
-		w.Eventually(w.condition(v1alpha1.ConditionStalled)).Should(beStatus(metav1.ConditionFalse, v1alpha1.ReasonNotStalled))
-		w.Expect(ready()).NotTo(HaveField("Reason", reason))
-	}
-
 	w.apply(`{}`)
+	w.run(metricsServer, w.backend(metricsServer))
 	nobody := beStatus(metav1.ConditionTrue, v1alpha1.ReasonSelectorsUnknown, "no Prometheus object", "Grafana Alloy", "spec.scrape.labels")
 	w.Eventually(scrapes).Should(nobody)
 	w.Eventually(func() error { _, err := w.serviceMonitor("default"); return err }).Should(Succeed(), "whoever reads it")
 	w.installCRDs(harness.PrometheusCRD(), harness.PrometheusAgentCRD())
 	w.rest()
 	w.Expect(scrapes()).To(nobody)
-	unstalled(v1alpha1.ReasonPrometheusNotFound)
+	w.Eventually(ready).Should(beTrue(), "kubectl top needs no Prometheus")
 
 	// None is chosen while the spec names a source, so both are there at first.
 	w.apply("prometheus: {url: http://127.0.0.1:1}\n")
@@ -43,7 +46,8 @@ func TestNobodyNamesAPrometheus(t *testing.T) {
 	w.prometheus("team-a", "main", nil)
 	w.apply(`{}`)
 	w.Eventually(scrapes).Should(beFalse(v1alpha1.ReasonPrometheusAmbiguous, "monitoring/k8s, team-a/main", "spec.prometheus.ref"))
-	unstalled(v1alpha1.ReasonPrometheusAmbiguous)
+	w.Eventually(ready).Should(beStatus(metav1.ConditionTrue, v1alpha1.ReasonReady,
+		"It is not known which Prometheus scrapes annotated apps: see the condition ScrapeReady."))
 	w.apply(customRules)
 	w.Eventually(w.condition(v1alpha1.ConditionStalled)).Should(beStatus(metav1.ConditionTrue, v1alpha1.ReasonPrometheusAmbiguous))
 
@@ -90,4 +94,48 @@ func TestAPrometheusAgentScrapes(t *testing.T) {
 	agent.Spec.ServiceMonitorSelector = metav1.SetAsLabelSelector(map[string]string{"agent": "other"})
 	w.Expect(w.Client.Update(t.Context(), agent)).To(Succeed())
 	w.Eventually(label).Should(Equal("other"))
+}
+
+// TestPrometheusSaysWhatIsDown: an app that Prometheus does not reach is named with the error until it is repaired, and a namespace with
+// Pods that run of which Prometheus has no target. Neither is in Ready.
+func TestPrometheusSaysWhatIsDown(t *testing.T) {
+	w := beginOn(t, cluster, harness.Conditions{Options: controller.Options{Timing: controller.Timing{
+		Targets: time.Second / 4, Counts: time.Second / 10, Reports: time.Second / 10}}})
+	w.installCRDs(harness.MonitoringCRDs()...)
+	var health atomic.Value
+	health.Store("down")
+	prometheus := httptest.NewServer(http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
+		const pool = `"serviceMonitor/%s/metricspipeline-annotated/0"`
+		switch request.URL.Path {
+		case "/api/v1/targets":
+			fmt.Fprintf(answer, `{"status":"success","data":{"activeTargets":[{"discoveredLabels":{},"scrapePool":`+pool+`,"health":%q,
+				"labels":{"namespace":"reached","service":"web"},"lastError":"connection refused"}],"droppedTargets":[]}}`, "reached", health.Load())
+		case "/api/v1/scrape_pools":
+			fmt.Fprintf(answer, `{"status":"success","data":{"scrapePools":[`+pool+`,`+pool+`]}}`, "reached", "unlisted")
+		default:
+			http.NotFound(answer, request)
+		}
+	}))
+	t.Cleanup(prometheus.Close)
+	running := tenantPod("unlisted", "web", "web", false)
+	for _, name := range []string{"reached", "unlisted"} {
+		w.namespace(name)
+		w.make(tenantService(name, "web", nil))
+	}
+	w.make(running)
+	running.Status.Phase = corev1.PodRunning
+	w.Expect(w.Client.Status().Update(t.Context(), running)).To(Succeed())
+
+	w.apply("prometheus: {url: " + prometheus.URL + "}\n")
+	w.Eventually(w.scrape).Should(SatisfyAll(
+		HaveField("Targets", Equal(&v1alpha1.TargetCounts{Down: 1})),
+		HaveField("Down", ConsistOf(v1alpha1.DownApp{Kind: "Service", Namespace: "reached", Name: "web", Error: "connection refused"})),
+		HaveField("NotScraped", ConsistOf(SatisfyAll(HaveField("Namespace", "unlisted"), HaveField("Reason", v1alpha1.ReasonNoTargets),
+			haveMessage("no target in namespace unlisted", "RoleBinding"))))))
+	w.Eventually(func() []string { return w.eventsIn("reached") }).Should(ConsistOf("ScrapeDown Service/web"))
+	w.Eventually(func() []string { return w.eventsIn("unlisted") }).Should(ConsistOf("NotScraped Namespace/unlisted"))
+	w.Expect(w.condition(v1alpha1.ConditionScrapeReady)()).To(beTrue())
+
+	health.Store("up")
+	w.Eventually(w.scrape).Should(SatisfyAll(HaveField("Targets", Equal(&v1alpha1.TargetCounts{Up: 1})), HaveField("Down", BeEmpty())))
 }

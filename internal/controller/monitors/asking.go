@@ -134,7 +134,7 @@ func (r *Reconciler) askForTargets(ctx context.Context) (ctrl.Result, error) {
 	expected := slices.DeleteFunc(r.index.Namespaces(), func(name string) bool { return !standing(name).Scraped })
 	r.asked.asking, r.asked.began = true, r.clock.Now()
 	r.begin(arrival{key: r.asked.key}, prometheus.Survey{Target: from.source.Target, Access: from.source.Access, Ours: isOurs,
-		Expected: expected, Roughly: r.asked.last != nil && r.asked.last.Roughly})
+		Expected: expected, Roughly: r.asked.last != nil && r.asked.last.Lasting})
 	return ctrl.Result{}, nil
 }
 

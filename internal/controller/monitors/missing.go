@@ -48,16 +48,13 @@ func (r *Reconciler) findMissing(ctx context.Context, s *settings) (suspects int
 	a := &r.asked
 	missing, examined, idle, lists := map[string]string{}, map[string]examination{}, map[string]bool{}, 0
 	for _, name := range r.index.Namespaces() {
-		if a.hasTargets(name) || a.last.Roughly && len(a.last.Namespaces) == 0 {
-			continue // A store without any series of ours may have them under other labels.
-		}
-		ns, err := r.namespaceOf(ctx, name)
-		if err != nil || !s.scrapes(ns.Labels) || r.failures[name] != nil || r.excludes(s, ns) != "" {
-			continue // One that cannot be read is about to go, and what else is wrong is said already.
+		ns := r.suspect(ctx, s, name)
+		if ns == nil {
+			continue
 		}
 		suspects++
-		listed := r.listedMissing(s, name) != ""
 		idle[name] = a.last.Loaded[name]
+		listed := r.listedMissing(s, name) != ""
 		if !listed && !(idle[name] && a.idle[name]) && r.clock.Since(r.settledSince(name)) < atRest*r.surveyEvery {
 			continue // Its monitors may not have been loaded yet, or only just.
 		}
@@ -82,6 +79,18 @@ func (r *Reconciler) findMissing(ctx context.Context, s *settings) (suspects int
 	}
 	a.missing, a.examined, a.idle = missing, examined, idle
 	return suspects
+}
+
+// suspect returns a namespace without a target in which nothing else is known to be wrong; nil for any other.
+func (r *Reconciler) suspect(ctx context.Context, s *settings, name string) *metav1.PartialObjectMetadata {
+	if r.asked.hasTargets(name) || r.asked.last.Roughly && len(r.asked.last.Namespaces) == 0 {
+		return nil // A store without any series of ours may have them under other labels.
+	}
+	ns, err := r.namespaceOf(ctx, name)
+	if err != nil || !s.scrapes(ns.Labels) || r.failures[name] != nil || r.excludes(s, ns) != "" {
+		return nil // One that cannot be read is about to go.
+	}
+	return ns
 }
 
 // settledSince is since when the monitors of a namespace have been as they are, as far as that is known.
@@ -120,8 +129,8 @@ func (r *Reconciler) missingMessage(namespace string) string {
 		return fmt.Sprintf("%s has no series up of namespace %s, %s: what scrapes for it does not scrape them, or leaves out the labels "+
 			"namespace, job and endpoint; look at its targets.", last.Source, namespace, running)
 	case last.Loaded != nil && !last.Loaded[namespace]:
-		return fmt.Sprintf("%s has not loaded the monitors of namespace %s, %s: prometheus-operator has rejected them, or could not write the "+
-			"configuration; see its log, and the Events of the monitors %s there.", last.Source, namespace, running, monitorName)
+		return fmt.Sprintf("%s has not loaded the monitors of namespace %s, %s: prometheus-operator has rejected them, or could not write "+
+			"the configuration; see its log, and the Events of the monitors %s there.", last.Source, namespace, running, monitorName)
 	default:
 		return fmt.Sprintf("%s has no target in namespace %s, %s: it may not list what is there, which its log says as \"forbidden\"; allow "+
 			"its ServiceAccount to get, list and watch services, endpoints, endpointslices.discovery.k8s.io and pods, by a Role and a "+

@@ -238,7 +238,9 @@ func (s apiServer) CountPods(ctx context.Context, namespace string) (int, error)
 }
 
 // RunningPods implements pieces.
-func (s apiServer) RunningPods(ctx context.Context, namespace string, hosts bool, resume string) (*metav1.PartialObjectMetadataList, error) {
+func (s apiServer) RunningPods(
+	ctx context.Context, namespace string, hosts bool, resume string,
+) (*metav1.PartialObjectMetadataList, error) {
 	selector := fields.OneTermEqualSelector("status.phase", string(corev1.PodRunning))
 	if !hosts {
 		selector = fields.AndSelectors(selector, fields.OneTermEqualSelector("spec.hostNetwork", "false"))

@@ -70,7 +70,10 @@ func (r *Reconciler) publish(ctx context.Context, s *settings) {
 	unread := r.listProblems(ctx, s, known, now)
 	now.State = r.state(s, errors.Join(err, unread, r.unknown()))
 	before := r.snapshot.Load()
-	if before == nil || before.Status.Services != now.Status.Services || before.Status.Pods != now.Status.Pods {
+	switch {
+	case before == nil:
+		r.queue.Add(asking)
+	case before.Status.Services != now.Status.Services, before.Status.Pods != now.Status.Pods:
 		r.unsettle()
 	}
 	if before != nil && equality.Semantic.DeepEqual(before, now) {
