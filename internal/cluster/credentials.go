@@ -4,9 +4,12 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -57,8 +60,12 @@ func authReferences(spec *v1alpha1.PrometheusAuth, c *prometheus.Access) []refer
 		all = append(all, reference{field: "auth.basicAuth.username", key: basic.Username, into: &c.Username},
 			reference{field: "auth.basicAuth.password", key: basic.Password, into: &c.Password})
 	}
-	c.Headers = make([]prometheus.Header, len(spec.Headers))
-	for i, header := range spec.Headers {
+	// In an order of their own: several may own the list, and its order must not replace the adapter's pods.
+	sorted := slices.SortedFunc(slices.Values(spec.Headers), func(a, b v1alpha1.PrometheusHeader) int {
+		return cmp.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name))
+	})
+	c.Headers = make([]prometheus.Header, len(sorted))
+	for i, header := range sorted {
 		c.Headers[i].Name = header.Name
 		all = append(all, reference{field: "auth.headers[" + header.Name + "]", key: header.Secret, into: &c.Headers[i].Value})
 	}

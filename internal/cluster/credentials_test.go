@@ -132,7 +132,7 @@ func TestOwnSecretsAreRefused(t *testing.T) {
 	}
 }
 
-// TestAccess reads everything that spec.prometheus names or says, and a header in the order of the spec.
+// TestAccess reads everything that spec.prometheus names or says, and headers in an order of their own.
 func TestAccess(t *testing.T) {
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "metrics", Name: "mimir"},
 		Data: map[string][]byte{"user": []byte("admin"), "password": []byte("s3cret"), "tenant": []byte("team-a"), "zone": []byte("b")}}
@@ -144,7 +144,7 @@ func TestAccess(t *testing.T) {
 			Headers: []v1alpha1.PrometheusHeader{{Name: "X-Zone", Secret: key("zone")}, {Name: "X-Scope-OrgID", Secret: key("tenant")}}}}
 	want := prometheus.Access{Method: v1alpha1.QueryPOST, Insecure: true, ServerName: "gateway.internal",
 		Username: []byte("admin"), Password: []byte("s3cret"),
-		Headers: []prometheus.Header{{Name: "X-Zone", Value: []byte("b")}, {Name: "X-Scope-OrgID", Value: []byte("team-a")}}}
+		Headers: []prometheus.Header{{Name: "X-Scope-OrgID", Value: []byte("team-a")}, {Name: "X-Zone", Value: []byte("b")}}}
 	access, missing, err := source.access(t.Context(), spec)
 	if err != nil || missing != "" {
 		t.Fatalf("%q, %v", missing, err)

@@ -30,7 +30,7 @@ type Access struct {
 	Token []byte
 	// Username and Password are those of basic auth; both are empty for none. A line break at the end is not part of them.
 	Username, Password []byte
-	// Headers are sent with each request.
+	// Headers are sent with each request. They are in the order of their names.
 	Headers []Header
 	// CA is the PEM certificate authority of Prometheus; empty for the system's.
 	CA []byte

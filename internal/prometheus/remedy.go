@@ -34,8 +34,8 @@ func (a Access) remedy(response *http.Response, body []byte) string {
 	demanded := demanded(response)
 	switch {
 	case response.Header.Get("X-Amzn-Requestid") != "" || response.Header.Get("X-Amzn-Errortype") != "":
-		return "and is a service of AWS, which wants each request signed (SigV4); query it through a proxy that signs, at spec.prometheus.url " +
-			"or, in the adapter's pod, at spec.prometheus.adapterURL"
+		return "and is a service of AWS, which wants each request signed (SigV4); query it through a proxy that signs, at " + fieldURL +
+			" or, in the adapter's pod, at " + fieldAdapterURL
 	case bytes.Contains(body, []byte("no org id")):
 		return "and wants the id of a tenant; name it in " + fieldHeaders + ", as X-Scope-OrgID"
 	case !a.presents():
@@ -69,7 +69,8 @@ func (a Access) fields() string {
 		field string
 		is    bool
 	}{
-		{fieldToken, len(a.Token) > 0}, {fieldBasic, len(a.Username) > 0}, {fieldHeaders, len(a.Headers) > 0}, {fieldClient, len(a.ClientCert) > 0},
+		{fieldToken, len(a.Token) > 0}, {fieldBasic, len(a.Username) > 0}, {fieldHeaders, len(a.Headers) > 0},
+		{fieldClient, len(a.ClientCert) > 0},
 	} {
 		if presented.is {
 			set = append(set, presented.field)

@@ -4,6 +4,8 @@
 package envtest
 
 import (
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"sync/atomic"
@@ -12,6 +14,7 @@ import (
 	. "github.com/onsi/gomega"
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -219,6 +222,86 @@ func TestPrometheusCredentials(t *testing.T) {
 	secret.StringData = map[string]string{"token": "second"}
 	w.Expect(w.Client.Update(t.Context(), secret)).To(Succeed())
 	w.Eventually(w.podAnnotations).ShouldNot(Equal(first))
+}
+
+// TestAccessToPrometheus: what a gateway in front of Prometheus demands is named by the condition, field by field; with it the adapter gets
+// it too, in a Secret of the operator's that goes when it is not needed. What weakens the metrics, or cannot be judged, is said.
+func TestAccessToPrometheus(t *testing.T) {
+	w := begin(t)
+	secret := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: harness.OperatorNamespace, Name: "gateway"},
+		StringData: map[string]string{"user": "admin", "password": "s3cret\n", "tenant": "team-a"},
+	}
+	w.Expect(w.Client.Create(t.Context(), secret)).To(Succeed())
+	t.Cleanup(func() { w.Expect(w.Client.Delete(cleanupContext(t), secret)).To(Succeed()) })
+	behind := startPrometheus(t)
+	gateway := httptest.NewUnstartedServer(http.HandlerFunc(func(response http.ResponseWriter, r *http.Request) {
+		user, password, _ := r.BasicAuth()
+		switch {
+		case user != "admin" || password != "s3cret":
+			response.Header().Set("WWW-Authenticate", "Basic")
+			http.Error(response, "who are you", http.StatusUnauthorized)
+		case r.Header.Get("X-Scope-OrgID") != "team-a":
+			http.Error(response, "no org id", http.StatusUnauthorized)
+		case r.Method != http.MethodPost:
+			http.Error(response, "no", http.StatusMethodNotAllowed)
+		default:
+			behind.ServeHTTP(response, r)
+		}
+	}))
+	gateway.Config.ErrorLog = log.New(io.Discard, "", 0)
+	gateway.StartTLS()
+	t.Cleanup(gateway.Close)
+
+	const (
+		insecure = "  tls: {verification: Insecure}\n"
+		basic    = "  auth:\n    basicAuth: {username: {name: gateway, key: user}, password: {name: gateway, key: password}}\n"
+		tenant   = "    headers: [{name: X-Scope-OrgID, secret: {name: gateway, key: tenant}}]\n"
+		post     = "  queryMethod: POST\n"
+		sidecar  = "  adapterURL: http://localhost:8005\n"
+	)
+	source := func(fields string) string { return "prometheus:\n  url: " + gateway.URL + "\n" + fields + customRules }
+	ready := w.condition(v1alpha1.ConditionPrometheusReady)
+	for _, step := range []struct{ fields, reason, says string }{
+		{"", v1alpha1.ReasonUnreachable, "spec.prometheus.tls.ca"},
+		{insecure, v1alpha1.ReasonUnauthorized, "set spec.prometheus.auth.basicAuth"},
+		{insecure + basic, v1alpha1.ReasonUnauthorized, "name it in spec.prometheus.auth.headers, as X-Scope-OrgID"},
+		{insecure + basic + tenant, v1alpha1.ReasonUnreachable, "set spec.prometheus.queryMethod to POST"},
+	} {
+		w.apply(source(step.fields))
+		w.Eventually(ready).Should(beFalse(step.reason, step.says))
+		w.Eventually(w.condition(v1alpha1.ConditionStalled)).Should(beTrue())
+	}
+	access := &corev1.Secret{}
+	key := client.ObjectKey{Namespace: harness.OperatorNamespace, Name: "prometheus-adapter-access"}
+	w.Expect(w.Client.Get(t.Context(), key, access)).To(Satisfy(apierrors.IsNotFound), "the adapter keeps what it has until it answers")
+
+	w.apply(source(insecure + basic + tenant + post + sidecar))
+	w.Eventually(ready).Should(SatisfyAll(beTrue(), HaveField("Message", SatisfyAll(
+		ContainSubstring("spec.prometheus.tls.verification is Insecure"), ContainSubstring("spec.prometheus.adapterURL http://localhost:8005, in its own pod")))))
+	w.Eventually(func() error { return w.Client.Get(t.Context(), key, access) }).Should(Succeed())
+	w.Expect(access.Data).To(HaveKeyWithValue("header-x-scope-orgid", []byte("team-a")))
+	w.Eventually(func() []string { return w.deployment(adapter).Spec.Template.Spec.Containers[0].Args }).Should(ContainElements(
+		"--prometheus-url=http://localhost:8005", "--prometheus-verb=POST", "--prometheus-header=X-Scope-OrgID=$(PROMETHEUS_HEADER_X_SCOPE_ORGID)"))
+
+	w.Expect(w.Client.Delete(t.Context(), access)).To(Succeed())
+	w.Eventually(func() error { return w.Client.Get(t.Context(), key, &corev1.Secret{}) }).Should(Succeed(), "it is put back")
+	w.apply(prometheusAt(behind.URL) + customRules)
+	w.Eventually(func() bool { return apierrors.IsNotFound(w.Client.Get(t.Context(), key, &corev1.Secret{})) }).Should(BeTrue())
+}
+
+// TestDialect: rules that VictoriaMetrics alone can judge are rejected as PromQL, and in use as MetricsQL, which the condition says.
+func TestDialect(t *testing.T) {
+	w := begin(t)
+	const rules = "externalMetrics:\n  rules:\n  - {id: depth, seriesQuery: queue_depth, resources: {namespaced: false}, " +
+		"metricsQuery: 'sum(rate(<<.Series>>{<<.LabelMatchers>>})) default 0'}\n"
+	url := "prometheus:\n  url: " + startPrometheus(t).URL + "\n"
+	w.apply(url + rules)
+	accepted := w.condition(v1alpha1.ConditionRulesAccepted)
+	w.Eventually(accepted).Should(beFalse(v1alpha1.ReasonRulesRejected, "is not PromQL"))
+	w.apply(url + "  dialect: MetricsQL\n" + rules)
+	w.Eventually(accepted).Should(SatisfyAll(beTrue(), HaveField("Message", ContainSubstring("spec.prometheus.dialect is MetricsQL"))))
+	w.Eventually(func() []string { return w.of(adapter) }).ShouldNot(BeEmpty())
 }
 
 // prometheus makes a Prometheus object, with the labels that it selects ServiceMonitors by, until the end of the story.

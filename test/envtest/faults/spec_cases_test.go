@@ -3,7 +3,10 @@
 
 package faults
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 func specCases() []specCase {
 	return slices.Concat(
@@ -46,6 +49,18 @@ func prometheusCases() []specCase {
 		cases = append(cases, specCase{fields: []string{key + ".name", key + ".key"}, set: key,
 			value: "{name: source, key: a}", other: "{name: other-source, key: missing}", with: largeSpec})
 	}
+	basic := "{username: {name: source, key: a}, password: {name: %[1]s, key: %[2]s}}"
+	headers := "[{name: X-Scope-OrgID, secret: {name: %[1]s, key: %[2]s}}]"
+	cases = append(cases,
+		field("prometheus.adapterURL", "http://localhost:8005", "$PROMETHEUS/prefix").under(largeSpec),
+		field("prometheus.queryMethod", "POST", "GET").under(largeSpec), field("prometheus.dialect", "MetricsQL", "PromQL").under(largeSpec),
+		field("prometheus.tls.verification", "Insecure", "Verify").under(largeSpec), field("prometheus.tls.serverName", "a", "b").under(largeSpec),
+		specCase{fields: []string{"prometheus.auth.basicAuth.username.name", "prometheus.auth.basicAuth.username.key",
+			"prometheus.auth.basicAuth.password.name", "prometheus.auth.basicAuth.password.key"}, set: "prometheus.auth.basicAuth",
+			value: fmt.Sprintf(basic, "source", "b"), other: fmt.Sprintf(basic, "other-source", "missing"), with: largeSpec},
+		specCase{fields: []string{"prometheus.auth.headers[].name", "prometheus.auth.headers[].secret.name",
+			"prometheus.auth.headers[].secret.key"}, set: "prometheus.auth.headers",
+			value: fmt.Sprintf(headers, "source", "b"), other: fmt.Sprintf(headers, "other-source", "missing"), with: largeSpec})
 	return append(cases, specCase{fields: []string{"prometheus.tls.clientCert.name"}, set: "prometheus.tls.clientCert",
 		value: "{name: source}", other: "{name: other-source}",
 		with: "prometheus: {url: $PROMETHEUS, tls: {ca: {secret: {name: source, key: ca.crt}}}}\n"})

@@ -22,12 +22,13 @@ type Prometheus struct {
 // StartPrometheus starts one on a loopback address: the operator runs in this process and may use it.
 func StartPrometheus() *Prometheus {
 	p := &Prometheus{}
-	p.server = httptest.NewServer(http.HandlerFunc(p.query))
+	p.server = httptest.NewServer(p)
 	p.URL = p.server.URL
 	return p
 }
 
-func (p *Prometheus) query(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP implements http.Handler, for what stands in front of it.
+func (p *Prometheus) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if p.down.Load() {
 		http.Error(w, "starting up", http.StatusServiceUnavailable)
 		return

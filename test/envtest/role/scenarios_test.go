@@ -101,11 +101,18 @@ func (w *world) ready() error {
 	})
 }
 
-// serveRules brings the custom and external metrics up.
+// serveRules brings the custom and external metrics up, from a Prometheus that is sent a header.
 func serveRules(w *world) error {
 	prometheus := harness.StartPrometheus()
 	defer prometheus.Stop()
-	if err := errors.Join(w.apply(builtIn, "prometheus: {url: '"+prometheus.URL+"'}", rules), w.play()); err != nil {
+	tenant := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: harness.OperatorNamespace, Name: "tenant"},
+		StringData: map[string]string{"id": "team"}}
+	if err := w.Client.Create(w.Ctx, tenant); err != nil && !apierrors.IsAlreadyExists(err) {
+		return err
+	}
+	source := "prometheus: {url: '" + prometheus.URL + "', allowHTTP: true, " +
+		"auth: {headers: [{name: X-Scope-OrgID, secret: {name: tenant, key: id}}]}}"
+	if err := errors.Join(w.apply(builtIn, source, rules), w.play()); err != nil {
 		return err
 	}
 	return w.until("custom and external metrics are available", func() error {
