@@ -11,8 +11,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-
-	"github.com/metricspipeline/operator/internal/text"
 )
 
 const (
@@ -102,8 +100,8 @@ func (t *tally) of(namespace string) *NamespaceTargets {
 
 // isDown enters an app. Of the errors of several targets the first one counts: which of them is scraped first must not show.
 func (t *tally) isDown(namespace, kind, name, because string) {
-	app := DownApp{Kind: kind, Name: strings.Clone(text.Shorten(name, longestName))}
-	because = strings.Clone(text.Shorten(because, longestError))
+	app := DownApp{Kind: kind, Name: bounds(name, longestName)}
+	because = bounds(because, longestError)
 	apps := t.down[namespace]
 	if apps == nil {
 		apps = map[DownApp]string{}
@@ -112,6 +110,14 @@ func (t *tally) isDown(namespace, kind, name, because string) {
 	if before, listed := apps[app]; !listed || because < before {
 		apps[app] = because
 	}
+}
+
+// bounds copies the beginning of a text: the answer that it is part of must not be kept for it.
+func bounds(text string, most int) string {
+	if len(text) > most {
+		return strings.ToValidUTF8(text[:most-3], "") + "..."
+	}
+	return strings.Clone(text)
 }
 
 // result is what the tally comes to.

@@ -55,7 +55,7 @@ func TestNobodyNamesAPrometheus(t *testing.T) {
 	w.Eventually(w.condition(v1alpha1.ConditionStalled)).Should(beStatus(metav1.ConditionTrue, v1alpha1.ReasonPrometheusNotFound, "k9s"))
 }
 
-// TestAPrometheusAgentScrapes: the only agent is found, and its selectors are honoured; what it scrapes is queried at the store that
+// TestAPrometheusAgentScrapes: the only agent is found, and its selectors are honored; what it scrapes is queried at the store that
 // the spec names. Both a ref and a URL may be set.
 func TestAPrometheusAgentScrapes(t *testing.T) {
 	w := begin(t)

@@ -133,6 +133,7 @@ func (r *Reconciler) askForTargets(ctx context.Context) (ctrl.Result, error) {
 	standing := r.standing(ctx, s)
 	expected := slices.DeleteFunc(r.index.Namespaces(), func(name string) bool { return !standing(name).Scraped })
 	r.asked.asking, r.asked.began = true, r.clock.Now()
+	//nolint:contextcheck // a survey outlives the reconcile
 	r.begin(arrival{key: r.asked.key}, prometheus.Survey{Target: from.source.Target, Access: from.source.Access, Ours: isOurs,
 		Expected: expected, Roughly: r.asked.last != nil && r.asked.last.Lasting})
 	return ctrl.Result{}, nil
@@ -225,8 +226,8 @@ func (a *asked) counts() *v1alpha1.TargetCounts {
 		counts.Down += int32(targets.Down)
 	}
 	if a.last.Roughly {
-		counts.Message = fmt.Sprintf("Counted roughly, by the series up at %s: why a target is down is not known there. Name the Prometheus "+
-			"object that scrapes in spec.prometheus.ref where there is one that the operator reaches.", a.last.Source)
+		counts.Message = fmt.Sprintf("Counted roughly, by the series up at %s: why a target is down is not known there. Name the "+
+			"Prometheus object that scrapes in spec.prometheus.ref where there is one that the operator reaches.", a.last.Source)
 	}
 	return counts
 }

@@ -35,7 +35,7 @@ func (r *Reconciler) confirmDown(ctx context.Context, s *settings, first bool) {
 		for _, one := range targets.DownApps {
 			is := app{one.Kind, namespace, one.Name}
 			now[is] = true
-			if !a.down[is] && !(first && listed[is]) {
+			if !a.down[is] && (!first || !listed[is]) {
 				continue
 			}
 			confirmed[namespace] = append(confirmed[namespace],

@@ -55,7 +55,7 @@ func (r *Reconciler) findMissing(ctx context.Context, s *settings) (suspects int
 		suspects++
 		idle[name] = a.last.Loaded[name]
 		listed := r.listedMissing(s, name) != ""
-		if !listed && !(idle[name] && a.idle[name]) && r.clock.Since(r.settledSince(name)) < atRest*r.surveyEvery {
+		if !listed && (!idle[name] || !a.idle[name]) && r.clock.Since(r.settledSince(name)) < atRest*r.surveyEvery {
 			continue // Its monitors may not have been loaded yet, or only just.
 		}
 		known, looked := a.examined[name]
@@ -132,9 +132,9 @@ func (r *Reconciler) missingMessage(namespace string) string {
 		return fmt.Sprintf("%s has not loaded the monitors of namespace %s, %s: prometheus-operator has rejected them, or could not write "+
 			"the configuration; see its log, and the Events of the monitors %s there.", last.Source, namespace, running, monitorName)
 	default:
-		return fmt.Sprintf("%s has no target in namespace %s, %s: it may not list what is there, which its log says as \"forbidden\"; allow "+
-			"its ServiceAccount to get, list and watch services, endpoints, endpointslices.discovery.k8s.io and pods, by a Role and a "+
-			"RoleBinding in namespace %s, or by a ClusterRole.", last.Source, namespace, running, namespace)
+		return fmt.Sprintf("%s has no target in namespace %s, %s: it may not list what is there, which its log says as \"forbidden\"; "+
+			"allow its ServiceAccount to get, list and watch services, endpoints, endpointslices.discovery.k8s.io and pods, by a Role and "+
+			"a RoleBinding in namespace %s, or by a ClusterRole.", last.Source, namespace, running, namespace)
 	}
 }
 
