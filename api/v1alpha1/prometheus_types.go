@@ -3,9 +3,9 @@
 
 package v1alpha1
 
-// PrometheusSpec says where the numbers for custom and external metrics come from.
+// PrometheusSpec says where the numbers for custom and external metrics come from, and whose targets annotated apps become. Neither url
+// nor ref means the only Prometheus object of the cluster.
 //
-// +kubebuilder:validation:XValidation:rule="!(has(self.url) && has(self.ref))",message="url and ref name two sources; set one of them, or neither to use the only Prometheus object of the cluster"
 // +kubebuilder:validation:XValidation:rule="!has(self.auth) || has(self.url) || has(self.ref)",message="auth would be sent to any Prometheus object that is the only one; name the receiver of the credentials in url or ref"
 // +kubebuilder:validation:XValidation:rule="!has(self.auth) || !has(self.url) || !isURL(self.url) || url(self.url).getScheme() != 'http' || (has(self.allowHTTP) && self.allowHTTP)",message="auth over http sends credentials that anyone on the way can read; set url to an https URL, or accept the risk with allowHTTP: true"
 // +kubebuilder:validation:XValidation:rule="!has(self.auth) || !has(self.adapterURL) || !isURL(self.adapterURL) || url(self.adapterURL).getScheme() != 'http' || url(self.adapterURL).getHostname() in ['localhost', '127.0.0.1', '::1', '[::1]'] || (has(self.allowHTTP) && self.allowHTTP)",message="auth over http sends credentials that anyone on the way can read; set adapterURL to an https URL or to one on localhost, or accept the risk with allowHTTP: true"
@@ -20,7 +20,9 @@ type PrometheusSpec struct {
 	// +kubebuilder:validation:XValidation:rule="!self.matches('[@?#]')",message="url must not contain credentials, a query or a fragment; give credentials in auth"
 	URL string `json:"url,omitempty"`
 
-	// ref names a Prometheus object of prometheus-operator; its URL and its monitor selectors are read from it.
+	// ref names the object of prometheus-operator that scrapes: its monitor selectors and scrape interval are read from it, and where
+	// url is not set, its URL too. With both, ref is who scrapes and url is who answers queries, such as a Thanos Query in front of the
+	// shards of a Prometheus, or the store that a PrometheusAgent writes to.
 	// +optional
 	Ref *PrometheusReference `json:"ref,omitempty"`
 
@@ -60,8 +62,24 @@ type PrometheusSpec struct {
 	AllowHTTP bool `json:"allowHTTP,omitempty"`
 }
 
-// PrometheusReference names a Prometheus object (monitoring.coreos.com/v1).
+// PrometheusKind is a kind of prometheus-operator that scrapes.
+//
+// +kubebuilder:validation:Enum=Prometheus;PrometheusAgent
+type PrometheusKind string
+
+const (
+	// KindPrometheus scrapes, and answers queries.
+	KindPrometheus PrometheusKind = "Prometheus"
+	// KindPrometheusAgent scrapes, and writes to a store that answers queries.
+	KindPrometheusAgent PrometheusKind = "PrometheusAgent"
+)
+
+// PrometheusReference names a Prometheus object (monitoring.coreos.com/v1) or a PrometheusAgent (v1alpha1).
 type PrometheusReference struct {
+	// kind is Prometheus, which unset means too, or PrometheusAgent. An agent answers no queries: set url to the store that it writes to.
+	// +optional
+	Kind PrometheusKind `json:"kind,omitempty"`
+
 	// namespace of the Prometheus object.
 	// +required
 	// +kubebuilder:validation:MinLength=1

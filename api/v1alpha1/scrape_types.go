@@ -196,6 +196,55 @@ type ScrapeStatus struct {
 	// notScrapedTotal is the number of such namespaces, listed or not.
 	// +optional
 	NotScrapedTotal int32 `json:"notScrapedTotal,omitempty"`
+
+	// targets counts what Prometheus scrapes of annotated apps, as it says itself; unset before it was asked, and where nothing is known
+	// that could be.
+	// +optional
+	Targets *TargetCounts `json:"targets,omitempty"`
+
+	// down are annotated apps with a target that Prometheus has failed to scrape for more than a minute; at most 20 of them, of each
+	// namespace in turn.
+	// +optional
+	// +listType=atomic
+	Down []DownApp `json:"down,omitempty"`
+
+	// downTotal is the number of such apps, listed or not.
+	// +optional
+	DownTotal int32 `json:"downTotal,omitempty"`
+}
+
+// TargetCounts counts targets of annotated apps. An app may have several: one for each pod.
+type TargetCounts struct {
+	// up is the number of targets that the last scrape has reached.
+	// +optional
+	Up int32 `json:"up"`
+
+	// down is the number of those that it has not.
+	// +optional
+	Down int32 `json:"down"`
+
+	// message says why the targets are not known, or only roughly, and what to do; empty where they are known.
+	// +optional
+	Message string `json:"message,omitempty"`
+}
+
+// DownApp is an annotated app that Prometheus fails to scrape.
+type DownApp struct {
+	// kind is Service or Pod.
+	// +required
+	Kind string `json:"kind,omitempty"`
+
+	// namespace of the app.
+	// +required
+	Namespace string `json:"namespace,omitempty"`
+
+	// name of the app.
+	// +required
+	Name string `json:"name,omitempty"`
+
+	// error is why, as Prometheus says it of one of its targets; empty where only its series are known.
+	// +optional
+	Error string `json:"error,omitempty"`
 }
 
 // NotScrapedNamespace is a namespace whose annotated apps are not scraped.
@@ -204,7 +253,7 @@ type NotScrapedNamespace struct {
 	// +required
 	Namespace string `json:"namespace,omitempty"`
 
-	// reason is NotSelected, NameTaken, Contested, Refused or TargetLimit.
+	// reason is NotSelected, NameTaken, Contested, Refused, TargetLimit or NoTargets.
 	// +required
 	Reason string `json:"reason,omitempty"`
 
@@ -219,6 +268,8 @@ const (
 	ReasonRefused = "Refused"
 	// ReasonTargetLimit is that of a namespace whose annotated apps come near scrape.limits.targets.
 	ReasonTargetLimit = "TargetLimit"
+	// ReasonNoTargets is that of a namespace with running Pods of annotated apps of which Prometheus has no target.
+	ReasonNoTargets = "NoTargets"
 )
 
 // RejectedApp is an annotated app that is not scraped.

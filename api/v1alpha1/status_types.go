@@ -71,11 +71,11 @@ type MetricsPipelineStatus struct {
 
 // PrometheusStatus is the source of custom and external metrics.
 type PrometheusStatus struct {
-	// url is the base URL that custom and external metrics are read from.
-	// +required
+	// url is the base URL that custom and external metrics are read from; unset for a PrometheusAgent, which answers no queries.
+	// +optional
 	URL string `json:"url,omitempty"`
 
-	// origin is what chose it: spec.prometheus.url, or the Prometheus object, such as Prometheus monitoring/k8s.
+	// origin is what chose it: spec.prometheus.url, or the object that scrapes, such as Prometheus monitoring/k8s.
 	// +required
 	Origin string `json:"origin,omitempty"`
 

@@ -40,7 +40,8 @@ of the [index](README.md). It follows kstatus. What runs keeps running.
 
 const tail = `
 Every other reason with which a condition is False may pass by itself: see [Reconciling](Reconciling.md).
-[CRDsMissing](ScrapeReady.md#crdsmissing) counts for neither.
+[CRDsMissing](ScrapeReady.md#crdsmissing) counts for neither, nor [PrometheusNotFound](ScrapeReady.md#prometheusnotfound) and
+[PrometheusAmbiguous](ScrapeReady.md#prometheusambiguous) of ScrapeReady where the spec names no Prometheus.
 
 A correction is noticed at once where it brings an event, such as a change of the spec or of a Prometheus object, and within a minute
 where it does not, such as a permission.

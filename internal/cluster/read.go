@@ -4,12 +4,12 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 
-	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -171,17 +171,17 @@ func (s *Source) prometheus(
 	if spec.Prometheus.URL == "" && spec.Prometheus.Ref == nil {
 		p.Chosen = chosen
 	}
-	var objects monitoringv1.PrometheusList
-	if served.Has(kinds.PrometheusCRD) {
-		if err := s.Prometheuses.List(ctx, &objects); err != nil && spec.Prometheus.URL == "" {
-			// Which Prometheus there is stays unknown, and that must not look like none.
-			p.NotFound = &prometheus.NotFoundError{Reason: v1alpha1.ReasonUnreadable,
-				Message: fmt.Sprintf("Which Prometheus to use is not known: %v.", err)}
-			return p, fmt.Errorf("list Prometheus objects: %w", err)
-		}
+	objects, err := PrometheusObjects(ctx, s.Prometheuses, served, spec.Prometheus, p.Chosen)
+	if err != nil && spec.Prometheus.URL == "" {
+		// Which Prometheus there is stays unknown, and that must not look like none.
+		p.NotFound = &prometheus.NotFoundError{Reason: v1alpha1.ReasonUnreadable,
+			Message: fmt.Sprintf("Which Prometheus to use is not known: %v.", err)}
+		return p, err
 	}
-	target, err := prometheus.Resolve(spec.Prometheus, served.Has(kinds.PrometheusCRD), objects.Items, p.Chosen)
+	target, err := prometheus.Resolve(spec.Prometheus, objects, p.Chosen)
 	if errors.As(err, &p.NotFound) {
+		p.Target = target
+		p.Chosen = cmp.Or(target.Chosen, p.Chosen)
 		return p, nil
 	}
 	if err != nil {

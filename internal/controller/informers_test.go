@@ -14,6 +14,7 @@ import (
 
 	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	monitoringv1alpha1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1alpha1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -52,7 +53,7 @@ func newInformers(t *testing.T) *informers {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, apiregv1.AddToScheme, v1alpha1.AddToScheme,
-		monitoringv1.AddToScheme, certmanagerv1.AddToScheme} {
+		monitoringv1.AddToScheme, monitoringv1alpha1.AddToScheme, certmanagerv1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +104,7 @@ func (servesAll) RESTMapping(schema.GroupKind, ...string) (*meta.RESTMapping, er
 }
 
 func allCRDs() []string {
-	return []string{kinds.PrometheusCRD, kinds.CertificateRequestCRD, kinds.ServiceMonitorCRD, kinds.PodMonitorCRD, kinds.CertificateCRD,
+	return []string{kinds.PrometheusCRD, kinds.PrometheusAgentCRD, kinds.CertificateRequestCRD, kinds.ServiceMonitorCRD, kinds.PodMonitorCRD, kinds.CertificateCRD,
 		kinds.IssuerCRD}
 }
 
@@ -136,6 +137,7 @@ func reads(t *testing.T) (objects, prometheuses []string) {
 		object := &v1alpha1.MetricsPipeline{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.SingletonName, UID: "pipeline", Generation: 1}}
 		object.Spec.Certificates.Provider = issuer
 		object.Spec.Prometheus = v1alpha1.PrometheusSpec{URL: "https://prometheus.example.com",
+			Ref:  &v1alpha1.PrometheusReference{Kind: v1alpha1.KindPrometheusAgent, Namespace: "monitoring", Name: "agent"},
 			Auth: &v1alpha1.PrometheusAuth{BearerToken: &v1alpha1.KeyReference{Name: "credentials", Key: "token"}}}
 		live := fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(object).WithObjects(object).Build()
 		cached, clock := recording(live, ofObjects), clocktesting.NewFakePassiveClock(moment)

@@ -15,7 +15,7 @@ package controller
 // +kubebuilder:rbac:groups=metricspipeline.io,resources=metricspipelines,verbs=list;watch
 // +kubebuilder:rbac:groups=metricspipeline.io,resources=metricspipelines/status,resourceNames=default,verbs=patch
 // +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,verbs=list;watch
-// +kubebuilder:rbac:groups=monitoring.coreos.com,resources=prometheuses,verbs=list;watch
+// +kubebuilder:rbac:groups=monitoring.coreos.com,resources=prometheuses;prometheusagents,verbs=list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // What it reads in namespaces of others, by name and not by a Role there: a bundle of OLM cannot ship one. The API server's own

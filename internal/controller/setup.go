@@ -164,7 +164,7 @@ func Setup(mgr ctrl.Manager, options Options) (*Operator, error) {
 		Name: options.Name + "-monitors", Watches: watches, Prometheuses: all, Announce: func() { announce(wake) },
 		NewClient: options.NewClient, NewCache: options.NewCache,
 		Counts: options.Timing.Counts, Reports: options.Timing.Reports, Rest: options.Timing.Rest, Looks: options.Timing.Looks,
-		Pending: options.Timing.Pending, Refused: options.Timing.Stalled,
+		Targets: options.Timing.Targets, Pending: options.Timing.Pending, Refused: options.Timing.Stalled,
 		Wrap: func(r reconcile.Reconciler) reconcile.Reconciler {
 			return operator.workers.add(options.Name+"-monitors", options.Timing.Work, r)
 		},
@@ -216,6 +216,7 @@ func reconciler(
 		Client: patient, Live: mgr.GetAPIReader(),
 		Facts: &cluster.Source{Client: patient, Prometheuses: watches.Reader(prometheuses, prometheuses), Kinds: watches,
 			Mapper: mgr.GetRESTMapper(), Namespace: options.Namespace, Authorities: operand.Authorities(options.Operands)},
+		Source:  func(p cluster.Prometheus) { scrape.Ask(sourceOf(p)) },
 		Scrape:  func(p *v1alpha1.MetricsPipeline) *report.Scrape { return scrapeOf(scrape, p) },
 		Applier: apply.New(patient, mgr.GetAPIReader(), options.Clock, options.Timing.Stalled),
 		Prober:  probe.New(answered, options.Timing.FirstProbe, options.Timing.LastProbe),
@@ -233,6 +234,14 @@ func scrapeOf(scrape *monitors.Reconciler, pipeline *v1alpha1.MetricsPipeline) *
 	}
 	return &report.Scrape{Current: snapshot.Of == monitors.Of(pipeline), Met: snapshot.State.Met,
 		Reason: snapshot.State.Reason, Message: snapshot.State.Message, Status: snapshot.Status}
+}
+
+// sourceOf is whom to ask for targets; nil where nobody is known.
+func sourceOf(p cluster.Prometheus) *monitors.Source {
+	if p.Target.URL == "" && p.Target.TargetsURL == "" {
+		return nil
+	}
+	return &monitors.Source{Target: p.Target, Access: p.Access, Problem: cmp.Or(p.CredentialsWithheld, p.CredentialsMissing)}
 }
 
 // announce wakes the reconciler; when it has not yet seen the last call, that one serves for both.

@@ -47,6 +47,7 @@ func subscribe(watches *cluster.Watches, objects, prometheuses cache.Cache, opti
 		}
 	}
 	on(prometheuses, kinds.Prometheus)
+	on(prometheuses, kinds.PrometheusAgent)
 	on(objects, kinds.CertificateRequest)
 	on(objects, kinds.Namespace, predicate.Or(dying(options.Namespace), users(options.Namespace)))
 	on(objects, kinds.ResourceQuota, quotas)

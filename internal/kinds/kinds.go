@@ -9,6 +9,7 @@ import (
 
 	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	monitoringv1alpha1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1alpha1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -40,6 +41,7 @@ type Kind struct {
 // CRDs of others: those that define managed kinds, and those whose objects the operator reads where they are there.
 const (
 	PrometheusCRD         = "prometheuses.monitoring.coreos.com"
+	PrometheusAgentCRD    = "prometheusagents.monitoring.coreos.com"
 	CertificateRequestCRD = "certificaterequests.cert-manager.io"
 	ServiceMonitorCRD     = "servicemonitors.monitoring.coreos.com"
 	PodMonitorCRD         = "podmonitors.monitoring.coreos.com"
@@ -91,6 +93,11 @@ var (
 	Prometheus = Kind{GroupVersionKind: monitoringv1.SchemeGroupVersion.WithKind(monitoringv1.PrometheusesKind), CRD: PrometheusCRD,
 		typed:     func() client.Object { return &monitoringv1.Prometheus{} },
 		typedList: func() client.ObjectList { return &monitoringv1.PrometheusList{} }}
+	// PrometheusAgent, made by anyone: it scrapes, and answers no queries.
+	PrometheusAgent = Kind{GroupVersionKind: monitoringv1alpha1.SchemeGroupVersion.WithKind(monitoringv1alpha1.PrometheusAgentsKind),
+		CRD:       PrometheusAgentCRD,
+		typed:     func() client.Object { return &monitoringv1alpha1.PrometheusAgent{} },
+		typedList: func() client.ObjectList { return &monitoringv1alpha1.PrometheusAgentList{} }}
 	// CertificateRequest has the labels of the Certificate that it is for.
 	CertificateRequest = Kind{GroupVersionKind: certmanagerv1.SchemeGroupVersion.WithKind(certmanagerv1.CertificateRequestKind),
 		CRD:       CertificateRequestCRD,

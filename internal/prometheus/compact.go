@@ -5,7 +5,9 @@ package prometheus
 
 import (
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	monitoringv1alpha1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1alpha1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 )
 
 const (
@@ -14,36 +16,55 @@ const (
 	longestText     = 256
 )
 
-// Compact is the transform of a cache of Prometheus objects: it keeps what [Resolve] reads. Users who may make such objects choose their
-// size. Fields that are too long are those of no Prometheus that works; a selector that is cannot be read.
+// Compact is the transform of a cache of Prometheus and PrometheusAgent objects: it keeps what [Resolve] reads. Users who may make such
+// objects choose their size. Fields that are too long are those of no Prometheus that works; a selector that is cannot be read.
 func Compact(object any) (any, error) {
-	full, ok := object.(*monitoringv1.Prometheus)
-	if !ok {
-		return object, nil
+	switch full := object.(type) {
+	case *monitoringv1.Prometheus:
+		kept := &monitoringv1.Prometheus{TypeMeta: full.TypeMeta, ObjectMeta: compactMeta(full.ObjectMeta)}
+		kept.Spec.CommonPrometheusFields = compactFields(full.Spec.CommonPrometheusFields)
+		kept.Spec.RuleSelector = bounded(full.Spec.RuleSelector)
+		kept.Spec.RuleNamespaceSelector = bounded(full.Spec.RuleNamespaceSelector)
+		kept.Status.AvailableReplicas = full.Status.AvailableReplicas
+		return kept, nil
+	case *monitoringv1alpha1.PrometheusAgent:
+		kept := &monitoringv1alpha1.PrometheusAgent{TypeMeta: full.TypeMeta, ObjectMeta: compactMeta(full.ObjectMeta)}
+		kept.Spec.CommonPrometheusFields = compactFields(full.Spec.CommonPrometheusFields)
+		if full.Spec.Mode != nil && *full.Spec.Mode == monitoringv1alpha1.DaemonSetPrometheusAgentMode {
+			kept.Spec.Mode = ptr.To(monitoringv1alpha1.DaemonSetPrometheusAgentMode)
+		}
+		kept.Status.AvailableReplicas = full.Status.AvailableReplicas
+		return kept, nil
 	}
-	kept := &monitoringv1.Prometheus{TypeMeta: full.TypeMeta, ObjectMeta: metav1.ObjectMeta{
-		Namespace: full.Namespace, Name: full.Name, UID: full.UID, ResourceVersion: full.ResourceVersion, Generation: full.Generation,
-		DeletionTimestamp: full.DeletionTimestamp}}
-	kept.Spec.ServiceMonitorSelector = bounded(full.Spec.ServiceMonitorSelector)
-	kept.Spec.ServiceMonitorNamespaceSelector = bounded(full.Spec.ServiceMonitorNamespaceSelector)
-	kept.Spec.PodMonitorSelector = bounded(full.Spec.PodMonitorSelector)
-	kept.Spec.PodMonitorNamespaceSelector = bounded(full.Spec.PodMonitorNamespaceSelector)
-	kept.Spec.RuleSelector = bounded(full.Spec.RuleSelector)
-	kept.Spec.RuleNamespaceSelector = bounded(full.Spec.RuleNamespaceSelector)
-	kept.Spec.ScrapeInterval = monitoringv1.Duration(short(string(full.Spec.ScrapeInterval)))
-	kept.Spec.Version = short(full.Spec.Version)
-	kept.Spec.RoutePrefix = short(full.Spec.RoutePrefix)
-	kept.Spec.Shards = full.Spec.Shards
-	if full.Spec.ServiceName != nil {
-		name := short(*full.Spec.ServiceName)
-		kept.Spec.ServiceName = &name
+	return object, nil
+}
+
+func compactMeta(full metav1.ObjectMeta) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: full.Namespace, Name: full.Name, UID: full.UID, ResourceVersion: full.ResourceVersion,
+		Generation: full.Generation, DeletionTimestamp: full.DeletionTimestamp}
+}
+
+// compactFields keeps what is read of the fields that both kinds have.
+func compactFields(full monitoringv1.CommonPrometheusFields) monitoringv1.CommonPrometheusFields {
+	kept := monitoringv1.CommonPrometheusFields{
+		ServiceMonitorSelector:          bounded(full.ServiceMonitorSelector),
+		ServiceMonitorNamespaceSelector: bounded(full.ServiceMonitorNamespaceSelector),
+		PodMonitorSelector:              bounded(full.PodMonitorSelector),
+		PodMonitorNamespaceSelector:     bounded(full.PodMonitorNamespaceSelector),
+		ScrapeInterval:                  monitoringv1.Duration(short(string(full.ScrapeInterval))),
+		Version:                         short(full.Version),
+		RoutePrefix:                     short(full.RoutePrefix),
+		Shards:                          full.Shards,
 	}
-	if full.Spec.Web != nil && full.Spec.Web.TLSConfig != nil {
-		kept.Spec.Web = &monitoringv1.PrometheusWebSpec{WebConfigFileFields: monitoringv1.WebConfigFileFields{
+	if full.ServiceName != nil {
+		name := short(*full.ServiceName)
+		kept.ServiceName = &name
+	}
+	if full.Web != nil && full.Web.TLSConfig != nil {
+		kept.Web = &monitoringv1.PrometheusWebSpec{WebConfigFileFields: monitoringv1.WebConfigFileFields{
 			TLSConfig: &monitoringv1.WebTLSConfig{}}}
 	}
-	kept.Status.AvailableReplicas = full.Status.AvailableReplicas
-	return kept, nil
+	return kept
 }
 
 func short(text string) string { return text[:min(len(text), longestText)] }

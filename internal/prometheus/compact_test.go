@@ -35,7 +35,7 @@ func TestCompact(t *testing.T) {
 	ref := &v1alpha1.PrometheusReference{Namespace: "monitoring", Name: "k8s"}
 	resolve := func(object *monitoringv1.Prometheus) Target {
 		t.Helper()
-		target, err := Resolve(v1alpha1.PrometheusSpec{Ref: ref}, true, []monitoringv1.Prometheus{*object}, nil)
+		target, err := Resolve(v1alpha1.PrometheusSpec{Ref: ref}, among(*object), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -79,7 +79,7 @@ func TestCompact(t *testing.T) {
 // TestOldPrometheus: prometheus-operator rejects monitors that compare labels for it, and says so only in its log.
 func TestOldPrometheus(t *testing.T) {
 	for version, rejected := range map[string]bool{"": false, "v2.40.7": true, "2.40.7": true, "v2.41.0": false, "v3.5.0": false, "main": false} {
-		got := Target{Origin: "Prometheus monitoring/k8s", Version: version}.RejectedRelabelings()
+		got := Target{Object: "Prometheus monitoring/k8s", Version: version}.RejectedRelabelings()
 		if (got != "") != rejected || rejected && !strings.Contains(got, "v2.41.0") {
 			t.Errorf("%q: %q, want a rejection: %v", version, got, rejected)
 		}

@@ -14,12 +14,20 @@ import (
 // PartialAnswers returns that queries reach only a part of the series, and the remedy; empty where one server has them all. Each
 // shard of a Prometheus is a server of its own, and the Service leads to a random one.
 func (t Target) PartialAnswers() string {
-	if t.Shards <= 1 {
+	if t.Shards <= 1 || t.Given {
 		return ""
 	}
 	return fmt.Sprintf("%s has spec.shards %d, and each shard has a part of the series: a query reaches one of them, so metrics are "+
 		"missing or differ between two queries. Set spec.prometheus.url to an endpoint that sees every shard, such as a Thanos Query, "+
-		"instead of spec.prometheus.ref.", t.Origin, t.Shards)
+		"beside spec.prometheus.ref.", t.Object, t.Shards)
+}
+
+// TakenForWhole says that a URL is taken to answer for every shard of who scrapes; empty where there are none.
+func (t Target) TakenForWhole() string {
+	if t.Shards <= 1 || !t.Given {
+		return ""
+	}
+	return fmt.Sprintf("%s, which scrapes, has spec.shards %d; the URL has to answer for all of them.", t.Object, t.Shards)
 }
 
 // RejectedTimeout returns why prometheus-operator rejects every monitor with these spec.scrape.interval and scrapeTimeout, 0
@@ -44,7 +52,7 @@ func (t Target) RejectedTimeout(interval, scrapeTimeout time.Duration) string {
 	}
 	return fmt.Sprintf("spec.scrape.scrapeTimeout is %[1]s, above the scrapeInterval %[2]s of %[3]s, so prometheus-operator rejects every "+
 		"monitor; lower spec.scrape.scrapeTimeout to at most %[2]s, or set spec.scrape.interval to at least %[1]s.",
-		model.Duration(scrapeTimeout), model.Duration(t.ScrapeInterval), t.Origin)
+		model.Duration(scrapeTimeout), model.Duration(t.ScrapeInterval), t.Object)
 }
 
 // comparesLabels is the first version of Prometheus whose relabelings compare two labels (keepequal, dropequal).
@@ -58,5 +66,5 @@ func (t Target) RejectedRelabelings() string {
 		return ""
 	}
 	return fmt.Sprintf("%s has the version %s, for which prometheus-operator rejects every monitor that compares labels; set its "+
-		"spec.version to v%s or newer.", t.Origin, t.Version, comparesLabels)
+		"spec.version to v%s or newer.", t.Object, t.Version, comparesLabels)
 }

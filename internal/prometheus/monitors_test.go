@@ -27,13 +27,13 @@ func TestShardsMakeAnswersPartial(t *testing.T) {
 		"negative": {shards: ptr.To[int32](-2), want: 1},
 		"one":      {shards: ptr.To[int32](1), want: 1},
 		"three": {shards: ptr.To[int32](3), want: 3,
-			says: []string{"Prometheus monitoring/k8s has spec.shards 3", "spec.prometheus.url", "Thanos Query", "instead of spec.prometheus.ref"}},
+			says: []string{"Prometheus monitoring/k8s has spec.shards 3", "spec.prometheus.url", "Thanos Query", "beside spec.prometheus.ref"}},
 		"three behind a URL that a person gave": {
 			spec: v1alpha1.PrometheusSpec{URL: "http://thanos-query.monitoring.svc:9090"}, shards: ptr.To[int32](3)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := object("monitoring", "k8s", func(p *monitoringv1.Prometheus) { p.Spec.Shards = tc.shards })
-			target, err := Resolve(tc.spec, true, []monitoringv1.Prometheus{p}, nil)
+			target, err := Resolve(tc.spec, among(p), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -56,7 +56,7 @@ func TestShardsMakeAnswersPartial(t *testing.T) {
 // TestTimeoutAboveTheIntervalIsRejected as by prometheus-operator, which compares it with the monitor's interval and
 // without that with the Prometheus object's.
 func TestTimeoutAboveTheIntervalIsRejected(t *testing.T) {
-	target := Target{Origin: "Prometheus monitoring/k8s", ScrapeInterval: 30 * time.Second}
+	target := Target{Object: "Prometheus monitoring/k8s", ScrapeInterval: 30 * time.Second}
 	for name, tc := range map[string]struct {
 		target                  Target
 		interval, scrapeTimeout time.Duration

@@ -5,25 +5,17 @@
 package prometheus
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
-	"net/url"
-	"slices"
-	"strings"
 	"time"
-
-	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
-	"github.com/prometheus/common/model"
-	"k8s.io/utils/ptr"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 )
 
-// defaultScrapeInterval is prometheus-operator's when a Prometheus object names none.
-const defaultScrapeInterval = 30 * time.Second
-
-// Target is a Prometheus.
+// Target is a Prometheus: who answers queries, and who scrapes. These are one, unless the spec has both a URL and a ref.
 type Target struct {
-	// URL is the base of its HTTP API.
+	// URL is the base of the HTTP API that answers queries; empty where nothing does, as for a PrometheusAgent alone.
 	URL string
 	// Origin says where the URL comes from, for messages: spec.prometheus.url, or the Prometheus object.
 	Origin string
@@ -32,20 +24,26 @@ type Target struct {
 	// Revision changes with every change of the Prometheus object, its availability included; empty where no object stands
 	// behind the URL: then an outage brings no event.
 	Revision string
-	// ScrapeInterval is how often it scrapes by default; 0 where that cannot be known.
-	ScrapeInterval time.Duration
-	// Shards is among how many Prometheus servers its targets are divided; 0 where no object stands behind the URL.
-	Shards int32
 	// Namespace of the pods behind the URL; empty where no object stands behind it.
 	Namespace string
+
+	// Object names who scrapes, for messages, such as Prometheus monitoring/k8s; empty where that is not known. What follows is read
+	// from that object.
+	Object string
+	// ScrapeInterval is how often it scrapes by default; 0 where that cannot be known.
+	ScrapeInterval time.Duration
+	// Shards is among how many servers its targets are divided; 0 where no object is known.
+	Shards int32
+	// TargetsURL is the base of the HTTP API that knows its targets, and their state: its own. Empty where no object is known, and where
+	// each shard would know only a part.
+	TargetsURL string
 	// Chosen is the object where the spec names no source: it was the only one when it was chosen. Others is true where there are
 	// more: not which, since users of namespaces may make and delete them all the time.
 	Chosen *v1alpha1.PrometheusReference
 	Others bool
 	// Version of Prometheus that the object states, such as v3.5.0; empty where it states none.
 	Version string
-	// ServiceMonitors, PodMonitors and Rules are what it demands of monitors and of PrometheusRules; nil where no object stands
-	// behind the URL.
+	// ServiceMonitors, PodMonitors and Rules are what it demands of monitors and of PrometheusRules; nil where no object is known.
 	ServiceMonitors, PodMonitors, Rules *Selection
 }
 
@@ -53,11 +51,14 @@ type Target struct {
 type NotFoundError struct {
 	Reason  string
 	Message string
+	// Nobody is true where the cluster has no object that could scrape, and had none in use: whatever reads monitors there, if anything,
+	// is not of prometheus-operator.
+	Nobody bool
 }
 
 func (e *NotFoundError) Error() string { return e.Message }
 
-// Chosen returns the Prometheus object that a status records as chosen; nil for none.
+// Chosen returns the object that a status records as chosen; nil for none.
 func Chosen(status v1alpha1.MetricsPipelineStatus) *v1alpha1.PrometheusReference {
 	if status.Prometheus == nil {
 		return nil
@@ -65,134 +66,107 @@ func Chosen(status v1alpha1.MetricsPipelineStatus) *v1alpha1.PrometheusReference
 	return status.Prometheus.Chosen
 }
 
-// Resolve chooses the Prometheus for a spec among the Prometheus objects of a cluster. served is false where the cluster
-// does not know that kind of object. The error is a NotFoundError.
-//
-// Where the spec names none, the only object is chosen, and chosen is the one that was before. It stays: whoever may make a
-// Prometheus object in some namespace must neither become the source of everybody's metrics nor take it away. That is so also
-// while the chosen object does not exist, since it may be about to be made anew.
-func Resolve(
-	spec v1alpha1.PrometheusSpec, served bool, objects []monitoringv1.Prometheus, chosen *v1alpha1.PrometheusReference,
-) (Target, error) {
-	if spec.URL != "" {
-		return Target{URL: spec.URL, Origin: "spec.prometheus.url", Given: true}, nil
+// Resolve returns who answers queries for a spec, with what is known of who scrapes. The error is a NotFoundError. The target
+// beside it has no URL, and says who scrapes, where that is known.
+func Resolve(spec v1alpha1.PrometheusSpec, objects Objects, chosen *v1alpha1.PrometheusReference) (Target, error) {
+	target, err := Scraper(spec, objects, chosen)
+	switch {
+	case spec.URL != "":
+		return target.behind(spec.URL), nil // Whether somebody scrapes for it is a matter of Scraper.
+	case err != nil:
+		return Target{}, err
+	case target.URL == "":
+		return target, &NotFoundError{Reason: v1alpha1.ReasonPrometheusNotFound, Message: fmt.Sprintf("%s scrapes and answers no queries; "+
+			"set spec.prometheus.url to the Prometheus HTTP API of the store that it writes to.", target.Object)}
 	}
-	if !served {
-		return Target{}, &NotFoundError{v1alpha1.ReasonPrometheusNotFound,
-			"The cluster has no Prometheus objects (the CRD prometheuses.monitoring.coreos.com is not installed); install " +
-				"prometheus-operator, or set spec.prometheus.url to a Prometheus HTTP API."}
-	}
-	if spec.Ref != nil {
-		index := find(objects, *spec.Ref)
-		if index < 0 {
-			return Target{}, &NotFoundError{v1alpha1.ReasonPrometheusNotFound, fmt.Sprintf(
-				"There is no Prometheus object %s/%s, which spec.prometheus.ref names; there is %s.",
-				spec.Ref.Namespace, spec.Ref.Name, list(objects))}
-		}
-		return target(objects[index], objects), nil
-	}
-	if chosen == nil {
-		switch len(objects) {
-		case 0:
-			return Target{}, &NotFoundError{v1alpha1.ReasonPrometheusNotFound,
-				"The cluster has no Prometheus object; create one, or set spec.prometheus.url to a Prometheus HTTP API."}
-		case 1:
-			chosen = &v1alpha1.PrometheusReference{Namespace: objects[0].Namespace, Name: objects[0].Name}
-		default:
-			return Target{}, &NotFoundError{v1alpha1.ReasonPrometheusAmbiguous, fmt.Sprintf(
-				"The cluster has %d Prometheus objects: %s; name one in spec.prometheus.ref.", len(objects), list(objects))}
-		}
-	}
-	index := find(objects, *chosen)
-	if index < 0 {
-		return Target{}, &NotFoundError{v1alpha1.ReasonPrometheusNotFound, fmt.Sprintf(
-			"The Prometheus object %s/%s, which was in use, does not exist any more; there is %s. No other takes its place by itself: "+
-				"create it again, or name another one in spec.prometheus.ref.", chosen.Namespace, chosen.Name, list(objects))}
-	}
-	t := target(objects[index], objects)
-	t.Chosen = chosen.DeepCopy()
-	t.Others = len(objects) > 1
-	return t, nil
+	return target, nil
 }
 
-// find returns the index of the object that a reference names; -1 where there is none.
-func find(objects []monitoringv1.Prometheus, ref v1alpha1.PrometheusReference) int {
-	return slices.IndexFunc(objects, func(p monitoringv1.Prometheus) bool { return p.Namespace == ref.Namespace && p.Name == ref.Name })
-}
-
-// target describes a Prometheus object. The governing Service leads to every Prometheus of the namespace that uses it, so where
-// several do, the first pod is addressed by name.
-func target(p monitoringv1.Prometheus, all []monitoringv1.Prometheus) Target {
-	host := service(p) + "." + p.Namespace + ".svc"
-	shared := 0
-	for _, other := range all {
-		if other.Namespace == p.Namespace && service(other) == service(p) {
-			shared++
-		}
-	}
-	if shared > 1 {
-		host = "prometheus-" + p.Name + "-0." + host
-	}
-	scheme := "http"
-	if p.Spec.Web != nil && p.Spec.Web.TLSConfig != nil {
-		scheme = "https"
-	}
-	base := url.URL{Scheme: scheme, Host: host + ":9090"}
-	if prefix := strings.TrimSuffix(p.Spec.RoutePrefix, "/"); prefix != "" {
-		base.Path = prefix
-	}
-	t := Target{
-		URL:            base.String(),
-		Origin:         fmt.Sprintf("Prometheus %s/%s", p.Namespace, p.Name),
-		Namespace:      p.Namespace,
-		Revision:       revision(p),
-		Version:        p.Spec.Version,
-		ScrapeInterval: defaultScrapeInterval,
-		Shards:         max(ptr.Deref(p.Spec.Shards, 1), 1), // prometheus-operator takes less than 1 for 1.
-	}
-	if interval, err := model.ParseDuration(string(p.Spec.ScrapeInterval)); err == nil && interval > 0 {
-		t.ScrapeInterval = time.Duration(interval)
-	}
-	t.ServiceMonitors = &Selection{
-		Field: "serviceMonitorSelector", Selector: p.Spec.ServiceMonitorSelector,
-		NamespaceField: "serviceMonitorNamespaceSelector", Namespaces: p.Spec.ServiceMonitorNamespaceSelector, HomeNamespace: p.Namespace,
-	}
-	t.PodMonitors = &Selection{
-		Field: "podMonitorSelector", Selector: p.Spec.PodMonitorSelector,
-		NamespaceField: "podMonitorNamespaceSelector", Namespaces: p.Spec.PodMonitorNamespaceSelector, HomeNamespace: p.Namespace,
-	}
-	t.Rules = &Selection{
-		Objects: "rules", Field: "ruleSelector", Selector: p.Spec.RuleSelector,
-		NamespaceField: "ruleNamespaceSelector", Namespaces: p.Spec.RuleNamespaceSelector, HomeNamespace: p.Namespace,
-	}
+// behind returns a target of which a URL answers queries.
+func (t Target) behind(url string) Target {
+	t.URL, t.Origin, t.Given, t.Revision, t.Namespace = url, "spec.prometheus.url", true, "", ""
 	return t
 }
 
-// revision changes with the spec of the object and the number of its available pods, and with nothing else in its status.
-func revision(p monitoringv1.Prometheus) string {
-	return fmt.Sprintf("%s/%d/%d", p.UID, p.Generation, p.Status.AvailableReplicas)
+// Scraper chooses who scrapes for a spec among the objects of a cluster. The error is a NotFoundError.
+//
+// Where the spec names none, the only object is chosen, and chosen is the one that was before. It stays: whoever may make a
+// Prometheus object in some namespace must neither become the source of everybody's metrics nor take it away. That is so also
+// while the chosen object does not exist, since it may be about to be made anew. A PrometheusAgent is chosen only where there is no
+// Prometheus object, since it answers no queries.
+func Scraper(spec v1alpha1.PrometheusSpec, objects Objects, chosen *v1alpha1.PrometheusReference) (Target, error) {
+	switch {
+	case spec.Ref != nil:
+		return objects.named(*spec.Ref)
+	case spec.URL != "":
+		return Target{}, nil
+	case chosen != nil:
+		return objects.still(*chosen)
+	}
+	candidates := objects.all(v1alpha1.KindPrometheus)
+	if len(candidates) == 0 {
+		candidates = objects.all(v1alpha1.KindPrometheusAgent)
+	}
+	switch len(candidates) {
+	case 0:
+		message := "The cluster has no Prometheus object; create one, or set spec.prometheus.url to a Prometheus HTTP API."
+		if !objects.Served {
+			message = notServed
+		}
+		return Target{}, &NotFoundError{Reason: v1alpha1.ReasonPrometheusNotFound, Message: message, Nobody: true}
+	case 1:
+		return objects.choose(candidates[0], candidates), nil
+	}
+	return Target{}, &NotFoundError{Reason: v1alpha1.ReasonPrometheusAmbiguous, Message: fmt.Sprintf(
+		"The cluster has %d %s objects: %s; name one in spec.prometheus.ref.", len(candidates), candidates[0].kind, list(candidates))}
 }
 
-// service returns the name of the Service in front of a Prometheus object's pods.
-func service(p monitoringv1.Prometheus) string {
-	if p.Spec.ServiceName != nil && *p.Spec.ServiceName != "" {
-		return *p.Spec.ServiceName
+const notServed = "The cluster has no Prometheus objects (the CRD prometheuses.monitoring.coreos.com is not installed); install " +
+	"prometheus-operator, or set spec.prometheus.url to a Prometheus HTTP API."
+
+// named returns the object that spec.prometheus.ref names.
+func (o Objects) named(ref v1alpha1.PrometheusReference) (Target, error) {
+	all := o.all(kindOf(ref))
+	if found := find(all, ref); found != nil {
+		return found.target(all), nil
 	}
-	return "prometheus-operated"
+	message := fmt.Sprintf("There is no %s object %s/%s, which spec.prometheus.ref names; there is %s.",
+		kindOf(ref), ref.Namespace, ref.Name, list(all))
+	if kindOf(ref) == v1alpha1.KindPrometheus && !o.Served {
+		message = notServed
+	}
+	return Target{}, &NotFoundError{Reason: v1alpha1.ReasonPrometheusNotFound, Message: message}
 }
 
-// list names up to five Prometheus objects.
-func list(objects []monitoringv1.Prometheus) string {
-	if len(objects) == 0 {
-		return "none"
+// still returns the object that was chosen before.
+func (o Objects) still(chosen v1alpha1.PrometheusReference) (Target, error) {
+	all := o.all(kindOf(chosen))
+	if found := find(all, chosen); found != nil {
+		return o.choose(*found, all), nil
 	}
-	var names []string
-	for _, p := range objects {
-		names = append(names, p.Namespace+"/"+p.Name)
+	message := fmt.Sprintf("The %s object %s/%s, which was in use, does not exist any more; there is %s. No other takes its place by "+
+		"itself: create it again, or name another one in spec.prometheus.ref.", kindOf(chosen), chosen.Namespace, chosen.Name, list(all))
+	if kindOf(chosen) == v1alpha1.KindPrometheus && !o.Served {
+		message = notServed
 	}
-	slices.Sort(names)
-	if len(names) > 5 {
-		names = append(names[:5], fmt.Sprintf("and %d more", len(names)-5))
-	}
-	return strings.Join(names, ", ")
+	return Target{}, &NotFoundError{Reason: v1alpha1.ReasonPrometheusNotFound, Message: message}
+}
+
+// choose returns an object that the spec does not name.
+func (o Objects) choose(one candidate, all []candidate) Target {
+	t := one.target(all)
+	t.Chosen = one.reference()
+	t.Others = len(all) > 1
+	return t
+}
+
+// kindOf returns the kind of the object that a reference names.
+func kindOf(ref v1alpha1.PrometheusReference) v1alpha1.PrometheusKind {
+	return cmp.Or(ref.Kind, v1alpha1.KindPrometheus)
+}
+
+// IsNobody is true for the error that there is no object which could scrape, and that none was in use.
+func IsNobody(err error) bool {
+	var notFound *NotFoundError
+	return errors.As(err, &notFound) && notFound.Nobody
 }

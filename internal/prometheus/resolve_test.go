@@ -27,6 +27,11 @@ func object(namespace, name string, changes ...func(*monitoringv1.Prometheus)) m
 	return p
 }
 
+// among are Prometheus objects of a cluster that serves the kind.
+func among(objects ...monitoringv1.Prometheus) Objects {
+	return Objects{Served: true, Prometheuses: objects}
+}
+
 func ref(namespace, name string) v1alpha1.PrometheusSpec {
 	return v1alpha1.PrometheusSpec{Ref: &v1alpha1.PrometheusReference{Namespace: namespace, Name: name}}
 }
@@ -86,7 +91,7 @@ func TestResolve(t *testing.T) {
 			want: usual},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := Resolve(tc.spec, !tc.notServed, tc.objects, nil)
+			got, err := Resolve(tc.spec, Objects{Served: !tc.notServed, Prometheuses: tc.objects}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -104,13 +109,15 @@ func TestResolveReadsTheObject(t *testing.T) {
 		p.Spec.PodMonitorNamespaceSelector = &metav1.LabelSelector{}
 		p.Status.AvailableReplicas = 2
 	})
-	got, err := Resolve(v1alpha1.PrometheusSpec{}, true, []monitoringv1.Prometheus{p}, nil)
+	got, err := Resolve(v1alpha1.PrometheusSpec{}, among(p), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := Target{
 		URL:            "http://prometheus-operated.monitoring.svc:9090",
 		Origin:         "Prometheus monitoring/k8s",
+		Object:         "Prometheus monitoring/k8s",
+		TargetsURL:     "http://prometheus-operated.monitoring.svc:9090",
 		Namespace:      "monitoring",
 		Chosen:         &v1alpha1.PrometheusReference{Namespace: "monitoring", Name: "k8s"},
 		Revision:       "uid/3/2",
@@ -134,7 +141,7 @@ func TestResolveReadsTheObject(t *testing.T) {
 		"": 30 * time.Second, "0s": 30 * time.Second, "nonsense": 30 * time.Second, "1d": 24 * time.Hour,
 	} {
 		p.Spec.ScrapeInterval = interval
-		got, err := Resolve(v1alpha1.PrometheusSpec{}, true, []monitoringv1.Prometheus{p}, nil)
+		got, err := Resolve(v1alpha1.PrometheusSpec{}, among(p), nil)
 		if err != nil || got.ScrapeInterval != want {
 			t.Errorf("scrapeInterval %q: %s, %v, want %s", interval, got.ScrapeInterval, err, want)
 		}
@@ -144,7 +151,7 @@ func TestResolveReadsTheObject(t *testing.T) {
 // TestRevision changes when Prometheus may have come or gone, and not with the rest of a busy status.
 func TestRevision(t *testing.T) {
 	resolve := func(p monitoringv1.Prometheus) string {
-		target, err := Resolve(v1alpha1.PrometheusSpec{}, true, []monitoringv1.Prometheus{p}, nil)
+		target, err := Resolve(v1alpha1.PrometheusSpec{}, among(p), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -202,7 +209,7 @@ func TestResolveFindsNone(t *testing.T) {
 			objects: many, reason: v1alpha1.ReasonPrometheusAmbiguous, says: []string{"8 Prometheus objects", "monitoring/p4, and 3 more"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			target, err := Resolve(tc.spec, !tc.notServed, tc.objects, nil)
+			target, err := Resolve(tc.spec, Objects{Served: !tc.notServed, Prometheuses: tc.objects}, nil)
 			var notFound *NotFoundError
 			if !errors.As(err, &notFound) {
 				t.Fatalf("got %+v and the error %v, want a NotFoundError", target, err)
@@ -255,7 +262,7 @@ func TestChoiceStays(t *testing.T) {
 		"a URL": {spec: v1alpha1.PrometheusSpec{URL: "https://thanos"}, objects: []monitoringv1.Prometheus{mine, theirs}, chosen: k8s, origin: "spec.prometheus.url"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			target, err := Resolve(tc.spec, true, tc.objects, tc.chosen)
+			target, err := Resolve(tc.spec, among(tc.objects...), tc.chosen)
 			if target.Origin != tc.origin || target.Others != tc.others {
 				t.Errorf("%q beside others %v, want %q beside %v", target.Origin, target.Others, tc.origin, tc.others)
 			}

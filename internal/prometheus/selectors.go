@@ -5,6 +5,7 @@ package prometheus
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -27,6 +28,8 @@ type Selection struct {
 	NamespaceField string
 	Namespaces     *metav1.LabelSelector
 	HomeNamespace  string
+	// Never says why it uses none, whatever their labels, and the remedy; empty where it may.
+	Never string
 }
 
 // Labels returns the labels that a monitor needs beside its own ones to be selected. What the selector demands replaces an own
@@ -36,6 +39,9 @@ type Selection struct {
 // Of the values that an expression accepts, the monitor's own comes first, then those of matchLabels, then those of In in
 // their order, then "true" where any will do.
 func (s Selection) Labels(own map[string]string, fixed ...string) (map[string]string, error) {
+	if s.Never != "" {
+		return nil, errors.New(s.Never)
+	}
 	if s.Selector == nil {
 		return nil, fmt.Errorf("its %s is not set, which selects nothing; set it to {} or to labels", s.Field)
 	}

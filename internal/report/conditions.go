@@ -87,11 +87,15 @@ func setConditions(status *v1alpha1.MetricsPipelineStatus, o Observation) {
 			ObservedGeneration: o.Generation})
 	}
 	var first, firstStalled *finding
+	unscraped := ""
 	for _, part := range parts {
 		f := find(o, part.condition, part.find)
 		set(part.condition, f)
-		if f.reason == v1alpha1.ReasonCRDsMissing {
-			continue // The metrics APIs do without monitors, so Ready does not depend on it.
+		if part.condition == v1alpha1.ConditionScrapeReady && o.aside(f.reason) {
+			if f.reason != v1alpha1.ReasonCRDsMissing {
+				unscraped = " It is not known which Prometheus scrapes annotated apps: see the condition ScrapeReady."
+			}
+			continue
 		}
 		if f.status != metav1.ConditionTrue && first == nil {
 			first = &f
@@ -101,7 +105,7 @@ func setConditions(status *v1alpha1.MetricsPipelineStatus, o Observation) {
 		}
 	}
 
-	ready := met(v1alpha1.ReasonReady, readyMessage(o))
+	ready := met(v1alpha1.ReasonReady, readyMessage(o)+unscraped)
 	reconciling := unmet(v1alpha1.ReasonSettled, "There is nothing left to do.")
 	blocked := unmet(v1alpha1.ReasonNotStalled, "Nothing waits for a person to act.")
 	terminating := o.terminating()
@@ -122,6 +126,18 @@ func setConditions(status *v1alpha1.MetricsPipelineStatus, o Observation) {
 	set(v1alpha1.ConditionReconciling, reconciling)
 	set(v1alpha1.ConditionStalled, blocked)
 	status.Conditions = slices.DeleteFunc(status.Conditions, func(c metav1.Condition) bool { return !known[c.Type] })
+}
+
+// aside is true for a reason of ScrapeReady on which Ready and Stalled do not depend: the metrics APIs do without monitors, and so does
+// a spec that names no Prometheus. Where a rule queries one, PrometheusReady says that it is missing.
+func (o Observation) aside(reason string) bool {
+	switch reason {
+	case v1alpha1.ReasonCRDsMissing:
+		return true
+	case v1alpha1.ReasonPrometheusNotFound, v1alpha1.ReasonPrometheusAmbiguous:
+		return o.Spec.Prometheus.Ref == nil
+	}
+	return false
 }
 
 // find returns the finding of a condition: the failures that surface in it, what its part finds, and what the operands add.

@@ -5,6 +5,7 @@ package report
 
 import (
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,6 +32,8 @@ type conditionCase struct {
 	ready, says string
 	// kstatus is what kubectl wait, Flux and Argo CD make of it.
 	kstatus status.Status
+	// aside are those of differ on which Ready and Stalled do not depend.
+	aside []string
 }
 
 // whenWorking are the conditions of a pipeline in which everything works.
@@ -108,14 +111,26 @@ func scrapeCases() map[string]conditionCase {
 			differ: map[string]string{condition: "False " + reason}, ready: reason, kstatus: kstatus, says: "it says why."}
 	}
 	aside := failing(v1alpha1.ReasonCRDsMissing, status.CurrentStatus)
-	aside.ready, aside.says = "Ready", "Available: metrics.k8s.io"
+	aside.ready, aside.says, aside.aside = "Ready", "Available: metrics.k8s.io", []string{"False " + v1alpha1.ReasonCRDsMissing}
 	both := failing(v1alpha1.ReasonCRDsMissing, status.InProgressStatus)
 	both.change = func(o *Observation) {
 		o.Scrape = &Scrape{Current: true, Reason: v1alpha1.ReasonCRDsMissing, Message: "it says why."}
 		stands(o, usageServer, nil)
 	}
+	both.aside = aside.aside
 	both.differ[v1alpha1.ConditionComponentsReady] = "False Unavailable"
 	both.ready, both.says = "Unavailable", usageServer+": "
+	named := failing(v1alpha1.ReasonPrometheusNotFound, status.FailedStatus)
+	named.change = func(o *Observation) {
+		o.Spec.Prometheus.Ref = &v1alpha1.PrometheusReference{Namespace: "monitoring", Name: "k9s"}
+		o.Scrape = &Scrape{Current: true, Reason: v1alpha1.ReasonPrometheusNotFound, Message: "it says why."}
+	}
+	undemanded := func(reason string) conditionCase { // A spec that names none does without.
+		c := failing(reason, status.CurrentStatus)
+		c.aside = []string{"False " + reason}
+		c.ready, c.says = "Ready", "It is not known which Prometheus scrapes annotated apps: see the condition ScrapeReady."
+		return c
+	}
 	unknown := func(change func(*Observation), says string) conditionCase {
 		return conditionCase{change: change, differ: map[string]string{condition: "Unknown Progressing"},
 			ready: "Progressing", kstatus: status.InProgressStatus, says: says}
@@ -126,8 +141,9 @@ func scrapeCases() map[string]conditionCase {
 		"there are no CRDs of monitors":                  aside,
 		"there are no CRDs, and a Deployment is missing": both,
 		"Prometheus does not select the monitors":        failing(v1alpha1.ReasonNotSelected, status.FailedStatus),
-		"no Prometheus to be scraped by":                 failing(v1alpha1.ReasonPrometheusNotFound, status.FailedStatus),
-		"several to be scraped by":                       failing(v1alpha1.ReasonPrometheusAmbiguous, status.FailedStatus),
+		"not the Prometheus that is named":               named,
+		"the Prometheus in use has gone":                 undemanded(v1alpha1.ReasonPrometheusNotFound),
+		"several to be scraped by":                       undemanded(v1alpha1.ReasonPrometheusAmbiguous),
 		"a monitor is refused":                           failing(v1alpha1.ReasonMonitorsFailed, status.InProgressStatus),
 		"the Prometheus is too old":                      failing(v1alpha1.ReasonPrometheusOutdated, status.FailedStatus),
 		"the CRDs of monitors are too old":               failing(v1alpha1.ReasonCRDsOutdated, status.FailedStatus),
@@ -160,22 +176,21 @@ func TestConditions(t *testing.T) {
 			if ready.Reason != tc.ready || !strings.Contains(ready.Message, tc.says) {
 				t.Errorf("Ready: %s: %s; want %s and %q", ready.Reason, ready.Message, tc.ready, tc.says)
 			}
-			expectConjunction(t, got.Conditions, parts)
+			expectConjunction(t, got.Conditions, parts, tc.aside...)
 			expectKstatus(t, got, tc.kstatus)
 		})
 	}
 }
 
 // expectConjunction compares Ready with the conditions that it is made of, and Reconciling and Stalled with each other.
-func expectConjunction(t *testing.T, conditions []metav1.Condition, parts map[string]string) {
+func expectConjunction(t *testing.T, conditions []metav1.Condition, parts map[string]string, aside ...string) {
 	t.Helper()
 	all := true
 	for condition, part := range parts {
 		if condition == v1alpha1.ConditionMonitoringReady {
 			continue // The metrics APIs do without.
 		}
-		// Nothing that the metrics APIs need is missing with the CRDs of monitors.
-		all = all && (strings.HasPrefix(part, "True ") || part == "False "+v1alpha1.ReasonCRDsMissing)
+		all = all && (strings.HasPrefix(part, "True ") || condition == v1alpha1.ConditionScrapeReady && slices.Contains(aside, part))
 	}
 	if ready := meta.IsStatusConditionTrue(conditions, v1alpha1.ConditionReady); ready != all {
 		t.Errorf("Ready is %v, and the others are %v", ready, parts)

@@ -78,7 +78,7 @@ func dependent(kind schema.GroupVersionKind) string {
 	switch kind.GroupKind() {
 	case kinds.APIService.GroupKind():
 		return v1alpha1.ConditionAPIServicesAvailable
-	case kinds.Prometheus.GroupKind():
+	case kinds.Prometheus.GroupKind(), kinds.PrometheusAgent.GroupKind():
 		return v1alpha1.ConditionPrometheusReady
 	case kinds.PrometheusRule.GroupKind():
 		return v1alpha1.ConditionMonitoringReady

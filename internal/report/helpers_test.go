@@ -39,7 +39,7 @@ func working() Observation {
 		Generation: 3, Version: "v1.2.3", Planned: true,
 		Facts: cluster.Facts{Namespace: "metrics", RequestHeaderCA: true, Prometheus: cluster.Prometheus{
 			Required: true,
-			Target: prometheus.Target{URL: "http://prometheus-operated.monitoring.svc:9090", Origin: "Prometheus monitoring/k8s",
+			Target: prometheus.Target{URL: "http://prometheus-operated.monitoring.svc:9090", Origin: "Prometheus monitoring/k8s", Object: "Prometheus monitoring/k8s",
 				Namespace: "monitoring", ScrapeInterval: 30 * time.Second},
 			Answer: probe.Answer{Known: true},
 		}},

@@ -132,6 +132,10 @@ func (e *Exporter) Set(o Observation, status v1alpha1.MetricsPipelineStatus) {
 		s.add(scrapeRejected, float64(scrape.RejectedTotal))
 		s.add(scrapeLeftOut, float64(scrape.NotScrapedTotal))
 		s.add(scrapeMonitors, float64(scrape.Monitors))
+		if targets := scrape.Targets; targets != nil && (targets.Message == "" || targets.Up+targets.Down > 0) {
+			s.add(scrapeTargets, float64(targets.Up), "up")
+			s.add(scrapeTargets, float64(targets.Down), "down")
+		}
 	}
 	for kind, count := range managed(o) {
 		s.add(managedObjects, float64(count), kind)

@@ -46,6 +46,8 @@ var (
 	scrapeRejected = Metric{"metricspipeline_scrape_apps_rejected", gauge, nil, "Annotated apps that are not scraped."}
 	scrapeLeftOut  = Metric{"metricspipeline_scrape_namespaces_not_scraped", gauge, nil,
 		"Namespaces whose annotated apps are not scraped for a reason that other namespaces do not have."}
+	scrapeTargets = Metric{"metricspipeline_scrape_targets", gauge, []string{"state"},
+		"Targets of annotated apps by their state in Prometheus, up or down, while that is known."}
 	scrapeMonitors = Metric{"metricspipeline_scrape_monitors", gauge, nil, "ServiceMonitors and PodMonitors of annotated apps."}
 	managedObjects = Metric{"metricspipeline_managed_objects", gauge, []string{"kind"},
 		"Objects that the operator manages for its components, by kind."}
@@ -58,7 +60,7 @@ var (
 // Metrics are all of them.
 func Metrics() []Metric {
 	return []Metric{buildInfo, conditionStatus, apiServiceAvailable, componentDesired, componentReady, certificateEnd, certificateDue,
-		ruleStates, scrapeApps, scrapeRejected, scrapeLeftOut, scrapeMonitors, managedObjects, driftRepairs, reconcileErrors}
+		ruleStates, scrapeApps, scrapeRejected, scrapeLeftOut, scrapeTargets, scrapeMonitors, managedObjects, driftRepairs, reconcileErrors}
 }
 
 // Phase is a part of a reconcile that can fail.

@@ -76,6 +76,7 @@ func TestExportedMetrics(t *testing.T) {
 	}
 	status.RulesTotal = v1alpha1.RuleTotals{InUse: 5, LastGood: 2, Rejected: 1}
 	status.Scrape.RejectedTotal, status.Scrape.NotScrapedTotal = 4, 1
+	status.Scrape.Targets = &v1alpha1.TargetCounts{Up: 7, Down: 2}
 	outcomeOf(&o, usageServer).Desired = []string{"Deployment metrics/usage-server", "ClusterRole shared", "ClusterRole usage"}
 	outcomeOf(&o, rulesServer).Desired = []string{"Deployment metrics/rules-server", "ClusterRole shared"}
 	e := &Exporter{}
@@ -96,6 +97,8 @@ func TestExportedMetrics(t *testing.T) {
 		"scrape_apps{kind=Pod}":                                                           1,
 		"scrape_apps_rejected{}":                                                          4,
 		"scrape_namespaces_not_scraped{}":                                                 1,
+		"scrape_targets{state=up}":                                                        7,
+		"scrape_targets{state=down}":                                                      2,
 		"scrape_monitors{}":                                                               2,
 		"apiservice_available{apiservice=v1beta1.metrics.k8s.io,owner=none}":              0,
 		"apiservice_available{apiservice=v1beta1.custom.metrics.k8s.io,owner=ours}":       0,
@@ -241,6 +244,7 @@ func TestMetricsTable(t *testing.T) {
 	e.Build("v1")
 	o, status := statusOf()
 	status.Certificates[0].Renews = ptr.To(metav1.NewTime(moment))
+	status.Scrape.Targets = &v1alpha1.TargetCounts{Up: 1}
 	outcomeOf(&o, usageServer).Desired = []string{"Deployment metrics/usage-server"}
 	e.Set(o, status)
 	registry.MustRegister(e)

@@ -81,7 +81,7 @@ func scrapeReady(o Observation) finding {
 		return unclear(v1alpha1.ReasonProgressing, "The change of spec.scrape is being taken up.")
 	case o.Scrape.Met:
 		return met(o.Scrape.Reason, o.Scrape.Message)
-	case o.Scrape.Reason == v1alpha1.ReasonCRDsMissing, o.Scrape.Reason == v1alpha1.ReasonMonitorsFailed:
+	case o.aside(o.Scrape.Reason), o.Scrape.Reason == v1alpha1.ReasonMonitorsFailed:
 		return unmet(o.Scrape.Reason, o.Scrape.Message)
 	default:
 		return stalled(o.Scrape.Reason, o.Scrape.Message)

@@ -23,7 +23,7 @@ const operatorName = "metricspipeline-operator"
 // also after a restart.
 func prometheusStatus(o Observation) *v1alpha1.PrometheusStatus {
 	p := o.Facts.Prometheus
-	if p.Target.URL != "" {
+	if p.Target.URL != "" || p.Target.Chosen != nil {
 		return &v1alpha1.PrometheusStatus{URL: p.Target.URL, Origin: p.Target.Origin, Chosen: p.Target.Chosen.DeepCopy()}
 	}
 	if p.Chosen != nil && equality.Semantic.DeepEqual(p.Chosen, prometheus.Chosen(o.previous)) {
@@ -56,6 +56,9 @@ func prometheusReady(o Observation) finding {
 		return stalled(v1alpha1.ReasonPrometheusSharded, message)
 	}
 	message := fmt.Sprintf("%s answers at %s.", p.Target.Origin, p.Target.URL)
+	if shards := p.Target.TakenForWhole(); shards != "" {
+		message += " " + shards
+	}
 	if p.Target.Others {
 		message += " It stays in use although there are other Prometheus objects; to use one of them, name it in spec.prometheus.ref."
 	}

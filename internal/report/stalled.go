@@ -18,6 +18,7 @@ const (
 	whenRefused  = "where the API server refuses the object, as invalid or forbidden for example"
 	whenRead     = "unless the API server has only not answered yet"
 	whenWrong    = "where the scheme, the certificate or what answers is wrong; not where the connection is refused or times out"
+	whenNamed    = "where spec.prometheus.ref names the object"
 	whenDeadline = "where the Deployment's progress deadline has passed"
 )
 
@@ -48,8 +49,7 @@ func Stalls() []Stall {
 			{Reason: v1alpha1.ReasonUnreadable, When: whenRead},
 		}},
 		{v1alpha1.ConditionScrapeReady, []Stall{
-			{Reason: v1alpha1.ReasonPrometheusNotFound},
-			{Reason: v1alpha1.ReasonPrometheusAmbiguous},
+			{Reason: v1alpha1.ReasonPrometheusNotFound, When: whenNamed},
 			{Reason: v1alpha1.ReasonNotSelected},
 			{Reason: v1alpha1.ReasonCRDsOutdated},
 			{Reason: v1alpha1.ReasonPrometheusOutdated},

@@ -93,10 +93,8 @@ func prometheusSiblings() []sibling {
 	noRef := map[string]any{"spec.prometheus.ref": absent{}, "spec.prometheus.auth": absent{}}
 	good := "https://thanos.monitoring.svc:9090/prefix"
 	cases := []sibling{
-		{
-			bound: "url and ref name two sources; set one of them, or neither to use the only Prometheus object of the cluster",
-			set:   url, ok: absent{}, bad: good, field: "spec.prometheus",
-		},
+		// Both may be set: ref is who scrapes, url who answers queries.
+		{bound: "enum", set: "spec.prometheus.ref.kind", ok: "PrometheusAgent", bad: "ThanosRuler", with: map[string]any{url: good}},
 		{bound: "minLength", set: url, ok: "http://p", bad: "", with: noRef},
 		{bound: "maxLength", set: url, ok: "http://p/" + text(2039), bad: "http://p/" + text(2040), with: noRef},
 		{bound: absolute, set: url, ok: good, bad: "thanos.monitoring.svc:9090", with: noRef},

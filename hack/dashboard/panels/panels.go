@@ -101,7 +101,8 @@ func uses() []Panel {
 		{Kind: TimeSeries, Title: "Annotated apps that are scraped", Width: 6, Height: 7, Unit: "none",
 			Queries: []Query{
 				{`max by (kind) (metricspipeline_scrape_apps)`, "{{kind}}s"},
-				{`max(metricspipeline_scrape_monitors)`, "monitors"}}},
+				{`max(metricspipeline_scrape_monitors)`, "monitors"},
+				{`max by (state) (metricspipeline_scrape_targets)`, "targets {{state}}"}}},
 		{Kind: TimeSeries, Title: "Apps and namespaces that are not", Width: 6, Height: 7, Unit: "none",
 			Description: "status.scrape lists them, with the reason.",
 			Queries: []Query{

@@ -20,6 +20,7 @@ import (
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/cluster"
 	"github.com/metricspipeline/operator/internal/kinds"
+	"github.com/metricspipeline/operator/internal/prometheus"
 	"github.com/metricspipeline/operator/internal/scrape"
 	"github.com/metricspipeline/operator/internal/scrape/index"
 )
@@ -89,7 +90,7 @@ func (r *Reconciler) stop() {
 	clear(r.failures)
 	clear(r.accepted)
 	clear(r.looks)
-	r.reasons = nil
+	r.reasons, r.asked = nil, asked{asking: r.asked.asking, began: r.asked.began}
 	r.reflectors.follow(nil, "")
 	r.withdraw()
 }
@@ -161,8 +162,11 @@ func (r *Reconciler) needed(s *settings) []schema.GroupVersionKind {
 	for _, kind := range kinds.Monitors {
 		needed = append(needed, kind.GroupVersionKind)
 	}
-	if !s.off && s.pipeline.Spec.Prometheus.URL == "" {
+	if ref := s.pipeline.Spec.Prometheus.Ref; !s.off && prometheus.Needed(s.pipeline.Spec.Prometheus) {
 		needed = append(needed, kinds.Prometheus.GroupVersionKind)
+		if ref != nil && ref.Kind == v1alpha1.KindPrometheusAgent {
+			needed[len(needed)-1] = kinds.PrometheusAgent.GroupVersionKind
+		}
 	}
 	return needed
 }

@@ -75,7 +75,7 @@ func TestFailureEnds(t *testing.T) {
 			func(w *world) error { return w.client.Delete(w.Context(), pipeline()) },
 			func(w *world) error { return w.client.Create(w.Context(), pipeline()) }, true},
 		"it is not known what should be": {
-			func(w *world) error { return w.client.Delete(w.Context(), everything()) },
+			func(w *world) error { return errors.Join(w.chosen(), w.client.Delete(w.Context(), everything())) },
 			func(w *world) error { return w.client.Create(w.Context(), everything()) }, false},
 	} {
 		for name, goes := range gone {

@@ -144,6 +144,9 @@ func (r *Reconciler) problem(s *settings, ns *metav1.PartialObjectMetadata, know
 	if excluded := r.excludes(s, ns); excluded != "" {
 		return v1alpha1.ReasonNotSelected, excluded
 	}
+	if none := r.withoutTargets(s, ns.Name); none != "" {
+		return v1alpha1.ReasonNoTargets, none
+	}
 	return r.nearLimit(s, ns, known)
 }
 
@@ -204,11 +207,11 @@ func (r *Reconciler) excludes(s *settings, ns *metav1.PartialObjectMetadata) str
 	for _, selection := range selections {
 		selected, err := selection.SelectsNamespace(ns.Name, ns.Labels)
 		if err != nil {
-			return fmt.Sprintf("%s: %v.", s.target.Origin, err)
+			return fmt.Sprintf("%s: %v.", s.target.Object, err)
 		}
 		if !selected {
 			return fmt.Sprintf("%s does not look for monitors in namespace %s: its %s is %s; change the selector, or leave the "+
-				"namespace out by spec.scrape.namespaceSelector.", s.target.Origin, ns.Name, selection.NamespaceField, selection.Where())
+				"namespace out by spec.scrape.namespaceSelector.", s.target.Object, ns.Name, selection.NamespaceField, selection.Where())
 		}
 	}
 	return ""

@@ -175,6 +175,7 @@ func TestProblemsStayWhileRetained(t *testing.T) {
 	must(t, w.services().Add(service("shop", "a", annotated())))
 	w.reconcile(t, "shop")
 	w.expectProblem(t, "shop", v1alpha1.ReasonNotSelected, "does not look for monitors in namespace shop")
+	must(t, w.chosen())
 	must(t, w.client.Delete(t.Context(), atHome()))
 	if state, status := w.observe(t); state.Met || status.NotScrapedTotal != 1 || len(status.NotScraped) != 1 {
 		t.Errorf("without a Prometheus: %+v, %+v", state, status.NotScraped)

@@ -23,6 +23,7 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
@@ -94,6 +95,14 @@ type Reconciler struct {
 	// send sends Events at a rate, and reports is the rate of snapshots that users of namespaces cause.
 	send    sendEvent
 	reports *rate.Limiter
+	// heard is whom to ask for targets, which another controller says and sourceChanged announces; asked is what is known of them, and
+	// arrived the answer of a survey. spawn runs a survey outside of the worker, and surveyEvery is the least time between two.
+	heard         atomic.Pointer[heard]
+	sourceChanged chan event.GenericEvent
+	asked         asked
+	arrived       atomic.Pointer[arrival]
+	spawn         func(func())
+	surveyEvery   time.Duration
 	// pendingRetry looks again at a CRD that the API server is about to serve, which brings no event; counts gathers changes of
 	// the counts for one snapshot.
 	pendingRetry, counts time.Duration
@@ -109,6 +118,9 @@ type sight struct {
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	if request == inCommon {
 		return r.reconcileCommon(ctx)
+	}
+	if request == asking {
+		return r.askForTargets(ctx)
 	}
 	if request.Namespace == looking {
 		return r.lookInto(ctx, request.Name)
@@ -256,6 +268,7 @@ func (r *Reconciler) write(ctx context.Context, namespace string, desired []*uns
 		if changed {
 			r.wrote[namespace] = r.clock.Now()
 			r.recount()
+			r.unsettle()
 		}
 	}()
 	for _, monitor := range desired {

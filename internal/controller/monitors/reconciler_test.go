@@ -109,6 +109,7 @@ func TestRetained(t *testing.T) {
 	w := working(t)
 	must(t, w.services().Add(service("shop", "a", annotated())))
 	w.reconcile(t, "shop")
+	must(t, w.chosen())
 	must(t, w.client.Delete(t.Context(), everything()))
 	must(t, w.services().Delete(service("shop", "a", nil)))
 	must(t, w.services().Add(service("bank", "a", annotated())))

@@ -39,6 +39,8 @@ type pieces interface {
 	Services(ctx context.Context, namespace, resume string) (*corev1.ServiceList, error)
 	// Pods lists the metadata of those that run or are about to, in the network of their node or outside of it.
 	Pods(ctx context.Context, namespace string, host bool, resume string) (*metav1.PartialObjectMetadataList, error)
+	// RunningPods lists the metadata of those that run, in the network of their node only where hosts says so.
+	RunningPods(ctx context.Context, namespace string, hosts bool, resume string) (*metav1.PartialObjectMetadataList, error)
 	// CountPods returns how many Pods there are, whatever their state.
 	CountPods(ctx context.Context, namespace string) (int, error)
 }
@@ -55,18 +57,8 @@ func (r *Reconciler) countTargets(ctx context.Context, s *settings, namespace st
 		}
 		bound.Pods = pods
 	}
-	for resume, first := "", true; first || resume != ""; first = false {
-		list, err := r.pieces.Services(ctx, namespace, resume)
-		if err != nil {
-			return nil, fmt.Errorf("list Services of namespace %s: %w", namespace, err)
-		}
-		for i := range list.Items {
-			service := &list.Items[i]
-			if cost, accepted := r.index.Accepted(namespace, service.Name); accepted {
-				c.add(service, cost)
-			}
-		}
-		resume = list.Continue
+	if err := r.selectServices(ctx, c, namespace); err != nil {
+		return nil, err
 	}
 	if err := r.countPods(ctx, c, namespace, true); err != nil {
 		return nil, err
@@ -94,6 +86,24 @@ func (r *Reconciler) countPods(ctx context.Context, c *selected, namespace strin
 		if c.limit > 0 && c.most() > c.limit {
 			c.partly = true
 			return nil
+		}
+		resume = list.Continue
+	}
+	return nil
+}
+
+// selectServices adds the Services of a namespace that are scraped.
+func (r *Reconciler) selectServices(ctx context.Context, c *selected, namespace string) error {
+	for resume, first := "", true; first || resume != ""; first = false {
+		list, err := r.pieces.Services(ctx, namespace, resume)
+		if err != nil {
+			return fmt.Errorf("list Services of namespace %s: %w", namespace, err)
+		}
+		for i := range list.Items {
+			service := &list.Items[i]
+			if cost, accepted := r.index.Accepted(namespace, service.Name); accepted {
+				c.add(service, cost)
+			}
 		}
 		resume = list.Continue
 	}
@@ -225,4 +235,16 @@ func (s apiServer) CountPods(ctx context.Context, namespace string) (int, error)
 		remaining = *list.RemainingItemCount
 	}
 	return len(list.Items) + int(remaining), nil
+}
+
+// RunningPods implements pieces.
+func (s apiServer) RunningPods(
+	ctx context.Context, namespace string, hosts bool, resume string,
+) (*metav1.PartialObjectMetadataList, error) {
+	selector := fields.OneTermEqualSelector("status.phase", string(corev1.PodRunning))
+	if !hosts {
+		selector = fields.AndSelectors(selector, fields.OneTermEqualSelector("spec.hostNetwork", "false"))
+	}
+	return s.pods.Resource(podsResource).Namespace(namespace).
+		List(ctx, metav1.ListOptions{FieldSelector: selector.String(), Limit: mostInPiece, Continue: resume})
 }

@@ -11,7 +11,6 @@ import (
 	"maps"
 	"slices"
 
-	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	"github.com/prometheus/common/model"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -133,7 +132,7 @@ func (r *Reconciler) settings(ctx context.Context, pipeline *v1alpha1.MetricsPip
 	if err != nil || s.retain {
 		return s, err
 	}
-	if err := r.demands(ctx, s, served.Has(kinds.PrometheusCRD)); err != nil {
+	if err := r.demands(ctx, s, served); err != nil {
 		return s, err
 	}
 	if s.state.Met && missing != "" {
@@ -159,18 +158,16 @@ func (s *settings) selectors(spec v1alpha1.ScrapeSpec) string {
 }
 
 // demands finds out which labels the monitors need.
-func (r *Reconciler) demands(ctx context.Context, s *settings, served bool) error {
-	spec := s.pipeline.Spec
-	var objects monitoringv1.PrometheusList
-	if served {
-		if err := r.prometheuses.List(ctx, &objects); err != nil && spec.Prometheus.URL == "" {
-			return fmt.Errorf("list Prometheus objects: %w", err)
-		}
+func (r *Reconciler) demands(ctx context.Context, s *settings, served cluster.Served) error {
+	spec, chosen := s.pipeline.Spec, prometheus.Chosen(s.pipeline.Status)
+	objects, err := cluster.PrometheusObjects(ctx, r.prometheuses, served, spec.Prometheus, chosen)
+	if err != nil {
+		return err //nolint:wrapcheck // it says what was listed
 	}
-	var err error
 	var notFound *prometheus.NotFoundError
-	s.target, err = prometheus.Resolve(spec.Prometheus, served, objects.Items, prometheus.Chosen(s.pipeline.Status))
+	s.target, err = prometheus.Scraper(spec.Prometheus, objects, chosen)
 	switch {
+	case prometheus.IsNobody(err): // What else reads monitors, such as another collector, needs no object.
 	case errors.As(err, &notFound):
 		s.keep(notFound.Reason, notFound.Message)
 		return nil
@@ -201,36 +198,59 @@ func (s *settings) label() State {
 	}
 	s.services, s.pods = maps.Clone(own), maps.Clone(own)
 	if s.target.ServiceMonitors == nil {
-		remedy := "set the labels that it demands in spec.scrape.labels"
-		if len(stated) > 0 {
-			remedy = "the monitors carry spec.scrape.labels, and whether that Prometheus selects them by those cannot be checked"
-		}
-		return State{Met: true, Reason: v1alpha1.ReasonSelectorsUnknown, Message: "No object stands behind " +
-			"spec.prometheus.url, so it cannot be known which monitors that Prometheus selects; " + remedy + "."}
+		return s.unknown()
 	}
 	for _, kind := range []struct {
 		selection *prometheus.Selection
 		labels    map[string]string
 	}{{s.target.ServiceMonitors, s.services}, {s.target.PodMonitors, s.pods}} {
+		if kind.selection.Never != "" && !s.rules().Services {
+			continue // There are no ServiceMonitors for it to use.
+		}
 		demanded, err := kind.selection.Labels(own, fixed...)
 		if err != nil {
 			return State{Reason: v1alpha1.ReasonNotSelected,
-				Message: fmt.Sprintf("%s does not select the monitors: %v.", s.target.Origin, err)}
+				Message: fmt.Sprintf("%s does not select the monitors: %v.", s.target.Object, err)}
 		}
 		maps.Copy(kind.labels, demanded)
 		// Whether it looks into a namespace is that namespace's to know, but the selector itself must be readable.
 		if _, err := kind.selection.SelectsNamespace("", nil); err != nil {
 			return State{Reason: v1alpha1.ReasonNotSelected,
-				Message: fmt.Sprintf("%s does not select the monitors: %v.", s.target.Origin, err)}
+				Message: fmt.Sprintf("%s does not select the monitors: %v.", s.target.Object, err)}
 		}
 	}
-	return State{Met: true, Reason: v1alpha1.ReasonSelected, Message: s.target.Origin + " selects every monitor" + s.where() + "."}
+	return State{Met: true, Reason: v1alpha1.ReasonSelected, Message: s.target.Object + " selects every monitor" + s.where() + "."}
+}
+
+// unknown is the state where no object says who scrapes.
+func (s *settings) unknown() State {
+	labeled := len(s.pipeline.Spec.Scrape.Labels) > 0
+	state := State{Met: true, Reason: v1alpha1.ReasonSelectorsUnknown}
+	if s.pipeline.Spec.Prometheus.URL == "" {
+		state.Message = "The cluster has no Prometheus object, so the monitors are there for any other collector that reads " +
+			"ServiceMonitors and PodMonitors, such as Grafana Alloy, the operator of VictoriaMetrics or OpenTelemetry; "
+		if labeled {
+			state.Message += "they carry spec.scrape.labels, and whether it selects them by those cannot be checked"
+		} else {
+			state.Message += "if it selects them by labels, set those in spec.scrape.labels"
+		}
+		state.Message += ". A Prometheus or PrometheusAgent object that comes is used by itself; where nothing is to be scraped, set " +
+			"spec.scrape.targets to []."
+		return state
+	}
+	remedy := "set the labels that it demands in spec.scrape.labels"
+	if labeled {
+		remedy = "the monitors carry spec.scrape.labels, and whether that Prometheus selects them by those cannot be checked"
+	}
+	state.Message = "No object stands behind spec.prometheus.url, so it cannot be known which monitors that Prometheus selects; " + remedy +
+		". Where a Prometheus or PrometheusAgent object of the cluster scrapes for it, name that in spec.prometheus.ref as well."
+	return state
 }
 
 // where says into which namespaces the Prometheus looks; empty for all.
 func (s *settings) where() string {
 	for _, selection := range []*prometheus.Selection{s.target.ServiceMonitors, s.target.PodMonitors} {
-		if value := selection.Where(); value != "" {
+		if value := selection.Where(); value != "" && selection.Never == "" {
 			return fmt.Sprintf(" of the namespaces that it looks into: its %s is %s", selection.NamespaceField, value)
 		}
 	}

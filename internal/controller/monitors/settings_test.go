@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	monitoringv1alpha1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1alpha1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
@@ -47,6 +48,10 @@ func TestSettings(t *testing.T) {
 	scrapes := func(interval monitoringv1.Duration) func(*monitoringv1.PrometheusSpec) {
 		return func(s *monitoringv1.PrometheusSpec) { s.ScrapeInterval = interval }
 	}
+	agentRef := &v1alpha1.PrometheusReference{Kind: v1alpha1.KindPrometheusAgent, Namespace: "monitoring", Name: "agent"}
+	onNodes := func(s *monitoringv1alpha1.PrometheusAgentSpec) {
+		s.Mode, s.ServiceMonitorSelector = ptr.To(monitoringv1alpha1.DaemonSetPrometheusAgentMode), nil
+	}
 	second := everything()
 	second.Name = "other"
 	for name, tc := range map[string]struct {
@@ -63,8 +68,29 @@ func TestSettings(t *testing.T) {
 		"off": {objects: append(crds(), everything()), spec: func(s *v1alpha1.MetricsPipelineSpec) { s.Scrape.Targets = nil },
 			met: true, reason: "ScrapeOff", off: true},
 		"off without CRDs": {spec: func(s *v1alpha1.MetricsPipelineSpec) { s.Scrape.Targets = nil }, met: true, reason: "ScrapeOff", retain: true, off: true},
-		"no Prometheus":    {objects: crds(), reason: "PrometheusNotFound", says: "create one", retain: true},
-		"two":              {objects: append(crds(), everything(), second), reason: "PrometheusAmbiguous", says: "monitoring/other", retain: true},
+		"no Prometheus":    {objects: crds(), met: true, reason: "SelectorsUnknown", says: "if it selects them by labels, set those in spec.scrape.labels. A Prometheus"},
+		"no Prometheus, and labels": {objects: crds(), met: true, reason: "SelectorsUnknown", says: "they carry spec.scrape.labels",
+			spec: func(s *v1alpha1.MetricsPipelineSpec) { s.Scrape.Labels = map[string]v1alpha1.LabelValue{"team": "web"} }},
+		"not even its CRD": {objects: slices.Delete(crds(), 2, 3), met: true, reason: "SelectorsUnknown", says: "Grafana Alloy"},
+		"the only PrometheusAgent": {objects: append(crds(), agent()), met: true, reason: "Selected",
+			says: "PrometheusAgent monitoring/agent selects every monitor."},
+		"the PrometheusAgent that is named": {objects: append(crds(), everything(), second, agent()), met: true, reason: "Selected",
+			says: "PrometheusAgent monitoring/agent", spec: func(s *v1alpha1.MetricsPipelineSpec) {
+				s.Prometheus.URL, s.Prometheus.Ref = "http://mimir", agentRef
+			}},
+		"a PrometheusAgent that is not there": {objects: append(crds(), everything()), reason: "PrometheusNotFound",
+			says: "There is no PrometheusAgent object monitoring/agent", retain: true,
+			spec: func(s *v1alpha1.MetricsPipelineSpec) { s.Prometheus.URL, s.Prometheus.Ref = "http://mimir", agentRef }},
+		"a PrometheusAgent on every node": {objects: append(crds(), agent(onNodes)), reason: "NotSelected", says: "set spec.scrape.targets to [Pods]"},
+		"a PrometheusAgent on every node, and Pods": {objects: append(crds(), agent(onNodes)), met: true, reason: "Selected",
+			says: "PrometheusAgent monitoring/agent selects every monitor.",
+			spec: func(s *v1alpha1.MetricsPipelineSpec) { s.Scrape.Targets = []v1alpha1.ScrapeTarget{v1alpha1.ScrapePods} }},
+		"a Prometheus and a Thanos in front": {objects: append(crds(), everything(), second), met: true, reason: "Selected", says: "monitoring/other",
+			spec: func(s *v1alpha1.MetricsPipelineSpec) {
+				s.Prometheus.URL = "http://thanos:9090"
+				s.Prometheus.Ref = &v1alpha1.PrometheusReference{Namespace: "monitoring", Name: "other"}
+			}},
+		"two": {objects: append(crds(), everything(), second), reason: "PrometheusAmbiguous", says: "monitoring/other", retain: true},
 		"not the named one": {objects: append(crds(), everything()), reason: "PrometheusNotFound", retain: true,
 			spec: func(s *v1alpha1.MetricsPipelineSpec) {
 				s.Prometheus.Ref = &v1alpha1.PrometheusReference{Namespace: "x", Name: "y"}

@@ -18,9 +18,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/apply"
@@ -69,6 +71,8 @@ type Options struct {
 	Rest time.Duration
 	// Looks is the least time between two looks at what the Services of one namespace select.
 	Looks time.Duration
+	// Targets is the least time between two surveys of what Prometheus scrapes.
+	Targets time.Duration
 	// Wrap stands between the controller and the reconciler.
 	Wrap func(reconcile.Reconciler) reconcile.Reconciler
 }
@@ -103,6 +107,7 @@ func Setup(mgr ctrl.Manager, options Options) (*Reconciler, error) {
 		announce: options.Announce, pendingRetry: options.Pending, counts: options.Counts,
 		failures: map[string]error{}, accepted: map[string]bool{}, seen: map[string]sight{}, wrote: map[string]time.Time{},
 		looks: map[string]look{}, pieces: pieces, lookEvery: options.Looks,
+		sourceChanged: make(chan event.GenericEvent, 1), spawn: func(survey func()) { go survey() }, surveyEvery: options.Targets,
 		rest:    options.Rest,
 		schemas: cluster.NewSchemas(mgr.GetAPIReader()), reports: newStatusPace(options.Reports),
 		clock: clock.RealClock{}, refusals: flowcontrol.NewBackOff(options.LastFailure, longestRefusal),
@@ -122,6 +127,12 @@ func Setup(mgr ctrl.Manager, options Options) (*Reconciler, error) {
 	}
 	if err := c.Watch(events{r.subscribe(options, mgr.GetCache(), monitors), r}); err != nil {
 		return nil, fmt.Errorf("watch for monitors: %w", err)
+	}
+	toSurvey := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
+		return []reconcile.Request{asking}
+	})
+	if err := c.Watch(source.Channel(r.sourceChanged, toSurvey)); err != nil {
+		return nil, fmt.Errorf("watch for another source of targets: %w", err)
 	}
 	return r, nil
 }
@@ -148,7 +159,9 @@ func (r *Reconciler) subscribe(options Options, objects, monitors cache.Cache) *
 		On(cluster.Kind{GroupVersionKind: kinds.Namespace.GroupVersionKind, Object: kinds.Namespace.New(), Cache: objects},
 			handler.EnqueueRequestsFromMapFunc(r.itself)).
 		On(cluster.Kind{CRD: kinds.Prometheus.CRD, GroupVersionKind: kinds.Prometheus.GroupVersionKind,
-			Object: kinds.Prometheus.New(), Cache: options.Prometheuses}, every)
+			Object: kinds.Prometheus.New(), Cache: options.Prometheuses}, every).
+		On(cluster.Kind{CRD: kinds.PrometheusAgent.CRD, GroupVersionKind: kinds.PrometheusAgent.GroupVersionKind,
+			Object: kinds.PrometheusAgent.New(), Cache: options.Prometheuses}, every)
 	for _, kind := range kinds.Monitors {
 		subscriber.On(cluster.Kind{CRD: kind.CRD, GroupVersionKind: kind.GroupVersionKind, Object: kind.New(),
 			Cache: monitors}, handler.EnqueueRequestsFromMapFunc(r.ownNamespace))

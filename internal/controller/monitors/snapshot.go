@@ -62,6 +62,7 @@ func (r *Reconciler) publish(ctx context.Context, s *settings) {
 		is.Behind = known[name].behind
 		return is
 	})
+	r.setTargets(s, &now.Status)
 	var err error
 	if s.served {
 		now.Status.Monitors, err = r.count(ctx)
@@ -69,6 +70,12 @@ func (r *Reconciler) publish(ctx context.Context, s *settings) {
 	unread := r.listProblems(ctx, s, known, now)
 	now.State = r.state(s, errors.Join(err, unread, r.unknown()))
 	before := r.snapshot.Load()
+	switch {
+	case before == nil:
+		r.queue.Add(asking)
+	case before.Status.Services != now.Status.Services, before.Status.Pods != now.Status.Pods:
+		r.unsettle()
+	}
 	if before != nil && equality.Semantic.DeepEqual(before, now) {
 		return
 	}

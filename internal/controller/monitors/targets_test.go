@@ -59,6 +59,16 @@ func (l *listed) Pods(_ context.Context, _ string, host bool, resume string) (*m
 	return list, l.err
 }
 
+func (l *listed) RunningPods(_ context.Context, _ string, hosts bool, resume string) (*metav1.PartialObjectMetadataList, error) {
+	l.lists++
+	list, all := &metav1.PartialObjectMetadataList{}, l.pods
+	if hosts {
+		all = slices.Concat(l.pods, l.hosts)
+	}
+	list.Items, list.Continue = piece(all, resume)
+	return list, l.err
+}
+
 func (l *listed) CountPods(context.Context, string) (int, error) {
 	return len(l.pods) + len(l.hosts), l.err
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	monitoringv1alpha1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 	apiextv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -27,6 +28,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllertest"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
@@ -55,6 +57,10 @@ type world struct {
 	mu              sync.Mutex
 	queued, delayed []string
 	announced       int
+	// surveys are the requests to ask Prometheus, by when they are due.
+	surveys []time.Duration
+	// fallen are the Events of apps that are down.
+	fallen []string
 	// rejected are the apps that got an Event, and events those of namespaces.
 	rejected, events []string
 }
@@ -63,6 +69,10 @@ type world struct {
 func (w *world) Add(request reconcile.Request) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if request == asking {
+		w.surveys = append(w.surveys, 0)
+		return
+	}
 	w.queued = append(w.queued, request.Name)
 }
 
@@ -70,6 +80,10 @@ func (w *world) Add(request reconcile.Request) {
 func (w *world) AddAfter(request reconcile.Request, after time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if request == asking {
+		w.surveys = append(w.surveys, after)
+		return
+	}
 	w.delayed = append(w.delayed, request.Name+" after "+after.String())
 }
 
@@ -108,7 +122,7 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		clientgoscheme.AddToScheme, v1alpha1.AddToScheme, monitoringv1.AddToScheme, apiextv1.AddToScheme} {
+		clientgoscheme.AddToScheme, v1alpha1.AddToScheme, monitoringv1.AddToScheme, monitoringv1alpha1.AddToScheme, apiextv1.AddToScheme} {
 		must(t, add(scheme))
 	}
 	w := &world{T: t, mapper: meta.NewDefaultRESTMapper(nil), stores: map[index.Kind]*index.Store{},
@@ -143,10 +157,15 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 		prometheuses: w.client, applier: apply.New(monitors, w.client, clocktesting.NewFakePassiveClock(time.Now()), time.Minute),
 		watches: watches, queue: w, announce: func() { w.announced++ }, pendingRetry: time.Second, counts: countsPeriod,
 		failures: map[string]error{}, accepted: map[string]bool{}, seen: map[string]sight{}, wrote: map[string]time.Time{}, looks: map[string]look{}, lookEvery: lookEvery, rest: restPeriod, clock: w.clock,
+		sourceChanged: make(chan event.GenericEvent, 1), spawn: func(survey func()) { survey() }, surveyEvery: time.Minute,
 		schemas: cluster.NewSchemas(w.client), reports: newStatusPace(time.Minute),
 		refusals: flowcontrol.NewFakeBackOff(30*time.Second, longestRefusal, clocktesting.NewFakeClock(time.Unix(0, 0))),
 		taken:    flowcontrol.NewFakeBackOff(time.Second, longestTaken, clocktesting.NewFakeClock(time.Unix(0, 0)))}
 	w.r.send = paced(func(about *corev1.ObjectReference, reason, message string) {
+		if reason == "ScrapeDown" {
+			w.fallen = append(w.fallen, about.Kind+" "+about.Namespace+"/"+about.Name+": "+message)
+			return
+		}
 		if reason == "ScrapeRejected" {
 			w.rejected = append(w.rejected, about.Kind+" "+about.Namespace+"/"+about.Name)
 			return
@@ -170,6 +189,7 @@ func (w *world) serve() {
 	for _, kind := range []string{monitoringv1.ServiceMonitorsKind, monitoringv1.PodMonitorsKind, monitoringv1.PrometheusesKind} {
 		w.mapper.Add(monitoringv1.SchemeGroupVersion.WithKind(kind), meta.RESTScopeNamespace)
 	}
+	w.mapper.Add(kinds.PrometheusAgent.GroupVersionKind, meta.RESTScopeNamespace)
 }
 
 // reconcile reconciles what all namespaces have in common, and namespaces, long after the last time, and returns what was
@@ -243,7 +263,7 @@ func (w *world) change(t *testing.T, change func(*v1alpha1.ScrapeSpec)) {
 
 func crds() []client.Object {
 	var all []client.Object
-	for _, name := range []string{kinds.ServiceMonitorCRD, kinds.PodMonitorCRD, kinds.PrometheusCRD} {
+	for _, name := range []string{kinds.ServiceMonitorCRD, kinds.PodMonitorCRD, kinds.PrometheusCRD, kinds.PrometheusAgentCRD} {
 		all = append(all, crd(name, "keepequal", "bodySizeLimit", "targetLimit", "keepDroppedTargets"))
 	}
 	return all
@@ -279,6 +299,26 @@ func everything(changes ...func(*monitoringv1.PrometheusSpec)) *monitoringv1.Pro
 		change(&p.Spec)
 	}
 	return p
+}
+
+// chosen records in the status, as the pipeline's controller does, that the Prometheus object is in use.
+func (w *world) chosen() error {
+	recorded := &v1alpha1.MetricsPipeline{}
+	if err := w.client.Get(w.Context(), client.ObjectKey{Name: v1alpha1.SingletonName}, recorded); err != nil {
+		return err
+	}
+	recorded.Status.Prometheus = &v1alpha1.PrometheusStatus{Chosen: &v1alpha1.PrometheusReference{Namespace: "monitoring", Name: "k8s"}}
+	return w.client.Update(w.Context(), recorded)
+}
+
+// agent is a PrometheusAgent that selects all monitors in all namespaces.
+func agent(changes ...func(*monitoringv1alpha1.PrometheusAgentSpec)) *monitoringv1alpha1.PrometheusAgent {
+	a := &monitoringv1alpha1.PrometheusAgent{ObjectMeta: metav1.ObjectMeta{Namespace: "monitoring", Name: "agent"}}
+	a.Spec.CommonPrometheusFields = everything().Spec.CommonPrometheusFields
+	for _, change := range changes {
+		change(&a.Spec)
+	}
+	return a
 }
 
 func namespaces(names ...string) []client.Object {

@@ -43,6 +43,10 @@ func (r *Reconciler) read(ctx context.Context, pipeline *v1alpha1.MetricsPipelin
 	for _, problem := range facts.Problems {
 		r.failed(report.PhaseRead, problem)
 	}
+	if unknown := facts.Prometheus.NotFound; r.Source != nil && !facts.Served.Waiting() &&
+		(unknown == nil || unknown.Reason != v1alpha1.ReasonUnreadable) { // Else it stays who it was.
+		r.Source(facts.Prometheus)
+	}
 	if p := facts.Prometheus; p.Required && p.Usable() {
 		//nolint:contextcheck // a question outlives the reconcile, so it must not end with its context
 		facts.Prometheus.Answer = probes.Ask(prometheusQuestion(p.Target, pipeline.Spec.Prometheus.AdapterURL, p.Access))

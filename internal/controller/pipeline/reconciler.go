@@ -47,6 +47,8 @@ type Config struct {
 	Live   client.Reader
 	// Facts about the cluster.
 	Facts *cluster.Source
+	// Source is called with what is known of the Prometheus, for those who ask it beside the pipeline; nil for nobody.
+	Source func(cluster.Prometheus)
 	// Scrape returns what is known of annotated apps for a pipeline; nil before that has been looked at.
 	Scrape func(*v1alpha1.MetricsPipeline) *report.Scrape
 

@@ -35,6 +35,8 @@ type Timing struct {
 	Rest time.Duration
 	// Looks is the least time between two looks at what the Services of one namespace select, 5m.
 	Looks time.Duration
+	// Targets is the least time between two surveys of what Prometheus scrapes, 1m; five times as long while all is up.
+	Targets time.Duration
 	// Work bounds the stages of one reconcile but the report, 25s: an API server that hangs becomes a condition.
 	Work time.Duration
 	// Snapshot is how long a report waits for what is to be said of annotated apps after a start or a change of the spec, 1s.
@@ -56,6 +58,7 @@ func (t Timing) OrDefaults() Timing {
 		Reports:      cmp.Or(t.Reports, time.Minute),
 		Rest:         cmp.Or(t.Rest, 2*time.Second),
 		Looks:        cmp.Or(t.Looks, 5*time.Minute),
+		Targets:      cmp.Or(t.Targets, time.Minute),
 		Work:         cmp.Or(t.Work, 25*time.Second),
 		Snapshot:     cmp.Or(t.Snapshot, time.Second),
 	}

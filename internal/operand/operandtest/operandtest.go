@@ -29,8 +29,9 @@ func Facts() cluster.Facts {
 		SystemPriority: true,
 		Prometheus: cluster.Prometheus{
 			Required: true,
-			Target:   prometheus.Target{URL: "http://prometheus.monitoring.svc:9090", Origin: "Prometheus monitoring/main"},
-			Answer:   probe.Answer{Known: true},
+			Target: prometheus.Target{URL: "http://prometheus.monitoring.svc:9090", Origin: "Prometheus monitoring/main",
+				Object: "Prometheus monitoring/main"},
+			Answer: probe.Answer{Known: true},
 		},
 	}
 }

@@ -113,7 +113,7 @@ func maxAgeFindings(in operand.Input) []operand.Finding {
 	if stated == 0 || stated >= interval {
 		return nil
 	}
-	by := in.Facts.Prometheus.Target.Origin + " scrapes"
+	by := in.Facts.Prometheus.Target.Object + " scrapes"
 	if own := in.Spec.Scrape.Interval.Or(0); own == interval {
 		by = "by spec.scrape.interval apps are scraped"
 	}

@@ -137,7 +137,7 @@ func (p part) label(labels map[string]string) []operand.Patch {
 // unselected says that the chosen Prometheus does not use the object, and the remedy; empty where it does, or that is not known. The
 // labels of the operator's namespace are not known here, so of a selector of namespaces only one that is not set is looked at.
 func (p part) unselected(in operand.Input, mismatch error) string {
-	origin := in.Facts.Prometheus.Target.Origin
+	origin := in.Facts.Prometheus.Target.Object
 	switch {
 	case p.selection == nil:
 		return ""

@@ -336,6 +336,6 @@ func (x *Index) Status(of func(namespace string) Namespace) v1alpha1.ScrapeStatu
 			rejected = append(rejected, listed)
 		}
 	}
-	status.Rejected = share(rejected, mostRejected)
+	status.Rejected = Share(rejected, mostRejected, byApp)
 	return status
 }

@@ -133,10 +133,10 @@ func (n *namespace) refused(name string, host bool, behind []v1alpha1.RejectedAp
 	return listed, total
 }
 
-// share fills a list with at most so many entries, of each namespace one in turn, so that none takes the places of another, and
+// Share fills a list with at most so many entries, of each namespace one in turn, so that none takes the places of another, and
 // sorts it. lists are those of the namespaces, in the order of their names.
-func share(lists [][]v1alpha1.RejectedApp, most int) []v1alpha1.RejectedApp {
-	var shared []v1alpha1.RejectedApp
+func Share[T any](lists [][]T, most int, compare func(one, other T) int) []T {
+	var shared []T
 	for turn := 0; turn < most && len(shared) < most; turn++ {
 		for _, list := range lists {
 			if turn < len(list) && len(shared) < most {
@@ -144,6 +144,6 @@ func share(lists [][]v1alpha1.RejectedApp, most int) []v1alpha1.RejectedApp {
 			}
 		}
 	}
-	slices.SortFunc(shared, byApp)
+	slices.SortFunc(shared, compare)
 	return shared
 }

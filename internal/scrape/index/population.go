@@ -6,6 +6,8 @@ package index
 import (
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/scrape"
 )
@@ -40,6 +42,18 @@ func (x *Index) Accepted(namespace, name string) (scrape.Special, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.accepted(namespace, name)
+}
+
+// Reference names an annotated app for an Event; nil where there is no such app. kind is Service or Pod.
+func (x *Index) Reference(kind, namespace, name string) *corev1.ObjectReference {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for of, apps := range x.apps {
+		if a := apps[namespace+"/"+name]; of.Object() == kind && a != nil && a.details != nil {
+			return a.Reference()
+		}
+	}
+	return nil
 }
 
 func (x *Index) accepted(namespace, name string) (scrape.Special, bool) {

@@ -116,6 +116,7 @@ func brokenCases() []brokenCase {
 	return append(cases,
 		brokenCase{[]string{"prometheus.url"}, "prometheus.url", "http://127.0.0.1:1", prometheus},
 		brokenCase{[]string{"prometheus.ref.namespace", "prometheus.ref.name"}, "prometheus", "{ref: {namespace: bank, name: absent}}", prometheus},
+		brokenCase{[]string{"prometheus.ref.kind"}, "prometheus", "{ref: {kind: PrometheusAgent, namespace: bank, name: one}}", prometheus},
 		brokenCase{[]string{"prometheus.allowHTTP"}, "prometheus",
 			"{ref: {namespace: bank, name: one}, auth: {bearerToken: {name: source, key: a}}}", prometheus},
 		brokenCase{[]string{"prometheus.tls.clientCert.name"}, "prometheus.tls",

@@ -38,6 +38,10 @@ func prometheusCases() []specCase {
 		field("prometheus.url", "$PROMETHEUS", "$PROMETHEUS/prefix").under(unchosen),
 		{fields: []string{"prometheus.ref.namespace", "prometheus.ref.name"}, set: "prometheus.ref",
 			value: "{namespace: bank, name: one}", other: "{namespace: shop, name: one}", with: unchosen},
+		// The store answers queries in any case, so the rest of the spec works.
+		{fields: []string{"prometheus.ref.kind"}, set: "prometheus.ref",
+			value: "{kind: Prometheus, namespace: bank, name: one}", other: "{kind: PrometheusAgent, namespace: bank, name: absent}",
+			with: "prometheus: {url: $PROMETHEUS}\n" + unchosen},
 	}
 	// Nothing of it shows with a source that needs no credentials.
 	cases = append(cases, field("prometheus.allowHTTP", "true", "false").under("prometheus: {url: $PROMETHEUS}\n"))

@@ -52,6 +52,9 @@ func inProject(path string) string {
 // PrometheusCRD is a file of prometheus-operator's CRDs, which are known after FindMonitoringCRDs.
 func PrometheusCRD() string { return monitoringCRD("prometheuses") }
 
+// PrometheusAgentCRD is described at PrometheusCRD.
+func PrometheusAgentCRD() string { return monitoringCRD("prometheusagents") }
+
 // ServiceMonitorCRD is described at PrometheusCRD.
 func ServiceMonitorCRD() string { return monitoringCRD("servicemonitors") }
 
@@ -61,9 +64,9 @@ func PodMonitorCRD() string { return monitoringCRD("podmonitors") }
 // PrometheusRuleCRD is described at PrometheusCRD.
 func PrometheusRuleCRD() string { return monitoringCRD("prometheusrules") }
 
-// MonitoringCRDs are the four.
+// MonitoringCRDs are the five.
 func MonitoringCRDs() []string {
-	return []string{PrometheusCRD(), ServiceMonitorCRD(), PodMonitorCRD(), PrometheusRuleCRD()}
+	return []string{PrometheusCRD(), PrometheusAgentCRD(), ServiceMonitorCRD(), PodMonitorCRD(), PrometheusRuleCRD()}
 }
 
 func monitoringCRD(plural string) string {
