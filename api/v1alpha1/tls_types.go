@@ -23,15 +23,26 @@ type TLSOptions struct {
 	Verification TLSVerification `json:"verification,omitempty"`
 }
 
-// ClientTLS says by which authority a server is verified, and which certificate is presented to it.
+// ClientTLS says how a server is verified, and which certificate is presented to it.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.clientCert) || has(self.ca)",message="prometheus-adapter uses clientCert only together with a certificate authority; set ca as well"
+// +kubebuilder:validation:XValidation:rule="!has(self.ca) || !has(self.verification) || self.verification != 'Insecure'",message="verification Insecure accepts any certificate, so ca verifies nothing; remove ca, or set verification to Verify"
 type ClientTLS struct {
+	// verification is Verify (default) or Insecure, which accepts any certificate.
+	// +optional
+	Verification TLSVerification `json:"verification,omitempty"`
+
 	// ca is the certificate authority that the server's certificate is verified by. Unset: those of the system.
 	// +optional
 	CA *CertificateAuthority `json:"ca,omitempty"`
 
-	// clientCert is a Secret of type kubernetes.io/tls with the client certificate to present. It needs ca.
+	// serverName is the name that the server's certificate is for, where that is not the host of the URL.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-zA-Z0-9]([-.a-zA-Z0-9]*[a-zA-Z0-9])?$`
+	ServerName string `json:"serverName,omitempty"`
+
+	// clientCert is a Secret of type kubernetes.io/tls with the client certificate to present.
 	// +optional
 	ClientCert *NameReference `json:"clientCert,omitempty"`
 }

@@ -26,11 +26,8 @@ type reference struct {
 }
 
 // references returns the keys that spec.prometheus names.
-func references(spec v1alpha1.PrometheusSpec, c *prometheus.Credentials) []reference {
-	var all []reference
-	if spec.Auth != nil && spec.Auth.BearerToken != nil {
-		all = append(all, reference{field: "auth.bearerToken", key: *spec.Auth.BearerToken, into: &c.Token})
-	}
+func references(spec v1alpha1.PrometheusSpec, c *prometheus.Access) []reference {
+	all := authReferences(spec.Auth, c)
 	if spec.TLS == nil {
 		return all
 	}
@@ -47,6 +44,27 @@ func references(spec v1alpha1.PrometheusSpec, c *prometheus.Credentials) []refer
 	return all
 }
 
+// authReferences returns those that spec.prometheus.auth names.
+func authReferences(spec *v1alpha1.PrometheusAuth, c *prometheus.Access) []reference {
+	if spec == nil {
+		return nil
+	}
+	var all []reference
+	if spec.BearerToken != nil {
+		all = append(all, reference{field: "auth.bearerToken", key: *spec.BearerToken, into: &c.Token})
+	}
+	if basic := spec.BasicAuth; basic != nil {
+		all = append(all, reference{field: "auth.basicAuth.username", key: basic.Username, into: &c.Username},
+			reference{field: "auth.basicAuth.password", key: basic.Password, into: &c.Password})
+	}
+	c.Headers = make([]prometheus.Header, len(spec.Headers))
+	for i, header := range spec.Headers {
+		c.Headers[i].Name = header.Name
+		all = append(all, reference{field: "auth.headers[" + header.Name + "]", key: header.Secret, into: &c.Headers[i].Value})
+	}
+	return all
+}
+
 // withheld says why the credentials of spec.prometheus must not be sent to a Prometheus; empty where they may be. The schema
 // refuses an http URL in spec.prometheus.url; the one that follows from a Prometheus object is not known there, and may change.
 func withheld(spec v1alpha1.PrometheusSpec, target prometheus.Target) string {
@@ -59,20 +77,24 @@ func withheld(spec v1alpha1.PrometheusSpec, target prometheus.Target) string {
 		"spec.prometheus.allowHTTP: true", target.Origin, target.URL)
 }
 
-// credentials reads what spec.prometheus names. A missing object is a fact, not an error: its creation brings an event.
-func (s *Source) credentials(ctx context.Context, spec v1alpha1.PrometheusSpec) (prometheus.Credentials, string, error) {
-	var credentials prometheus.Credentials
+// access returns how Prometheus is queried, and reads what spec.prometheus names. A missing object is a fact, not an error: its
+// creation brings an event.
+func (s *Source) access(ctx context.Context, spec v1alpha1.PrometheusSpec) (prometheus.Access, string, error) {
+	access := prometheus.Access{Method: spec.QueryMethod}
+	if spec.TLS != nil {
+		access.ServerName, access.Insecure = spec.TLS.ServerName, spec.TLS.Verification == v1alpha1.TLSInsecure
+	}
 	first := ""
-	for _, ref := range references(spec, &credentials) {
+	for _, ref := range references(spec, &access) {
 		missing, err := s.readKey(ctx, ref)
 		if err != nil {
-			return credentials, fmt.Sprintf("spec.prometheus.%s: %v", ref.field, err), err
+			return access, fmt.Sprintf("spec.prometheus.%s: %v", ref.field, err), err
 		}
 		if missing != "" && first == "" {
 			first = fmt.Sprintf("spec.prometheus.%s: %s", ref.field, missing)
 		}
 	}
-	return credentials, first, nil
+	return access, first, nil
 }
 
 // readKey reads one key of a Secret or ConfigMap in the operator's namespace, and says what is missing.

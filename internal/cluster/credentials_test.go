@@ -23,7 +23,7 @@ import (
 func TestReferencesHaveAnOrder(t *testing.T) {
 	spec := v1alpha1.PrometheusSpec{TLS: &v1alpha1.ClientTLS{ClientCert: &v1alpha1.NameReference{Name: "client"}}}
 	for range 20 {
-		all := references(spec, &prometheus.Credentials{})
+		all := references(spec, &prometheus.Access{})
 		if len(all) != 2 || all[0].key.Key != corev1.TLSCertKey {
 			t.Fatalf("%+v", all)
 		}
@@ -73,7 +73,7 @@ func TestCredentialsOverHTTP(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := string(p.Credentials.Token); got != tc.token {
+			if got := string(p.Access.Token); got != tc.token {
 				t.Errorf("the token is %q, want %q", got, tc.token)
 			}
 			if p.Usable() != (tc.says == nil) || (p.CredentialsWithheld == "") != (tc.says == nil) {
@@ -114,12 +114,12 @@ func TestOwnSecretsAreRefused(t *testing.T) {
 			"spec.prometheus.tls.ca.configMap: ConfigMap metrics/own is the operator's own"},
 		"the user's": {v1alpha1.PrometheusSpec{Auth: &v1alpha1.PrometheusAuth{BearerToken: &theirs}}, ""},
 	} {
-		credentials, missing, err := source.credentials(t.Context(), tc.spec)
+		access, missing, err := source.access(t.Context(), tc.spec)
 		if err != nil || !strings.HasPrefix(missing, tc.says) || (tc.says == "") != (missing == "") {
 			t.Errorf("%s: %q, error %v, want %q", name, missing, err, tc.says)
 		}
-		if tc.says != "" && string(credentials.Token)+string(credentials.CA)+string(credentials.ClientKey) != "" {
-			t.Errorf("%s: %+v was read", name, credentials)
+		if tc.says != "" && string(access.Token)+string(access.CA)+string(access.ClientKey) != "" {
+			t.Errorf("%s: %+v was read", name, access)
 		}
 	}
 }

@@ -58,9 +58,9 @@ type Prometheus struct {
 	Chosen *v1alpha1.PrometheusReference
 	// NotFound is why there is no target; nil where there is one.
 	NotFound *prometheus.NotFoundError
-	// Credentials are what spec.prometheus names for it, and CredentialsMissing says which of them is not there.
-	// CredentialsWithheld says why they must not be sent; then they are not read either.
-	Credentials         prometheus.Credentials
+	// Access is how it is queried, with what spec.prometheus names, and CredentialsMissing says which of that is not there.
+	// CredentialsWithheld says why credentials must not be sent; then they are not read either.
+	Access              prometheus.Access
 	CredentialsMissing  string
 	CredentialsWithheld string
 	// Answer to the last query.

@@ -180,6 +180,6 @@ func (s *Source) prometheus(
 	if p.CredentialsWithheld = withheld(spec.Prometheus, target); p.CredentialsWithheld != "" {
 		return p, nil
 	}
-	p.Credentials, p.CredentialsMissing, err = s.credentials(ctx, spec.Prometheus)
+	p.Access, p.CredentialsMissing, err = s.access(ctx, spec.Prometheus)
 	return p, err
 }

@@ -58,6 +58,9 @@ type Proposal struct {
 	// Retained says why the last good form stays although the component should run: what would replace it is unknown. Empty
 	// where Component is what the spec wants.
 	Retained string
+	// Access is the data of the Secret that Component.AccessSecret names; nil where that is to stay as it is. It is not part of the
+	// component, which is stored.
+	Access map[string][]byte
 	// Omitted says why metrics APIs that the operand could serve are not registered.
 	Omitted metricsapi.Omissions
 	// Rules are the spec's rules that the operand runs, and what became of each.
@@ -101,6 +104,8 @@ type Component struct {
 	Service string
 	// Serving is the Secret with its serving certificate; empty where it needs none.
 	Serving string
+	// AccessSecret is the Secret with what it presents to what it queries, as the operator writes it; empty where it needs none.
+	AccessSecret string `json:",omitempty"`
 	// APIs are the metrics APIs that it serves.
 	APIs []metricsapi.API
 

@@ -4,14 +4,19 @@
 package operand
 
 import (
+	"encoding/base64"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/cluster"
 	"github.com/metricspipeline/operator/internal/metricsapi"
+	"github.com/metricspipeline/operator/internal/ownership"
 	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
@@ -45,8 +50,28 @@ type Planned struct {
 	Retained string
 	// LastGood is the form that is stored; nil for none. A retained component without one stays as it runs.
 	LastGood *LastGood
+	// Access is the data of its AccessSecret; nil where that stays as it is.
+	Access map[string][]byte
 	// Memory to store with the form.
 	Memory []byte
+}
+
+// AccessObject returns the Secret with what the component presents to what it queries. It has the operator's label, so nothing in a
+// spec may name it.
+func (p Planned) AccessObject() *unstructured.Unstructured {
+	data := map[string]any{}
+	for key, value := range p.Access {
+		data[key] = base64.StdEncoding.EncodeToString(value)
+	}
+	object := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1",
+		"kind":       "Secret",
+		"metadata":   map[string]any{"name": p.AccessSecret, "namespace": p.Namespace},
+		"type":       string(corev1.SecretTypeOpaque),
+		"data":       data,
+	}}
+	object.SetLabels(ownership.Labels(p.Name))
+	return object
 }
 
 // Request is what a plan is made from.
@@ -87,12 +112,12 @@ func For(request Request) Plan {
 		switch {
 		case proposal.Retained != "":
 			if kept, ok := retained(catalog, input, request.Running[name], plan.Omitted); ok {
-				kept.Retained = proposal.Retained
+				kept.Retained, kept.Access = proposal.Retained, proposal.Access
 				plan.Components = append(plan.Components, kept)
 			}
 		case proposal.Component != nil:
 			plan.Components = append(plan.Components,
-				Planned{Component: *proposal.Component, LastGood: input.LastGood, Memory: proposal.Memory})
+				Planned{Component: *proposal.Component, LastGood: input.LastGood, Access: proposal.Access, Memory: proposal.Memory})
 		}
 	}
 	for _, c := range plan.Components {

@@ -67,6 +67,13 @@ func (d *Deployment) Mount(volume corev1.Volume, path string) {
 	d.set(containerPath+"/volumeMounts/-", corev1.VolumeMount{Name: volume.Name, MountPath: path, ReadOnly: true})
 }
 
+// Environment sets the container's variables. The values must not be secret: pods show them.
+func (d *Deployment) Environment(variables []corev1.EnvVar) {
+	if len(variables) > 0 {
+		d.set(containerPath+"/env", variables)
+	}
+}
+
 // Annotate sets the pods' annotations: a change of any of them replaces the pods.
 func (d *Deployment) Annotate(annotations map[string]string) {
 	d.set("/spec/template/metadata/annotations", annotations)

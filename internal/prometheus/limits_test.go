@@ -57,7 +57,7 @@ func TestAskFollowsNoRedirect(t *testing.T) {
 				w.Header().Set("Location", tc.location)
 				w.WriteHeader(tc.status)
 			})
-			err := Ask(t.Context(), from, Credentials{Token: []byte("secret")})
+			err := Ask(t.Context(), from, Access{Token: []byte("secret")})
 			var unusable *UnusableError
 			if !errors.As(err, &unusable) || unusable.Cause != Redirected {
 				t.Fatalf("error %v, want one that says Redirected", err)
@@ -110,7 +110,7 @@ func TestAskBoundsTheAnswer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			err := Ask(ctx, serve(t, tc.answer), Credentials{})
+			err := Ask(ctx, serve(t, tc.answer), Access{})
 			if err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("error %v, want one that says %q before the deadline", err, tc.says)
 			}
@@ -142,17 +142,17 @@ func TestAskInTime(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 			defer cancel()
-			presented := &presenter{next: &http.Transport{DialContext: tc.dial}, last: &exchange{}}
-			request, err := http.NewRequestWithContext(ctx, http.MethodPost, tc.url, nil)
+			answers, seen := answers{field: fieldURL, base: tc.url}, &exchange{}
+			request, err := http.NewRequestWithContext(seen.traced(ctx), http.MethodPost, tc.url, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			response, err := (&http.Client{Transport: presented}).Do(request)
+			response, err := (&http.Client{Transport: &http.Transport{DialContext: tc.dial}}).Do(request)
 			if err == nil {
 				_ = response.Body.Close()
 				t.Fatal("it answered")
 			}
-			unusable := unusable(tc.url, Credentials{}, presented.last, err)
+			unusable := answers.unanswered(seen, err)
 			if unusable.Cause != tc.cause || !strings.Contains(unusable.Error(), tc.says) {
 				t.Errorf("cause %d, want %d, with %q: %v", unusable.Cause, tc.cause, tc.says, unusable)
 			}

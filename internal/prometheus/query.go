@@ -5,128 +5,168 @@ package prometheus
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/hex"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptrace"
-	"net/url"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/api"
 	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
 )
 
-// Credentials are what the adapter presents to Prometheus, read from what spec.prometheus.auth names.
-type Credentials struct {
-	// Token is a bearer token; empty for none.
-	Token []byte
-	// CA is the PEM certificate authority of Prometheus; empty for the system's.
-	CA []byte
-	// ClientCert and ClientKey are a PEM client certificate; empty for none.
-	ClientCert, ClientKey []byte
-}
-
-// Digest changes with any of the credentials, and does not reveal them.
-func (c Credentials) Digest() string {
-	hash := sha256.New()
-	for _, part := range [][]byte{c.Token, c.CA, c.ClientCert, c.ClientKey} {
-		fmt.Fprintf(hash, "%d:", len(part))
-		hash.Write(part)
-	}
-	return hex.EncodeToString(hash.Sum(nil)[:8])
-}
-
-// Bounds of an answer. That to the query has about 100 bytes, and a proxy's error page some kilobytes.
+// Bounds of an answer. That to the query of Ask has about 100 bytes, and a proxy's error page some kilobytes.
 const (
 	mostBody    = 1 << 20
 	mostHeaders = 64 << 10
 )
 
-// Ask sends Prometheus a cheap query, with the adapter's credentials. It follows no redirect, which would take the credentials to
-// where nobody meant them to go. The error is an UnusableError.
-func Ask(ctx context.Context, base string, credentials Credentials) error {
-	transport, err := transport(credentials)
+// The fields that a URL comes from, as messages name them.
+const (
+	fieldURL        = "spec.prometheus.url"
+	fieldAdapterURL = "spec.prometheus.adapterURL"
+)
+
+// Client queries a Prometheus as spec.prometheus says, the only way in which the operator does so: with the credentials, the headers
+// and the method that the adapter uses too. It follows no redirect, which would take the credentials to where nobody meant them to
+// go, and falls back to no other method, by which a query would work that fails for the adapter. It may be used by several
+// goroutines; each call needs a context with a deadline. Close it.
+//
+// An error is nearly always an UnusableError; Unusable makes one of any. Not every store has every endpoint: UnusableError.Status is
+// 404 where one is not there.
+type Client struct {
+	promv1.API
+	caller *caller
+}
+
+// NewClient returns a client of the Prometheus at a base URL. It reads mostBody bytes of an answer at most; a longer one is an error.
+// The error is an UnusableError.
+func NewClient(base string, access Access, mostBody int64) (*Client, error) {
+	return newClient(fieldURL, base, access, mostBody)
+}
+
+func newClient(field, base string, access Access, mostBody int64) (*Client, error) {
+	transport, err := access.transport(mostBody)
+	if err != nil {
+		return nil, err
+	}
+	client := &http.Client{Transport: transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	next, err := api.NewClient(api.Config{Address: base, Client: client})
+	if err != nil {
+		return nil, &UnusableError{Cause: NotPrometheus, text: fmt.Sprintf("use %s: %v; correct %s", base, err, field)}
+	}
+	c := &caller{Client: next, answers: answers{field: field, base: base, access: access}}
+	return &Client{API: promv1.NewAPI(c), caller: c}, nil
+}
+
+// Close closes its connections.
+func (c *Client) Close() {
+	if closer, ok := c.caller.Client.(api.CloseIdler); ok {
+		closer.CloseIdleConnections()
+	}
+}
+
+// Unusable explains an error of one of the client's calls.
+func (c *Client) Unusable(err error) *UnusableError { return c.caller.unusable(err) }
+
+// Ask sends the Prometheus at a URL a cheap query. The error is an UnusableError.
+func Ask(ctx context.Context, base string, access Access) error {
+	return ask(ctx, fieldURL, base, access)
+}
+
+// AskForAdapter does the same with the URL of spec.prometheus.adapterURL, which must answer before the adapter moves there.
+func AskForAdapter(ctx context.Context, base string, access Access) error {
+	return ask(ctx, fieldAdapterURL, base, access)
+}
+
+func ask(ctx context.Context, field, base string, access Access) error {
+	client, err := newClient(field, base, access, mostBody)
 	if err != nil {
 		return err
 	}
-	defer transport.CloseIdleConnections()
-	presented := &presenter{token: strings.TrimSpace(string(credentials.Token)), next: transport, last: &exchange{}}
-	client, err := api.NewClient(api.Config{Address: base, Client: &http.Client{Transport: presented,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}})
-	if err != nil {
-		return &UnusableError{NotPrometheus, fmt.Sprintf("use %s: %v; correct spec.prometheus.url", base, err)}
-	}
-	if _, _, err := promv1.NewAPI(client).Query(ctx, "vector(1)", time.Now()); err != nil {
-		return unusable(base, credentials, presented.last, err)
+	defer client.Close()
+	if _, _, err := client.Query(ctx, "vector(1)", time.Now()); err != nil {
+		return client.Unusable(err)
 	}
 	return nil
 }
 
-// transport verifies the server, and presents credentials, as the adapter does.
-func transport(credentials Credentials) (*http.Transport, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if len(credentials.CA) > 0 {
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(credentials.CA) {
-			return nil, &UnusableError{BadCredentials,
-				"the value that spec.prometheus.tls.ca names has no PEM certificate; put the certificate of the authority there"}
-		}
-	}
-	if len(credentials.ClientCert) > 0 {
-		pair, err := tls.X509KeyPair(credentials.ClientCert, credentials.ClientKey)
-		if err != nil {
-			return nil, &UnusableError{BadCredentials, fmt.Sprintf(
-				"the Secret of spec.prometheus.tls.clientCert is no usable pair of certificate and key: %v; correct it", err)}
-		}
-		config.Certificates = []tls.Certificate{pair}
-	}
-	return &http.Transport{TLSClientConfig: config, Proxy: http.ProxyFromEnvironment, MaxResponseHeaderBytes: mostHeaders}, nil
+// caller sends requests by the method of spec.prometheus, and explains what comes back. An answer that is an error is returned as that
+// alone: of some, the library above would take that the method is refused, and send the query again by another.
+type caller struct {
+	api.Client
+	answers
 }
 
-// exchange is what became of a request. The client's errors have it only as text, or not at all.
+// Do implements api.Client.
+func (c *caller) Do(ctx context.Context, request *http.Request) (*http.Response, []byte, error) {
+	if c.access.Method != v1alpha1.QueryPOST {
+		var err error
+		if request, err = byGET(request); err != nil {
+			return nil, nil, err
+		}
+	}
+	seen := &exchange{}
+	response, body, err := c.Client.Do(seen.traced(ctx), request)
+	if err != nil {
+		return nil, nil, c.unanswered(seen, err)
+	}
+	if refused := c.refused(response, body); refused != nil {
+		return nil, nil, refused
+	}
+	return response, body, nil
+}
+
+// byGET moves the form of a request into its URL. Requests without a body stay what they are.
+func byGET(request *http.Request) (*http.Request, error) {
+	if request.Method != http.MethodPost || request.Body == nil {
+		return request, nil
+	}
+	form, err := io.ReadAll(request.Body)
+	if err != nil {
+		return nil, fmt.Errorf("read the form of a query: %w", err)
+	}
+	moved := request.Clone(request.Context())
+	moved.Method, moved.URL.RawQuery = http.MethodGet, string(form)
+	moved.Body, moved.GetBody, moved.ContentLength = nil, nil, 0
+	moved.Header.Del("Content-Type")
+	return moved, nil
+}
+
+// exchange is how far an attempt to connect came. The client's errors have it only as text, or not at all.
 type exchange struct {
-	// status of the answer, 0 for none, and where a redirect leads to; nil where it does not say.
-	status   int
-	location *url.URL
 	// dialed is true once a connection was begun, and connected once one was made. The attempt may outlive the request.
 	dialed, connected atomic.Bool
 }
 
-// presenter adds a token to every request, limits the answers, and keeps what became of the last one. It is for one caller at a
-// time.
-type presenter struct {
-	token string
-	next  http.RoundTripper
-	last  *exchange
-}
-
-func (p *presenter) RoundTrip(request *http.Request) (*http.Response, error) {
-	last := &exchange{}
-	p.last = last
-	request = request.Clone(httptrace.WithClientTrace(request.Context(), &httptrace.ClientTrace{
-		ConnectStart: func(string, string) { last.dialed.Store(true) },
+func (x *exchange) traced(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		ConnectStart: func(string, string) { x.dialed.Store(true) },
 		ConnectDone: func(_, _ string, err error) {
 			if err == nil {
-				last.connected.Store(true)
+				x.connected.Store(true)
 			}
 		},
-	}))
-	if p.token != "" {
-		request.Header.Set("Authorization", "Bearer "+p.token)
+	})
+}
+
+// unusable explains an error of the library: what it says of an answer, or what came from caller as it is.
+func (c *caller) unusable(err error) *UnusableError {
+	var (
+		unusable *UnusableError
+		answer   *promv1.Error
+	)
+	switch {
+	case errors.As(err, &unusable):
+		return unusable
+	case !errors.As(err, &answer), answer.Type == promv1.ErrBadResponse:
+		return c.notPrometheus(0)
+	default:
+		return c.because(Unreachable, 0, "%v", err)
 	}
-	response, err := p.next.RoundTrip(request)
-	if err != nil {
-		return nil, err //nolint:wrapcheck // the client tells errors apart
-	}
-	last.status = response.StatusCode
-	if to, err := response.Location(); err == nil {
-		last.location = to
-	}
-	response.Body = http.MaxBytesReader(nil, response.Body, mostBody)
-	return response, nil
 }

@@ -69,22 +69,22 @@ func serveTLS(t *testing.T, clients []byte) (address string, ca []byte) {
 func TestAsk(t *testing.T) {
 	open := serve(t, answering)
 	secured, ca := serveTLS(t, nil)
-	token := Credentials{Token: []byte("secret")}
+	token := Access{Token: []byte("secret")}
 	for name, tc := range map[string]struct {
-		url         string
-		credentials Credentials
+		url    string
+		access Access
 	}{
-		"open":                            {open, Credentials{}},
-		"a slash at the end of the URL":   {open + "/", Credentials{}},
+		"open":                            {open, Access{}},
+		"a slash at the end of the URL":   {open + "/", Access{}},
 		"a token":                         {serve(t, guarded("secret")), token},
-		"a token that ends in a newline":  {serve(t, guarded("secret")), Credentials{Token: []byte("secret\n")}},
+		"a token that ends in a newline":  {serve(t, guarded("secret")), Access{Token: []byte("secret\n")}},
 		"a token that is not demanded":    {open, token},
-		"TLS with the right authority":    {secured, Credentials{CA: ca}},
-		"TLS with several authorities":    {secured, Credentials{CA: append(selfSigned(t).cert, ca...)}},
-		"TLS, a token that is not needed": {secured, Credentials{CA: ca, Token: []byte("secret")}},
+		"TLS with the right authority":    {secured, Access{CA: ca}},
+		"TLS with several authorities":    {secured, Access{CA: append(selfSigned(t).cert, ca...)}},
+		"TLS, a token that is not needed": {secured, Access{CA: ca, Token: []byte("secret")}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := Ask(t.Context(), tc.url, tc.credentials); err != nil {
+			if err := Ask(t.Context(), tc.url, tc.access); err != nil {
 				t.Error(err)
 			}
 		})
@@ -94,7 +94,7 @@ func TestAsk(t *testing.T) {
 // TestAskUnderPrefix keeps the path of the URL: routePrefix of a Prometheus, or the tenant of a Mimir.
 func TestAskUnderPrefix(t *testing.T) {
 	url := serve(t, http.StripPrefix("/prometheus", http.HandlerFunc(answering)).ServeHTTP)
-	if err := Ask(t.Context(), url+"/prometheus", Credentials{}); err != nil {
+	if err := Ask(t.Context(), url+"/prometheus", Access{}); err != nil {
 		t.Error(err)
 	}
 }
@@ -102,10 +102,10 @@ func TestAskUnderPrefix(t *testing.T) {
 func TestAskWithClientCertificate(t *testing.T) {
 	client := selfSigned(t)
 	url, ca := serveTLS(t, client.cert)
-	if err := Ask(t.Context(), url, Credentials{CA: ca, ClientCert: client.cert, ClientKey: client.key}); err != nil {
+	if err := Ask(t.Context(), url, Access{CA: ca, ClientCert: client.cert, ClientKey: client.key}); err != nil {
 		t.Error(err)
 	}
-	if err := Ask(t.Context(), url, Credentials{CA: ca}); err == nil {
+	if err := Ask(t.Context(), url, Access{CA: ca}); err == nil {
 		t.Error("answered without a client certificate")
 	}
 }
@@ -154,31 +154,32 @@ func TestAskSaysWhatIsWrong(t *testing.T) {
 	}
 	answer := func(status int) string { return respond(status, "") }
 	for name, tc := range map[string]struct {
-		url         string
-		credentials Credentials
-		ctx         context.Context
-		cause       Cause
-		says        []string
+		url    string
+		access Access
+		ctx    context.Context
+		cause  Cause
+		says   []string
 	}{
 		"no token": {url: serve(t, guarded("secret")), cause: Unauthorized,
 			says: []string{"401 Unauthorized and no credentials are presented", "spec.prometheus.auth.bearerToken", "spec.prometheus.tls.clientCert"}},
-		"another token": {url: serve(t, guarded("secret")), credentials: Credentials{Token: []byte("no")}, cause: Unauthorized,
+		"another token": {url: serve(t, guarded("secret")), access: Access{Token: []byte("no")}, cause: Unauthorized,
 			says: []string{"401 Unauthorized to the credentials", "valid", "spec.prometheus.auth.bearerToken"}},
-		"a token without permission": {url: answer(http.StatusForbidden), credentials: Credentials{Token: []byte("no")}, cause: Unauthorized,
+		"a token without permission": {url: answer(http.StatusForbidden), access: Access{Token: []byte("no")}, cause: Unauthorized,
 			says: []string{"403 Forbidden to the credentials", "allow", "spec.prometheus.auth.bearerToken"}},
 		"no authority":  {url: secured, cause: Untrusted, says: []string{"unknown authority", "spec.prometheus.tls.ca"}},
-		"the wrong one": {url: secured, credentials: Credentials{CA: selfSigned(t).cert}, cause: Untrusted, says: []string{"unknown authority"}},
-		"no PEM": {url: secured, credentials: Credentials{CA: []byte("junk")}, cause: BadCredentials,
+		"the wrong one": {url: secured, access: Access{CA: selfSigned(t).cert}, cause: Untrusted, says: []string{"unknown authority"}},
+		"no PEM": {url: secured, access: Access{CA: []byte("junk")}, cause: BadCredentials,
 			says: []string{"spec.prometheus.tls.ca", "PEM"}},
-		"half a client": {url: secured, credentials: Credentials{CA: ca, ClientCert: selfSigned(t).cert}, cause: BadCredentials,
+		"half a client": {url: secured, access: Access{CA: ca, ClientCert: selfSigned(t).cert}, cause: BadCredentials,
 			says: []string{"spec.prometheus.tls.clientCert"}},
 		"a wrong path": {url: serve(t, answering) + "/prefix", cause: NotPrometheus, says: []string{"404", "path"}},
 		"a web page": {url: respond(http.StatusOK, "<html>welcome</html>"), cause: NotPrometheus,
-			says: []string{"not the Prometheus HTTP API", "path"}},
+			says: []string{"web page", "not the Prometheus HTTP API", "path", "/select/0/prometheus", "the operator's own pod sent the query"}},
 		"some other JSON": {url: respond(http.StatusOK, "{}"), cause: NotPrometheus, says: []string{"not the Prometheus HTTP API", "path"}},
 		"no TLS":          {url: strings.Replace(answer(http.StatusOK), "http:", "https:", 1), cause: NotPrometheus, says: []string{"does not speak TLS", "scheme"}},
 		"still starting":  {url: respond(http.StatusServiceUnavailable, "Service Unavailable"), cause: Unreachable, says: []string{"503"}},
-		"nothing listens": {url: closed.URL, cause: Unreachable, says: []string{"connection refused"}},
+		"nothing listens on localhost": {url: closed.URL, cause: OwnPod, says: []string{"connection refused", "the operator's own pod sent the query",
+			"spec.prometheus.adapterURL to " + closed.URL}},
 		"a connection that is cut": {url: serve(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), cause: Unreachable,
 			says: []string{"EOF"}},
 		"no answer in time": {url: closed.URL, ctx: canceled, cause: Unreachable, says: []string{"context canceled"}},
@@ -189,7 +190,7 @@ func TestAskSaysWhatIsWrong(t *testing.T) {
 			if tc.ctx != nil {
 				ctx = tc.ctx
 			}
-			err := Ask(ctx, tc.url, tc.credentials)
+			err := Ask(ctx, tc.url, tc.access)
 			var unusable *UnusableError
 			if !errors.As(err, &unusable) {
 				t.Fatalf("error %v, want an UnusableError", err)
@@ -205,7 +206,7 @@ func TestAskSaysWhatIsWrong(t *testing.T) {
 			if strings.Contains(err.Error(), "welcome") {
 				t.Errorf("%q repeats the page, which may change with every answer", err)
 			}
-			if again := Ask(ctx, tc.url, tc.credentials); again.Error() != err.Error() {
+			if again := Ask(ctx, tc.url, tc.access); again.Error() != err.Error() {
 				t.Errorf("%q the first time, then %q", err, again)
 			}
 		})
@@ -215,7 +216,7 @@ func TestAskSaysWhatIsWrong(t *testing.T) {
 // TestDigest changes with each credential, and with where one ends and the next begins.
 func TestDigest(t *testing.T) {
 	digests := map[string]string{}
-	for name, credentials := range map[string]Credentials{
+	for name, access := range map[string]Access{
 		"none":          {},
 		"token":         {Token: []byte("ab")},
 		"other token":   {Token: []byte("ac")},
@@ -225,9 +226,15 @@ func TestDigest(t *testing.T) {
 		"token and CA":  {Token: []byte("a"), CA: []byte("b")},
 		"the other way": {Token: []byte("b"), CA: []byte("a")},
 		"with a length": {Token: []byte("a1:b")},
+		"user":          {Username: []byte("ab")},
+		"password":      {Password: []byte("ab")},
+		"header":        {Headers: []Header{{"X-A", []byte("ab")}}},
+		"other header":  {Headers: []Header{{"X-B", []byte("ab")}}},
+		"server name":   {ServerName: "ab"},
+		"insecure":      {Insecure: true},
 	} {
-		digest := credentials.Digest()
-		if digest != credentials.Digest() {
+		digest := access.Digest()
+		if digest != access.Digest() {
 			t.Errorf("%s: the digest changes by itself", name)
 		}
 		if other, taken := digests[digest]; taken {

@@ -4,6 +4,7 @@
 package prometheus
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -15,8 +16,6 @@ import (
 	"os"
 	"strings"
 	"time"
-
-	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
 )
 
 // queryPath is the path of a query below the base URL.
@@ -46,12 +45,19 @@ const (
 	NotPrometheus
 	// BadCredentials means that what spec.prometheus names as credentials cannot be used.
 	BadCredentials
+	// MethodRefused means that queries by the method of spec.prometheus.queryMethod are refused.
+	MethodRefused
+	// OwnPod means that the URL leads to the operator's own pod, where nothing answers.
+	OwnPod
 )
 
-// UnusableError is why Ask has no answer. Its text names the field to correct and is the same with every try.
+// UnusableError is why there is no answer to a query. Its text names the field to correct and is the same with every try.
 type UnusableError struct {
 	Cause Cause
-	text  string
+	// Status of the answer; 0 where none says why.
+	Status int
+
+	text string
 }
 
 func (e *UnusableError) Error() string { return e.text }
@@ -60,7 +66,7 @@ func (e *UnusableError) Error() string { return e.text }
 // mistake, that of a Prometheus object may still come with its Service.
 func (e *UnusableError) Stuck(given bool) bool {
 	switch e.Cause {
-	case Unauthorized, Redirected, Untrusted, BadCredentials:
+	case Unauthorized, Redirected, Untrusted, BadCredentials, MethodRefused, OwnPod:
 		return true
 	case HostUnknown, NotPrometheus:
 		return given
@@ -69,95 +75,125 @@ func (e *UnusableError) Stuck(given bool) bool {
 	}
 }
 
-// unusable explains an error of the client about a URL. last is what became of the last request.
-func unusable(base string, credentials Credentials, last *exchange, err error) *UnusableError {
-	because := func(cause Cause, format string, args ...any) *UnusableError {
-		return &UnusableError{cause, "query " + base + ": " + fmt.Sprintf(format, args...)}
-	}
-	var (
-		network *url.Error
-		answer  *promv1.Error
-		tooLong *http.MaxBytesError
-	)
-	switch status := last.status; {
-	case status/100 == 3:
-		return because(Redirected, "it answers %d %s%s", status, http.StatusText(status), last.elsewhere())
-	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		return because(Unauthorized, "it answers %d %s %s", status, http.StatusText(status), credentials.remedy(status))
-	case errors.As(err, &tooLong):
-		return because(NotPrometheus, "its answer to vector(1) is longer than %d KiB, and is not read further; correct scheme, host, port "+
-			"and path of spec.prometheus.url", tooLong.Limit>>10)
-	case errors.As(err, &network):
-		return unreached(because, base, last, network.Err)
-	case status == http.StatusNotFound:
-		return because(NotPrometheus, "it answers 404 Not Found; correct the path of spec.prometheus.url, or the "+
-			"Prometheus object's routePrefix")
-	case !errors.As(err, &answer), answer.Type == promv1.ErrBadResponse:
-		// The parser's error quotes the answer, which may change every time.
-		return because(NotPrometheus, "what answers there is not the Prometheus HTTP API; correct scheme, host, port and "+
-			"path of spec.prometheus.url")
-	default:
-		return because(Unreachable, "%v", err)
-	}
+// answers explains what comes back from a URL.
+type answers struct {
+	// field that the URL comes from.
+	field  string
+	base   string
+	access Access
 }
+
+// because leaves no doubt whose localhost it was.
+func (a answers) because(cause Cause, status int, format string, args ...any) *UnusableError {
+	text := fmt.Sprintf(format, args...)
+	if Loopback(a.base) && (cause == NotPrometheus || cause == OwnPod) {
+		text += fmt.Sprintf("; the operator's own pod sent the query, and %s leads nowhere else, so what the adapter's pod has there cannot be "+
+			"judged: where a sidecar of the adapter answers, set spec.prometheus.adapterURL to %s, and spec.prometheus.url to a URL of the "+
+			"same store that the operator's pod reaches", host(a.base), a.base)
+	}
+	return &UnusableError{Cause: cause, Status: status, text: "query " + a.base + ": " + text}
+}
+
+func (a answers) notPrometheus(status int) *UnusableError {
+	// The parser's error quotes the answer, which may change every time.
+	return a.because(NotPrometheus, status, "what answers there is not the Prometheus HTTP API; correct scheme, host, port and path of %s",
+		a.field)
+}
+
+// refused explains an answer that is an error of whatever stands in front of Prometheus; nil for one that it may have sent itself.
+func (a answers) refused(response *http.Response, body []byte) *UnusableError {
+	status := response.StatusCode
+	text := fmt.Sprintf("it answers %d %s", status, http.StatusText(status))
+	page := strings.HasPrefix(response.Header.Get("Content-Type"), "text/html") || bytes.HasPrefix(bytes.TrimSpace(body), []byte("<"))
+	switch {
+	case status/100 == 3:
+		return a.because(Redirected, status, "%s%s", text, a.elsewhere(response))
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		return a.because(Unauthorized, status, "%s %s", text, a.access.remedy(response, body))
+	case status == http.StatusMethodNotAllowed || status == http.StatusNotImplemented || status == http.StatusRequestURITooLong:
+		return a.because(MethodRefused, status, "%s to a query by %s; set spec.prometheus.queryMethod to %s", text, a.access.method(),
+			a.access.otherMethod())
+	case status == http.StatusNotFound:
+		return a.because(NotPrometheus, status, "%s; correct the path of %s, or the Prometheus object's routePrefix: %s", text, a.field,
+			paths)
+	case status == http.StatusBadRequest && bytes.Contains(body, []byte("SSL certificate")):
+		return a.because(Unauthorized, status, "%s and demands a client certificate; set spec.prometheus.tls.clientCert to one that it accepts",
+			text)
+	case status == http.StatusBadRequest && bytes.Contains(body, []byte("HTTPS")):
+		return a.because(NotPrometheus, status, "%s and demands TLS; set the scheme of %s to https", text, a.field)
+	case page && (status/100 == 2 || status == http.StatusBadRequest):
+		return a.because(NotPrometheus, status, "it answers with a web page, so what answers there is not the Prometheus HTTP API; correct the "+
+			"path of %s, or its host and port: %s", a.field, paths)
+	}
+	return nil
+}
+
+// paths are what the path of a URL has to be for stores that have none of their API at the root.
+const paths = "below it is /api/v1/query, so it ends in /prometheus for Mimir and in /select/0/prometheus for a VictoriaMetrics cluster"
 
 // elsewhere says where a redirect leads to and what to do. Query and fragment are left out: they may differ each time, and may have
 // the ticket of a login.
-func (x *exchange) elsewhere() string {
+func (a answers) elsewhere(response *http.Response) string {
 	const not = ", which is not followed: the credentials of spec.prometheus would go there too; "
-	if x.location == nil {
-		return not + "set spec.prometheus.url to a URL that answers queries itself"
+	location, err := response.Location()
+	if err != nil {
+		return not + "set " + a.field + " to a URL that answers queries itself"
 	}
-	to := url.URL{Scheme: x.location.Scheme, Host: x.location.Host, Path: x.location.Path}
+	to := url.URL{Scheme: location.Scheme, Host: location.Host, Path: location.Path}
 	if len(to.String()) > longestLocation {
 		to.Path = ""
 	}
 	lead := fmt.Sprintf(", a redirect to %.*s", longestLocation, to.String())
 	if path, queries := strings.CutSuffix(to.Path, queryPath); queries {
 		to.Path = path
-		return lead + not + "if that is the Prometheus that is meant, set spec.prometheus.url to " + to.String()
+		return lead + not + "if that is the Prometheus that is meant, set " + a.field + " to " + to.String()
 	}
-	return lead + not + "set spec.prometheus.url to a URL that answers queries itself, without a login or another redirect"
+	return lead + not + "set " + a.field + " to a URL that answers queries itself, without a login or another redirect"
 }
 
-// remedy says what to change about the credentials that were refused.
-func (c Credentials) remedy(status int) string {
-	presented := len(c.Token) > 0 || len(c.ClientCert) > 0
+// unanswered explains why there was no answer, or none that was read to its end.
+func (a answers) unanswered(seen *exchange, err error) *UnusableError {
+	var (
+		network *url.Error
+		tooLong *http.MaxBytesError
+	)
 	switch {
-	case !presented:
-		return "and no credentials are presented; set spec.prometheus.auth.bearerToken or spec.prometheus.tls.clientCert"
-	case status == http.StatusForbidden:
-		return "to the credentials of spec.prometheus; allow their owner to query, or name others in spec.prometheus.auth.bearerToken or " +
-			"spec.prometheus.tls.clientCert"
-	default:
-		return "to the credentials of spec.prometheus; put valid ones where spec.prometheus.auth.bearerToken or " +
-			"spec.prometheus.tls.clientCert leads to"
+	case errors.As(err, &tooLong):
+		return a.because(NotPrometheus, 0, "its answer is longer than %d KiB, and is not read further; correct scheme, host, port and path "+
+			"of %s", tooLong.Limit>>10, a.field)
+	case errors.As(err, &network):
+		return a.unreached(seen, network.Err)
+	default: // The client gives up on a body without saying of which request.
+		return a.unreached(seen, err)
 	}
 }
 
-// unreached explains why there was no answer, without addresses: the pod behind a Service and our own port change.
-func unreached(because func(Cause, string, ...any) *UnusableError, base string, last *exchange, err error) *UnusableError {
+// unreached leaves addresses out: the pod behind a Service and our own port change.
+func (a answers) unreached(seen *exchange, err error) *UnusableError {
 	var (
 		name      *net.DNSError
 		untrusted *tls.CertificateVerificationError
 		operation *net.OpError
 	)
 	late := errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
+	because := func(cause Cause, format string, args ...any) *UnusableError {
+		return a.because(cause, 0, format, args...)
+	}
 	switch {
-	case late && last.dialed.Load() && !last.connected.Load():
+	case Loopback(a.base) && errors.As(err, &operation) && operation.Op == "dial":
+		return because(OwnPod, "%s: %v", operation.Op, operation.Err)
+	case late && seen.dialed.Load() && !seen.connected.Load():
 		return because(Silent, "it does not answer an attempt to connect")
-	case late && last.connected.Load():
+	case late && seen.connected.Load():
 		return because(Unreachable, "it accepts the connection and does not answer in time")
-	case errors.As(err, &name) && name.IsNotFound && name.Name == host(base): // Else it is the host of a proxy or redirection.
-		return because(HostUnknown, "DNS knows no host %s; correct the host in spec.prometheus.url, or create the Service that it "+
-			"names", name.Name)
+	case errors.As(err, &name) && name.IsNotFound && name.Name == host(a.base): // Else it is the host of a proxy.
+		return because(HostUnknown, "DNS knows no host %s; correct the host in %s, or create the Service that it names", name.Name, a.field)
 	case errors.As(err, &untrusted):
-		return because(Untrusted, "its certificate does not verify: %s; set spec.prometheus.tls.ca to the authority that signed it, or "+
-			"give Prometheus a certificate for host %s", verification(untrusted.Err), host(base))
+		return because(Untrusted, "its certificate does not verify: %s", a.distrust(untrusted.Err))
 	case errors.As(err, &name):
 		return because(Unreachable, "DNS does not resolve host %s", name.Name)
 	case errors.Is(err, http.ErrSchemeMismatch):
-		return because(NotPrometheus, "it does not speak TLS; correct the scheme or port of spec.prometheus.url")
+		return because(NotPrometheus, "it does not speak TLS; correct the scheme or port of %s", a.field)
 	case errors.As(err, &operation) && operation.Op == "remote error": // A TLS alert; crypto/tls does not export its type.
 		return because(Unauthorized, "it refuses the TLS handshake: %v; set spec.prometheus.tls.clientCert to a certificate that it "+
 			"accepts", operation.Err)
@@ -168,19 +204,27 @@ func unreached(because func(Cause, string, ...any) *UnusableError, base string, 
 	}
 }
 
-// verification leaves the present time out of the error about a certificate that is not valid now.
-func verification(err error) string {
-	var invalid x509.CertificateInvalidError
-	if errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert != nil {
-		return fmt.Sprintf("it is valid from %s to %s", invalid.Cert.NotBefore.UTC().Format(time.RFC3339),
+// distrust says why a certificate does not verify, and what to do. The present time is left out of the error about one that is not
+// valid now.
+func (a answers) distrust(err error) string {
+	var (
+		invalid x509.CertificateInvalidError
+		other   x509.HostnameError
+	)
+	insecure := ", or accept any certificate with spec.prometheus.tls.verification: Insecure"
+	switch {
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert != nil:
+		return fmt.Sprintf("it is valid from %s to %s; renew the certificate of Prometheus, or set spec.prometheus.tls.ca to the authority that "+
+			"signed it if that was replaced", invalid.Cert.NotBefore.UTC().Format(time.RFC3339),
 			invalid.Cert.NotAfter.UTC().Format(time.RFC3339))
+	case errors.As(err, &other) && other.Certificate != nil && len(other.Certificate.DNSNames)+len(other.Certificate.IPAddresses) == 0:
+		return fmt.Sprintf("%v; it has no subject alternative name, so no name verifies it: give Prometheus a certificate for host %s%s", err,
+			host(a.base), insecure)
+	case errors.As(err, &other):
+		return fmt.Sprintf("%v; set spec.prometheus.tls.serverName to a name that it is valid for, or give Prometheus a certificate for "+
+			"host %s", err, host(a.base))
+	default:
+		return fmt.Sprintf("%v; set spec.prometheus.tls.ca to the authority that signed it, which is the certificate itself if that is "+
+			"self-signed%s", err, insecure)
 	}
-	return err.Error()
-}
-
-func host(base string) string {
-	if parsed, err := url.Parse(base); err == nil {
-		return parsed.Hostname()
-	}
-	return base
 }

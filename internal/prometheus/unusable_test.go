@@ -50,7 +50,8 @@ func TestNoAnswerSaysWhyAndIsStable(t *testing.T) {
 		"another name in the certificate": {
 			&tls.CertificateVerificationError{Err: x509.HostnameError{Host: "prometheus.shop.svc", Certificate: &x509.Certificate{DNSNames: []string{"a"}}}},
 			&tls.CertificateVerificationError{Err: x509.HostnameError{Host: "prometheus.shop.svc", Certificate: &x509.Certificate{DNSNames: []string{"a"}}}},
-			Untrusted, []string{"valid for a, not prometheus.shop.svc", "certificate for host prometheus.shop.svc"}},
+			Untrusted, []string{"valid for a, not prometheus.shop.svc", "spec.prometheus.tls.serverName", "certificate for host prometheus.shop.svc"}},
+		"a refused connection": {dial(syscall.ECONNREFUSED), dial(syscall.ECONNREFUSED), Unreachable, []string{"dial: connection refused"}},
 		"a demand for a client certificate": {
 			&net.OpError{Op: "remote error", Err: errors.New("tls: certificate required")},
 			&net.OpError{Op: "remote error", Err: errors.New("tls: certificate required")}, Unauthorized,
@@ -58,9 +59,10 @@ func TestNoAnswerSaysWhyAndIsStable(t *testing.T) {
 		"no time left": {context.DeadlineExceeded, context.DeadlineExceeded, Unreachable, []string{"deadline exceeded"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			// The client falls back to GET, whose URL has the time of the query.
-			first := unusable(base, Credentials{}, &exchange{}, &url.Error{Op: "Post", URL: base, Err: tc.first})
-			later := unusable(base, Credentials{}, &exchange{}, &url.Error{Op: "Get", URL: base + "?time=1700000000", Err: tc.later})
+			answers := answers{field: fieldURL, base: base}
+			// The URL of a GET has the time of the query.
+			first := answers.unanswered(&exchange{}, &url.Error{Op: "Post", URL: base, Err: tc.first})
+			later := answers.unanswered(&exchange{}, &url.Error{Op: "Get", URL: base + "?time=1700000000", Err: tc.later})
 			if first.Cause != tc.cause || later.Cause != tc.cause {
 				t.Errorf("cause %d, then %d, want %d: %v", first.Cause, later.Cause, tc.cause, first)
 			}
@@ -85,6 +87,8 @@ func TestUnusableIsStuckWhereAPersonMustAct(t *testing.T) {
 		Redirected:     {true, true},
 		Untrusted:      {true, true},
 		BadCredentials: {true, true},
+		MethodRefused:  {true, true},
+		OwnPod:         {true, true},
 		HostUnknown:    {true, false},
 		NotPrometheus:  {true, false},
 	} {

@@ -18,6 +18,7 @@ import (
 	"github.com/metricspipeline/operator/internal/operand/metricsserver"
 	"github.com/metricspipeline/operator/internal/operand/operandtest"
 	"github.com/metricspipeline/operator/internal/operand/prometheusadapter"
+	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
 // choice is one way to set one knob.
@@ -83,6 +84,14 @@ var sources = [][]choice{
 		{"token", func(in *input) {
 			in.Spec.Prometheus.Auth = &v1alpha1.PrometheusAuth{BearerToken: &v1alpha1.KeyReference{Name: "prometheus", Key: "token"}}
 		}},
+		{"user and header", func(in *input) {
+			if in.Spec.Prometheus.Auth == nil {
+				in.Spec.Prometheus.Auth = &v1alpha1.PrometheusAuth{}
+			}
+			in.Spec.Prometheus.Auth.BasicAuth, in.Spec.Prometheus.Auth.Headers = &v1alpha1.BasicAuth{}, make([]v1alpha1.PrometheusHeader, 1)
+			in.Facts.Prometheus.Access.Username = []byte("user")
+			in.Facts.Prometheus.Access.Headers = []prometheus.Header{{Name: "X-Scope-OrgID", Value: []byte("team")}}
+		}},
 	},
 	{
 		{"no CA", func(*input) {}},
@@ -91,6 +100,13 @@ var sources = [][]choice{
 		}},
 		{"CA in a ConfigMap", func(in *input) {
 			tls(in).CA = &v1alpha1.CertificateAuthority{ConfigMap: &v1alpha1.KeyReference{Name: "prometheus", Key: "ca.crt"}}
+		}},
+	},
+	{
+		{"verified by its host", func(*input) {}},
+		{"any certificate of another name", func(in *input) {
+			tls(in).Verification, tls(in).ServerName = v1alpha1.TLSInsecure, "prometheus.internal"
+			in.Facts.Prometheus.Access.Insecure, in.Facts.Prometheus.Access.ServerName = true, "prometheus.internal"
 		}},
 	},
 	{

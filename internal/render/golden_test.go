@@ -50,6 +50,8 @@ type facts struct {
 	Prometheus      struct {
 		URL               string `json:"url"`
 		CredentialsDigest string `json:"credentialsDigest"`
+		// Access is what was read of what the spec names.
+		Access prometheus.Access `json:"access"`
 	} `json:"prometheus"`
 	// Config and CredentialsDigest stand for what is made of the rules and of the Secrets: golden files show where these go, and
 	// do not change with the way in which rules are written or digests computed.
@@ -60,7 +62,7 @@ type facts struct {
 func (f facts) cluster() cluster.Facts {
 	read := operandtest.Facts()
 	read.Namespace, read.APIServerPorts = f.Namespace, f.APIServerPorts
-	read.Prometheus.Target.URL = f.Prometheus.URL
+	read.Prometheus.Target.URL, read.Prometheus.Access = f.Prometheus.URL, f.Prometheus.Access
 	if f.ServiceMonitors {
 		read.Served = cluster.Serving(kinds.ServiceMonitorCRD)
 		read.Prometheus.Target.ServiceMonitors = &prometheus.Selection{Field: "serviceMonitorSelector", Selector: f.MonitorSelector}
@@ -95,7 +97,7 @@ func (in input) components() []operand.Component {
 			}
 		}
 		if digest := in.Facts.Prometheus.CredentialsDigest; digest != "" {
-			pinned = append(pinned, read.Prometheus.Credentials.Digest(), digest)
+			pinned = append(pinned, read.Prometheus.Access.Digest(), digest)
 		}
 		for i := range c.Patches {
 			c.Patches[i].Content = strings.NewReplacer(pinned...).Replace(c.Patches[i].Content)

@@ -80,9 +80,12 @@ func (l *ladder) climb(ctx context.Context) {
 			l.outcome.Retained = l.retained()
 		}
 	}()
-	// Its last good form is not pruned, wherever the ladder ends.
+	// Its last good form is not pruned, wherever the ladder ends, nor is what the pods of that form read.
 	l.outcome.Desired = append(l.outcome.Desired,
 		ownership.ID("ConfigMap", l.component.Namespace, operand.LastGoodName(l.component.Name)))
+	if form := l.component.LastGood; form != nil && form.Component.AccessSecret != "" {
+		l.outcome.Desired = append(l.outcome.Desired, ownership.ID("Secret", l.component.Namespace, form.Component.AccessSecret))
+	}
 	l.take(ctx, []rung{
 		{report.PhaseCertify, l.certify}, {report.PhaseSecure, l.secure}, {report.PhaseRender, l.render}, {report.PhaseApply, l.apply},
 		{report.PhaseRegister, l.register}, {report.PhaseRemember, l.remember}, {report.PhaseSweep, l.sweep},

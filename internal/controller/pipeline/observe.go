@@ -103,7 +103,7 @@ func podsOf(deployment *appsv1.Deployment, all []corev1.Pod) []corev1.Pod {
 func (r *Reconciler) missing(ctx context.Context, c operand.Component, deployment *appsv1.Deployment) []health.Source {
 	var missing []health.Source
 	for _, source := range health.VolumeSources(deployment.Spec.Template) {
-		if source.Optional || source.Name == c.Serving || source.Name == c.Name {
+		if source.Optional || source.Name == c.Serving || source.Name == c.AccessSecret || source.Name == c.Name {
 			continue
 		}
 		object := client.Object(&corev1.Secret{})

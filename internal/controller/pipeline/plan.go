@@ -45,7 +45,7 @@ func (r *Reconciler) read(ctx context.Context, pipeline *v1alpha1.MetricsPipelin
 	}
 	if p := facts.Prometheus; p.Required && p.Usable() {
 		//nolint:contextcheck // a question outlives the reconcile, so it must not end with its context
-		facts.Prometheus.Answer = probes.Ask(prometheusQuestion(p.Target, p.Credentials))
+		facts.Prometheus.Answer = probes.Ask(prometheusQuestion(p.Target, pipeline.Spec.Prometheus.AdapterURL, p.Access))
 	}
 	return facts
 }
@@ -57,13 +57,22 @@ type choice struct {
 	object *v1alpha1.PrometheusReference
 }
 
-// prometheusQuestion is whether Prometheus answers a query.
-func prometheusQuestion(target prometheus.Target, credentials prometheus.Credentials) probe.Question {
-	question := probe.Question{
-		Key: fmt.Sprintf("prometheus %s %s %s", target.URL, target.Revision, credentials.Digest()),
-		Ask: func(ctx context.Context) error { return prometheus.Ask(ctx, target.URL, credentials) },
+// prometheusQuestion is whether Prometheus answers a query, also where the adapter is to query it: a mistake in that URL must not take
+// its metrics away, and it is given no credentials for a URL that may redirect. Only the adapter's pod itself can tell of its localhost.
+func prometheusQuestion(target prometheus.Target, adapterURL string, access prometheus.Access) probe.Question {
+	if prometheus.Loopback(adapterURL) {
+		adapterURL = ""
 	}
-	if target.Revision == "" {
+	question := probe.Question{
+		Key: fmt.Sprintf("prometheus %s %s %s %s %s", target.URL, target.Revision, adapterURL, access.Method, access.Digest()),
+		Ask: func(ctx context.Context) error {
+			if err := prometheus.Ask(ctx, target.URL, access); err != nil || adapterURL == "" {
+				return err //nolint:wrapcheck // it says what was asked
+			}
+			return prometheus.AskForAdapter(ctx, adapterURL, access)
+		},
+	}
+	if target.Revision == "" || adapterURL != "" {
 		question.Period = prometheusPeriod
 	}
 	return question

@@ -28,7 +28,7 @@ func (l *ladder) apply(ctx context.Context) error {
 		return nil // Its pods could not start.
 	}
 	l.applied, l.outcome.Complete = true, len(l.objects) > 0
-	refused := l.refused(ctx)
+	refused := l.refused(ctx) || !l.grant(ctx)
 	l.accepted = !refused
 	for _, object := range l.objects {
 		switch pods := l.ofPods(object); {
@@ -52,6 +52,18 @@ func (l *ladder) apply(ctx context.Context) error {
 func (l *ladder) ofPods(object *unstructured.Unstructured) bool {
 	kind := object.GetKind()
 	return len(l.component.Workloads) > 0 && (render.MakesPods(object) || kind == "ConfigMap" || kind == "ServiceAccount")
+}
+
+// grant stores what the pods present to what they query, and returns false where that cannot be: no pod is made that could not start.
+func (l *ladder) grant(ctx context.Context) bool {
+	if len(l.component.Access) == 0 || l.component.AccessSecret == "" {
+		return true
+	}
+	_, err := l.write(ctx, l.component.AccessObject(), l.owners, l.Applier.Apply)
+	if err != nil {
+		l.failed(ctx, err)
+	}
+	return err == nil
 }
 
 // refused is true when the API server has refused something that pods are made from, and would again.

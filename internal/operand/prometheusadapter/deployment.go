@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -20,15 +21,10 @@ import (
 const (
 	defaultRelistInterval = time.Minute
 
-	// credentialsPath is where the adapter finds what spec.prometheus names.
-	credentialsPath = "/etc/prometheus"
-
 	// Annotations on the adapter's pods: it reads its rules and credentials once, at start, so a change of either has
 	// to replace the pods.
 	configDigestAnnotation      = "metricspipeline.io/config-digest"
 	credentialsDigestAnnotation = "metricspipeline.io/credentials-digest"
-	// sourceFlag is the adapter's for the URL of Prometheus.
-	sourceFlag = "--prometheus-url="
 )
 
 // egressPorts are those that the asset's NetworkPolicy lists.
@@ -39,13 +35,15 @@ func deployment(in operand.Input, config string) *operand.Deployment {
 	spec := in.Spec.PrometheusAdapter
 	d := &operand.Deployment{}
 	d.Options(spec.ComponentOptions, in.Facts)
-	d.Arg(sourceFlag+"%s", in.Facts.Prometheus.Target.URL)
+	for _, arg := range source(in) {
+		d.Arg("%s", arg)
+	}
 	d.Arg("--metrics-relist-interval=%s", spec.RelistInterval.Or(defaultRelistInterval))
 	d.Arg("--metrics-max-age=%s", maxAge(in))
 
 	annotations := map[string]string{configDigestAnnotation: operand.Digest(config)}
 	if digest := credentialsDigest(in); digest != "" {
-		credentials(d, in.Spec.Prometheus)
+		access(d, in)
 		annotations[credentialsDigestAnnotation] = digest
 	}
 	d.Annotate(annotations)
@@ -61,54 +59,44 @@ func credentialsDigest(in operand.Input) string {
 	if in.Spec.Prometheus.Auth == nil && in.Spec.Prometheus.TLS == nil {
 		return ""
 	}
-	return in.Facts.Prometheus.Credentials.Digest()
+	return in.Facts.Prometheus.Access.Digest()
 }
 
 // queries is true of a form whose pods query the present source, with the present credentials.
 func queries(form *operand.LastGood, in operand.Input) bool {
+	digest, args, found := pods(form)
+	return found && digest == credentialsDigest(in) && slices.Equal(args, source(in))
+}
+
+// pods returns the digest of the credentials that the pods of a form present, and their arguments that say where they query. An
+// argument of the user's comes after those of the operator's and is not among them.
+func pods(form *operand.LastGood) (digest string, args []string, found bool) {
+	if form == nil {
+		return "", nil, false
+	}
 	index := slices.IndexFunc(form.Objects, func(object *unstructured.Unstructured) bool {
 		return object.GetKind() == "Deployment" && object.GetName() == Name
 	})
 	if index < 0 {
-		return false
+		return "", nil, false
 	}
 	deployment := form.Objects[index].Object
-	digest, _, _ := unstructured.NestedString(deployment, "spec", "template", "metadata", "annotations", credentialsDigestAnnotation)
+	digest, _, _ = unstructured.NestedString(deployment, "spec", "template", "metadata", "annotations", credentialsDigestAnnotation)
 	containers, _, _ := unstructured.NestedSlice(deployment, "spec", "template", "spec", "containers")
-	return digest == credentialsDigest(in) && slices.ContainsFunc(containers, func(container any) bool {
+	for _, container := range containers {
 		fields, _ := container.(map[string]any)
-		args, _, _ := unstructured.NestedStringSlice(fields, "args")
-		return slices.Contains(args, sourceFlag+in.Facts.Prometheus.Target.URL)
-	})
-}
-
-// credentials mounts what the adapter presents to Prometheus and verifies it by.
-func credentials(d *operand.Deployment, spec v1alpha1.PrometheusSpec) {
-	if spec.Auth != nil && spec.Auth.BearerToken != nil {
-		token := spec.Auth.BearerToken
-		d.Mount(secretVolume("prometheus-token", token.Name), credentialsPath+"/token")
-		d.Arg("--prometheus-token-file=%s/token/%s", credentialsPath, token.Key)
+		all, _, _ := unstructured.NestedStringSlice(fields, "args")
+		first := slices.IndexFunc(all, func(arg string) bool { return strings.HasPrefix(arg, sourceFlag) })
+		if first < 0 {
+			continue
+		}
+		args = all[first : first+1]
+		if len(all) > first+1 && strings.HasPrefix(all[first+1], verbFlag) {
+			args = all[first : first+2]
+		}
+		return digest, args, true
 	}
-	if spec.TLS == nil {
-		return
-	}
-	if authority := spec.TLS.CA; authority != nil && authority.Secret != nil {
-		d.Mount(secretVolume("prometheus-ca", authority.Secret.Name), credentialsPath+"/ca")
-		d.Arg("--prometheus-ca-file=%s/ca/%s", credentialsPath, authority.Secret.Key)
-	} else if authority != nil && authority.ConfigMap != nil {
-		d.Mount(corev1.Volume{Name: "prometheus-ca", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{
-			LocalObjectReference: corev1.LocalObjectReference{Name: authority.ConfigMap.Name}}}}, credentialsPath+"/ca")
-		d.Arg("--prometheus-ca-file=%s/ca/%s", credentialsPath, authority.ConfigMap.Key)
-	}
-	if client := spec.TLS.ClientCert; client != nil {
-		d.Mount(secretVolume("prometheus-client", client.Name), credentialsPath+"/client")
-		d.Arg("--prometheus-client-tls-cert-file=%s/client/%s", credentialsPath, corev1.TLSCertKey)
-		d.Arg("--prometheus-client-tls-key-file=%s/client/%s", credentialsPath, corev1.TLSPrivateKeyKey)
-	}
-}
-
-func secretVolume(name, secret string) corev1.Volume {
-	return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: secret}}}
+	return digest, nil, false
 }
 
 // maxAge returns how long a series counts as existing. The adapter exits when that is less than the relist interval,
@@ -135,10 +123,10 @@ func maxAgeFindings(in operand.Input) []operand.Finding {
 }
 
 // egress opens the NetworkPolicy to the API server and to Prometheus. Behind a Prometheus object the port is the pods' own. A
-// URL may lead to a Service that translates its port, and network plugins compare the pod's, which cannot be known: then every
-// port is open.
+// URL may lead to a Service that translates its port, and network plugins compare the pod's, which cannot be known, as that of what a
+// proxy in the adapter's pod connects to: then every port is open.
 func egress(in operand.Input) []operand.Patch {
-	if in.Spec.Prometheus.URL == "" {
+	if in.Spec.Prometheus.URL == "" && in.Spec.Prometheus.AdapterURL == "" {
 		ports := slices.Concat(in.Facts.APIServerPorts, []int32{port(in.Facts.Prometheus.Target.URL)})
 		return operand.EgressPatches(Name, egressPorts, ports...)
 	}

@@ -114,10 +114,10 @@ func TestQueriesPrometheus(t *testing.T) {
 func TestQueries(t *testing.T) {
 	in := input()
 	in.Facts.Prometheus.Target.URL = "https://a"
-	in.Facts.Prometheus.Credentials = prometheus.Credentials{Token: []byte("one")}
+	in.Facts.Prometheus.Access = prometheus.Access{Token: []byte("one")}
 	without := in
 	in.Spec.Prometheus.Auth = &v1alpha1.PrometheusAuth{BearerToken: &v1alpha1.KeyReference{Name: "prometheus", Key: "token"}}
-	digest := in.Facts.Prometheus.Credentials.Digest()
+	digest := in.Facts.Prometheus.Access.Digest()
 	adapter := func(url, digest string) *unstructured.Unstructured {
 		annotations := map[string]any{}
 		if digest != "" {
@@ -152,7 +152,7 @@ func TestPodsAreReplaced(t *testing.T) {
 		return operandtest.ValueAt(t, component(t, in), "/spec/template/metadata/annotations")
 	}
 	in := input()
-	in.Facts.Prometheus.Credentials.Token = []byte("one")
+	in.Facts.Prometheus.Access.Token = []byte("one")
 	before := annotations(in)
 
 	if _, has := before.(map[string]any)[credentialsDigestAnnotation]; has {
@@ -168,7 +168,7 @@ func TestPodsAreReplaced(t *testing.T) {
 
 	in.Spec.Prometheus.Auth = &v1alpha1.PrometheusAuth{BearerToken: &v1alpha1.KeyReference{Name: "prometheus", Key: "token"}}
 	before = annotations(in)
-	in.Facts.Prometheus.Credentials.Token = []byte("two")
+	in.Facts.Prometheus.Access.Token = []byte("two")
 	if cmp.Equal(before, annotations(in)) {
 		t.Error("another token does not replace the pods")
 	}

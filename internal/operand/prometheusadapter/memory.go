@@ -63,7 +63,7 @@ func (m *memo) check(in operand.Input) (checked, error) {
 	if in.LastGood != nil && json.Unmarshal(in.LastGood.Memory, &remembered) != nil {
 		remembered = nil // Written by another version: what is not understood is not put back.
 	}
-	content, err := json.Marshal([]any{stated, remembered, in.Facts.Served.CRDs})
+	content, err := json.Marshal([]any{stated, remembered, in.Facts.Served.CRDs, in.Spec.Prometheus.Dialect})
 	if err != nil {
 		return checked{}, fmt.Errorf("digest of the rules: %w", err)
 	}
@@ -94,7 +94,7 @@ func (m *memo) check(in operand.Input) (checked, error) {
 // check sorts rules into those in use, those that serve in their last good form, and rejected ones. Where none of an API is
 // usable, the last good ones serve whatever their names: a mistake never takes away an API that worked.
 func check(in operand.Input, stated, remembered []rules.Rule) (checked, error) {
-	j := judge{mapper: in.Facts.Mapper, remembered: remembered}
+	j := judge{mapper: in.Facts.Mapper, dialect: in.Spec.Prometheus.Dialect, remembered: remembered}
 	result := checked{counts: map[string]counts{}}
 	var usable []rules.Rule
 	for _, section := range sections {
@@ -151,6 +151,7 @@ func dormant(stated, usable, remembered []rules.Rule) []rules.Rule {
 // judge checks rules against what the cluster serves.
 type judge struct {
 	mapper     meta.RESTMapper
+	dialect    v1alpha1.QueryDialect
 	remembered []rules.Rule
 	// unserved is true once a rule waits for a resource to be served.
 	unserved bool
@@ -163,7 +164,7 @@ func (j *judge) check(rule rules.Rule) (rules.Findings, error) {
 	if j.unreachable != nil {
 		return rules.Findings{}, j.unreachable // Each further request would wait as long.
 	}
-	findings, cause := rule.Check(j.mapper)
+	findings, cause := rule.Check(j.mapper, j.dialect)
 	var unserved *rules.UnservedError
 	j.unserved = j.unserved || errors.As(cause, &unserved)
 	var unreachable *rules.UnreachableError

@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"k8s.io/utils/clock"
 
@@ -83,9 +84,19 @@ func (o *Operand) Plan(in operand.Input) (operand.Proposal, error) {
 	if total.stated == 0 {
 		return proposal, nil
 	}
-	proposal.Findings = maxAgeFindings(in)
+	proposal.Findings = slices.Concat(maxAgeFindings(in), accessFindings(in))
+	data, err := accessData(in)
+	if err != nil {
+		return operand.Proposal{}, err
+	}
 	if proposal.Retained = retainedBecause(total, in); proposal.Retained != "" {
+		if digest, _, found := pods(in.LastGood); found && digest == credentialsDigest(in) {
+			proposal.Access = data // Of the form that is retained, too.
+		}
 		return proposal, nil
+	}
+	if proposal.Access = data; data != nil {
+		component.AccessSecret = accessSecret
 	}
 	component.Namespace = in.Facts.Namespace
 	component.Images = map[string]string{Name: cmp.Or(in.Spec.PrometheusAdapter.Image, in.Image)}
@@ -141,8 +152,9 @@ func retainedBecause(total counts, in operand.Input) string {
 	case !source.Usable():
 		return Name + ": it is not known which Prometheus to query, or with what, see the condition PrometheusReady."
 	case in.LastGood != nil && !source.Answer.Yes() && !queries(in.LastGood, in):
-		return fmt.Sprintf("%s: it keeps querying its present Prometheus until %s answers, see the condition PrometheusReady.",
-			Name, source.Target.URL)
+		_, args, _ := pods(in.LastGood)
+		return fmt.Sprintf("%s: it keeps querying %s, with what it presents there, until %s answers, see the condition PrometheusReady.",
+			Name, strings.TrimPrefix(strings.Join(args, " "), sourceFlag), source.Target.URL)
 	case untried(in):
 		return fmt.Sprintf("%s: it is given the credentials of spec.prometheus.auth once %s answers, see the condition PrometheusReady.",
 			Name, source.Target.URL)

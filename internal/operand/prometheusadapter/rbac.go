@@ -13,7 +13,7 @@ package prometheusadapter
 // +kubebuilder:rbac:groups=policy,namespace=metricspipeline-system,resources=poddisruptionbudgets,resourceNames=prometheus-adapter,verbs=get;create;patch;delete
 // +kubebuilder:rbac:groups=networking.k8s.io,namespace=metricspipeline-system,resources=networkpolicies,resourceNames=prometheus-adapter,verbs=get;create;patch;delete
 // +kubebuilder:rbac:groups=cert-manager.io,namespace=metricspipeline-system,resources=certificates,resourceNames=prometheus-adapter,verbs=get;create;patch;delete
-// +kubebuilder:rbac:groups="",namespace=metricspipeline-system,resources=secrets,resourceNames=prometheus-adapter-tls,verbs=get;create;patch;delete
+// +kubebuilder:rbac:groups="",namespace=metricspipeline-system,resources=secrets,resourceNames=prometheus-adapter-tls;prometheus-adapter-access,verbs=get;create;patch;delete
 // +kubebuilder:rbac:groups="",namespace=metricspipeline-system,resources=secrets,resourceNames=prometheus-adapter-issued,verbs=patch;delete
 // +kubebuilder:rbac:groups="",namespace=metricspipeline-system,resources=configmaps,resourceNames=prometheus-adapter;prometheus-adapter-last-good,verbs=get;create;patch;delete
 

@@ -21,14 +21,14 @@ import (
 // token has spec.prometheus name a token.
 func token(in *operand.Input) {
 	in.Spec.Prometheus.Auth = &v1alpha1.PrometheusAuth{BearerToken: &v1alpha1.KeyReference{Name: "prometheus", Key: "token"}}
-	in.Facts.Prometheus.Credentials.Token = []byte("one")
+	in.Facts.Prometheus.Access.Token = []byte("one")
 }
 
 // TestSourceChange: a mistake in an address or a token that is not valid yet must not take a working metrics API away.
 func TestSourceChange(t *testing.T) {
 	no, unknown := probe.Answer{Known: true, Err: errors.New("connection refused")}, probe.Answer{}
 	elsewhere := func(in *operand.Input) { in.Facts.Prometheus.Target.URL = "https://thanos.monitoring.svc" }
-	another := func(in *operand.Input) { in.Facts.Prometheus.Credentials.Token = []byte("two") }
+	another := func(in *operand.Input) { in.Facts.Prometheus.Access.Token = []byte("two") }
 	answer := func(a probe.Answer) func(*operand.Input) {
 		return func(in *operand.Input) { in.Facts.Prometheus.Answer = a }
 	}
@@ -54,7 +54,7 @@ func TestSourceChange(t *testing.T) {
 			Err: &prometheus.UnusableError{Cause: prometheus.Redirected}})}, ""},
 		"the credentials must not be sent": {[]func(*operand.Input){func(in *operand.Input) {
 			in.Facts.Prometheus.CredentialsWithheld = "spec.prometheus.auth is not sent over http"
-			in.Facts.Prometheus.Credentials, in.Facts.Prometheus.Answer = prometheus.Credentials{}, unknown
+			in.Facts.Prometheus.Access, in.Facts.Prometheus.Answer = prometheus.Access{}, unknown
 		}}, "not known which Prometheus to query, or with what"},
 		"another token is accepted":              {[]func(*operand.Input){another}, ""},
 		"another token is not":                   {[]func(*operand.Input){another, answer(no)}, "answers, see the condition PrometheusReady"},

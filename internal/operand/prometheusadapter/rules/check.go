@@ -16,6 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	adapter "sigs.k8s.io/prometheus-adapter/pkg/config"
 	"sigs.k8s.io/prometheus-adapter/pkg/naming"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
 )
 
 // sampleNamespace and sampleObject stand for what a HorizontalPodAutoscaler queries, where a query is tried out.
@@ -50,8 +52,10 @@ func (e *UnservedError) Error() string {
 }
 
 // checkRule returns why the adapter would not run a rule, or would run it and never answer. Else it returns what the rule comes to.
-func checkRule(rule adapter.DiscoveryRule, external bool, mapper meta.RESTMapper) (*subject, error) {
-	selector, err := checkSeriesQuery(rule.SeriesQuery)
+func checkRule(
+	rule adapter.DiscoveryRule, external bool, mapper meta.RESTMapper, dialect v1alpha1.QueryDialect,
+) (*subject, error) {
+	selector, err := checkSeries(rule.SeriesQuery, dialect)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +65,7 @@ func checkRule(rule adapter.DiscoveryRule, external bool, mapper meta.RESTMapper
 	if err := checkTemplate("resources.template", rule.Resources.Template); err != nil {
 		return nil, err
 	}
-	s := &subject{DiscoveryRule: rule, external: external, selector: selector, series: sampleSeries}
+	s := &subject{DiscoveryRule: rule, external: external, dialect: dialect, selector: selector, series: sampleSeries}
 	if s.names = namesOf(selector); len(s.names) > 0 {
 		s.series = s.names[0]
 	}
@@ -98,7 +102,7 @@ func (s *subject) queryFor(resource resource) error {
 		return fmt.Errorf("metricsQuery %q gives no query for %s (a namespaced resource needs an override for the label "+
 			"that names its namespace): %w", s.MetricsQuery, resource.Resource, err)
 	}
-	expr, err := checkQuery(s.MetricsQuery, string(text), parser.ValueTypeVector)
+	expr, err := s.checkQuery(string(text), parser.ValueTypeVector)
 	s.queries = append(s.queries, query{resource: resource, text: string(text), expr: expr})
 	return err
 }
@@ -111,13 +115,13 @@ func (s *subject) queryExternal() error {
 		return fmt.Errorf("metricsQuery %q gives no query: %w", s.MetricsQuery, err)
 	}
 	types := []parser.ValueType{parser.ValueTypeVector, parser.ValueTypeScalar}
-	expr, refused := checkQuery(s.MetricsQuery, string(text), types...)
+	expr, refused := s.checkQuery(string(text), types...)
 	if refused != nil {
 		selected, err := s.namer.QueryForExternalSeries(s.series, sampleNamespace, sampleSelector)
 		if err != nil {
 			return refused
 		}
-		if expr, err = checkQuery(s.MetricsQuery, string(selected), types...); err != nil {
+		if expr, err = s.checkQuery(string(selected), types...); err != nil {
 			return refused
 		}
 		s.note = fmt.Sprintf("for a HorizontalPodAutoscaler without a selector, metricsQuery becomes %q, which is not PromQL; write "+
@@ -212,15 +216,19 @@ func checkResources(mapping adapter.ResourceMapping, mapper meta.RESTMapper) (ma
 	return byLabel, found, nil
 }
 
-// checkQuery returns a query, and why Prometheus would refuse it, or the adapter its answer.
-func checkQuery(template, query string, types ...parser.ValueType) (parser.Expr, error) {
+// checkQuery returns a query, nil where it is in another dialect than PromQL, and why Prometheus would refuse it, or the adapter its
+// answer.
+func (s *subject) checkQuery(query string, types ...parser.ValueType) (parser.Expr, error) {
+	if s.dialect == v1alpha1.DialectMetricsQL {
+		return nil, checkText(s.MetricsQuery, query)
+	}
 	expr, err := promQL.ParseExpr(query)
 	if err != nil {
-		return nil, fmt.Errorf("metricsQuery %q is not PromQL: it becomes %q: %w", template, query, err)
+		return nil, fmt.Errorf("metricsQuery %q is not PromQL: it becomes %q: %w", s.MetricsQuery, query, err)
 	}
 	if !slices.Contains(types, expr.Type()) {
 		return nil, fmt.Errorf("metricsQuery %q gives a %s, and a metric is made of an instant vector; aggregate it, as in "+
-			"sum(rate(<<.Series>>{<<.LabelMatchers>>}[2m])) by (<<.GroupBy>>)", template, parser.DocumentedType(expr.Type()))
+			"sum(rate(<<.Series>>{<<.LabelMatchers>>}[2m])) by (<<.GroupBy>>)", s.MetricsQuery, parser.DocumentedType(expr.Type()))
 	}
 	return expr, nil
 }

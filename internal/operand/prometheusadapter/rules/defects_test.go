@@ -16,7 +16,7 @@ import (
 // found returns what is known of the only rule of a spec, which must be accepted.
 func found(t *testing.T, spec v1alpha1.MetricsPipelineSpec) Findings {
 	t.Helper()
-	found, err := Of(spec)[0].Check(operandtest.Mapper())
+	found, err := Of(spec)[0].Check(operandtest.Mapper(), v1alpha1.DialectPromQL)
 	if err != nil {
 		t.Fatalf("rejected: %v", err)
 	}

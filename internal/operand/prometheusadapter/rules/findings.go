@@ -12,6 +12,7 @@ import (
 	adapter "sigs.k8s.io/prometheus-adapter/pkg/config"
 	"sigs.k8s.io/prometheus-adapter/pkg/naming"
 
+	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/text"
 )
 
@@ -19,6 +20,7 @@ import (
 type subject struct {
 	adapter.DiscoveryRule
 	external bool
+	dialect  v1alpha1.QueryDialect
 	namer    naming.MetricNamer
 	// selector is seriesQuery; nil where it is not known to be PromQL.
 	selector *parser.VectorSelector

@@ -188,6 +188,9 @@ func selectorsOf(expr parser.Expr) []*parser.VectorSelector {
 
 // namesOf returns the names that the series of a selector can have; nil where they are not known.
 func namesOf(selector *parser.VectorSelector) []string {
+	if selector == nil {
+		return nil
+	}
 	var names []string
 	for _, matcher := range selector.LabelMatchers {
 		if matcher.Name != labels.MetricName || len(names) > 0 {

@@ -227,7 +227,7 @@ func TestConfigurationKeepsEveryField(t *testing.T) {
 	spec.ExternalMetrics = externalSpec(outside).ExternalMetrics
 	mapper := operandtest.Mapper()
 	for _, rule := range Of(spec) {
-		if _, err := rule.Check(mapper); err != nil {
+		if _, err := rule.Check(mapper, v1alpha1.DialectPromQL); err != nil {
 			t.Fatal(err)
 		}
 	}
