@@ -210,10 +210,12 @@ func reconciler(
 		Namespace: options.Namespace, Version: options.Version, Operands: options.Operands, Images: options.Images,
 		Client: patient, Live: mgr.GetAPIReader(),
 		Facts: &cluster.Source{Client: patient, Prometheuses: watches.Reader(prometheuses, prometheuses), Kinds: watches,
-			Mapper: mgr.GetRESTMapper(), Namespace: options.Namespace},
+			Mapper: mgr.GetRESTMapper(), Namespace: options.Namespace,
+			Discover: func() (meta.RESTMapper, error) { return Discover(mgr.GetConfig(), mgr.GetHTTPClient()) }},
 		Scrape:  func(p *v1alpha1.MetricsPipeline) *report.Scrape { return scrapeOf(scrape, p) },
 		Applier: apply.New(patient, mgr.GetAPIReader(), options.Clock, options.Timing.Stalled),
 		Prober:  probe.New(answered, options.Timing.FirstProbe, options.Timing.LastProbe),
+		Census:  prometheus.NewCensus(answered, clock.RealClock{}, options.Timing.Census),
 		Events:  mgr.GetEventRecorder("metricspipeline-operator"), Metrics: &exported,
 		Renderer: options.Renderer, Clock: options.Clock, Timing: options.Timing,
 	})

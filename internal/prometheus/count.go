@@ -24,6 +24,21 @@ const (
 
 var errNoCount = errors.New("the answer to a query that counts series does not have all that was asked for")
 
+// mostCounted bounds the answer: each number takes about 100 bytes.
+const mostCounted = 64 << 10
+
+// CounterOf returns what counts series at the Prometheus at a URL.
+func CounterOf(base string, access Access) Counter {
+	return func(ctx context.Context, selectors []string) (map[string]int64, error) {
+		client, err := NewClient(base, access, mostCounted)
+		if err != nil {
+			return nil, err
+		}
+		defer client.Close()
+		return Count(ctx, client, selectors)
+	}
+}
+
 // Count returns how many series Prometheus has of each selector, in one query.
 func Count(ctx context.Context, client promv1.API, selectors []string) (map[string]int64, error) {
 	terms := []string{named("vector(1)", answered)}

@@ -28,6 +28,7 @@ import (
 	"github.com/metricspipeline/operator/internal/operand"
 	"github.com/metricspipeline/operator/internal/ownership"
 	"github.com/metricspipeline/operator/internal/probe"
+	"github.com/metricspipeline/operator/internal/prometheus"
 	"github.com/metricspipeline/operator/internal/registration"
 	"github.com/metricspipeline/operator/internal/render"
 	"github.com/metricspipeline/operator/internal/report"
@@ -52,6 +53,7 @@ type Config struct {
 
 	Applier  *apply.Applier
 	Prober   *probe.Prober
+	Census   *prometheus.Census
 	Renderer *render.Renderer
 	Events   events.EventRecorder
 	Metrics  *report.Exporter
@@ -115,6 +117,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	deregistered, deregisterErr := r.registrar.Deregister(work, facts, pipeline.Spec)
 	facts = facts.Without(deregistered.Gone)
 	plan, workloadsErr := r.plan(work, pipeline, facts)
+	plan.RequeueAfter = operand.Sooner(plan.RequeueAfter, r.count(facts, plan))
 	targetsErr := r.patchTargets(pipeline)
 	plan = retainFor(targetsErr, plan)
 	outcomes, authorities := r.climb(work, pipeline, facts, plan, probes)
