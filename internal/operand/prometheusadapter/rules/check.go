@@ -4,6 +4,7 @@
 package rules
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -72,6 +73,9 @@ func checkRule(
 	if s.labels, s.resources, err = checkResources(rule.Resources, mapper); err != nil {
 		return nil, err
 	}
+	if err := s.checkAssociation(); err != nil {
+		return nil, err
+	}
 	namers, err := naming.NamersFromConfig([]adapter.DiscoveryRule{rule}, mapper)
 	if err != nil {
 		return nil, err
@@ -89,6 +93,29 @@ func checkRule(
 		}
 	}
 	return s, nil
+}
+
+var (
+	errNoObject = errors.New("resources needs a template or an override, or no label of the series leads to an object: set overrides such " +
+		"as {namespace: {resource: namespace}, pod: {resource: pod}}")
+	errNoNamespace = errors.New("an external metric is requested in a namespace: set resources.overrides to the label that names it, such " +
+		"as {namespace: {resource: namespace}}, or resources.namespaced: false if the series belong to no namespace")
+)
+
+// checkAssociation returns why nothing leads from the series to an object, or to a namespace. The schema does not say it: the API server
+// would refuse all rules for the one.
+func (s *subject) checkAssociation() error {
+	if s.Resources.Template != "" {
+		return nil
+	}
+	named := slices.Contains(slices.Collect(maps.Values(s.labels)), naming.NsGroupResource)
+	switch {
+	case s.external && s.namespaced() && !named:
+		return errNoNamespace
+	case !s.external && len(s.labels) == 0:
+		return errNoObject
+	}
+	return nil
 }
 
 // queryFor checks the query for objects of a resource.

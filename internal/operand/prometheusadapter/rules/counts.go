@@ -114,7 +114,9 @@ func (s *subject) descriptions() []count {
 	add := func(resource string, names ...string) {
 		matchers := slices.Clone(s.selector.LabelMatchers)
 		for _, name := range names {
-			matchers = append(matchers, nonEmpty(name))
+			if !slices.ContainsFunc(matchers, func(m *labels.Matcher) bool { return m.Name == name && !m.Matches("") }) {
+				matchers = append(matchers, nonEmpty(name))
+			}
 		}
 		counts = append(counts, count{purpose: described, resource: resource, labels: names,
 			selector: selectorOf(append(matchers, s.filters()...))})

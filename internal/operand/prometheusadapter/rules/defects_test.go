@@ -203,3 +203,24 @@ func TestDefectsOfExternalRules(t *testing.T) {
 		})
 	}
 }
+
+// TestDefectsInAnotherDialect: where queries are not parsed, that of a template is found, and nothing is guessed.
+func TestDefectsInAnotherDialect(t *testing.T) {
+	for name, tc := range map[string]struct {
+		rule v1alpha1.CustomMetricRule
+		says []string
+	}{
+		"no matchers":          {requests(querying(`sum(<<.Series>>) by (<<.GroupBy>>) default 0`)), []string{"no <<.LabelMatchers>>"}},
+		"a template as a name": {requests(named("", "<<.Series>>")), []string{"is no template"}},
+		"what only it knows":   {rule: requests(querying(`sum(rate(<<.Series>>{<<.LabelMatchers>>})) by (<<.GroupBy>>) keep_metric_names`))},
+		"a sum of everything":  {rule: requests(querying(`sum(<<.Series>>{<<.LabelMatchers>>})`))},
+		"selectors of its own": {rule: requests(selecting(`{job="a" or job="b"}`), named("", ""))},
+	} {
+		found, err := Of(customSpec(tc.rule))[0].Check(operandtest.Mapper(), v1alpha1.DialectMetricsQL)
+		if err != nil {
+			t.Errorf("%s: rejected: %v", name, err)
+			continue
+		}
+		t.Run(name, func(t *testing.T) { expectDefect(t, found, tc.says) })
+	}
+}
