@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -112,6 +113,12 @@ func TestOwnSecretsAreRefused(t *testing.T) {
 			"spec.prometheus.tls.ca.secret: Secret metrics/own is the operator's own"},
 		"a ConfigMap": {v1alpha1.PrometheusSpec{TLS: &v1alpha1.ClientTLS{CA: &v1alpha1.CertificateAuthority{ConfigMap: &own}}},
 			"spec.prometheus.tls.ca.configMap: ConfigMap metrics/own is the operator's own"},
+		"a user": {v1alpha1.PrometheusSpec{Auth: &v1alpha1.PrometheusAuth{BasicAuth: &v1alpha1.BasicAuth{Username: own, Password: theirs}}},
+			"spec.prometheus.auth.basicAuth.username: Secret metrics/own is the operator's own"},
+		"a password": {v1alpha1.PrometheusSpec{Auth: &v1alpha1.PrometheusAuth{BasicAuth: &v1alpha1.BasicAuth{Username: theirs, Password: own}}},
+			"spec.prometheus.auth.basicAuth.password: Secret metrics/own is the operator's own"},
+		"a header": {v1alpha1.PrometheusSpec{Auth: &v1alpha1.PrometheusAuth{Headers: []v1alpha1.PrometheusHeader{{Name: "X-A", Secret: own}}}},
+			"spec.prometheus.auth.headers[X-A]: Secret metrics/own is the operator's own"},
 		"the user's": {v1alpha1.PrometheusSpec{Auth: &v1alpha1.PrometheusAuth{BearerToken: &theirs}}, ""},
 	} {
 		access, missing, err := source.access(t.Context(), tc.spec)
@@ -121,5 +128,31 @@ func TestOwnSecretsAreRefused(t *testing.T) {
 		if tc.says != "" && string(access.Token)+string(access.CA)+string(access.ClientKey) != "" {
 			t.Errorf("%s: %+v was read", name, access)
 		}
+	}
+}
+
+// TestAccess reads everything that spec.prometheus names or says, and a header in the order of the spec.
+func TestAccess(t *testing.T) {
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "metrics", Name: "mimir"},
+		Data: map[string][]byte{"user": []byte("admin"), "password": []byte("s3cret"), "tenant": []byte("team-a"), "zone": []byte("b")}}
+	source := &Source{Client: fake.NewClientBuilder().WithObjects(secret).Build(), Namespace: "metrics"}
+	key := func(name string) v1alpha1.KeyReference { return v1alpha1.KeyReference{Name: "mimir", Key: name} }
+	spec := v1alpha1.PrometheusSpec{QueryMethod: v1alpha1.QueryPOST,
+		TLS: &v1alpha1.ClientTLS{Verification: v1alpha1.TLSInsecure, ServerName: "gateway.internal"},
+		Auth: &v1alpha1.PrometheusAuth{BasicAuth: &v1alpha1.BasicAuth{Username: key("user"), Password: key("password")},
+			Headers: []v1alpha1.PrometheusHeader{{Name: "X-Zone", Secret: key("zone")}, {Name: "X-Scope-OrgID", Secret: key("tenant")}}}}
+	want := prometheus.Access{Method: v1alpha1.QueryPOST, Insecure: true, ServerName: "gateway.internal",
+		Username: []byte("admin"), Password: []byte("s3cret"),
+		Headers: []prometheus.Header{{Name: "X-Zone", Value: []byte("b")}, {Name: "X-Scope-OrgID", Value: []byte("team-a")}}}
+	access, missing, err := source.access(t.Context(), spec)
+	if err != nil || missing != "" {
+		t.Fatalf("%q, %v", missing, err)
+	}
+	if diff := cmp.Diff(want, access); diff != "" {
+		t.Errorf("access (-want +got):\n%s", diff)
+	}
+	spec.Auth.Headers[1].Secret.Key = "org"
+	if _, missing, _ = source.access(t.Context(), spec); !strings.HasPrefix(missing, "spec.prometheus.auth.headers[X-Scope-OrgID]: Secret metrics/mimir has no key org") {
+		t.Errorf("missing: %q", missing)
 	}
 }

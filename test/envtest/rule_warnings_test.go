@@ -55,7 +55,7 @@ func TestRulesThatCannotWork(t *testing.T) {
 		Equal(v1alpha1.RuleStatus{ID: "requests", API: customGroup, State: v1alpha1.RuleInUse, Series: ptr.To[int64](3)}),
 	))
 	w.Expect(w.status().RulesTotal).To(Equal(v1alpha1.RuleTotals{InUse: 2, Warned: 1, Rejected: 1}))
-	w.Eventually(w.events).Should(ContainElement(SatisfyAll(HavePrefix("RulesWarned: "), ContainSubstring("rule ungrouped"))))
+	w.Eventually(w.events).Should(ContainElement(SatisfyAll(HavePrefix("RulesWarned: "), ContainSubstring("Rule ungrouped"))))
 	config := &corev1.ConfigMap{}
 	w.Eventually(func() error { return w.Client.Get(t.Context(), inOperatorNamespace(adapter), config) }).Should(Succeed())
 	w.Expect(config.Data["config.yaml"]).To(ContainSubstring("jobs{"), "what the adapter accepts is run")

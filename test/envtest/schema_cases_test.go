@@ -107,12 +107,11 @@ func prometheusSiblings() []sibling {
 		{bound: plain, set: url, ok: good, bad: "https://thanos#fragment", with: noRef},
 		{bound: onePlace, set: tls + ".ca.configMap", ok: absent{}, bad: map[string]any{"name": "ca", "key": "ca.crt"}, field: tls + ".ca"},
 		{bound: onePlace, set: tls + ".ca.secret", ok: map[string]any{"name": "ca", "key": "ca.crt"}, bad: absent{}, field: tls + ".ca"},
-		{
-			bound: "prometheus-adapter uses clientCert only together with a certificate authority; set ca as well",
-			set:   tls + ".ca", ok: map[string]any{"secret": map[string]any{"name": "ca", "key": "ca.crt"}}, bad: absent{}, field: tls,
-		},
 	}
 	cases = append(cases, authSiblings()...)
+	cases = append(cases, adapterURLSiblings()...)
+	cases = append(cases, tlsSiblings()...)
+	cases = append(cases, headerSiblings()...)
 	cases = append(cases, nameSiblings("spec.prometheus.ref.namespace", 63, nil)...)
 	cases = append(cases, sibling{bound: "pattern", set: "spec.prometheus.ref.namespace", ok: "a-b", bad: "a.b"})
 	cases = append(cases, nameSiblings("spec.prometheus.ref.name", 253, nil)...)

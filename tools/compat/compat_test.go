@@ -20,7 +20,14 @@ const (
 )
 
 // harmless are rules of CEL that were added to what a release already had, and why no pipeline that was valid is refused.
-var harmless = map[string]string{}
+var harmless = map[string]string{
+	`!has(self.auth) || !has(self.adapterURL) || !isURL(self.adapterURL) || url(self.adapterURL).getScheme() != 'http' || url(self.adapterURL).getHostname() in ['localhost', '127.0.0.1', '::1', '[::1]'] || (has(self.allowHTTP) && self.allowHTTP)`: newAccess,
+	`!has(self.ca) || !has(self.verification) || self.verification != 'Insecure'`:                                                              newAccess,
+	`!(has(self.bearerToken) && has(self.basicAuth))`:                                                                                          newAccess,
+	`!(has(self.bearerToken) || has(self.basicAuth)) || !has(self.headers) || !self.headers.exists(h, h.name.lowerAscii() == 'authorization')`: newAccess,
+}
+
+const newAccess = "each is about a field of spec.prometheus that v0.1.0 does not have"
 
 // decided are the other changes of what a release had, as they are found, and why they break no pipeline.
 var decided = map[string]string{
