@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql/parser"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 )
@@ -16,26 +17,45 @@ import (
 // store is a Prometheus with some series.
 type store []string
 
-// count returns how many of the series each selector selects.
+// count returns how many of the series each selector selects, or two of them that are joined by "and".
 func (s store) count(t *testing.T, selectors []string) map[string]int64 {
 	t.Helper()
 	counts := map[string]int64{}
 	for _, selector := range selectors {
-		matchers, err := promQL.ParseMetricSelector(selector)
+		expr, err := promQL.ParseExpr(selector)
 		if err != nil {
-			t.Fatalf("%s is no selector: %v", selector, err)
+			t.Fatalf("%s: %v", selector, err)
 		}
+		counts[selector] = int64(len(s.selected(t, expr)))
+	}
+	return counts
+}
+
+func (s store) selected(t *testing.T, expr parser.Expr) []labels.Labels {
+	t.Helper()
+	var found []labels.Labels
+	switch n := expr.(type) {
+	case *parser.VectorSelector:
 		for _, series := range s {
 			metric, err := promQL.ParseMetric(series)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !slices.ContainsFunc(matchers, func(m *labels.Matcher) bool { return !m.Matches(metric.Get(m.Name)) }) {
-				counts[selector]++
+			if !slices.ContainsFunc(n.LabelMatchers, func(m *labels.Matcher) bool { return !m.Matches(metric.Get(m.Name)) }) {
+				found = append(found, metric)
+			}
+		}
+	case *parser.BinaryExpr:
+		right := s.selected(t, n.RHS)
+		for _, metric := range s.selected(t, n.LHS) {
+			if n.Op == parser.LAND && slices.ContainsFunc(right, func(other labels.Labels) bool {
+				return !slices.ContainsFunc(n.VectorMatching.MatchingLabels, func(name string) bool { return metric.Get(name) != other.Get(name) })
+			}) {
+				found = append(found, metric)
 			}
 		}
 	}
-	return counts
+	return found
 }
 
 // TestVerdicts: what the series of Prometheus say about rules that look well, and about those of which they say nothing.
@@ -58,6 +78,8 @@ func TestVerdicts(t *testing.T) {
 		"none":   {rule: requests(), series: store{"up"}, note: "no series of seriesQuery yet"},
 		"none that names a pod": {rule: requests(), series: store{scraped},
 			says: []string{"seriesQuery wants the label pod", "not have it"}},
+		"none that names a pod and a namespace": {rule: requests(), series: store{`http_requests_total{instance="10.0.0.1:8080"}`},
+			says: []string{"wants the labels namespace, pod", "has all of them"}},
 		"none of another value": {rule: requests(fails), series: store{web}, note: `some where code="500" is left out`},
 		"none with a label that is not an object's": {rule: requests(selecting(`http_requests_total{namespace!="",pod!="",app!=""}`)),
 			series: store{web, other}, says: []string{"wants the label app"}},
@@ -77,6 +99,10 @@ func TestVerdicts(t *testing.T) {
 		// A matcher of seriesQuery that metricsQuery does not have.
 		"a matcher that is lost": {rule: requests(fails), series: store{web, failed}, want: 1,
 			says: []string{`metricsQuery has no code="500"`, "series too that seriesQuery excludes"}},
+		"a matcher that is lost and excludes other objects alone": {rule: requests(selecting(`http_requests_total{namespace!="",pod!="",job="web"}`)),
+			series: store{web, failed, other}, want: 2},
+		"a matcher that is lost for pods, not for services": {rule: requests(fails, mapped("namespace=namespace", "pod=pod", "service=service")),
+			series: store{web, failed, `http_requests_total{namespace="shop",pod="web-1",service="bad",code="500"}`}, want: 2},
 		"a matcher that is lost and excludes nothing": {rule: requests(fails), series: store{failed}, want: 1},
 		"a matcher that both have": {rule: requests(fails, querying(
 			`sum(rate(<<.Series>>{<<.LabelMatchers>>,code="500"}[2m])) by (<<.GroupBy>>)`)), series: store{web, failed}, want: 1},
@@ -142,9 +168,12 @@ func TestVerdictsOfExternalRules(t *testing.T) {
 		says   []string
 		note   string
 	}{
-		"series":                    {rule: depth(), series: store{here}, want: 1},
-		"none":                      {rule: depth(), note: "no series of seriesQuery yet"},
-		"none of a namespace":       {rule: depth(everything), series: store{nowhere}, want: 1, says: []string{"namespace (for namespaces)"}},
+		"series":              {rule: depth(), series: store{here}, want: 1},
+		"none":                {rule: depth(), note: "no series of seriesQuery yet"},
+		"none of a namespace": {rule: depth(everything), series: store{nowhere}, want: 1, says: []string{"namespace (for namespaces)"}},
+		"a matcher that is lost": {rule: depth(func(r *v1alpha1.ExternalMetricRule) { r.SeriesQuery = `queue_depth{namespace!="",job="web"}` }),
+			series: store{`queue_depth{namespace="shop",queue="orders",job="web"}`, `queue_depth{namespace="shop",queue="orders",job="old"}`},
+			want:   1, says: []string{`metricsQuery has no job="web"`}},
 		"some of a namespace":       {rule: depth(everything), series: store{nowhere, here}, want: 2},
 		"another metric is queried": {rule: depth(everything, func(r *v1alpha1.ExternalMetricRule) { r.MetricsQuery = "sum(x{<<.LabelMatchers>>})" }), series: store{nowhere}, want: 1},
 	} {
