@@ -66,14 +66,23 @@ func countsOf(s *subject) []count {
 	}
 	matchers := s.selector.LabelMatchers
 	counts := []count{{purpose: ofRule, selector: selectorOf(append(slices.Clone(matchers), s.filters()...))}}
-	if len(s.filters()) > 0 {
-		counts = append(counts, count{purpose: unfiltered, selector: selectorOf(matchers)})
+	add := func(group []count) {
+		if len(counts)+len(group) <= mostCounts { // A part of a group says what the whole may not.
+			counts = append(counts, group...)
+		}
 	}
-	counts = append(counts, s.subtractions()...)
-	counts = append(counts, s.descriptions()...)
-	counts = append(counts, s.losses()...)
-	counts = append(counts, s.leftOut()...)
-	return counts[:min(len(counts), mostCounts)]
+	if len(s.filters()) > 0 {
+		add([]count{{purpose: unfiltered, selector: selectorOf(matchers)}})
+	}
+	add(s.subtractions())
+	add(s.descriptions())
+	for _, lost := range s.losses() {
+		add(lost)
+	}
+	for _, left := range s.leftOut() {
+		add([]count{left})
+	}
+	return counts
 }
 
 // leftOut counts the series without each of the matchers on labels, which is why there are none with all of them.
@@ -163,11 +172,11 @@ func (s *subject) restricts(label string) bool {
 
 // losses counts the series of objects of which metricsQuery takes others too, because it does not have a matcher of seriesQuery. That
 // other objects have such series is no loss: nothing requests those. Nor is a label lost that metricsQuery speaks of.
-func (s *subject) losses() []count {
+func (s *subject) losses() [][]count {
 	if len(s.names) != 1 || len(s.about()) == 0 {
 		return nil
 	}
-	var counts []count
+	var counts [][]count
 	for i, matcher := range s.selector.LabelMatchers {
 		if matcher.Name == labels.MetricName || s.speaksOf(matcher.Name) {
 			continue
@@ -176,12 +185,14 @@ func (s *subject) losses() []count {
 		if err != nil {
 			continue
 		}
+		var lost []count
 		for _, object := range s.objects() {
 			taken, excluded := object.of(s.selector.LabelMatchers), object.of(s.selector.LabelMatchers)
 			excluded[i] = reversed
-			counts = append(counts, count{purpose: mixed, matcher: matcher,
+			lost = append(lost, count{purpose: mixed, matcher: matcher,
 				selector: selectorOf(taken) + " and on (" + strings.Join(object, ",") + ") " + selectorOf(excluded)})
 		}
+		counts = append(counts, lost)
 	}
 	return counts
 }
@@ -224,7 +235,7 @@ func (s *subject) objects() []object {
 
 // speaksOf is true for a label that metricsQuery compares, groups by or takes for an object.
 func (s *subject) speaksOf(label string) bool {
-	if _, object := s.labels[label]; object {
+	if _, object := s.labels[label]; object || s.Resources.Template != "" && s.leads(onlyLabels(label)) {
 		return true
 	}
 	for _, q := range s.queries {

@@ -115,6 +115,10 @@ func TestVerdicts(t *testing.T) {
 			series: store{web, failed}, want: 1},
 		"a matcher of an object's label": {rule: requests(selecting(`http_requests_total{namespace="shop",pod=~"web-.*"}`)),
 			series: store{web, `http_requests_total{namespace="other",pod="x"}`}, want: 1},
+		"a matcher on what a template leads to": {rule: requests(selecting(`http_requests_total{namespace!="",service!=""}`), templated("<<.Resource>>")),
+			series: store{`http_requests_total{namespace="shop",pod="web-0",service="web"}`, web}, want: 1},
+		"a matcher that is lost beside a template": {rule: requests(fails, templated("<<.Resource>>")), series: store{web, failed}, want: 1,
+			says: []string{`metricsQuery has no code="500"`}},
 		"names that are not known": {rule: requests(selecting(`{__name__=~"http_.+_total",code="500",namespace!="",pod!=""}`)),
 			series: store{web, failed}, want: 1},
 
@@ -192,6 +196,16 @@ func TestCountsAreBounded(t *testing.T) {
 	}
 	if selectors := found(t, customSpec(requests(selecting(selector+"}"), named("", "")))).Selectors(); len(selectors) > mostCounts {
 		t.Errorf("%d selectors", len(selectors))
+	}
+	// Nor is anything said of a part of the resources.
+	labels := []string{"namespace=namespace"}
+	for _, letter := range "abcdefghijklmnopqrstuvwxyz" {
+		labels = append(labels, string(letter)+"=pod")
+	}
+	found := found(t, customSpec(requests(selecting("http_requests_total"), mapped(labels...))))
+	verdict := found.Verdict(store{`http_requests_total{instance="a"}`}.count(t, found.Selectors()))
+	if len(verdict.Defects) > 0 {
+		t.Errorf("of 26 resources: %q", verdict.Defects)
 	}
 }
 
