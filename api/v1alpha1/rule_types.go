@@ -91,14 +91,13 @@ type GroupResource struct {
 type CustomMetricRule struct {
 	MetricRule `json:",inline"`
 
-	// resources say which labels of the series name the Kubernetes objects that the metric describes.
-	// +required
+	// resources say which labels of the series name the Kubernetes objects that the metric describes. A rule with neither a template
+	// nor an override is rejected, and the others are in use.
+	// +optional
 	Resources ResourceMapping `json:"resources,omitzero"`
 }
 
 // ResourceMapping maps labels of series to Kubernetes objects.
-//
-// +kubebuilder:validation:XValidation:rule="has(self.template) || (has(self.overrides) && size(self.overrides) > 0)",message="resources needs a template or an override, or no label of the series leads to an object: set overrides such as {namespace: {resource: namespace}, pod: {resource: pod}}"
 type ResourceMapping struct {
 	// template is a Go template with the delimiters << and >> that turns .Group and .Resource into the name of a label,
 	// such as kube_<<.Group>>_<<.Resource>>.
@@ -114,12 +113,11 @@ type ResourceMapping struct {
 }
 
 // ExternalMetricRule makes external metrics of series.
-//
-// +kubebuilder:validation:XValidation:rule="has(self.resources) && ((has(self.resources.namespaced) && !self.resources.namespaced) || has(self.resources.template) || (has(self.resources.overrides) && self.resources.overrides.exists(l, self.resources.overrides[l].resource in ['namespace', 'namespaces'])))",message="an external metric is requested in a namespace: set resources.overrides to the label that names it, such as {namespace: {resource: namespace}}, or resources.namespaced: false if the series belong to no namespace"
 type ExternalMetricRule struct {
 	MetricRule `json:",inline"`
 
-	// resources say which label of the series names the namespace.
+	// resources say which label of the series names the namespace. A rule that says neither this nor namespaced: false is rejected, and
+	// the others are in use.
 	// +optional
 	Resources ExternalResourceMapping `json:"resources,omitzero"`
 }

@@ -57,7 +57,7 @@ type MetricsPipelineStatus struct {
 	Prometheus *PrometheusStatus `json:"prometheus,omitempty"`
 
 	// rules are the states of the spec's rules, at most 20 of them, what needs attention first: rejected ones, then those
-	// that serve in their last good form, then those in use.
+	// that serve in their last good form, those that cannot work as they are written, those in use without series, and the others.
 	// +optional
 	// +listType=map
 	// +listMapKey=api
@@ -177,12 +177,14 @@ type ComponentStatus struct {
 
 // RuleState is the state of a rule.
 //
-// +kubebuilder:validation:Enum=InUse;LastGood;Rejected
+// +kubebuilder:validation:Enum=InUse;Warned;LastGood;Rejected
 type RuleState string
 
 const (
 	// RuleInUse is the state of a rule that serves as it is in the spec.
 	RuleInUse RuleState = "InUse"
+	// RuleWarned is the state of a rule that is in use as it is in the spec, and cannot work: its metric has no value, or a wrong one.
+	RuleWarned RuleState = "Warned"
 	// RuleLastGood is the state of a rule that is rejected as it is in the spec, and serves in its last good form; or of one
 	// that the spec does not have any more, and that serves because no rule of its API is usable.
 	RuleLastGood RuleState = "LastGood"
@@ -200,12 +202,20 @@ type RuleStatus struct {
 	// +required
 	API string `json:"api,omitempty"`
 
-	// state is InUse, LastGood (the rule is rejected as it is in the spec, or removed while no rule of its API is usable, and
-	// serves in its last good form) or Rejected (it serves nothing).
+	// state is InUse, Warned (the rule is in use and cannot work as it is written: message says why), LastGood (it is rejected as
+	// it is in the spec, or removed while no rule of its API is usable, and serves in its last good form) or Rejected (it serves
+	// nothing).
 	// +required
 	State RuleState `json:"state,omitempty"`
 
-	// message names the field and its value, and what to do; empty for a rule in use.
+	// series is about how many series of Prometheus the rule is made from: as they were counted when the rule was last looked at,
+	// after a change of it, or since then where there were none. Unset while they have not been counted.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Series *int64 `json:"series,omitempty"`
+
+	// message names the field and its value, and what to do. Of a rule that is in use and can work it says what it cannot do, or that
+	// there are no series yet.
 	// +optional
 	Message string `json:"message,omitempty"`
 }
@@ -215,6 +225,10 @@ type RuleTotals struct {
 	// inUse is the number of rules that serve as they are in the spec.
 	// +optional
 	InUse int32 `json:"inUse"`
+
+	// warned is the number of rules that are in use and cannot work as they are written.
+	// +optional
+	Warned int32 `json:"warned,omitempty"`
 
 	// lastGood is the number of rules that are rejected, or removed, and serve in their last good form.
 	// +optional

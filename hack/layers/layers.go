@@ -36,7 +36,7 @@ var Allowed = map[string][]string{
 		"api/v1alpha1", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi", "internal/ownership", "internal/probe",
 		"internal/prometheus", "internal/cluster", "internal/operand",
 	},
-	"internal/operand/prometheusadapter/rules": {"api/v1alpha1", "internal/metricsapi"},
+	"internal/operand/prometheusadapter/rules": {"api/v1alpha1", "internal/metricsapi", "internal/text"},
 	"internal/operand/metricsserver": {
 		"api/v1alpha1", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi", "internal/ownership", "internal/probe",
 		"internal/prometheus", "internal/cluster", "internal/operand",
@@ -48,6 +48,7 @@ var Allowed = map[string][]string{
 	"internal/operand/prometheusadapter": {
 		"api/v1alpha1", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi", "internal/ownership", "internal/probe",
 		"internal/prometheus", "internal/cluster", "internal/operand", "internal/operand/prometheusadapter/rules",
+		"internal/text",
 	},
 	"internal/operand/registry": {
 		"api/v1alpha1", "internal/operand", "internal/operand/metricsserver", "internal/operand/prometheusadapter",

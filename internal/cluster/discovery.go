@@ -66,16 +66,22 @@ func (w *Watches) discover(kind *watched, defined bool) (bool, error) {
 	return err == nil, nil
 }
 
-// present finds no resource of a CRD that has gone. The manager's never forgets one, and to query the API server anew does not
-// help: it serves the resource for a moment longer, and no event says when it ends.
+// present finds no resource of a CRD that has gone, and finds those of one that has come. The manager's mapper never forgets one, and to
+// query the API server anew does not help: it serves the resource for a moment longer, and no event says when it ends. Nor does the
+// manager's learn by itself of a group that came later, unless it is asked for that very group.
 type present struct {
 	meta.RESTMapper
 	gone sets.Set[string]
+	// anew returns a mapper that knows what is served now; it is made once, and nil where there is no need for one.
+	anew func() (meta.RESTMapper, error)
 }
 
 // KindFor returns the kind of a resource.
 func (p present) KindFor(resource schema.GroupVersionResource) (schema.GroupVersionKind, error) {
 	kind, err := p.RESTMapper.KindFor(resource)
+	if resource.Group == "" && meta.IsNoMatchError(err) {
+		kind, err = p.inAnyGroup(resource, err)
+	}
 	if err != nil {
 		return kind, err //nolint:wrapcheck // a RESTMapper's errors are told apart
 	}
@@ -84,4 +90,35 @@ func (p present) KindFor(resource schema.GroupVersionResource) (schema.GroupVers
 		err = &meta.NoResourceMatchError{PartialResource: resource}
 	}
 	return kind, err //nolint:wrapcheck // as above
+}
+
+// inAnyGroup looks for a resource in the groups that the manager's mapper does not know yet. Afterwards it knows that of the resource.
+func (p present) inAnyGroup(resource schema.GroupVersionResource, unmatched error) (schema.GroupVersionKind, error) {
+	mapper, err := p.anew()
+	if err != nil {
+		return schema.GroupVersionKind{}, err
+	}
+	if mapper == nil {
+		return schema.GroupVersionKind{}, unmatched
+	}
+	kind, err := mapper.KindFor(resource)
+	if err != nil {
+		return kind, err //nolint:wrapcheck // as above
+	}
+	if _, err := p.RESTMapping(kind.GroupKind(), kind.Version); err != nil {
+		return kind, err //nolint:wrapcheck // as above
+	}
+	return kind, nil
+}
+
+// discover returns a mapper that has not been asked for anything; nil where there is none.
+func (s *Source) discover() (meta.RESTMapper, error) {
+	if s.Discover == nil {
+		return nil, nil //nolint:nilnil // Mapper knows all
+	}
+	mapper, err := s.Discover()
+	if err != nil {
+		return nil, fmt.Errorf("find out which resources the API server serves: %w", err)
+	}
+	return mapper, nil
 }

@@ -82,3 +82,44 @@ func TestMapperFollowsCRDs(t *testing.T) {
 	}
 	expect("back", true)
 }
+
+// TestMapperFindsWhatComesLater: a resource without a group, of a CRD that came after the first look, is found. The manager's mapper looks
+// for it among those that it knows, and in the core group.
+func TestMapperFindsWhatComesLater(t *testing.T) {
+	w := newWorld(t)
+	early := meta.NewDefaultRESTMapper(nil)
+	early.Add(schema.GroupVersionKind{Version: "v1", Kind: "Node"}, meta.RESTScopeRoot)
+	known := &learning{DefaultRESTMapper: early}
+	looks := 0
+	s := Source{Client: w.client, Kinds: w.watches, Mapper: known, Discover: func() (meta.RESTMapper, error) {
+		looks++
+		all := discovery(t)
+		_, err := all.RESTMapping(one.GroupKind()) // It knows what it has been asked for.
+		return all, err
+	}}
+	mapper := s.Read(t.Context(), v1alpha1.MetricsPipelineSpec{}, nil).Mapper
+	for _, resource := range []string{"one", "ones", "one"} {
+		if kind, err := mapper.KindFor(schema.GroupVersionResource{Resource: resource}); err != nil || kind != one {
+			t.Errorf("%s is %s, %v", resource, kind, err)
+		}
+	}
+	if _, err := mapper.KindFor(schema.GroupVersionResource{Resource: "gadgets"}); !meta.IsNoMatchError(err) {
+		t.Errorf("what nobody serves: %v", err)
+	}
+	if _, err := mapper.KindFor(schema.GroupVersionResource{Group: "other.example.com", Resource: "ones"}); !meta.IsNoMatchError(err) {
+		t.Errorf("another group: %v", err)
+	}
+	if _, err := mapper.KindFor(schema.GroupVersionResource{Resource: "nodes"}); err != nil || looks != 1 {
+		t.Errorf("%d looks, %v", looks, err)
+	}
+}
+
+// learning is a mapper that learns a group when it is asked for a kind of it, as the manager's does.
+type learning struct{ *meta.DefaultRESTMapper }
+
+func (l *learning) RESTMapping(kind schema.GroupKind, versions ...string) (*meta.RESTMapping, error) {
+	if kind == one.GroupKind() {
+		l.Add(one, meta.RESTScopeNamespace)
+	}
+	return l.DefaultRESTMapper.RESTMapping(kind, versions...) //nolint:wrapcheck // a RESTMapper's errors are told apart
+}

@@ -71,6 +71,8 @@ type Prometheus struct {
 	CredentialsWithheld string
 	// Answer to the last query.
 	Answer probe.Answer
+	// Series are how many series it has, by the selectors of an earlier plan. One that is not there has not been counted.
+	Series map[string]int64
 }
 
 // Usable is true when it is known whom to query, and with what.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -46,8 +47,10 @@ type Source struct {
 	Kinds interface {
 		Ensure(ctx context.Context) Served
 	}
-	// Mapper knows the resources that the API server serves.
-	Mapper meta.RESTMapper
+	// Mapper knows the resources that the API server serves, as far as it has been asked for their groups. Discover makes one that
+	// has not been asked for anything; nil where Mapper knows all.
+	Mapper   meta.RESTMapper
+	Discover func() (meta.RESTMapper, error)
 	// Namespace of the operator.
 	Namespace string
 	// Authorities returns the certificate authorities that operands' sections of a spec name, by field; nil for none.
@@ -72,7 +75,7 @@ func (s *Source) Read(ctx context.Context, spec v1alpha1.MetricsPipelineSpec, ch
 	}
 	var err error
 	facts.Served = s.Kinds.Ensure(ctx)
-	facts.Mapper = present{s.Mapper, facts.Served.gone}
+	facts.Mapper = present{RESTMapper: s.Mapper, gone: facts.Served.gone, anew: sync.OnceValues(s.discover)}
 	facts.Incomplete = facts.Served.Err(kinds.CRD.GroupVersionKind) != nil
 	for _, unreadable := range facts.Served.Unreadable {
 		note(unreadable)

@@ -4,6 +4,7 @@
 package controller
 
 import (
+	"fmt"
 	"net/http"
 	"time"
 
@@ -13,7 +14,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/restmapper"
 	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -80,6 +83,21 @@ func mapper(config *rest.Config, httpClient *http.Client, timeout time.Duration)
 	limited := *httpClient
 	limited.Timeout = timeout
 	return apiutil.NewDynamicRESTMapper(config, &limited) //nolint:wrapcheck // the manager says what it made
+}
+
+// Discover returns a RESTMapper that knows every resource that the API server serves now.
+func Discover(config *rest.Config, httpClient *http.Client) (meta.RESTMapper, error) {
+	limited := *httpClient
+	limited.Timeout = discoveryTimeout
+	client, err := discovery.NewDiscoveryClientForConfigAndClient(config, &limited)
+	if err != nil {
+		return nil, fmt.Errorf("make a client of the API server's discovery: %w", err)
+	}
+	groups, err := restmapper.GetAPIGroupResources(client)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the caller says what it looks for
+	}
+	return restmapper.NewDiscoveryRESTMapper(groups), nil
 }
 
 // onlyName drops everything from an object that is cached for its existence.

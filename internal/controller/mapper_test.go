@@ -5,12 +5,14 @@ package controller
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 )
@@ -35,5 +37,33 @@ func TestDiscoveryEnds(t *testing.T) {
 	}
 	if httpClient.Timeout != 0 {
 		t.Error("the manager's client has a timeout: it would end watches")
+	}
+}
+
+// TestDiscoverKnowsEveryGroup, also with an API server whose discovery is not aggregated.
+func TestDiscoverKnowsEveryGroup(t *testing.T) {
+	answers := map[string]any{
+		"/api":    metav1.APIVersions{Versions: []string{"v1"}},
+		"/api/v1": metav1.APIResourceList{GroupVersion: "v1", APIResources: []metav1.APIResource{{Name: "nodes", Kind: "Node"}}},
+		"/apis": metav1.APIGroupList{Groups: []metav1.APIGroup{{Name: "example.com",
+			Versions: []metav1.GroupVersionForDiscovery{{GroupVersion: "example.com/v1", Version: "v1"}}}}},
+		"/apis/example.com/v1": metav1.APIResourceList{GroupVersion: "example.com/v1",
+			APIResources: []metav1.APIResource{{Name: "oxen", SingularName: "ox", Kind: "Ox", Namespaced: true}}},
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(response http.ResponseWriter, request *http.Request) {
+		response.Header().Set("Content-Type", "application/json")
+		if err := json.NewEncoder(response).Encode(answers[request.URL.Path]); err != nil {
+			t.Error(err)
+		}
+	}))
+	defer server.Close()
+	m, err := Discover(&rest.Config{Host: server.URL}, server.Client())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, resource := range []string{"ox", "oxen"} {
+		if kind, err := m.KindFor(schema.GroupVersionResource{Resource: resource}); err != nil || kind.Kind != "Ox" {
+			t.Errorf("%s is %s, %v", resource, kind, err)
+		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/metricspipeline/operator/internal/cluster"
 	"github.com/metricspipeline/operator/internal/kubelet"
 	"github.com/metricspipeline/operator/internal/metricsapi"
+	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
 // Operand is something that the operator can deploy.
@@ -70,6 +71,10 @@ type Proposal struct {
 	Rules []v1alpha1.RuleStatus
 	// Removed are rules that serve although the spec does not have them any more.
 	Removed []v1alpha1.RuleStatus
+	// Series are selectors whose series Prometheus is to count for a later plan, and Uncounted the rules about which too little has
+	// been counted yet.
+	Series    []prometheus.Selector
+	Uncounted []RuleName
 	// Memory is stored with the form once that is applied, and comes back in LastGood.
 	Memory []byte
 	// Findings are what else is to be said.
@@ -79,6 +84,9 @@ type Proposal struct {
 	// RequeueAfter is when to plan again where nothing brings an event; 0 is never.
 	RequeueAfter time.Duration
 }
+
+// RuleName names a rule of the spec: by the group of its metrics API and its id.
+type RuleName struct{ API, ID string }
 
 // Finding is what an operand has to say in a condition.
 type Finding struct {

@@ -18,6 +18,7 @@ import (
 	"github.com/metricspipeline/operator/internal/kubelet"
 	"github.com/metricspipeline/operator/internal/metricsapi"
 	"github.com/metricspipeline/operator/internal/ownership"
+	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
 // Plan is what should exist.
@@ -30,6 +31,9 @@ type Plan struct {
 	Rules []v1alpha1.RuleStatus
 	// Removed are rules that serve although the spec does not have them any more.
 	Removed []v1alpha1.RuleStatus
+	// Series are selectors whose series Prometheus is to count for a later plan, and Uncounted the rules that wait for that.
+	Series    []prometheus.Selector
+	Uncounted []RuleName
 	// Findings of the operands.
 	Findings []Finding
 	// RequeueAfter is when to plan again where nothing brings an event; 0 is never.
@@ -104,6 +108,8 @@ func For(request Request) Plan {
 		maps.Copy(plan.Omitted, proposal.Omitted)
 		plan.Rules = append(plan.Rules, proposal.Rules...)
 		plan.Removed = append(plan.Removed, proposal.Removed...)
+		plan.Series = append(plan.Series, proposal.Series...)
+		plan.Uncounted = append(plan.Uncounted, proposal.Uncounted...)
 		plan.Findings = append(plan.Findings, proposal.Findings...)
 		plan.RequeueAfter = Sooner(plan.RequeueAfter, proposal.RequeueAfter)
 		switch {

@@ -70,7 +70,7 @@ func Changes(o Observation) []Event {
 	return events
 }
 
-// Transitions returns the events about conditions and metrics APIs that changed.
+// Transitions returns the events about conditions, metrics APIs and rules that changed.
 func Transitions(before, after v1alpha1.MetricsPipelineStatus) []Event {
 	var events []Event
 	for _, condition := range after.Conditions {
@@ -89,6 +89,9 @@ func Transitions(before, after v1alpha1.MetricsPipelineStatus) []Event {
 		}
 		events = append(events, event(severity(condition, old), condition.Reason, condition.Type,
 			"%s turned %s: %s", condition.Type, condition.Status, condition.Message))
+	}
+	if e, found := ruleEvent(before, after); found {
+		events = append(events, e)
 	}
 	old := map[string]v1alpha1.APIServiceStatus{}
 	for _, api := range before.APIServices {

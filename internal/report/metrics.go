@@ -124,6 +124,7 @@ func (e *Exporter) Set(o Observation, status v1alpha1.MetricsPipelineStatus) {
 		}
 	}
 	s.add(ruleStates, float64(status.RulesTotal.InUse), string(v1alpha1.RuleInUse))
+	s.add(ruleStates, float64(status.RulesTotal.Warned), string(v1alpha1.RuleWarned))
 	s.add(ruleStates, float64(status.RulesTotal.LastGood), string(v1alpha1.RuleLastGood))
 	s.add(ruleStates, float64(status.RulesTotal.Rejected), string(v1alpha1.RuleRejected))
 	if scrape := status.Scrape; scrape != nil {

@@ -40,7 +40,7 @@ var (
 	certificateDue = Metric{"metricspipeline_certificate_renewal_timestamp_seconds", gauge, []string{"secret", "provider"},
 		"When the renewal of the certificate in a Secret is due, in seconds since 1970."}
 	ruleStates = Metric{"metricspipeline_rules", gauge, []string{"state"},
-		"Rules of custom and external metrics in a state: InUse, LastGood or Rejected."}
+		"Rules of custom and external metrics in a state: InUse, Warned, LastGood or Rejected."}
 	scrapeApps = Metric{"metricspipeline_scrape_apps", gauge, []string{"kind"},
 		"Annotated apps that are scraped, by kind: Service or Pod."}
 	scrapeRejected = Metric{"metricspipeline_scrape_apps_rejected", gauge, nil, "Annotated apps that are not scraped."}

@@ -74,7 +74,7 @@ func TestExportedMetrics(t *testing.T) {
 			Renews: ptr.To(metav1.NewTime(moment.Add(-time.Hour)))},
 		{Name: "rules-server-tls", Provider: v1alpha1.CertificatesCertManager},
 	}
-	status.RulesTotal = v1alpha1.RuleTotals{InUse: 5, LastGood: 2, Rejected: 1}
+	status.RulesTotal = v1alpha1.RuleTotals{InUse: 5, Warned: 3, LastGood: 2, Rejected: 1}
 	status.Scrape.RejectedTotal, status.Scrape.NotScrapedTotal = 4, 1
 	status.Scrape.Targets = &v1alpha1.TargetCounts{Up: 7, Down: 2}
 	outcomeOf(&o, usageServer).Desired = []string{"Deployment metrics/usage-server", "ClusterRole shared", "ClusterRole usage"}
@@ -91,6 +91,7 @@ func TestExportedMetrics(t *testing.T) {
 		"managed_objects{kind=Deployment}":                                                2,
 		"managed_objects{kind=ClusterRole}":                                               2,
 		"rules{state=InUse}":                                                              5,
+		"rules{state=Warned}":                                                             3,
 		"rules{state=LastGood}":                                                           2,
 		"rules{state=Rejected}":                                                           1,
 		"scrape_apps{kind=Service}":                                                       3,

@@ -41,7 +41,7 @@ func aggregationLayer(o Observation) finding {
 }
 
 func rulesAccepted(o Observation) finding {
-	rules, totals := ruleStatuses(o.Plan.Rules)
+	rules, totals := ruleStatuses(o.rules())
 	stated := len(o.Plan.Rules)
 	switch {
 	case !o.rulesKnown():
@@ -65,12 +65,13 @@ func rulesAccepted(o Observation) finding {
 	switch p := o.Facts.Prometheus; {
 	case !p.Usable(), retained && !p.Answer.Yes():
 		// The component stays as it is, and has the rules that it had.
-		return met(v1alpha1.ReasonAllAccepted, message+"PrometheusReady is True.")
+		message += "PrometheusReady is True."
 	case retained:
-		return met(v1alpha1.ReasonAllAccepted, message+kept.Name+" is retained no longer: "+kept.Retained)
+		message += kept.Name + " is retained no longer: " + kept.Retained
 	default:
-		return met(v1alpha1.ReasonAllAccepted, fmt.Sprintf("All %d rules are in use.", stated))
+		message = fmt.Sprintf("All %d rules are in use.", stated)
 	}
+	return met(v1alpha1.ReasonAllAccepted, message+warned(rules, totals))
 }
 
 func scrapeReady(o Observation) finding {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/metricsapi"
+	"github.com/metricspipeline/operator/internal/operand"
 	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
@@ -83,6 +84,7 @@ func TestRulesAreSorted(t *testing.T) {
 		o.Plan.Rules = []v1alpha1.RuleStatus{
 			rule("a", v1alpha1.RuleInUse, ""), rule("b", v1alpha1.RuleLastGood, "bad"), rule("c", v1alpha1.RuleRejected, "bad"),
 			rule("d", v1alpha1.RuleInUse, ""), rule("e", v1alpha1.RuleRejected, "bad"), rule("f", v1alpha1.RuleLastGood, "bad"),
+			rule("g", v1alpha1.RuleInUse, "no series yet"), rule("h", v1alpha1.RuleWarned, "always empty"),
 		}
 		o.Plan.Removed = []v1alpha1.RuleStatus{rule("removed", v1alpha1.RuleLastGood, "")}
 	})
@@ -90,10 +92,10 @@ func TestRulesAreSorted(t *testing.T) {
 	for _, r := range got.Rules {
 		ids = append(ids, r.ID)
 	}
-	if diff := cmp.Diff([]string{"c", "e", "b", "f", "removed", "a", "d"}, ids); diff != "" {
+	if diff := cmp.Diff([]string{"c", "e", "b", "f", "removed", "h", "g", "a", "d"}, ids); diff != "" {
 		t.Errorf("rules (-want +got):\n%s", diff)
 	}
-	if want := (v1alpha1.RuleTotals{InUse: 2, LastGood: 3, Rejected: 2}); got.RulesTotal != want {
+	if want := (v1alpha1.RuleTotals{InUse: 3, Warned: 1, LastGood: 3, Rejected: 2}); got.RulesTotal != want {
 		t.Errorf("totals %+v", got.RulesTotal)
 	}
 }
@@ -153,6 +155,93 @@ func TestAPIWithoutSource(t *testing.T) {
 		apis := Status(o, before).APIServices
 		if apis[0].Message != quiet || apis[1].Message != tc.want || apis[3].Message != tc.want {
 			t.Errorf("%s: %q, %q, %q", name, apis[0].Message, apis[1].Message, apis[3].Message)
+		}
+	}
+}
+
+// TestWarnedRules are in use: they are counted in the message of the condition, which stays True, and the pipeline stays Ready.
+func TestWarnedRules(t *testing.T) {
+	_, status := statusOf(func(o *Observation) {
+		o.Plan.Rules = append(o.Plan.Rules, rule("empty", v1alpha1.RuleWarned, "always empty"))
+	})
+	wantConditions(t, status, map[string]string{
+		v1alpha1.ConditionRulesAccepted: "True AllAccepted", v1alpha1.ConditionStalled: "False NotStalled",
+		v1alpha1.ConditionReady: "True Ready"})
+	want := "All 3 rules are in use. 1 of them cannot work as written, see status.rules; the first: rule empty of spec.customMetrics: " +
+		"always empty."
+	if got := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionRulesAccepted).Message; got != want {
+		t.Errorf("message %q", got)
+	}
+	if ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady).Message; strings.Contains(ready, "always empty") {
+		t.Errorf("Ready speaks of a warning: %q", ready)
+	}
+}
+
+// TestUncountedRulesKeepTheirStates: until series are counted anew, as after a restart, what the status says of a rule stays. Nor is it
+// written again for a number that is about the same.
+func TestUncountedRulesKeepTheirStates(t *testing.T) {
+	counted := func(state v1alpha1.RuleState, series int64, message string) v1alpha1.RuleStatus {
+		status := rule("requests", state, message)
+		status.Series = &series
+		return status
+	}
+	plain := rule("requests", v1alpha1.RuleInUse, "")
+	for name, tc := range map[string]struct {
+		before, now v1alpha1.RuleStatus
+		uncounted   bool
+		edited      bool
+		want        v1alpha1.RuleStatus
+	}{
+		"after a restart":                  {counted(v1alpha1.RuleInUse, 3, ""), plain, true, false, counted(v1alpha1.RuleInUse, 3, "")},
+		"after a restart, of a warned one": {counted(v1alpha1.RuleWarned, 3, "lost"), plain, true, false, counted(v1alpha1.RuleWarned, 3, "lost")},
+		"after an edit":                    {counted(v1alpha1.RuleWarned, 3, "lost"), plain, true, true, plain},
+		"found to be wrong":                {counted(v1alpha1.RuleInUse, 3, ""), rule("requests", v1alpha1.RuleWarned, "bad"), true, false, rule("requests", v1alpha1.RuleWarned, "bad")},
+		"rejected":                         {counted(v1alpha1.RuleInUse, 3, ""), rule("requests", v1alpha1.RuleRejected, "bad"), true, false, rule("requests", v1alpha1.RuleRejected, "bad")},
+		"some more":                        {counted(v1alpha1.RuleInUse, 3, ""), counted(v1alpha1.RuleInUse, 6, ""), false, false, counted(v1alpha1.RuleInUse, 3, "")},
+		"many more":                        {counted(v1alpha1.RuleInUse, 3, ""), counted(v1alpha1.RuleInUse, 7, ""), false, false, counted(v1alpha1.RuleInUse, 7, "")},
+		"none any more":                    {counted(v1alpha1.RuleInUse, 3, ""), counted(v1alpha1.RuleInUse, 0, "none"), false, false, counted(v1alpha1.RuleInUse, 0, "none")},
+		"some at last":                     {counted(v1alpha1.RuleInUse, 0, "none"), counted(v1alpha1.RuleInUse, 1, ""), false, false, counted(v1alpha1.RuleInUse, 1, "")},
+		"a warning less":                   {counted(v1alpha1.RuleWarned, 3, "lost"), counted(v1alpha1.RuleInUse, 4, ""), false, false, counted(v1alpha1.RuleInUse, 3, "")},
+	} {
+		_, before := statusOf(func(o *Observation) { o.Plan.Rules = []v1alpha1.RuleStatus{tc.before} })
+		o, _ := statusOf(func(o *Observation) {
+			o.Plan.Rules = []v1alpha1.RuleStatus{tc.now}
+			if tc.uncounted {
+				o.Plan.Uncounted = []operand.RuleName{{API: tc.now.API, ID: tc.now.ID}}
+			}
+			if tc.edited {
+				o.Generation++
+			}
+		})
+		if diff := cmp.Diff([]v1alpha1.RuleStatus{tc.want}, Status(o, before).Rules); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// TestRuleEvents: one event says which rules are found not to work, and none repeats it.
+func TestRuleEvents(t *testing.T) {
+	warned := rule("a", v1alpha1.RuleWarned, "always empty")
+	for name, tc := range map[string]struct {
+		before, after []v1alpha1.RuleStatus
+		want          string // In the note; empty for no event.
+	}{
+		"a new one":        {nil, []v1alpha1.RuleStatus{warned}, "Rule a of spec.customMetrics cannot work as written: always empty."},
+		"it worked before": {[]v1alpha1.RuleStatus{rule("a", v1alpha1.RuleInUse, "")}, []v1alpha1.RuleStatus{warned}, "Rule a"},
+		"another reason":   {[]v1alpha1.RuleStatus{rule("a", v1alpha1.RuleWarned, "lost")}, []v1alpha1.RuleStatus{warned}, "always empty"},
+		"two": {nil, []v1alpha1.RuleStatus{warned, rule("b", v1alpha1.RuleWarned, "lost")},
+			"Found 2 rules that cannot work as written, see status.rules; the first: Rule a"},
+		"still":     {[]v1alpha1.RuleStatus{warned}, []v1alpha1.RuleStatus{warned}, ""},
+		"no longer": {[]v1alpha1.RuleStatus{warned}, []v1alpha1.RuleStatus{rule("a", v1alpha1.RuleInUse, "")}, ""},
+		"no series": {nil, []v1alpha1.RuleStatus{rule("a", v1alpha1.RuleInUse, "no series yet")}, ""},
+		"rejected":  {[]v1alpha1.RuleStatus{warned}, []v1alpha1.RuleStatus{rule("a", v1alpha1.RuleRejected, "bad")}, ""},
+	} {
+		events := Transitions(v1alpha1.MetricsPipelineStatus{Rules: tc.before}, v1alpha1.MetricsPipelineStatus{Rules: tc.after})
+		switch {
+		case tc.want == "" && len(events) > 0:
+			t.Errorf("%s: %+v", name, events)
+		case tc.want != "" && (len(events) != 1 || events[0].Reason != "RulesWarned" || !strings.Contains(events[0].Note, tc.want)):
+			t.Errorf("%s: %+v", name, events)
 		}
 	}
 }

@@ -4,7 +4,6 @@
 package report
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,9 +21,6 @@ import (
 	"github.com/metricspipeline/operator/internal/text"
 )
 
-// mostRules bounds status.rules.
-const mostRules = 20
-
 // Status returns the status for an observation. previous is the one before, whose transition times are kept, and what it said
 // of what is not known now.
 func Status(o Observation, previous v1alpha1.MetricsPipelineStatus) v1alpha1.MetricsPipelineStatus {
@@ -38,7 +34,7 @@ func Status(o Observation, previous v1alpha1.MetricsPipelineStatus) v1alpha1.Met
 		status.Certificates = certificateStatuses(o)
 		status.Prometheus = prometheusStatus(o)
 		if o.rulesKnown() {
-			status.Rules, status.RulesTotal = ruleStatuses(slices.Concat(o.Plan.Rules, o.Plan.Removed))
+			status.Rules, status.RulesTotal = ruleStatuses(slices.Concat(o.rules(), o.Plan.Removed))
 		}
 		status.Components = componentStatuses(o)
 		status.Nodes = nodesStatus(o)
@@ -54,25 +50,6 @@ func Status(o Observation, previous v1alpha1.MetricsPipelineStatus) v1alpha1.Met
 func running(c operand.Planned, workloads []cluster.Workload) bool {
 	runs := slices.ContainsFunc(workloads, func(w cluster.Workload) bool { return w.Deployment != nil })
 	return runs || c.Retained == "" || c.LastGood != nil
-}
-
-// ruleStatuses returns what most needs attention first, and counts all of them.
-func ruleStatuses(rules []v1alpha1.RuleStatus) ([]v1alpha1.RuleStatus, v1alpha1.RuleTotals) {
-	var totals v1alpha1.RuleTotals
-	urgency := map[v1alpha1.RuleState]int{v1alpha1.RuleRejected: 0, v1alpha1.RuleLastGood: 1, v1alpha1.RuleInUse: 2}
-	for _, rule := range rules {
-		switch rule.State {
-		case v1alpha1.RuleRejected:
-			totals.Rejected++
-		case v1alpha1.RuleLastGood:
-			totals.LastGood++
-		case v1alpha1.RuleInUse:
-			totals.InUse++
-		}
-	}
-	sorted := slices.Clone(rules)
-	slices.SortStableFunc(sorted, func(a, b v1alpha1.RuleStatus) int { return cmp.Compare(urgency[a.State], urgency[b.State]) })
-	return sorted[:min(len(sorted), mostRules)], totals
 }
 
 // certificateStatuses are those of the authorities and of the components. Of a component whose certificate was not looked at the

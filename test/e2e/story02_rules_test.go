@@ -126,7 +126,8 @@ func TestRuleChangesWithoutAGap(t *testing.T) {
 	poller.thenNoneFailed(t)
 }
 
-// TestBrokenRuleIsNamed puts rules that prometheus-adapter would exit at before one that works.
+// TestBrokenRuleIsNamed puts rules that prometheus-adapter would exit at, and one that it accepts and that never has a value, beside one
+// that works.
 func TestBrokenRuleIsNamed(t *testing.T) {
 	g := story(t)
 	pipeline := givenRules(t)
@@ -139,7 +140,10 @@ func TestBrokenRuleIsNamed(t *testing.T) {
 	badName.Name.Matches = "^(http_("
 	added := *good.DeepCopy()
 	added.ID, added.Name.As = "per-hour", "${1}_per_hour"
-	pipeline.Spec.CustomMetrics.Rules = []v1alpha1.CustomMetricRule{badQuery, good, badName, added}
+	ungrouped := *good.DeepCopy()
+	ungrouped.ID, ungrouped.Name.As = "ungrouped", "${1}_ungrouped"
+	ungrouped.MetricsQuery = "sum(<<.Series>>{<<.LabelMatchers>>})"
+	pipeline.Spec.CustomMetrics.Rules = []v1alpha1.CustomMetricRule{badQuery, good, badName, ungrouped, added}
 	whenApplied(t, pipeline)
 
 	condition := thenCondition(t, soon, v1alpha1.ConditionRulesAccepted, metav1.ConditionFalse, v1alpha1.ReasonRulesRejected)
@@ -150,7 +154,12 @@ func TestBrokenRuleIsNamed(t *testing.T) {
 		And(HaveField("ID", "bad-query"), HaveField("Message", ContainSubstring("is not PromQL"))),
 		And(HaveField("ID", "bad-name"), HaveField("Message", ContainSubstring(badName.Name.Matches))),
 	))
-	g.Expect(status.Rules[2:]).To(HaveEach(HaveField("State", v1alpha1.RuleInUse)))
+	g.Expect(status.Rules[2]).To(And(HaveField("ID", "ungrouped"), HaveField("State", v1alpha1.RuleWarned),
+		HaveField("Message", ContainSubstring("always empty"))))
+	g.Expect(status.Rules[3:]).To(HaveEach(And(HaveField("State", v1alpha1.RuleInUse), HaveField("Message", ""))))
+	g.Eventually(func(g Gomega) { // What Prometheus has is counted after that.
+		g.Expect(thePipeline(t, g).Status.Rules[3:]).To(HaveEach(HaveField("Series", HaveValue(BeNumerically(">", 0)))))
+	}, soon, often).Should(Succeed())
 	// The rules between and after the broken ones work, a new one included.
 	thenServed(t, podMetric("v1beta2", "http_requests_per_hour"), rollout)
 	thenServed(t, podMetric("v1beta2", requestRate), soon)

@@ -64,7 +64,7 @@ func siblings() []sibling {
 		rootSiblings(), prometheusSiblings(),
 		componentSiblings("spec.metricsServer"), metricsServerSiblings(), portSiblings(),
 		componentSiblings("spec.prometheusAdapter"), adapterSiblings(),
-		ruleSiblings("spec.customMetrics"), ruleSiblings("spec.externalMetrics"), mappingSiblings(),
+		ruleSiblings("spec.customMetrics"), ruleSiblings("spec.externalMetrics"),
 		scrapeSiblings(), monitoringSiblings(), certificatesSiblings(), patchSiblings(),
 		ownershipSiblings("spec.resourceMetrics"), ownershipSiblings("spec.customMetrics"), ownershipSiblings("spec.externalMetrics"),
 	)

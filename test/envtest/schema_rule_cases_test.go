@@ -50,36 +50,6 @@ func ruleSiblings(api string) []sibling {
 	return append(cases, nameSiblings(rule+".metricsQuery", 4096, nil)...)
 }
 
-// mappingSiblings covers the ways from a series to an object that are no way.
-func mappingSiblings() []sibling {
-	const (
-		custom   = "spec.customMetrics.rules[0].resources"
-		external = "spec.externalMetrics.rules[0].resources"
-		aWay     = "resources needs a template or an override, or no label of the series leads to an object: set overrides such as " +
-			"{namespace: {resource: namespace}, pod: {resource: pod}}"
-		aNamespace = "an external metric is requested in a namespace: set resources.overrides to the label that names it, such as " +
-			"{namespace: {resource: namespace}}, or resources.namespaced: false if the series belong to no namespace"
-	)
-	by := func(resource string) map[string]any {
-		return map[string]any{"overrides": map[string]any{"label": map[string]any{"resource": resource}}}
-	}
-	return []sibling{
-		{bound: "required", set: custom, ok: by("pod"), bad: absent{}},
-		{bound: aWay, set: custom, ok: map[string]any{"template": "kube_<<.Resource>>"}, bad: map[string]any{}},
-		{bound: aWay, set: custom, ok: by("pod"), bad: map[string]any{"overrides": map[string]any{}}},
-		{bound: aNamespace, set: external, ok: by("namespaces"), bad: absent{}, field: "spec.externalMetrics.rules[0]"},
-		{
-			bound: aNamespace, set: external, field: "spec.externalMetrics.rules[0]",
-			ok: map[string]any{"template": "<<.Resource>>"}, bad: map[string]any{},
-		},
-		{bound: aNamespace, set: external, ok: by("namespace"), bad: by("pod"), field: "spec.externalMetrics.rules[0]"},
-		{
-			bound: aNamespace, set: external, field: "spec.externalMetrics.rules[0]",
-			ok: map[string]any{"namespaced": false}, bad: map[string]any{"namespaced": true},
-		},
-	}
-}
-
 func patchSiblings() []sibling {
 	const patch = "spec.patches[0]"
 	one := map[string]any{"target": map[string]any{"kind": "Service"}, "patch": "{}"}

@@ -50,8 +50,22 @@ func (r *Reconciler) read(ctx context.Context, pipeline *v1alpha1.MetricsPipelin
 	if p := facts.Prometheus; p.Required && p.Usable() {
 		//nolint:contextcheck // a question outlives the reconcile, so it must not end with its context
 		facts.Prometheus.Answer = probes.Ask(prometheusQuestion(p.Target, pipeline.Spec.Prometheus.AdapterURL, p.Access))
+		facts.Prometheus.Series = r.Census.Series(sourceOf(p))
 	}
 	return facts
+}
+
+// sourceOf names what series are counted at: who is asked for them, and as whom.
+func sourceOf(p cluster.Prometheus) string { return p.Target.URL + " " + p.Access.Digest() }
+
+// count has the series counted that a plan is to know, outside of this worker, and returns when to call it again; 0 for never. A
+// Prometheus that does not answer is not asked for more: what it had stays known.
+func (r *Reconciler) count(facts cluster.Facts, plan operand.Plan) time.Duration {
+	p := facts.Prometheus
+	if !p.Usable() || !p.Answer.Yes() {
+		return 0
+	}
+	return r.Census.Take(sourceOf(p), plan.Series, prometheus.CounterOf(p.Target.URL, p.Access))
 }
 
 // choice is the Prometheus object that was chosen for a pipeline, or nil. Only after a start it is what the status records: the cache

@@ -28,6 +28,7 @@ import (
 	"github.com/metricspipeline/operator/internal/operand"
 	"github.com/metricspipeline/operator/internal/ownership"
 	"github.com/metricspipeline/operator/internal/probe"
+	"github.com/metricspipeline/operator/internal/prometheus"
 	"github.com/metricspipeline/operator/internal/registration"
 	"github.com/metricspipeline/operator/internal/render"
 	"github.com/metricspipeline/operator/internal/report"
@@ -54,6 +55,7 @@ type Config struct {
 
 	Applier *apply.Applier
 	Prober  *probe.Prober
+	Census  *prometheus.Census
 	// Nodes finds out of which nodes there are metrics, and why not.
 	Nodes    *Nodes
 	Renderer *render.Renderer
@@ -119,6 +121,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	deregistered, deregisterErr := r.registrar.Deregister(work, facts, pipeline.Spec)
 	facts = facts.Without(deregistered.Gone)
 	plan, workloadsErr := r.plan(work, pipeline, facts)
+	plan.RequeueAfter = operand.Sooner(plan.RequeueAfter, r.count(facts, plan))
 	targetsErr := r.patchTargets(pipeline)
 	plan = retainFor(targetsErr, plan)
 	outcomes, authorities := r.climb(work, pipeline, facts, plan, probes)

@@ -6,6 +6,8 @@ package pipeline
 import (
 	"cmp"
 	"time"
+
+	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
 // Timing is how long the operator waits for what brings no event. A field that is 0 has its default.
@@ -39,6 +41,8 @@ type Timing struct {
 	Targets time.Duration
 	// Work bounds the stages of one reconcile but the report, 25s: an API server that hangs becomes a condition.
 	Work time.Duration
+	// Census is how often series of rules are counted.
+	Census prometheus.Pace
 	// Snapshot is how long a report waits for what is to be said of annotated apps after a start or a change of the spec, 1s.
 	Snapshot time.Duration
 }
@@ -59,6 +63,7 @@ func (t Timing) OrDefaults() Timing {
 		Rest:         cmp.Or(t.Rest, 2*time.Second),
 		Looks:        cmp.Or(t.Looks, 5*time.Minute),
 		Targets:      cmp.Or(t.Targets, time.Minute),
+		Census:       t.Census.OrDefaults(),
 		Work:         cmp.Or(t.Work, 25*time.Second),
 		Snapshot:     cmp.Or(t.Snapshot, time.Second),
 	}

@@ -29,6 +29,7 @@ import (
 	"github.com/metricspipeline/operator/internal/metricsapi"
 	"github.com/metricspipeline/operator/internal/operand"
 	"github.com/metricspipeline/operator/internal/probe"
+	"github.com/metricspipeline/operator/internal/prometheus"
 	"github.com/metricspipeline/operator/internal/render"
 	"github.com/metricspipeline/operator/internal/report"
 )
@@ -133,6 +134,7 @@ func (w *world) restart() {
 			Namespace: namespace},
 		Scrape:  func(*v1alpha1.MetricsPipeline) *report.Scrape { return w.scrape },
 		Applier: apply.New(w.operator, w.client, w.clock, time.Minute), Prober: prober, Nodes: nodes,
+		Census:   prometheus.NewCensus(func() {}, w.clock, prometheus.Pace{}),
 		Renderer: &render.Renderer{Assets: assets(w.gadgets...), Catalog: operand.Catalog(operands)},
 		Events:   w.events, Metrics: &report.Exporter{}, Clock: w.clock, Timing: w.timing.OrDefaults(),
 	})

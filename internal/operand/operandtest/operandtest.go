@@ -50,6 +50,7 @@ func Mapper() *meta.DefaultRESTMapper {
 	}
 	add("example.com", "v1alpha1", "Widget", meta.RESTScopeNamespace)
 	add("apps", "v1", "Deployment", meta.RESTScopeNamespace)
+	add("batch", "v1", "Job", meta.RESTScopeNamespace)
 	add("networking.k8s.io", "v1", "Ingress", meta.RESTScopeNamespace)
 	return mapper
 }
@@ -65,8 +66,9 @@ func Spec() v1alpha1.MetricsPipelineSpec {
 // CustomRule is a rule that works.
 func CustomRule(id string) v1alpha1.CustomMetricRule {
 	return v1alpha1.CustomMetricRule{
-		MetricRule: v1alpha1.MetricRule{ID: id, SeriesQuery: "http_requests_total", MetricsQuery: "sum(x)"},
-		Resources:  v1alpha1.ResourceMapping{Template: "<<.Resource>>"},
+		MetricRule: v1alpha1.MetricRule{ID: id, SeriesQuery: "http_requests_total",
+			MetricsQuery: "sum(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)"},
+		Resources: v1alpha1.ResourceMapping{Template: "<<.Resource>>"},
 	}
 }
 
@@ -74,8 +76,9 @@ func CustomRule(id string) v1alpha1.CustomMetricRule {
 func ExternalRule(id string) v1alpha1.ExternalMetricRule {
 	namespaced := false
 	return v1alpha1.ExternalMetricRule{
-		MetricRule: v1alpha1.MetricRule{ID: id, SeriesQuery: "queue_depth", MetricsQuery: "sum(x)"},
-		Resources:  v1alpha1.ExternalResourceMapping{Namespaced: &namespaced},
+		MetricRule: v1alpha1.MetricRule{ID: id, SeriesQuery: "queue_depth",
+			MetricsQuery: "sum(<<.Series>>{<<.LabelMatchers>>})"},
+		Resources: v1alpha1.ExternalResourceMapping{Namespaced: &namespaced},
 	}
 }
 

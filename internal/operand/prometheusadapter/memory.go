@@ -36,6 +36,8 @@ type checked struct {
 	// removed serve although the spec does not have them any more.
 	removed []v1alpha1.RuleStatus
 	counts  map[string]counts
+	// accepted are the rules that serve as they are in the spec.
+	accepted []accepted
 	// config is the adapter's configuration with the usable rules, and memory has them for the next time.
 	config string
 	memory []byte
@@ -99,13 +101,16 @@ func check(in operand.Input, stated, remembered []rules.Rule) (checked, error) {
 		all := ofAPI(stated, section.group)
 		var serving []rules.Rule
 		for _, rule := range all {
-			status, served := j.status(rule)
+			status, served, findings := j.status(rule)
+			if status.State == v1alpha1.RuleInUse {
+				result.accepted = append(result.accepted, accepted{findings: findings, status: len(result.statuses)})
+			}
 			result.statuses = append(result.statuses, status)
 			serving = append(serving, served...)
 		}
 		if len(all) > 0 && len(serving) == 0 {
 			for _, rule := range ofAPI(remembered, section.group) {
-				if j.check(rule) == nil {
+				if _, err := j.check(rule); err == nil {
 					serving = append(serving, rule)
 					result.removed = append(result.removed, removed(rule, len(all)))
 				}
@@ -154,36 +159,39 @@ type judge struct {
 	unreachable error
 }
 
-// check returns why a rule is not usable.
-func (j *judge) check(rule rules.Rule) error {
+// check returns why a rule is not usable, and else what is known of it.
+func (j *judge) check(rule rules.Rule) (rules.Findings, error) {
 	if j.unreachable != nil {
-		return j.unreachable // Each further request would wait as long.
+		return rules.Findings{}, j.unreachable // Each further request would wait as long.
 	}
-	cause := rule.Check(j.mapper, j.dialect)
+	findings, cause := rule.Check(j.mapper, j.dialect)
 	var unserved *rules.UnservedError
 	j.unserved = j.unserved || errors.As(cause, &unserved)
 	var unreachable *rules.UnreachableError
 	if errors.As(cause, &unreachable) {
 		j.unreachable = fmt.Errorf("rule %s of %s: %w", rule.ID, metricsapi.Field(rule.API), cause)
 	}
-	return cause
+	return findings, cause
 }
 
-// status returns what becomes of a rule, and the form of it that serves, if one does.
-func (j *judge) status(rule rules.Rule) (v1alpha1.RuleStatus, []rules.Rule) {
+// status returns what becomes of a rule, the form of it that serves, if one does, and what is known of one that serves as it is.
+func (j *judge) status(rule rules.Rule) (v1alpha1.RuleStatus, []rules.Rule, rules.Findings) {
 	status := v1alpha1.RuleStatus{API: rule.API, ID: rule.ID, State: v1alpha1.RuleInUse}
-	cause := j.check(rule)
+	findings, cause := j.check(rule)
 	if cause == nil {
-		return status, []rules.Rule{rule}
+		return status, []rules.Rule{rule}, findings
 	}
 	status.State, status.Message = v1alpha1.RuleRejected, cause.Error()
 	for _, form := range ofAPI(j.remembered, rule.API) {
-		if form.ID == rule.ID && j.check(form) == nil {
+		if form.ID != rule.ID {
+			continue
+		}
+		if _, err := j.check(form); err == nil {
 			status.State = v1alpha1.RuleLastGood
-			return status, []rules.Rule{form}
+			return status, []rules.Rule{form}, findings
 		}
 	}
-	return status, nil
+	return status, nil, findings
 }
 
 func ofAPI(all []rules.Rule, group string) []rules.Rule {

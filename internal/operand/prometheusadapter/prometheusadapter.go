@@ -61,8 +61,9 @@ func (o *Operand) Plan(in operand.Input) (operand.Proposal, error) {
 	if err != nil {
 		return operand.Proposal{}, err
 	}
-	proposal := operand.Proposal{Omitted: metricsapi.Omissions{}, Rules: checked.statuses, Removed: checked.removed,
-		Memory: checked.memory, RequeueAfter: checked.requeueAfter}
+	proposal := operand.Proposal{Omitted: metricsapi.Omissions{}, Removed: checked.removed, Memory: checked.memory,
+		RequeueAfter: checked.requeueAfter}
+	proposal.Rules, proposal.Uncounted, proposal.Series = checked.judged(in.Facts.Prometheus.Series)
 	component := o.Describe().Catalog
 	component.APIs = nil
 	var total counts

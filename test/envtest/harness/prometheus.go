@@ -7,16 +7,19 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
+	"strconv"
 	"sync/atomic"
 )
 
-// Prometheus answers every query of the Prometheus HTTP API with one sample.
+// Prometheus answers every query of the Prometheus HTTP API with one sample, and counts the series of rules once it has some.
 type Prometheus struct {
 	// URL for spec.prometheus.url.
 	URL string
 
 	server *httptest.Server
 	down   atomic.Bool
+	series atomic.Pointer[map[string]int]
 }
 
 // StartPrometheus starts one on a loopback address: the operator runs in this process and may use it.
@@ -39,13 +42,32 @@ func (p *Prometheus) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(map[string]any{
-		"status": "success",
-		"data": map[string]any{
-			"resultType": "vector",
-			"result":     []any{map[string]any{"metric": map[string]any{}, "value": []any{1.0, "1"}}},
-		},
-	})
+		"status": "success", "data": map[string]any{"resultType": "vector", "result": p.result(r.FormValue("query"))}})
 }
+
+func sample(metric map[string]any, value int) any {
+	return map[string]any{"metric": metric, "value": []any{1.0, strconv.Itoa(value)}}
+}
+
+// counted is what the operator's query has for each selector: see prometheus.Count.
+var counted = regexp.MustCompile(`count\((\{.*?\})\),"selector","(\d+)"`)
+
+func (p *Prometheus) result(query string) []any {
+	series := p.series.Load()
+	if series == nil || !counted.MatchString(query) {
+		return []any{sample(map[string]any{}, 1)}
+	}
+	result := []any{sample(map[string]any{"selector": "answered"}, 1)}
+	for _, match := range counted.FindAllStringSubmatch(query, -1) {
+		if n := (*series)[match[1]]; n > 0 {
+			result = append(result, sample(map[string]any{"selector": match[2]}, n))
+		}
+	}
+	return result
+}
+
+// SetSeries makes it count so many series of selectors, and none of others.
+func (p *Prometheus) SetSeries(series map[string]int) { p.series.Store(&series) }
 
 // SetDown makes it answer that it is not available, or answer queries again.
 func (p *Prometheus) SetDown(down bool) { p.down.Store(down) }

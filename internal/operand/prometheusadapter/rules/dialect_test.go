@@ -42,7 +42,7 @@ func TestMetricsQL(t *testing.T) {
 			rule := Of(customSpec(tc.rule))[0]
 			for dialect, want := range map[v1alpha1.QueryDialect]string{
 				"": tc.promQL, v1alpha1.DialectPromQL: tc.promQL, v1alpha1.DialectMetricsQL: tc.metricsQL} {
-				err := rule.Check(operandtest.Mapper(), dialect)
+				_, err := rule.Check(operandtest.Mapper(), dialect)
 				if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 					t.Errorf("as %q: %v, want %q", dialect, err, want)
 				}

@@ -53,7 +53,7 @@ func FuzzAcceptedRulesLoad(f *testing.F) {
 		mapper := operandtest.Mapper()
 		var accepted []Rule
 		for _, rule := range Of(spec) {
-			err := rule.Check(mapper, v1alpha1.DialectPromQL)
+			_, err := rule.Check(mapper, v1alpha1.DialectPromQL)
 			var unreachable *UnreachableError
 			if errors.As(err, &unreachable) {
 				t.Fatalf("a rule is taken for an error of the network: %v", err)

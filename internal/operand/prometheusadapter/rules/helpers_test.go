@@ -46,7 +46,7 @@ func check(t *testing.T, spec v1alpha1.MetricsPipelineSpec) string {
 		t.Fatalf("one rule became %+v", all)
 	}
 	mapper := operandtest.Mapper()
-	err := all[0].Check(mapper, v1alpha1.DialectPromQL)
+	_, err := all[0].Check(mapper, v1alpha1.DialectPromQL)
 	var unreachable *UnreachableError
 	if errors.As(err, &unreachable) {
 		t.Fatal(err)

@@ -25,7 +25,7 @@ func TestUnservedResource(t *testing.T) {
 		"a resource of another group":           {requests(leading("d", "extensions", "deployments")), true},
 		"no PromQL":                             {requests(querying("sum(")), false},
 	} {
-		err := Of(customSpec(tc.rule))[0].Check(mapper, v1alpha1.DialectPromQL)
+		_, err := Of(customSpec(tc.rule))[0].Check(mapper, v1alpha1.DialectPromQL)
 		var unserved *UnservedError
 		if err == nil || errors.As(err, &unserved) != tc.unserved {
 			t.Errorf("%s: an UnservedError is wanted: %t; got %v", name, tc.unserved, err)
@@ -55,7 +55,7 @@ func TestUnreachableAPIServer(t *testing.T) {
 		"at once": unreachable{operandtest.Mapper()}, "halfway": halfway{operandtest.Mapper()}} {
 		for api, spec := range map[string]v1alpha1.MetricsPipelineSpec{
 			"custom.metrics.k8s.io": customSpec(requests()), "external.metrics.k8s.io": externalSpec(depth())} {
-			err := Of(spec)[0].Check(mapper, v1alpha1.DialectPromQL)
+			_, err := Of(spec)[0].Check(mapper, v1alpha1.DialectPromQL)
 			var apiServer *UnreachableError
 			if !errors.As(err, &apiServer) || !errors.Is(err, errNetwork) {
 				t.Errorf("%s, %s: error %v, want that of the network", name, api, err)

@@ -41,12 +41,22 @@ func Of(spec v1alpha1.MetricsPipelineSpec) []Rule {
 	return all
 }
 
-// Check returns why the adapter would not run a rule, or would run it and never answer. The mapper says which resources the
-// cluster serves; a rule that maps a label to a resource that is not served would make the adapter exit, and is an
-// UnservedError. An UnreachableError is the cluster's: it could not be queried. Queries in another dialect than PromQL are not parsed:
-// their store alone knows what it accepts.
-func (r Rule) Check(mapper meta.RESTMapper, dialect v1alpha1.QueryDialect) error {
-	return checkRule(r.Discovery, r.API == metricsapi.External.Group, mapper, dialect)
+// Check returns why the adapter would not run a rule, or would run it and never answer, and else what is known of the rule. The
+// mapper says which resources the cluster serves; a rule that maps a label to a resource that is not served would make the adapter
+// exit, and is an UnservedError. An UnreachableError is the cluster's: it could not be queried. Queries in another dialect than PromQL
+// are not parsed: their store alone knows what it accepts.
+func (r Rule) Check(mapper meta.RESTMapper, dialect v1alpha1.QueryDialect) (found Findings, err error) {
+	defer func() {
+		// Templates and regular expressions of users run through other people's code here.
+		if panicked := recover(); panicked != nil {
+			err = fmt.Errorf("the rule cannot be evaluated: %v", panicked)
+		}
+	}()
+	s, err := checkRule(r.Discovery, r.API == metricsapi.External.Group, mapper, dialect)
+	if err != nil {
+		return Findings{}, err
+	}
+	return findings(s), nil
 }
 
 // Config writes rules as the adapter's configuration.

@@ -44,8 +44,10 @@ func TestCustomRulesThatWork(t *testing.T) {
 		"of a Deployment":                 requests(overriding(resources("namespace=namespace", "deployment=deployments.apps"))),
 		"of a Service and its pods":       requests(overriding(resources("namespace=namespace", "pod=pod", "service=service"))),
 		"of a kind that is young":         requests(overriding(resources("namespace=namespace", "widget=widgets.example.com"))),
-		"labels by a template":            requests(templating("kube_<<.Group>>_<<.Resource>>")),
-		"labels by a template alone":      requests(templating("<<.Resource>>")),
+		"every rate, whatever the object": requests(selecting(`{namespace!="",__name__!~"^container_.*"}`),
+			filtering(v1alpha1.SeriesFilter{IsNot: ".*_seconds_total"}), templated("<<.Resource>>"), named("^(.*)_total$", "")),
+		"labels by a template":       requests(templating("kube_<<.Group>>_<<.Resource>>")),
+		"labels by a template alone": requests(templating("<<.Resource>>")),
 		"a template beside an override": requests(templating("<<.Resource>>"), func(r *v1alpha1.CustomMetricRule) {
 			r.Resources.Overrides = resources("exported_namespace=namespace")
 		}),
@@ -60,12 +62,18 @@ func TestCustomRulesThatWork(t *testing.T) {
 		"a bare selector": requests(querying(`<<.Series>>{<<.LabelMatchers>>}`)),
 		"a function that a feature flag turns on": requests(querying(
 			`sum(mad_over_time(<<.Series>>{<<.LabelMatchers>>}[5m])) by (<<.GroupBy>>)`)),
-		"a subquery": requests(querying(`max_over_time(rate(<<.Series>>{<<.LabelMatchers>>}[2m])[10m:1m])`)),
+		"several lines, with joins": requests(mapped("namespace=namespace", "workload=deployment"), named("requests", "load"), querying(`
+			label_replace(
+			  sum(<<.Series>>{<<.LabelMatchers>>, queue=~".+", queue!~".*-old"}) by (<<.GroupBy>>, queue), "key", "$1", "queue", "(.+)"
+			) * on (key) group_left () label_replace(vector(1), "key", "orders", "", "")`)),
+		"a resource without its group": requests(mapped("namespace=namespace", "widget=widget")),
+		"a subquery":                   requests(querying(`max_over_time(rate(<<.Series>>{<<.LabelMatchers>>}[2m])[10m:1m])`)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			if reason := check(t, customSpec(rule)); reason != "" {
-				t.Errorf("rejected: %s", reason)
+				t.Fatalf("rejected: %s", reason)
 			}
+			expectDefect(t, found(t, customSpec(rule)), nil)
 		})
 	}
 }
@@ -118,7 +126,7 @@ func TestCustomRulesThatDoNot(t *testing.T) {
 		"a resource in the wrong group": {requests(leading("d", "extensions", "deployments")), []string{`"deployments"`, `"extensions"`}},
 		"a pod and no namespace":        {requests(leading("pod", "", "pod")), []string{"pods", "namespace", "override"}},
 		"a label that is none":          {requests(leading("kubernetes node", "", "node")), []string{"metricsQuery"}},
-		"neither template nor override": {requests(overriding(nil)), []string{"override"}},
+		"neither template nor override": {requests(overriding(nil)), []string{"resources needs a template or an override"}},
 	} {
 		t.Run(name, func(t *testing.T) { expectRejected(t, customSpec(tc.rule), tc.says) })
 	}
@@ -156,12 +164,12 @@ func TestExternalRules(t *testing.T) {
 		})},
 		"without a label for the namespace": {
 			rule: depth(func(r *v1alpha1.ExternalMetricRule) { r.Resources = v1alpha1.ExternalResourceMapping{} }),
-			says: []string{"metricsQuery", "namespace"}},
+			says: []string{"an external metric is requested in a namespace", "resources.namespaced: false"}},
 		"with a label for something else": {
 			rule: depth(func(r *v1alpha1.ExternalMetricRule) {
 				r.Resources.Overrides = map[string]v1alpha1.GroupResource{"service": {Resource: "service"}}
 			}),
-			says: []string{"namespace"}},
+			says: []string{"an external metric is requested in a namespace"}},
 		"of an unknown resource": {
 			rule: depth(func(r *v1alpha1.ExternalMetricRule) {
 				r.Resources.Overrides = map[string]v1alpha1.GroupResource{"queue": {Resource: "queue"}}
@@ -179,6 +187,8 @@ func TestExternalRules(t *testing.T) {
 				expectRejected(t, externalSpec(tc.rule), tc.says)
 			} else if reason := check(t, externalSpec(tc.rule)); reason != "" {
 				t.Errorf("rejected: %s", reason)
+			} else {
+				expectDefect(t, found(t, externalSpec(tc.rule)), nil)
 			}
 		})
 	}
@@ -227,7 +237,7 @@ func TestConfigurationKeepsEveryField(t *testing.T) {
 	spec.ExternalMetrics = externalSpec(outside).ExternalMetrics
 	mapper := operandtest.Mapper()
 	for _, rule := range Of(spec) {
-		if err := rule.Check(mapper, v1alpha1.DialectPromQL); err != nil {
+		if _, err := rule.Check(mapper, v1alpha1.DialectPromQL); err != nil {
 			t.Fatal(err)
 		}
 	}
