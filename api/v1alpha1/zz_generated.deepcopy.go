@@ -970,6 +970,11 @@ func (in *ScrapeStatus) DeepCopyInto(out *ScrapeStatus) {
 		*out = make([]RejectedApp, len(*in))
 		copy(*out, *in)
 	}
+	if in.NearMisses != nil {
+		in, out := &in.NearMisses, &out.NearMisses
+		*out = make([]RejectedApp, len(*in))
+		copy(*out, *in)
+	}
 	if in.NotScraped != nil {
 		in, out := &in.NotScraped, &out.NotScraped
 		*out = make([]NotScrapedNamespace, len(*in))

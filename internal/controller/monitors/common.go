@@ -89,6 +89,7 @@ func (r *Reconciler) stop() {
 	clear(r.failures)
 	clear(r.accepted)
 	clear(r.looks)
+	clear(r.sightings)
 	r.reasons = nil
 	r.reflectors.follow(nil, "")
 	r.withdraw()
