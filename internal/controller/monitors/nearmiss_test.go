@@ -146,6 +146,14 @@ func TestWorkloadBehindAService(t *testing.T) {
 	_, err := w.r.Reconcile(t.Context(), lookAtWorkloads("shop"))
 	must(t, err)
 	w.expectNearMisses(t, "selected", nil)
+
+	must(t, w.services().Delete(service("shop", "b", nil)))
+	w.clock.SetTime(w.clock.Now().Add(lookEvery))
+	_, err = w.r.Reconcile(t.Context(), lookAtWorkloads("shop"))
+	must(t, err)
+	w.expectNearMisses(t, "selected no longer", []string{"StatefulSet shop/b"}, "StatefulSet shop/b")
+	must(t, w.stores[index.StatefulSet].Add(workload("shop", "b", true)))
+	w.expectNearMisses(t, "moved, before another look", nil)
 	must(t, w.stores[index.StatefulSet].Replace(nil, "2"))
 	w.expectNearMisses(t, "all gone", nil)
 }

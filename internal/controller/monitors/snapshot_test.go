@@ -36,6 +36,7 @@ func TestSnapshot(t *testing.T) {
 	must(t, w.pods().Replace(nil, "1"))
 	must(t, w.stores[index.HostPod].Replace(nil, "1"))
 	announced("the workloads are still to come", 0)
+	expectWrites(t, "monitors do not wait for workloads", w.reconcile(t, "shop"), "apply "+groupedServices)
 	for _, kind := range index.Workloads() {
 		must(t, w.stores[kind].Replace(nil, "1"))
 	}
