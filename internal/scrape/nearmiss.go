@@ -32,7 +32,7 @@ func NearMiss(prefix, kind string, object metav1.Object) string {
 	value, stated := annotations[key]
 	switch {
 	case Wanted(prefix, annotations):
-		if reason := misspeltPart(prefix, kind, annotations); reason != "" {
+		if reason := misspelledPart(prefix, kind, annotations); reason != "" {
 			return reason
 		}
 	case stated && meantYes(value):
@@ -94,8 +94,8 @@ func BesideTemplate(prefix string, workload metav1.Object) bool {
 	return known
 }
 
-// misspeltPart returns what is wrong with a further annotation of an app that requests scraping; empty where nothing is.
-func misspeltPart(prefix, kind string, annotations map[string]string) string {
+// misspelledPart returns what is wrong with a further annotation of an app that requests scraping; empty where nothing is.
+func misspelledPart(prefix, kind string, annotations map[string]string) string {
 	for _, part := range parts {
 		key := prefix + "/" + part.name
 		if _, stated := annotations[key]; stated {

@@ -57,7 +57,7 @@ func TestNearMisses(t *testing.T) {
 		"slow":               {object: of("prometheus.io/scrape-slow", "true")},
 		"another program":    {object: of("prometheus.istio.io/merge-metrics", "true", "telegraf.influxdata.com/scrape", "true", "k8s.grafana.com/scrape", "true")},
 		"another prefix":     {object: of("prometheus.io/scrape", "true"), prefix: "acme.io"},
-		"a neighbour":        {object: of("acme.com/scrape", "true", "acne.io/scrape", "true"), prefix: "acme.io"},
+		"a neighbor":         {object: of("acme.com/scrape", "true", "acne.io/scrape", "true"), prefix: "acme.io"},
 		"a label that is no": {object: &metav1.ObjectMeta{Labels: map[string]string{"prometheus.io/scrape": "false"}}},
 		"a label beside the annotation": {object: &metav1.ObjectMeta{Labels: map[string]string{"prometheus.io/scrape": "true"},
 			Annotations: map[string]string{"prometheus.io/scrape": "true"}}},

@@ -32,7 +32,7 @@ func workloadTemplate(app string, annotations map[string]string) (*metav1.LabelS
 		Spec: corev1.PodSpec{AutomountServiceAccountToken: ptr.To(false), Containers: []corev1.Container{{Name: "app", Image: "app"}}}}
 }
 
-// TestNearMisses: the annotation of a template on its Deployment, and a misspelt one on a Service, get an Event that says where they
+// TestNearMisses: the annotation of a template on its Deployment, and a misspelled one on a Service, get an Event that says where they
 // belong, and a place in the status until they are there. What is scraped all the same gets none.
 func TestNearMisses(t *testing.T) {
 	w := beginOn(t, cluster, harness.Conditions{Options: controller.Options{Timing: controller.Timing{
@@ -45,9 +45,9 @@ func TestNearMisses(t *testing.T) {
 	both.Spec.Selector, both.Spec.Template = workloadTemplate("both", requestsScrape)
 	agent := &appsv1.DaemonSet{ObjectMeta: workloadMeta("agent")}
 	agent.Spec.Selector, agent.Spec.Template = workloadTemplate("agent", nil)
-	scraped, misspelt := tenantService("almost", "agent", nil), tenantService("almost", "misspelt", nil)
-	misspelt.Annotations = map[string]string{"prometheus.io.scrape": "true"}
-	w.make(web, both, agent, scraped, misspelt)
+	scraped, misspelled := tenantService("almost", "agent", nil), tenantService("almost", "misspelled", nil)
+	misspelled.Annotations = map[string]string{"prometheus.io.scrape": "true"}
+	w.make(web, both, agent, scraped, misspelled)
 	w.selectsAll()
 	w.apply(`{}`)
 
@@ -55,18 +55,18 @@ func TestNearMisses(t *testing.T) {
 		HaveField("NearMissesTotal", int32(2)), HaveField("NearMisses", ConsistOf(
 			SatisfyAll(HaveField("Kind", "Deployment"), HaveField("Namespace", "almost"), HaveField("Name", "web"),
 				HaveField("Reason", ContainSubstring("spec.template.metadata.annotations"))),
-			SatisfyAll(HaveField("Kind", "Service"), HaveField("Name", "misspelt"),
+			SatisfyAll(HaveField("Kind", "Service"), HaveField("Name", "misspelled"),
 				HaveField("Reason", ContainSubstring(`write prometheus.io/scrape: "true"`)))))))
 	w.Eventually(func() []string { return w.eventsAbout(web) }).Should(ConsistOf(
 		ContainSubstring("move it and the others of prometheus.io/ to spec.template.metadata.annotations")))
 	w.Eventually(func() []string { return w.eventsIn("almost") }).Should(ConsistOf(
-		"ScrapeNearMiss Deployment/web", "ScrapeNearMiss Service/misspelt"))
+		"ScrapeNearMiss Deployment/web", "ScrapeNearMiss Service/misspelled"))
 	w.Expect(w.condition(v1alpha1.ConditionScrapeReady)()).To(beTrue())
 
 	moved := `{"metadata": {"annotations": null}, "spec": {"template": {"metadata": {"annotations": {"prometheus.io/scrape": "true"}}}}}`
 	w.Expect(w.Client.Patch(t.Context(), web, client.RawPatch(types.MergePatchType, []byte(moved)))).To(Succeed())
 	renamed := `{"metadata": {"annotations": {"prometheus.io.scrape": null, "prometheus.io/scrape": "true"}}}`
-	w.Expect(w.Client.Patch(t.Context(), misspelt, client.RawPatch(types.MergePatchType, []byte(renamed)))).To(Succeed())
+	w.Expect(w.Client.Patch(t.Context(), misspelled, client.RawPatch(types.MergePatchType, []byte(renamed)))).To(Succeed())
 	w.Eventually(w.scrape).Should(SatisfyAll(HaveField("Services", int32(2)), HaveField("NearMissesTotal", BeZero()), HaveField("NearMisses", BeEmpty())))
 
 	w.Expect(w.Client.Delete(t.Context(), scraped)).To(Succeed())

@@ -20,7 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/kubernetes/scheme"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/metadata"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
@@ -237,7 +237,7 @@ func (s apiServer) Template(ctx context.Context, kind index.Kind, namespace, nam
 	resource := workloadResources[kind]
 	one := &metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()}
 	answer, err := s.services.AppsV1().RESTClient().Get().Namespace(namespace).Resource(resource.Resource).
-		VersionedParams(one, scheme.ParameterCodec).SetHeader("Accept", runtime.ContentTypeJSON).Do(ctx).Raw()
+		VersionedParams(one, clientgoscheme.ParameterCodec).SetHeader("Accept", runtime.ContentTypeJSON).Do(ctx).Raw()
 	if err != nil {
 		return nil, err
 	}

@@ -119,7 +119,8 @@ func (a *App) HostNetwork() bool { return a.kind == HostPod }
 
 // Reference names the app in an event.
 func (a *App) Reference() *corev1.ObjectReference {
-	return &corev1.ObjectReference{APIVersion: a.kind.GroupVersionKind().GroupVersion().String(), Kind: a.kind.Object(), Namespace: a.namespace, Name: a.name, UID: a.details.uid}
+	version, kind := a.kind.GroupVersionKind().ToAPIVersionAndKind()
+	return &corev1.ObjectReference{APIVersion: version, Kind: kind, Namespace: a.namespace, Name: a.name, UID: a.details.uid}
 }
 
 // key is unique among the apps of a kind.

@@ -46,7 +46,7 @@ func newWatched(r Rules) *watched {
 		},
 		NearMiss: func(a *App, reason string, _ bool) { w.nearMisses = append(w.nearMisses, a.key()+": "+reason) },
 		Counted:  func() { w.counted++ },
-		Listed:  func(kind Kind) { w.listed = append(w.listed, kind) },
+		Listed:   func(kind Kind) { w.listed = append(w.listed, kind) },
 	})
 	for _, kind := range append([]Kind{Service, Pod, HostPod}, Workloads()...) {
 		w.store[kind] = w.Open(kind, r.Prefix)
@@ -116,10 +116,10 @@ func pod(namespace, name string, annotations map[string]string) *metav1.PartialO
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Annotations: annotations, UID: types.UID(name)}}
 }
 
-func must(t testing.TB, err error) {
-	t.Helper()
+func must(tb testing.TB, err error) {
+	tb.Helper()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
