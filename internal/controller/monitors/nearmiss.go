@@ -40,7 +40,8 @@ func lookAtWorkloads(namespace string) reconcile.Request {
 type sighting struct {
 	// version of what was looked at, see index.Annotated; 0 before the first look.
 	version uint64
-	at      time.Time
+	// at is when the API server was last asked.
+	at time.Time
 	// missed are the first of the workloads whose Pods are not scraped, and total is how many there are.
 	missed []*corev1.ObjectReference
 	total  int
@@ -56,7 +57,15 @@ func (g sighting) current(version uint64) bool { return g.version == version && 
 // the status lists.
 func (r *Reconciler) surveyWorkloads(ctx context.Context, s *settings, scraped func(string) index.Namespace) map[string]sighting {
 	known, requested, versions := map[string]sighting{}, 0, r.index.AnnotatedVersions()
-	maps.DeleteFunc(r.sightings, func(name string, _ sighting) bool { return versions[name] == 0 })
+	for name, last := range r.sightings {
+		switch {
+		case versions[name] != 0:
+		case r.waitToSee(last) == 0:
+			delete(r.sightings, name)
+		default: // Who takes an annotation away and puts it back is not looked at more often for it.
+			r.sightings[name] = sighting{at: last.at}
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(versions)) {
 		if s.off || !scraped(name).Scraped {
 			continue
@@ -143,7 +152,10 @@ func (r *Reconciler) waitToSee(last sighting) time.Duration {
 // sight looks at the workloads of a namespace.
 func (r *Reconciler) sight(ctx context.Context, s *settings, name string, found index.Annotated) sighting {
 	last, looked := r.lastSighting(s, name)
-	now := sighting{version: found.Version, at: r.clock.Now()}
+	now := sighting{version: found.Version, at: last.at}
+	if found.Services > 0 {
+		now.at = r.clock.Now() // Only what costs requests has to wait for the next time.
+	}
 	missed, err := r.missed(ctx, name, found)
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "It is not known whether annotated workloads of a namespace are scraped", "namespace", name)

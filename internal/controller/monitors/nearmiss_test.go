@@ -158,6 +158,42 @@ func TestWorkloadBehindAService(t *testing.T) {
 	w.expectNearMisses(t, "all gone", nil)
 }
 
+// TestLooksAtWorkloadsArePaced: the first Service that is scraped is reason for a look at once, and to take an annotation away and put
+// it back is none for another.
+func TestLooksAtWorkloadsArePaced(t *testing.T) {
+	w := working(t)
+	l := &listed{services: []corev1.Service{*service("shop", "a", annotated())}, templates: map[string]map[string]string{"a": {"app": "a"}}}
+	w.r.pieces = l
+	deployments := w.stores[index.Deployment]
+	must(t, deployments.Add(workload("shop", "a", false)))
+	w.expectNearMisses(t, "without a Service", []string{"Deployment shop/a"}, "Deployment shop/a")
+	must(t, w.services().Add(&l.services[0]))
+	w.requested()
+	w.observe(t)
+	if _, delayed := w.requested(); !slices.Contains(delayed, "shop after 0s") {
+		t.Errorf("with a Service: requested is %q", delayed)
+	}
+	_, err := w.r.Reconcile(t.Context(), lookAtWorkloads("shop"))
+	must(t, err)
+	w.expectNearMisses(t, "with a Service", nil)
+	for range 3 {
+		must(t, deployments.Delete(workload("shop", "a", false)))
+		w.observe(t)
+		must(t, deployments.Add(workload("shop", "a", false)))
+		w.observe(t)
+		_, err := w.r.Reconcile(t.Context(), lookAtWorkloads("shop"))
+		must(t, err)
+	}
+	if l.reads != 1 {
+		t.Errorf("%d templates were read", l.reads)
+	}
+	must(t, deployments.Delete(workload("shop", "a", false)))
+	w.clock.SetTime(w.clock.Now().Add(lookEvery))
+	if w.observe(t); len(w.r.sightings) != 0 {
+		t.Errorf("remembered: %v", w.r.sightings)
+	}
+}
+
 // TestNearMissesOfBefore: what the status lists has had its Event, and is not taken out of it by a start.
 func TestNearMissesOfBefore(t *testing.T) {
 	for name, tc := range map[string]struct {
