@@ -186,6 +186,17 @@ type ScrapeStatus struct {
 	// +optional
 	RejectedTotal int32 `json:"rejectedTotal,omitempty"`
 
+	// nearMisses are Services and Pods that almost request to be scraped, such as by the annotation prometheus.io.scrape, or ask for what
+	// scraping is not, and Deployments, StatefulSets and DaemonSets whose annotation belongs to their template; at most 20 of them, of
+	// each namespace in turn.
+	// +optional
+	// +listType=atomic
+	NearMisses []RejectedApp `json:"nearMisses,omitempty"`
+
+	// nearMissesTotal is the number of such objects, listed or not.
+	// +optional
+	NearMissesTotal int32 `json:"nearMissesTotal,omitempty"`
+
 	// notScraped are namespaces whose annotated apps are not scraped, or soon not, for a reason that other namespaces do not have; at
 	// most 20 of them.
 	// +optional
@@ -272,9 +283,9 @@ const (
 	ReasonNoTargets = "NoTargets"
 )
 
-// RejectedApp is an annotated app that is not scraped.
+// RejectedApp is an app that is not scraped, or a workload whose Pods are not.
 type RejectedApp struct {
-	// kind is Service or Pod.
+	// kind is Service or Pod; of a near miss also Deployment, StatefulSet or DaemonSet.
 	// +required
 	Kind string `json:"kind,omitempty"`
 

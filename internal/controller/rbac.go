@@ -30,10 +30,9 @@ package controller
 // Monitors of annotated apps, in the apps' namespaces. Their names are known by namespace and app only.
 // +kubebuilder:rbac:groups=monitoring.coreos.com,resources=servicemonitors;podmonitors,verbs=get;list;watch;create;patch;delete
 
-// What it watches in its own namespace. It reads the Secrets and ConfigMaps that spec.prometheus names. Services and Pods it may read
-// in the whole cluster, see below.
+// What it watches in its own namespace. It reads the Secrets and ConfigMaps that spec.prometheus names. Services, Pods and
+// Deployments it may read in the whole cluster, see below.
 // +kubebuilder:rbac:groups="",namespace=metricspipeline-system,resources=secrets;configmaps;serviceaccounts,verbs=list;watch
-// +kubebuilder:rbac:groups=apps,namespace=metricspipeline-system,resources=deployments,verbs=list;watch
 // +kubebuilder:rbac:groups=policy,namespace=metricspipeline-system,resources=poddisruptionbudgets,verbs=list;watch
 // +kubebuilder:rbac:groups=networking.k8s.io,namespace=metricspipeline-system,resources=networkpolicies,verbs=list;watch
 // +kubebuilder:rbac:groups=cert-manager.io,namespace=metricspipeline-system,resources=certificates;issuers;certificaterequests,verbs=list;watch
@@ -62,3 +61,7 @@ package controller
 
 // What it watches for annotations; that it may read Services also serves the components' own.
 // +kubebuilder:rbac:groups="",resources=namespaces;pods;services,verbs=get;list;watch
+
+// What it watches, the metadata of all and the template of a few, for annotations that belong to the template; that it may list
+// Deployments also serves the components' own.
+// +kubebuilder:rbac:groups=apps,resources=deployments;statefulsets;daemonsets,verbs=list;watch

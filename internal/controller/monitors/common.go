@@ -90,6 +90,7 @@ func (r *Reconciler) stop() {
 	clear(r.failures)
 	clear(r.accepted)
 	clear(r.looks)
+	clear(r.sightings)
 	r.reasons, r.asked = nil, asked{asking: r.asked.asking, began: r.asked.began}
 	r.reflectors.follow(nil, "")
 	r.withdraw()

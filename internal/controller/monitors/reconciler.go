@@ -85,6 +85,8 @@ type Reconciler struct {
 	looks     map[string]look
 	pieces    pieces
 	lookEvery time.Duration
+	// sightings are the workloads of a namespace that have the annotation of their template.
+	sightings map[string]sighting
 	// rest is the least time between two rounds of writes in one namespace. Each round has prometheus-operator write
 	// Prometheus' configuration and Prometheus load it, so apps that come one right after the other share a round. The
 	// first has none to wait for.
@@ -124,6 +126,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	if request.Namespace == looking {
 		return r.lookInto(ctx, request.Name)
+	}
+	if request.Namespace == nearing {
+		return r.lookIntoWorkloads(ctx, request.Name)
 	}
 	ns, err := r.namespaceOf(ctx, request.Name)
 	gone := apierrors.IsNotFound(err)
@@ -173,6 +178,7 @@ func (r *Reconciler) forget(namespace string) {
 	delete(r.seen, namespace)
 	delete(r.wrote, namespace)
 	delete(r.looks, namespace)
+	delete(r.sightings, namespace)
 	r.applier.Forget(namespace)
 	r.refusals.DeleteEntry(namespace)
 	r.taken.DeleteEntry(namespace)
@@ -211,13 +217,10 @@ func (r *Reconciler) outcome(ctx context.Context, namespace string, err error, s
 }
 
 // listed is true once all apps are known that can be: before, a namespace without apps may be one whose apps are still to come.
-func (r *Reconciler) listed(s *settings) bool {
-	for _, kind := range s.follows() {
-		if !r.index.Listed(kind) && !r.blind(kind) {
-			return false
-		}
-	}
-	return true
+func (r *Reconciler) listed(s *settings) bool { return r.allListed(s.apps()) }
+
+func (r *Reconciler) allListed(kinds []index.Kind) bool {
+	return !slices.ContainsFunc(kinds, func(kind index.Kind) bool { return !r.index.Listed(kind) && !r.blind(kind) })
 }
 
 // blind is true for a kind of apps that has never been listed and cannot be. Its monitors are retained.

@@ -9,10 +9,12 @@ import (
 	"slices"
 	"strconv"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
@@ -30,7 +32,7 @@ type reflected struct {
 	object runtime.Object
 }
 
-// reflectors fill the index with Services and Pods, for as long as they are needed: they are most of what a cluster has, and
+// reflectors fill the index with Services, Pods and workloads, for as long as they are needed: they are most of what a cluster has, and
 // most of what the operator reads.
 type reflectors struct {
 	ctx     context.Context //nolint:containedctx // the controller's: they outlive the reconcile that starts them
@@ -46,10 +48,17 @@ type reflector struct {
 	stop   context.CancelFunc
 }
 
+// workloadResources are what workloads are listed as.
+var workloadResources = map[index.Kind]schema.GroupVersionResource{
+	index.Deployment:  appsv1.SchemeGroupVersion.WithResource("deployments"),
+	index.StatefulSet: appsv1.SchemeGroupVersion.WithResource("statefulsets"),
+	index.DaemonSet:   appsv1.SchemeGroupVersion.WithResource("daemonsets"),
+}
+
 // podsResource is what Pods are listed as.
 var podsResource = corev1.SchemeGroupVersion.WithResource("pods")
 
-// newReflectors reads Services whole, but compacted before they are kept, and the metadata of Pods; in pieces as well.
+// newReflectors reads Services whole, but compacted before they are kept, and the metadata of Pods and workloads; in pieces as well.
 func newReflectors(config *rest.Config) (map[index.Kind]reflected, pieces, error) {
 	binary := rest.CopyConfig(config)
 	binary.ContentType, binary.AcceptContentTypes = runtime.ContentTypeProtobuf, runtime.ContentTypeProtobuf+","+runtime.ContentTypeJSON
@@ -61,26 +70,32 @@ func newReflectors(config *rest.Config) (map[index.Kind]reflected, pieces, error
 	if err != nil {
 		return nil, nil, fmt.Errorf("make the client of Pods: %w", err)
 	}
-	return map[index.Kind]reflected{
+	kinds := map[index.Kind]reflected{
 		index.Service: {object: &corev1.Service{}, requests: toolscache.NewListWatchFromClient(
 			typed.CoreV1().RESTClient(), "services", metav1.NamespaceAll, fields.Everything())},
 		index.Pod:     reflectedPods(meta, false),
 		index.HostPod: reflectedPods(meta, true),
-	}, apiServer{typed, meta}, nil
+	}
+	for kind, resource := range workloadResources {
+		kinds[kind] = reflectedMetadata(meta.Resource(resource), fields.Everything())
+	}
+	return kinds, apiServer{typed, meta}, nil
 }
 
 // reflectedPods are the Pods that are in the network of their node, or those that are not.
 func reflectedPods(client metadata.Interface, host bool) reflected {
-	pods := client.Resource(podsResource)
-	selector := fields.OneTermEqualSelector("spec.hostNetwork", strconv.FormatBool(host)).String()
+	return reflectedMetadata(client.Resource(podsResource), fields.OneTermEqualSelector("spec.hostNetwork", strconv.FormatBool(host)))
+}
+
+func reflectedMetadata(objects metadata.Getter, selector fields.Selector) reflected {
 	return reflected{object: &metav1.PartialObjectMetadata{}, requests: &toolscache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-			options.FieldSelector = selector
-			return pods.List(ctx, options)
+			options.FieldSelector = selector.String()
+			return objects.List(ctx, options)
 		},
 		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
-			options.FieldSelector = selector
-			return pods.Watch(ctx, options)
+			options.FieldSelector = selector.String()
+			return objects.Watch(ctx, options)
 		},
 	}}
 }
@@ -107,7 +122,7 @@ func (r *reflectors) follow(kinds []index.Kind, prefix string) {
 
 func (r *reflectors) start(kind index.Kind, how reflected, prefix string) reflector {
 	ctx, stop := context.WithCancel(r.ctx)
-	feed := r.watches.Reflect(corev1.SchemeGroupVersion.WithKind(kind.Object()), how.requests, func() bool { return r.index.Listed(kind) })
+	feed := r.watches.Reflect(kind.GroupVersionKind(), how.requests, func() bool { return r.index.Listed(kind) })
 	store := r.index.Open(kind, prefix)
 	go toolscache.NewReflectorWithOptions(feed.Requests(), how.object, store, toolscache.ReflectorOptions{}).RunWithContext(ctx)
 	return reflector{prefix: prefix, feed: feed, stop: stop}

@@ -67,18 +67,21 @@ func following(t *testing.T) (*world, *server) {
 	s := &server{err: map[index.Kind]error{}, watching: map[index.Kind]int{}}
 	w.r.index.Close(index.Service)
 	w.r.index.Close(index.Pod)
+	w.r.index.Close(index.Deployment)
 	w.r.reflectors.kinds = map[index.Kind]reflected{
 		index.Service: {s.requests(index.Service, &corev1.ServiceList{ListMeta: metav1.ListMeta{ResourceVersion: "1"},
 			Items: []corev1.Service{*service("shop", "a", annotated())}}), &corev1.Service{}},
 		index.Pod: {s.requests(index.Pod, &metav1.PartialObjectMetadataList{ListMeta: metav1.ListMeta{ResourceVersion: "1"},
-			Items: []metav1.PartialObjectMetadata{*pod("shop", "p", annotated())}}), &metav1.PartialObjectMetadata{}}}
+			Items: []metav1.PartialObjectMetadata{*pod("shop", "p", annotated())}}), &metav1.PartialObjectMetadata{}},
+		index.Deployment: {s.requests(index.Deployment, &metav1.PartialObjectMetadataList{ListMeta: metav1.ListMeta{ResourceVersion: "1"}}),
+			&metav1.PartialObjectMetadata{}}}
 	return w, s
 }
 
-// TestOnlyWhatIsNeededIsFollowed: Services and Pods are watched while the spec names them and the cluster knows monitors, once
+// TestOnlyWhatIsNeededIsFollowed: Services and Pods, and workloads beside either, are watched while the spec names them and the cluster knows monitors, once
 // however often that is looked at, and nothing is left of a watch that has ended.
 func TestOnlyWhatIsNeededIsFollowed(t *testing.T) {
-	both := map[index.Kind]int{index.Service: 1, index.Pod: 1}
+	both := map[index.Kind]int{index.Service: 1, index.Pod: 1, index.Deployment: 1}
 	synctest.Test(t, func(t *testing.T) {
 		w, s := following(t)
 		for _, step := range []struct {
@@ -91,7 +94,7 @@ func TestOnlyWhatIsNeededIsFollowed(t *testing.T) {
 			{"nothing new", func() {}, both, nil},
 			{"Services alone", func() {
 				w.change(t, func(s *v1alpha1.ScrapeSpec) { s.Targets = []v1alpha1.ScrapeTarget{v1alpha1.ScrapeServices} })
-			}, map[index.Kind]int{index.Service: 1}, []string{"apply " + groupedServices, "delete " + groupedPods}},
+			}, map[index.Kind]int{index.Service: 1, index.Deployment: 1}, []string{"apply " + groupedServices, "delete " + groupedPods}},
 			{"nothing", func() { w.change(t, func(s *v1alpha1.ScrapeSpec) { s.Targets = nil }) }, nil, []string{"delete " + groupedServices}},
 			{"both again", func() {
 				w.change(t, func(s *v1alpha1.ScrapeSpec) { s.Targets = pipeline().Spec.Scrape.Targets })
@@ -108,7 +111,7 @@ func TestOnlyWhatIsNeededIsFollowed(t *testing.T) {
 				synctest.Wait()
 			}
 			s.mu.Lock()
-			for _, kind := range []index.Kind{index.Service, index.Pod} {
+			for _, kind := range []index.Kind{index.Service, index.Pod, index.Deployment} {
 				if s.watching[kind] != step.watching[kind] {
 					t.Errorf("%s: %d watches on %ss, want %d", step.name, s.watching[kind], kind, step.watching[kind])
 				}
@@ -153,6 +156,30 @@ func TestARefusedKindOfApps(t *testing.T) {
 		}
 		if got := w.r.Snapshot(); !got.State.Met || got.Status.Pods != 1 {
 			t.Errorf("allowed: %+v", got)
+		}
+	})
+}
+
+// TestRefusedWorkloads: without the permission to list Deployments all apps are scraped, and the state names the permission.
+func TestRefusedWorkloads(t *testing.T) {
+	handlers := utilruntime.ErrorHandlers
+	utilruntime.ErrorHandlers = nil // They wait by a clock that is not the bubble's.
+	t.Cleanup(func() { utilruntime.ErrorHandlers = handlers })
+	synctest.Test(t, func(t *testing.T) {
+		w, s := following(t)
+		s.err[index.Deployment] = apierrors.NewForbidden(schema.GroupResource{Group: "apps", Resource: "deployments"}, "", nil)
+		var writes []string
+		for range 3 {
+			writes = append(writes, w.reconcile(t, "shop")...)
+			time.Sleep(time.Second)
+			synctest.Wait()
+		}
+		if !slices.Equal(writes, []string{"apply " + groupedServices, "apply " + groupedPods}) {
+			t.Errorf("writes %q", writes)
+		}
+		got := w.r.Snapshot()
+		if got == nil || got.State.Reason != v1alpha1.ReasonMonitorsFailed || !strings.Contains(got.State.Message, "deployments.apps is forbidden") {
+			t.Fatalf("%+v", got)
 		}
 	})
 }

@@ -5,6 +5,7 @@ package monitors
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -16,8 +17,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/metadata"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
@@ -43,6 +46,8 @@ type pieces interface {
 	RunningPods(ctx context.Context, namespace string, hosts bool, resume string) (*metav1.PartialObjectMetadataList, error)
 	// CountPods returns how many Pods there are, whatever their state.
 	CountPods(ctx context.Context, namespace string) (int, error)
+	// Template returns the labels of the Pods that a workload makes.
+	Template(ctx context.Context, kind index.Kind, namespace, name string) (map[string]string, error)
 }
 
 // countTargets counts what the accepted Services of a namespace select, until it is more than the limit.
@@ -247,4 +252,29 @@ func (s apiServer) RunningPods(
 	}
 	return s.pods.Resource(podsResource).Namespace(namespace).
 		List(ctx, metav1.ListOptions{FieldSelector: selector.String(), Limit: mostInPiece, Continue: resume})
+}
+
+// Template lists one object instead of getting it: the operator may list workloads anyway. No more of it is decoded than is returned.
+func (s apiServer) Template(ctx context.Context, kind index.Kind, namespace, name string) (map[string]string, error) {
+	resource := workloadResources[kind]
+	one := &metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()}
+	answer, err := s.services.AppsV1().RESTClient().Get().Namespace(namespace).Resource(resource.Resource).
+		VersionedParams(one, clientgoscheme.ParameterCodec).SetHeader("Accept", runtime.ContentTypeJSON).Do(ctx).Raw()
+	if err != nil {
+		return nil, err
+	}
+	var list struct {
+		Items []struct {
+			Spec struct {
+				Template struct{ Metadata metav1.ObjectMeta }
+			}
+		}
+	}
+	switch err := json.Unmarshal(answer, &list); {
+	case err != nil:
+		return nil, err
+	case len(list.Items) == 0:
+		return nil, apierrors.NewNotFound(resource.GroupResource(), name)
+	}
+	return list.Items[0].Spec.Template.Metadata.Labels, nil
 }

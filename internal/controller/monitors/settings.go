@@ -265,8 +265,8 @@ func (s *settings) rules() index.Rules {
 		PerService: s.pipeline.Spec.Scrape.Granularity == v1alpha1.ScrapePerService}
 }
 
-// follows returns the kinds of apps that have to be watched.
-func (s *settings) follows() []index.Kind {
+// apps returns the kinds of apps that have to be watched.
+func (s *settings) apps() []index.Kind {
 	var kinds []index.Kind
 	if s.served && s.rules().Services {
 		kinds = append(kinds, index.Service)
@@ -275,6 +275,14 @@ func (s *settings) follows() []index.Kind {
 		kinds = append(kinds, index.Pod, index.HostPod)
 	}
 	return kinds
+}
+
+// follows returns the kinds that have to be watched: apps, and workloads that make apps. Without apps there are no near misses.
+func (s *settings) follows() []index.Kind {
+	if apps := s.apps(); len(apps) > 0 {
+		return append(apps, index.Workloads()...)
+	}
+	return nil
 }
 
 // scrapes is true when apps of a namespace with these labels are scraped at all.

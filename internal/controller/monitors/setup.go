@@ -106,7 +106,7 @@ func Setup(mgr ctrl.Manager, options Options) (*Reconciler, error) {
 		applier:  apply.New(monitorsClient, mgr.GetAPIReader(), clock.RealClock{}, options.Refused),
 		announce: options.Announce, pendingRetry: options.Pending, counts: options.Counts,
 		failures: map[string]error{}, accepted: map[string]bool{}, seen: map[string]sight{}, wrote: map[string]time.Time{},
-		looks: map[string]look{}, pieces: pieces, lookEvery: options.Looks,
+		looks: map[string]look{}, pieces: pieces, lookEvery: options.Looks, sightings: map[string]sighting{},
 		sourceChanged: make(chan event.GenericEvent, 1), spawn: func(survey func()) { go survey() }, surveyEvery: options.Targets,
 		rest:    options.Rest,
 		schemas: cluster.NewSchemas(mgr.GetAPIReader()), reports: newStatusPace(options.Reports),
@@ -197,10 +197,16 @@ func onlyOwnership(object any) (any, error) {
 func (r *Reconciler) events() index.Events {
 	return index.Events{
 		Rejected: func(app *index.App, rejection *scrape.Rejection, first bool) {
-			if first && r.reported(app) || r.leftOut(app, rejection) {
+			if first && r.reported(app, rejectedApps) || r.leftOut(app, rejection) {
 				return
 			}
 			r.send(app.Reference(), "ScrapeRejected", rejection.Reason)
+		},
+		NearMiss: func(app *index.App, reason string, first bool) {
+			if first && r.reported(app, nearMisses) || r.leftOut(app, nil) {
+				return
+			}
+			r.send(app.Reference(), nearMiss, reason)
 		},
 		Affected: func(namespace string) { r.queue.Add(requestFor(namespace)) },
 		Counted:  r.recount,

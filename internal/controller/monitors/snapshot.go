@@ -52,14 +52,15 @@ func (r *Reconciler) Snapshot() *Snapshot { return r.snapshot.Load() }
 // publish computes the snapshot, and announces it when it differs from the last one. It keeps the last one as long as a first
 // list of apps is on its way: a restart must not count fewer apps than there are.
 func (r *Reconciler) publish(ctx context.Context, s *settings) {
-	if !r.listed(s) {
+	if !r.allListed(s.follows()) {
 		return
 	}
 	now, reported := &Snapshot{Of: Of(s.pipeline)}, r.standing(ctx, s)
-	known := r.survey(ctx, s)
+	known, workloads := r.survey(ctx, s), r.surveyWorkloads(ctx, s, reported)
 	now.Status = r.index.Status(func(name string) index.Namespace {
 		is := reported(name)
 		is.Behind = known[name].behind
+		is.Workloads, is.WorkloadsTotal = workloads[name].listed(s), workloads[name].total
 		return is
 	})
 	r.setTargets(s, &now.Status)
@@ -90,9 +91,18 @@ func (r *Reconciler) publish(ctx context.Context, s *settings) {
 	r.announce()
 }
 
-// reported is true for a rejected app that has its Event from before a start, or where that cannot be known. The status of then
-// lists the first of the rejected apps in the namespaces that are not left out, whose reasons an upgrade may have reworded.
-func (r *Reconciler) reported(app *index.App) bool {
+// rejectedApps and nearMisses are lists of the status, and how many there are in all.
+func rejectedApps(s *v1alpha1.ScrapeStatus) ([]v1alpha1.RejectedApp, int32) {
+	return s.Rejected, s.RejectedTotal
+}
+
+func nearMisses(s *v1alpha1.ScrapeStatus) ([]v1alpha1.RejectedApp, int32) {
+	return s.NearMisses, s.NearMissesTotal
+}
+
+// reported is true for an app that has its Event from before a start, or where that cannot be known. The list of the status of then
+// has the first such apps in the namespaces that are not left out, whose reasons an upgrade may have reworded.
+func (r *Reconciler) reported(app *index.App, list func(*v1alpha1.ScrapeStatus) ([]v1alpha1.RejectedApp, int32)) bool {
 	s, this := r.common.Load(), app.Reference()
 	if s == nil {
 		return true // The pipeline is gone.
@@ -101,8 +111,9 @@ func (r *Reconciler) reported(app *index.App) bool {
 	if before == nil {
 		return false
 	}
-	return int(before.RejectedTotal) > len(before.Rejected) || !r.standing(r.reflectors.ctx, s)(this.Namespace).Scraped ||
-		slices.ContainsFunc(before.Rejected, func(listed v1alpha1.RejectedApp) bool {
+	all, total := list(before)
+	return int(total) > len(all) || !r.standing(r.reflectors.ctx, s)(this.Namespace).Scraped ||
+		slices.ContainsFunc(all, func(listed v1alpha1.RejectedApp) bool {
 			return listed.Kind == this.Kind && listed.Namespace == this.Namespace && listed.Name == this.Name
 		})
 }

@@ -35,6 +35,11 @@ func TestSnapshot(t *testing.T) {
 	announced("the Pods are still to come", 0)
 	must(t, w.pods().Replace(nil, "1"))
 	must(t, w.stores[index.HostPod].Replace(nil, "1"))
+	announced("the workloads are still to come", 0)
+	expectWrites(t, "monitors do not wait for workloads", w.reconcile(t, "shop"), "apply "+groupedServices)
+	for _, kind := range index.Workloads() {
+		must(t, w.stores[kind].Replace(nil, "1"))
+	}
 	announced("everything", 1)
 	if got := w.r.Snapshot(); got.Status.Services != 1 || !got.State.Met || got.Of != Of(pipeline()) {
 		t.Errorf("%+v", got)

@@ -32,6 +32,9 @@ type listed struct {
 	// err is the answer to each list of Pods, of which there were so many.
 	err   error
 	lists int
+	// templates are the labels of those of workloads, by name, of which so many were read.
+	templates map[string]map[string]string
+	reads     int
 }
 
 func piece[T any](all []T, resume string) (items []T, next string) {
@@ -71,6 +74,15 @@ func (l *listed) RunningPods(_ context.Context, _ string, hosts bool, resume str
 
 func (l *listed) CountPods(context.Context, string) (int, error) {
 	return len(l.pods) + len(l.hosts), l.err
+}
+
+func (l *listed) Template(_ context.Context, kind index.Kind, _, name string) (map[string]string, error) {
+	l.reads++
+	template, found := l.templates[name]
+	if !found {
+		return nil, apierrors.NewNotFound(workloadResources[kind].GroupResource(), name)
+	}
+	return template, nil
 }
 
 // serves makes Services and Pods known by their watches and their lists.

@@ -63,6 +63,8 @@ type world struct {
 	fallen []string
 	// rejected are the apps that got an Event, and events those of namespaces.
 	rejected, events []string
+	// nearMisses are the objects that got an Event about a near miss.
+	nearMisses []string
 }
 
 // Add implements requests.
@@ -156,7 +158,9 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 	w.r = &Reconciler{client: watches.Client(w.client, objectsCache), monitors: watches.Client(monitors, objectsCache),
 		prometheuses: w.client, applier: apply.New(monitors, w.client, clocktesting.NewFakePassiveClock(time.Now()), time.Minute),
 		watches: watches, queue: w, announce: func() { w.announced++ }, pendingRetry: time.Second, counts: countsPeriod,
-		failures: map[string]error{}, accepted: map[string]bool{}, seen: map[string]sight{}, wrote: map[string]time.Time{}, looks: map[string]look{}, lookEvery: lookEvery, rest: restPeriod, clock: w.clock,
+		failures: map[string]error{}, accepted: map[string]bool{}, seen: map[string]sight{}, wrote: map[string]time.Time{}, looks: map[string]look{}, lookEvery: lookEvery,
+		sightings: map[string]sighting{}, pieces: &listed{},
+		rest: restPeriod, clock: w.clock,
 		sourceChanged: make(chan event.GenericEvent, 1), spawn: func(survey func()) { survey() }, surveyEvery: time.Minute,
 		schemas: cluster.NewSchemas(w.client), reports: newStatusPace(time.Minute),
 		refusals: flowcontrol.NewFakeBackOff(30*time.Second, longestRefusal, clocktesting.NewFakeClock(time.Unix(0, 0))),
@@ -170,12 +174,16 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 			w.rejected = append(w.rejected, about.Kind+" "+about.Namespace+"/"+about.Name)
 			return
 		}
+		if reason == nearMiss {
+			w.nearMisses = append(w.nearMisses, about.Kind+" "+about.Namespace+"/"+about.Name)
+			return
+		}
 		w.events = append(w.events, about.Namespace+": "+message)
 	}, w.clock)
 	w.r.index = index.New(w.r.events())
 	w.r.reflectors = reflectors{ctx: t.Context(), index: w.r.index, watches: watches, running: map[index.Kind]reflector{}}
 	w.r.subscribe(Options{Name: "monitors", Watches: watches, Prometheuses: objectsCache}, objectsCache, objectsCache)
-	for _, kind := range []index.Kind{index.Service, index.Pod, index.HostPod} {
+	for _, kind := range append([]index.Kind{index.Service, index.Pod, index.HostPod}, index.Workloads()...) {
 		w.stores[kind] = w.r.index.Open(kind, "prometheus.io")
 	}
 	return w

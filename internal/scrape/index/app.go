@@ -5,6 +5,7 @@ package index
 
 import (
 	"strings"
+	"unique"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -24,7 +25,7 @@ type App struct {
 	details *details
 }
 
-// details are kept of annotated apps only.
+// details are kept of annotated apps only, of those that almost are, and of workloads whose template lacks the annotation that they have.
 type details struct {
 	uid types.UID
 	// created is when the app was made, in seconds.
@@ -34,6 +35,16 @@ type details struct {
 	external, selectorless bool
 	// ports are all ports of a Service, or of one with very many more than are read.
 	ports []scrape.Port
+	// nearMiss is what the metadata almost requests, if anything; of the Pods of one template it is kept once.
+	nearMiss unique.Handle[string]
+}
+
+// missed returns what the metadata of an app almost requests; empty for nothing.
+func (d *details) missed() string {
+	if d.nearMiss == (unique.Handle[string]{}) {
+		return ""
+	}
+	return d.nearMiss.Value()
 }
 
 // mostPorts of a Service are kept, more than the grammar accepts.
@@ -54,7 +65,7 @@ func compactor(kind Kind, prefix string) cache.TransformFunc {
 
 func compactService(service *corev1.Service, prefix string) *App {
 	a := compact(Service, service, prefix)
-	if a.details != nil {
+	if a.details != nil && a.details.annotations != nil {
 		a.details.external = service.Spec.Type == corev1.ServiceTypeExternalName
 		a.details.selectorless = len(service.Spec.Selector) == 0
 		for _, port := range service.Spec.Ports[:min(len(service.Spec.Ports), mostPorts)] {
@@ -70,9 +81,22 @@ func compactService(service *corev1.Service, prefix string) *App {
 func compact(kind Kind, object metav1.Object, prefix string) *App {
 	a := &App{kind: kind, namespace: strings.Clone(object.GetNamespace()), name: strings.Clone(object.GetName()),
 		resourceVersion: strings.Clone(object.GetResourceVersion())}
-	if kept := scrape.Kept(prefix, object.GetAnnotations()); kept != nil {
-		a.details = &details{uid: types.UID(strings.Clone(string(object.GetUID()))), created: object.GetCreationTimestamp().Unix(),
-			annotations: kept}
+	var kept []scrape.Annotation
+	var nearMiss string
+	if kind.workload() {
+		if !scrape.BesideTemplate(prefix, object) {
+			return a
+		}
+	} else {
+		kept, nearMiss = scrape.Kept(prefix, object.GetAnnotations()), scrape.NearMiss(prefix, kind.Object(), object)
+		if kept == nil && nearMiss == "" {
+			return a
+		}
+	}
+	a.details = &details{uid: types.UID(strings.Clone(string(object.GetUID()))), created: object.GetCreationTimestamp().Unix(),
+		annotations: kept}
+	if nearMiss != "" {
+		a.details.nearMiss = unique.Make(nearMiss)
 	}
 	return a
 }
@@ -95,7 +119,8 @@ func (a *App) HostNetwork() bool { return a.kind == HostPod }
 
 // Reference names the app in an event.
 func (a *App) Reference() *corev1.ObjectReference {
-	return &corev1.ObjectReference{APIVersion: "v1", Kind: a.kind.Object(), Namespace: a.namespace, Name: a.name, UID: a.details.uid}
+	version, kind := a.kind.GroupVersionKind().ToAPIVersionAndKind()
+	return &corev1.ObjectReference{APIVersion: version, Kind: kind, Namespace: a.namespace, Name: a.name, UID: a.details.uid}
 }
 
 // key is unique among the apps of a kind.

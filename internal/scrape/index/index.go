@@ -6,36 +6,12 @@
 package index
 
 import (
-	"maps"
 	"slices"
 	"strings"
 	"sync"
 
-	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/scrape"
 )
-
-// mostRejected bounds the list of rejected apps in the status.
-const mostRejected = 20
-
-// Kind of apps.
-type Kind string
-
-// Kinds of apps.
-const (
-	Service Kind = "Service"
-	Pod     Kind = "Pod"
-	// HostPod is a Pod in the network of its node. Metadata does not say so, but the API server selects Pods by it.
-	HostPod Kind = "HostPod"
-)
-
-// Object is the kind that the API server knows.
-func (k Kind) Object() string {
-	if k == HostPod {
-		return string(Pod)
-	}
-	return string(k)
-}
 
 // Rules are the criteria of the spec that apps are judged by.
 type Rules struct {
@@ -58,6 +34,8 @@ type Events struct {
 	// namespace is allowed to have some. first is true for what is found in the first list of its kind: that
 	// may have been rejected long before.
 	Rejected func(app *App, rejection *scrape.Rejection, first bool)
+	// NearMiss is called for an app of which it is new that its metadata almost requests something; first is as that of Rejected.
+	NearMiss func(app *App, reason string, first bool)
 	// Affected is called for a namespace whose monitors may have to change.
 	Affected func(namespace string)
 	// Counted is called when what Status counts may have changed.
@@ -87,7 +65,7 @@ func New(events Events) *Index {
 	return &Index{
 		events:     events,
 		namespaces: map[string]*namespace{},
-		apps:       map[Kind]map[string]*App{Service: {}, Pod: {}, HostPod: {}},
+		apps:       map[Kind]map[string]*App{Service: {}, Pod: {}, HostPod: {}, Deployment: {}, StatefulSet: {}, DaemonSet: {}},
 		population: map[Kind]map[string]int{Pod: {}, HostPod: {}},
 		open:       map[Kind]*Store{},
 	}
@@ -101,11 +79,24 @@ type verdict struct {
 	cost  scrape.Special
 	// rejection is why the app is not scraped although its annotations request it; nil where they do not.
 	rejection *scrape.Rejection
+	// nearMiss is what the app almost requests, and workload is true for a workload that has its Pods' annotation.
+	nearMiss string
+	workload bool
 }
 
 // judge returns the verdict about an app; nil is no app.
 func (r Rules) judge(a *App) verdict {
 	none := verdict{class: plain}
+	if a == nil || a.details == nil {
+		return none
+	}
+	if a.kind.workload() {
+		none.workload = r.Services || r.Pods
+		return none
+	}
+	if a.kind == Service && r.Services || a.kind != Service && r.Pods {
+		none.nearMiss = a.details.missed()
+	}
 	annotations := a.annotations(r.Prefix)
 	if !scrape.Wanted(r.Prefix, annotations) {
 		return none
@@ -121,7 +112,7 @@ func (r Rules) judge(a *App) verdict {
 		return none
 	}
 	cost, rejection := scrape.Classify(a.service(r.Prefix), r.Prefix, r.Selectorless)
-	v := verdict{accepted: rejection == nil, class: plain, cost: cost, rejection: rejection}
+	v := verdict{accepted: rejection == nil, class: plain, cost: cost, rejection: rejection, nearMiss: none.nearMiss}
 	switch {
 	case !v.accepted:
 	case r.PerService:
@@ -156,6 +147,7 @@ func (x *Index) change(was, is *App, old, now verdict) {
 		ns.targets += now.cost.Targets - old.cost.Targets
 		x.touch(ns)
 	}
+	x.note(ns, known, old, now)
 	if refitted || hadServices != (ns.plain > 0) || hadPods != (ns.pods > 0) || hadHost != (ns.hostPods > 0) {
 		x.events.Affected(known.namespace)
 	}
@@ -302,40 +294,4 @@ func (x *Index) JudgeBy(r Rules) {
 	for _, name := range before {
 		x.events.Affected(name)
 	}
-}
-
-// Namespace is what the status says of the apps of a namespace.
-type Namespace struct {
-	// Scraped is false for a namespace that is left out: its apps are known, but not counted.
-	Scraped bool
-	// HostNetwork is true where Pods in the network of their node are allowed.
-	HostNetwork bool
-	// Behind are accepted Services that are not scraped, or not whole, because of the Pods behind them, at most so many as are listed.
-	Behind []v1alpha1.RejectedApp
-}
-
-// Status counts the apps.
-func (x *Index) Status(of func(namespace string) Namespace) v1alpha1.ScrapeStatus {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	var status v1alpha1.ScrapeStatus
-	var rejected [][]v1alpha1.RejectedApp
-	for _, name := range slices.Sorted(maps.Keys(x.namespaces)) {
-		ns, is := x.namespaces[name], of(name)
-		if !is.Scraped {
-			continue
-		}
-		status.Services += int32(ns.services())
-		status.Pods += int32(ns.pods)
-		if is.HostNetwork {
-			status.Pods += int32(ns.hostPods)
-		}
-		listed, total := ns.refused(name, is.HostNetwork, x.behind(is), mostRejected)
-		status.RejectedTotal += int32(total)
-		if total > 0 {
-			rejected = append(rejected, listed)
-		}
-	}
-	status.Rejected = Share(rejected, mostRejected, byApp)
-	return status
 }

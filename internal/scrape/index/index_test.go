@@ -33,6 +33,8 @@ type watched struct {
 	first              []bool
 	listed             []Kind
 	counted            int
+	// nearMisses are the apps that got an Event about one.
+	nearMisses []string
 }
 
 func newWatched(r Rules) *watched {
@@ -42,10 +44,11 @@ func newWatched(r Rules) *watched {
 		Rejected: func(a *App, rejection *scrape.Rejection, first bool) {
 			w.rejected, w.first = append(w.rejected, fmt.Sprintf("%s %s: %s", a.kind, a.key(), rejection.Reason)), append(w.first, first)
 		},
-		Counted: func() { w.counted++ },
-		Listed:  func(kind Kind) { w.listed = append(w.listed, kind) },
+		NearMiss: func(a *App, reason string, _ bool) { w.nearMisses = append(w.nearMisses, a.key()+": "+reason) },
+		Counted:  func() { w.counted++ },
+		Listed:   func(kind Kind) { w.listed = append(w.listed, kind) },
 	})
-	for _, kind := range []Kind{Service, Pod, HostPod} {
+	for _, kind := range append([]Kind{Service, Pod, HostPod}, Workloads()...) {
 		w.store[kind] = w.Open(kind, r.Prefix)
 	}
 	w.JudgeBy(r)
@@ -113,10 +116,10 @@ func pod(namespace, name string, annotations map[string]string) *metav1.PartialO
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Annotations: annotations, UID: types.UID(name)}}
 }
 
-func must(t *testing.T, err error) {
-	t.Helper()
+func must(tb testing.TB, err error) {
+	tb.Helper()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 

@@ -22,13 +22,15 @@ func TestIndexAgreesWithANewOne(t *testing.T) {
 	caps[ports].apps, caps[ports].bytes = 3, 40
 	caps[each].apps, caps[each].bytes = 5, 60
 	kinds := []map[string]string{nil, annotated(), query(1), query(2), query(3), annotated("port", "80"), annotated("port", "0"),
-		annotated("port", "9"), annotated("path", "/m?x="+"123456789012345678901234567890")}
+		annotated("port", "9"), annotated("path", "/m?x="+"123456789012345678901234567890"),
+		{"prometheus.io.scrape": "true"}, annotated("probe", "true"), annotated("probe", "true", "port", "0")}
 	for seed := range uint64(4) {
 		random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a test
 		rules := usual
 		w := newWatched(rules)
 		services, pods := map[string]*corev1.Service{}, map[Kind]map[string]*metav1.PartialObjectMetadata{Pod: {}, HostPod: {}}
-		for step := range 400 {
+		workloads := map[string]*metav1.PartialObjectMetadata{}
+		for step := range 500 {
 			namespace := []string{"shop", "bank"}[random.IntN(2)]
 			name := fmt.Sprintf("a%d", random.IntN(9))
 			key, annotations := namespace+"/"+name, kinds[random.IntN(len(kinds))]
@@ -48,7 +50,15 @@ func TestIndexAgreesWithANewOne(t *testing.T) {
 					must(t, w.store[kind].Delete(pods[kind][key]))
 					delete(pods[kind], key)
 				}
-			case 4, 5:
+			case 4: // A workload whose template has the annotation, or has it not, or that is gone.
+				object := workloadOf(namespace, name, random.IntN(2) == 0)
+				workloads[key] = object
+				must(t, w.store[StatefulSet].Add(object))
+				if random.IntN(3) == 0 {
+					must(t, w.store[StatefulSet].Delete(object))
+					delete(workloads, key)
+				}
+			case 5:
 				pods[kind][key] = pod(namespace, name, annotations)
 				must(t, w.store[kind].Add(pods[kind][key]))
 			case 6: // Made anew, and the deletion was not seen.
@@ -69,6 +79,9 @@ func TestIndexAgreesWithANewOne(t *testing.T) {
 			for _, s := range services {
 				must(t, fresh.services().Add(s))
 			}
+			for _, object := range workloads {
+				must(t, fresh.store[StatefulSet].Add(object))
+			}
 			for kind := range pods {
 				for _, p := range pods[kind] {
 					must(t, fresh.store[kind].Add(p))
@@ -83,6 +96,9 @@ func TestIndexAgreesWithANewOne(t *testing.T) {
 			for _, ns := range []string{"shop", "bank"} {
 				if diff := cmp.Diff(fresh.View(ns), w.View(ns)); diff != "" {
 					t.Fatalf("seed %d, step %d: view of %s (-new +old):\n%s", seed, step, ns, diff)
+				}
+				if diff := cmp.Diff(fresh.Annotated(ns).Workloads, w.Annotated(ns).Workloads); diff != "" {
+					t.Fatalf("seed %d, step %d: workloads of %s (-new +old):\n%s", seed, step, ns, diff)
 				}
 			}
 			if diff := cmp.Diff(len(fresh.namespaces), len(w.namespaces)); diff != "" {

@@ -26,12 +26,16 @@ type namespace struct {
 	// the latter is rejected, by name; empty for one that is accepted where its namespace is allowed to have some.
 	pods, hostPods int
 	host           map[string]string
-	// rejected apps but for those of host, sorted.
-	rejected []v1alpha1.RejectedApp
+	// rejected apps but for those of host, and nearMisses of apps.
+	rejected, nearMisses sorted
+	// workloads that have the annotation of their template, by kind and name; workloadsVersion changes with them and with what the
+	// answer to the question whether they are scraped all the same depends on.
+	workloads        map[workload]bool
+	workloadsVersion uint64
 }
 
 func newNamespace() *namespace {
-	ns := &namespace{host: map[string]string{}}
+	ns := &namespace{host: map[string]string{}, workloads: map[workload]bool{}}
 	for class := range ns.limited {
 		ns.limited[class].most = caps[class]
 	}
@@ -40,7 +44,7 @@ func newNamespace() *namespace {
 
 // empty is true for a namespace that need not be remembered.
 func (n *namespace) empty() bool {
-	return !n.scraped() && len(n.rejected) == 0 && len(n.host) == 0 // What does not fit is rejected.
+	return !n.scraped() && len(n.rejected)+len(n.host)+len(n.nearMisses)+len(n.workloads) == 0 // What does not fit is rejected.
 }
 
 // scraped is true when an app is accepted.
@@ -88,21 +92,32 @@ func (n *namespace) countHost(a *App, v verdict, by int) {
 
 // reject enters the rejection of an app, and returns whether it had none.
 func (n *namespace) reject(a *App, reason string) bool {
-	entry := v1alpha1.RejectedApp{Kind: string(a.kind), Namespace: a.namespace, Name: a.name, Reason: reason}
-	at, found := slices.BinarySearchFunc(n.rejected, entry, byApp)
-	if found {
-		n.rejected[at] = entry
-		return false
-	}
-	n.rejected = slices.Insert(n.rejected, at, entry)
-	return true
+	return n.rejected.put(v1alpha1.RejectedApp{Kind: string(a.kind), Namespace: a.namespace, Name: a.name, Reason: reason})
 }
 
 // admit takes the rejection of an app out, if there is one.
 func (n *namespace) admit(a *App) {
-	entry := v1alpha1.RejectedApp{Kind: string(a.kind), Namespace: a.namespace, Name: a.name}
-	if at, found := slices.BinarySearchFunc(n.rejected, entry, byApp); found {
-		n.rejected = slices.Delete(n.rejected, at, at+1)
+	n.rejected.remove(v1alpha1.RejectedApp{Kind: string(a.kind), Namespace: a.namespace, Name: a.name})
+}
+
+// sorted are apps with a reason, sorted.
+type sorted []v1alpha1.RejectedApp
+
+// put enters an app, and returns whether it was not there.
+func (s *sorted) put(entry v1alpha1.RejectedApp) bool {
+	at, found := slices.BinarySearchFunc(*s, entry, byApp)
+	if found {
+		(*s)[at] = entry
+		return false
+	}
+	*s = slices.Insert(*s, at, entry)
+	return true
+}
+
+// remove takes an app out, if it is there.
+func (s *sorted) remove(entry v1alpha1.RejectedApp) {
+	if at, found := slices.BinarySearchFunc(*s, entry, byApp); found {
+		*s = slices.Delete(*s, at, at+1)
 	}
 }
 
@@ -114,7 +129,7 @@ func byApp(one, other v1alpha1.RejectedApp) int {
 // refused returns at most so many of the rejected apps, and how many there are; host says whether Pods in the network of their node
 // are allowed. behind are Services that are rejected because of their Pods.
 func (n *namespace) refused(name string, host bool, behind []v1alpha1.RejectedApp, most int) ([]v1alpha1.RejectedApp, int) {
-	listed, total := slices.Clone(n.rejected[:min(len(n.rejected), most)]), len(n.rejected)+len(n.host)+len(behind)
+	listed, total := slices.Clone([]v1alpha1.RejectedApp(n.rejected[:min(len(n.rejected), most)])), len(n.rejected)+len(n.host)+len(behind)
 	listed = append(listed, behind[:min(len(behind), most-len(listed))]...)
 	if host {
 		total -= n.hostPods
@@ -131,19 +146,4 @@ func (n *namespace) refused(name string, host bool, behind []v1alpha1.RejectedAp
 			Reason: cmp.Or(reason, scrape.InHostNetwork.Reason)})
 	}
 	return listed, total
-}
-
-// Share fills a list with at most so many entries, of each namespace one in turn, so that none takes the places of another, and
-// sorts it. lists are those of the namespaces, in the order of their names.
-func Share[T any](lists [][]T, most int, compare func(one, other T) int) []T {
-	var shared []T
-	for turn := 0; turn < most && len(shared) < most; turn++ {
-		for _, list := range lists {
-			if turn < len(list) && len(shared) < most {
-				shared = append(shared, list[turn])
-			}
-		}
-	}
-	slices.SortFunc(shared, compare)
-	return shared
 }

@@ -69,10 +69,10 @@ func (x *Index) accepted(namespace, name string) (scrape.Special, bool) {
 // populate counts a Pod that comes or goes. That is an event only where it can matter: near the limit of targets, and where a Service
 // may have Pods in the network of their node behind it.
 func (x *Index) populate(kind Kind, name string, by int) {
-	if kind == Service {
+	count := x.population[kind]
+	if count == nil {
 		return
 	}
-	count := x.population[kind]
 	before := x.population[Pod][name] + x.population[HostPod][name]
 	if count[name] += by; count[name] == 0 {
 		delete(count, name)

@@ -129,6 +129,10 @@ func (s *Store) judge(r Rules, a *App) verdict {
 }
 
 func (s *Store) put(after *App) {
+	if s.kind.workload() && after.details == nil {
+		s.remove(after.key()) // Nothing depends on it.
+		return
+	}
 	apps := s.index.apps[s.kind]
 	before := apps[after.key()]
 	apps[after.key()] = after

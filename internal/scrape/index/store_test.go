@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"unique"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -126,6 +127,7 @@ func TestClose(t *testing.T) {
 func TestCompact(t *testing.T) {
 	huge := strings.Repeat("x", 240<<10)
 	unexported := cmp.AllowUnexported(App{}, details{})
+	handles := cmp.Comparer(func(one, other unique.Handle[string]) bool { return one == other })
 	many := service("shop", "many", annotated())
 	many.Spec.Ports = slices.Repeat(many.Spec.Ports, 1000)
 	rich := service("shop", "rich", annotated("port", "http", "interval", "5s"))
@@ -155,7 +157,7 @@ func TestCompact(t *testing.T) {
 				tc.want.created = metav1.Time{}.Unix()
 			}
 			want := &App{kind: Service, namespace: "shop", name: tc.object.Name, resourceVersion: "7", details: tc.want}
-			if diff := cmp.Diff(want, got, unexported); diff != "" {
+			if diff := cmp.Diff(want, got, unexported, handles); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 			_, rejection := scrape.Classify(scrape.App{Annotations: tc.object.Annotations, Ports: []scrape.Port{http}}, usual.Prefix, true)
@@ -175,7 +177,7 @@ func TestCompact(t *testing.T) {
 		got := compactOf(t, transform, p)
 		want := &App{kind: kind, namespace: "shop", name: "web-0", details: &details{uid: "web-0", annotations: kept(annotated()),
 			created: metav1.Time{}.Unix()}}
-		if diff := cmp.Diff(want, got, unexported); diff != "" {
+		if diff := cmp.Diff(want, got, unexported, handles); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", kind, diff)
 		}
 		if again := compactOf(t, transform, got); again != got {
