@@ -50,7 +50,7 @@ type Facts struct {
 
 // Prometheus is what is known of the source of application metrics.
 type Prometheus struct {
-	// Required is true when a rule queries it.
+	// Required is true when a rule, or the backend of metrics.k8s.io, queries it.
 	Required bool
 	// Target is the Prometheus that the spec and the cluster lead to; its URL is empty where there is none.
 	Target prometheus.Target
@@ -65,6 +65,8 @@ type Prometheus struct {
 	CredentialsWithheld string
 	// Answer to the last query.
 	Answer probe.Answer
+	// Series are the answers to what operands need to know of its series, by the operand's name.
+	Series map[string]probe.Answer
 }
 
 // Usable is true when it is known whom to query, and with what.
@@ -100,6 +102,13 @@ func (f Facts) Registered(component string) []metricsapi.API {
 		}
 	}
 	return apis
+}
+
+// Leads is true where our APIService of a metrics API leads to a Service in the operator's namespace.
+func (f Facts) Leads(api metricsapi.API, service string) bool {
+	found := f.Ours(api)
+	return found != nil && found.Spec.Service != nil && found.Spec.Service.Name == service &&
+		found.Spec.Service.Namespace == f.Namespace
 }
 
 // Without returns the facts without some APIServices, by name.

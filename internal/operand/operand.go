@@ -15,6 +15,7 @@ import (
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/cluster"
 	"github.com/metricspipeline/operator/internal/metricsapi"
+	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
 // Operand is something that the operator can deploy.
@@ -24,6 +25,13 @@ type Operand interface {
 	// Plan says what should run for a spec on a cluster. It writes nothing, and reads nothing but the facts. The error is the
 	// cluster's, never the spec's: it is not known what should run.
 	Plan(Input) (Proposal, error)
+}
+
+// Demander is an operand that needs series of Prometheus before it can serve something. Whether they are there comes back in the
+// facts, under the operand's name.
+type Demander interface {
+	// Demand returns what it needs for a spec, and whether it needs anything.
+	Demand(v1alpha1.MetricsPipelineSpec, cluster.Facts) (prometheus.Demand, bool)
 }
 
 // Description is what an operand is.
@@ -54,6 +62,8 @@ type Input struct {
 type Proposal struct {
 	// Component that should run; nil for none.
 	Component *Component
+	// Leaving are those of its metrics APIs that another component serves by the spec: they lead here until that one does.
+	Leaving []metricsapi.API
 	// Retained says why the last good form stays although the component should run: what would replace it is unknown. Empty
 	// where Component is what the spec wants.
 	Retained string

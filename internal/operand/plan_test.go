@@ -17,7 +17,6 @@ import (
 	"github.com/metricspipeline/operator/internal/metricsapi"
 	"github.com/metricspipeline/operator/internal/operand"
 	"github.com/metricspipeline/operator/internal/operand/operandtest"
-	"github.com/metricspipeline/operator/internal/ownership"
 )
 
 // fake is an operand that this test alone knows.
@@ -30,7 +29,7 @@ type fake struct {
 
 func (f fake) Describe() operand.Description {
 	return operand.Description{
-		Catalog: operand.Component{Name: f.name, Workloads: []string{f.name}, APIs: f.apis},
+		Catalog: operand.Component{Name: f.name, Workloads: []string{f.name}, Service: f.name, APIs: f.apis},
 		Image:   "example.com/" + f.name + ":1", ImageVariable: "RELATED_IMAGE_" + strings.ToUpper(f.name),
 	}
 }
@@ -79,7 +78,7 @@ func request(operands ...operand.Operand) operand.Request {
 
 // stored is the last good form of a fake operand.
 func (f fake) stored() *operand.LastGood {
-	return &operand.LastGood{Component: operand.Component{Name: f.name, Namespace: "metrics", APIs: f.apis, Workloads: []string{"old"}},
+	return &operand.LastGood{Component: operand.Component{Name: f.name, Namespace: "metrics", Service: f.name, APIs: f.apis, Workloads: []string{"old"}},
 		Memory: []byte("old " + f.name)}
 }
 
@@ -96,6 +95,9 @@ func summary(plan operand.Plan) []string {
 		}
 		for _, api := range c.APIs {
 			line += " " + api.Name()
+		}
+		if len(c.Leaving) > 0 {
+			line += " leaving"
 		}
 		lines = append(lines, line)
 	}
@@ -177,13 +179,7 @@ func TestOperandThatCannotPlan(t *testing.T) {
 
 // registered are the APIServices of ours that lead to a component.
 func registered(component string, apis ...metricsapi.API) map[string]*apiregv1.APIService {
-	all := map[string]*apiregv1.APIService{}
-	for _, api := range apis {
-		apiService := &apiregv1.APIService{Spec: apiregv1.APIServiceSpec{Group: api.Group, Version: api.Version}}
-		apiService.Name, apiService.Labels = api.Name(), ownership.Labels(component)
-		all[api.Name()] = apiService
-	}
-	return all
+	return operandtest.Registered("metrics", component, apis...)
 }
 
 // TestRetainedForm is what is stored, not what the catalog says.
@@ -292,5 +288,72 @@ func TestImagesByVariable(t *testing.T) {
 	want := map[string]string{"lamp": "example.com/lamp:1", "radio": "mirror.example.com/radio@sha256:abc"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("images (-want +got):\n%s", diff)
+	}
+}
+
+// TestOneBackend: an API that two components have is served by the one that the spec wants, and the other keeps it only while our
+// APIService leads there.
+func TestOneBackend(t *testing.T) {
+	torch := fake{name: "torch", apis: []metricsapi.API{metricsapi.Resource}}
+	leaving := func(p *operand.Proposal) { p.Leaving = p.Component.APIs }
+	retained := func(p *operand.Proposal) { p.Component, p.Retained = nil, "the source is unknown." }
+	both := func(p *operand.Proposal) { retained(p); p.Leaving = lamp.apis }
+	for name, tc := range map[string]struct {
+		lamp, torch fake
+		leads       string
+		want        []string
+		// backend and leaves are the components that are to serve the API, and that serve it until then.
+		backend, leaves string
+	}{
+		"the new one does not serve yet": {lamp.proposing(leaving), torch, "lamp",
+			[]string{lampRuns + " leaving", "torch stored v1beta1.metrics.k8s.io"}, "torch", "lamp"},
+		"the other way round": {lamp, torch.proposing(leaving), "torch",
+			[]string{lampRuns, "torch stored v1beta1.metrics.k8s.io leaving"}, "lamp", "torch"},
+		"the new one serves": {lamp.proposing(leaving), torch, "torch", []string{"lamp", "torch stored v1beta1.metrics.k8s.io"}, "torch", ""},
+		"a last good form has it, and it led there": {lamp, torch.proposing(retained), "torch",
+			[]string{lampRuns, "torch retained stored v1beta1.metrics.k8s.io leaving"}, "lamp", "torch"},
+		"a last good form has it, and it leads elsewhere": {lamp, torch.proposing(retained), "lamp",
+			[]string{lampRuns, "torch retained stored"}, "lamp", ""},
+		"one is leaving it in its last good form": {lamp, torch.proposing(both), "torch",
+			[]string{lampRuns, "torch retained stored v1beta1.metrics.k8s.io leaving"}, "lamp", "torch"},
+		"both in their last good form": {lamp.proposing(retained), torch.proposing(retained), "torch",
+			[]string{"lamp retained stored", "torch retained stored v1beta1.metrics.k8s.io"}, "torch", ""},
+		"the new one cannot run": {lamp.proposing(leaving), torch.proposing(func(p *operand.Proposal) { *p = operand.Proposal{} }), "lamp",
+			[]string{lampRuns + " leaving"}, "lamp", "lamp"},
+		"nobody knows": {lamp, torch, "", []string{lampRuns, "torch stored"}, "lamp", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := request(tc.lamp, tc.torch)
+			r.LastGood["torch"] = torch.stored()
+			if strings.Contains(tc.want[0], "lamp retained") {
+				r.LastGood["lamp"] = lamp.stored()
+			}
+			if tc.leads != "" {
+				r.Facts.APIServices = registered(tc.leads, metricsapi.Resource)
+			}
+			plan := operand.For(r)
+			if diff := cmp.Diff(tc.want, summary(plan)); diff != "" {
+				t.Errorf("plan (-want +got):\n%s", diff)
+			}
+			backend, _ := plan.Backend(metricsapi.Resource)
+			leaves, _ := plan.Leaving(metricsapi.Resource)
+			if backend.Name != tc.backend || leaves.Name != tc.leaves {
+				t.Errorf("%q is to serve it, and %q does until then; want %q and %q", backend.Name, leaves.Name, tc.backend, tc.leaves)
+			}
+		})
+	}
+}
+
+// TestOmissionOfWhatIsLeft stays in the plan: it says what the API waits for to be switched.
+func TestOmissionOfWhatIsLeft(t *testing.T) {
+	waits := metricsapi.Omission{Reason: v1alpha1.ReasonWaitingForBackend, Message: "There is no source."}
+	torch := fake{name: "torch", apis: lamp.apis}.proposing(func(p *operand.Proposal) {
+		*p = operand.Proposal{Omitted: metricsapi.Omissions{metricsapi.Resource.Name(): waits}}
+	})
+	r := request(lamp.proposing(func(p *operand.Proposal) { p.Leaving = p.Component.APIs }), torch)
+	r.Facts.APIServices = registered("lamp", metricsapi.Resource)
+	plan := operand.For(r)
+	if diff := cmp.Diff(waits, plan.Omitted[metricsapi.Resource.Name()]); diff != "" {
+		t.Errorf("omitted (-want +got):\n%s", diff)
 	}
 }

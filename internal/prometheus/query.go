@@ -19,6 +19,7 @@ import (
 
 	"github.com/prometheus/client_golang/api"
 	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
+	"github.com/prometheus/common/model"
 )
 
 // Credentials are what the adapter presents to Prometheus, read from what spec.prometheus.auth names.
@@ -50,21 +51,28 @@ const (
 // Ask sends Prometheus a cheap query, with the adapter's credentials. It follows no redirect, which would take the credentials to
 // where nobody meant them to go. The error is an UnusableError.
 func Ask(ctx context.Context, base string, credentials Credentials) error {
+	_, err := query(ctx, base, credentials, "vector(1)")
+	return err
+}
+
+// query returns the value of a query at present.
+func query(ctx context.Context, base string, credentials Credentials, promQL string) (model.Value, error) {
 	transport, err := transport(credentials)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer transport.CloseIdleConnections()
 	presented := &presenter{token: strings.TrimSpace(string(credentials.Token)), next: transport, last: &exchange{}}
 	client, err := api.NewClient(api.Config{Address: base, Client: &http.Client{Transport: presented,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}})
 	if err != nil {
-		return &UnusableError{NotPrometheus, fmt.Sprintf("use %s: %v; correct spec.prometheus.url", base, err)}
+		return nil, &UnusableError{NotPrometheus, fmt.Sprintf("use %s: %v; correct spec.prometheus.url", base, err)}
 	}
-	if _, _, err := promv1.NewAPI(client).Query(ctx, "vector(1)", time.Now()); err != nil {
-		return unusable(base, credentials, presented.last, err)
+	value, _, err := promv1.NewAPI(client).Query(ctx, promQL, time.Now())
+	if err != nil {
+		return nil, unusable(base, credentials, presented.last, err)
 	}
-	return nil
+	return value, nil
 }
 
 // transport verifies the server, and presents credentials, as the adapter does.

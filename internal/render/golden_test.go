@@ -24,6 +24,7 @@ import (
 	"github.com/metricspipeline/operator/internal/operand"
 	"github.com/metricspipeline/operator/internal/operand/operandtest"
 	"github.com/metricspipeline/operator/internal/operand/registry"
+	"github.com/metricspipeline/operator/internal/probe"
 	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
@@ -61,6 +62,7 @@ func (f facts) cluster() cluster.Facts {
 	read := operandtest.Facts()
 	read.Namespace, read.APIServerPorts = f.Namespace, f.APIServerPorts
 	read.Prometheus.Target.URL = f.Prometheus.URL
+	read.Prometheus.Series = map[string]probe.Answer{"prometheus-adapter": {Known: true}}
 	if f.ServiceMonitors {
 		read.Served = cluster.Serving(kinds.ServiceMonitorCRD)
 		read.Prometheus.Target.ServiceMonitors = &prometheus.Selection{Field: "serviceMonitorSelector", Selector: f.MonitorSelector}

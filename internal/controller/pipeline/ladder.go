@@ -22,6 +22,7 @@ import (
 	"github.com/metricspipeline/operator/internal/certs/provider"
 	"github.com/metricspipeline/operator/internal/cluster"
 	"github.com/metricspipeline/operator/internal/health"
+	"github.com/metricspipeline/operator/internal/metricsapi"
 	"github.com/metricspipeline/operator/internal/operand"
 	"github.com/metricspipeline/operator/internal/ownership"
 	"github.com/metricspipeline/operator/internal/probe"
@@ -199,7 +200,7 @@ func (l *ladder) request() provider.Request {
 // trusted returns the certificates by which the API server trusts the component now.
 func (l *ladder) trusted() []byte {
 	for _, api := range l.component.APIs {
-		if registered := l.facts.Ours(api); registered != nil {
+		if registered := l.facts.Ours(api); registered != nil && !l.elsewhere(api) {
 			return registered.Spec.CABundle
 		}
 	}
@@ -238,7 +239,7 @@ func allYes(answers []probe.Answer) bool {
 func (l *ladder) trust(ctx context.Context) error {
 	for _, api := range l.component.APIs {
 		registered := l.facts.Ours(api)
-		if registered == nil {
+		if registered == nil || l.elsewhere(api) {
 			continue
 		}
 		l.outcome.APIs = append(l.outcome.APIs, report.Registration{API: api})
@@ -253,6 +254,13 @@ func (l *ladder) trust(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// elsewhere is true of a metrics API of ours that leads to another component: it is switched when this one serves.
+func (l *ladder) elsewhere(api metricsapi.API) bool {
+	return slices.ContainsFunc(operand.Catalog(l.Operands), func(c operand.Component) bool {
+		return c.Name != l.component.Name && c.Service != "" && l.facts.Leads(api, c.Service)
+	})
 }
 
 // store writes the Secret with the certificate. Only what is stored counts as issued.

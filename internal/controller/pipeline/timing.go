@@ -32,6 +32,9 @@ type Timing struct {
 	Rest time.Duration
 	// Looks is the least time between two looks at what the Services of one namespace select, 5m.
 	Looks time.Duration
+	// Handover is how long the earlier backend of a metrics API stays after a switch to another component, 10s: every API server has to
+	// see that first, and none says when it has.
+	Handover time.Duration
 	// Work bounds the stages of one reconcile but the report, 25s: an API server that hangs becomes a condition.
 	Work time.Duration
 	// Snapshot is how long a report waits for what is to be said of annotated apps after a start or a change of the spec, 1s.
@@ -52,6 +55,7 @@ func (t Timing) OrDefaults() Timing {
 		Reports:      cmp.Or(t.Reports, time.Minute),
 		Rest:         cmp.Or(t.Rest, 2*time.Second),
 		Looks:        cmp.Or(t.Looks, 5*time.Minute),
+		Handover:     cmp.Or(t.Handover, 10*time.Second),
 		Work:         cmp.Or(t.Work, 25*time.Second),
 		Snapshot:     cmp.Or(t.Snapshot, time.Second),
 	}

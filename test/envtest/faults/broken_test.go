@@ -136,6 +136,8 @@ var breaksNothing = map[string]string{
 	"metricsServer.replicas":                       "any that is accepted works",
 	"metricsServer.tolerations":                    "it only allows more",
 	"resourceMetrics.onUnavailable":                "it takes a dead backend to matter",
+	"resourceMetrics.backend":                      "either one works",
+	"resourceMetrics.window":                       "any that is accepted works where Prometheus scrapes often enough",
 	"prometheusAdapter.replicas":                   "any that is accepted works",
 	"prometheusAdapter.tolerations":                "it only allows more",
 	"prometheusAdapter.relistInterval":             "any that is accepted works",

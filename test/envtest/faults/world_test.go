@@ -44,6 +44,7 @@ var impatience = controller.Timing{
 	Conflict: 5 * time.Millisecond, Pending: 20 * time.Millisecond, Stalled: 10 * time.Millisecond,
 	FirstProbe: 10 * time.Millisecond, LastProbe: 50 * time.Millisecond,
 	Counts: 10 * time.Millisecond, Reports: 10 * time.Millisecond, Rest: 10 * time.Millisecond, Looks: 10 * time.Millisecond,
+	Handover: 10 * time.Millisecond,
 }
 
 // world is the cluster with pods that run by themselves, a Prometheus, and at most one operator.

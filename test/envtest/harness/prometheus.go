@@ -7,17 +7,22 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"sync/atomic"
 )
 
-// Prometheus answers every query of the Prometheus HTTP API with one sample.
+// Prometheus answers every query of the Prometheus HTTP API with one sample, and one that is for samples of several kinds with one of
+// each.
 type Prometheus struct {
 	// URL for spec.prometheus.url.
 	URL string
 
-	server *httptest.Server
-	down   atomic.Bool
+	server       *httptest.Server
+	down, sparse atomic.Bool
 }
+
+// kinds are named so in a query that demands them.
+var kinds = regexp.MustCompile(`"kind", "([^"]+)"`)
 
 // StartPrometheus starts one on a loopback address: the operator runs in this process and may use it.
 func StartPrometheus() *Prometheus {
@@ -36,15 +41,31 @@ func (p *Prometheus) query(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
+	samples := []any{}
+	for _, kind := range kinds.FindAllStringSubmatch(r.FormValue("query"), -1) {
+		if !p.sparse.Load() {
+			samples = append(samples, sample(map[string]any{"kind": kind[1]}))
+		}
+	}
+	if !kinds.MatchString(r.FormValue("query")) {
+		samples = append(samples, sample(map[string]any{}))
+	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(map[string]any{
 		"status": "success",
 		"data": map[string]any{
 			"resultType": "vector",
-			"result":     []any{map[string]any{"metric": map[string]any{}, "value": []any{1.0, "1"}}},
+			"result":     samples,
 		},
 	})
 }
+
+func sample(labels map[string]any) any {
+	return map[string]any{"metric": labels, "value": []any{1.0, "1"}}
+}
+
+// SetSparse makes it have no series of the kinds that a query demands, or have them again.
+func (p *Prometheus) SetSparse(sparse bool) { p.sparse.Store(sparse) }
 
 // SetDown makes it answer that it is not available, or answer queries again.
 func (p *Prometheus) SetDown(down bool) { p.down.Store(down) }
