@@ -159,7 +159,7 @@ func authSiblings() []sibling {
 // backendSiblings covers what serves metrics.k8s.io.
 func backendSiblings() []sibling {
 	const backend, window = "spec.resourceMetrics.backend", "spec.resourceMetrics.window"
-	return append(durationSiblings(window, "1m0m0s"),
+	return append(durationSiblings(window, "00060s"),
 		sibling{bound: "enum", set: backend, ok: "MetricsServer", bad: "Kubelet"},
 		sibling{bound: "enum", set: backend, ok: "PrometheusAdapter", bad: ""},
 		sibling{bound: "window must be at least 10s, and at least two scrapes of the kubelets", set: window, ok: "10s", bad: "9s999ms"},

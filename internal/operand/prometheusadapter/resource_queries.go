@@ -129,7 +129,8 @@ func memoryOfNodes(s selection) string {
 }
 
 // nodes finds the Node that series are about: by the label node, which prometheus-operator sets on a kubelet's targets; by the label
-// instance, which is the Node's name where Prometheus discovers nodes itself; or by the exporter's pod, from kube-state-metrics.
+// instance, which is the Node's name where Prometheus discovers nodes itself; or by the exporter's pod, from kube-state-metrics. A pod
+// of a StatefulSet may be on two nodes one after the other, and a name with two nodes would fail the whole query.
 func nodes(s selection, kubelets, exporters []source) string {
 	var branches []string
 	for i, of := range slices.Concat(kubelets, exporters) {
@@ -138,7 +139,7 @@ func nodes(s selection, kubelets, exporters []source) string {
 			`max by (node) (label_replace(`+of(`node="",instance=~"`+s.nodes+`"`)+`, "node", "$1", "instance", "(.+)"))`)
 		if i >= len(kubelets) {
 			branches = append(branches, `max by (node) (`+of(`node="",pod!=""`)+`
-  * on (namespace, pod) group_left (node) max by (namespace, pod, node) (kube_pod_info{`+s.matchers+`}))`)
+  * on (namespace, pod) group_left (node) max by (namespace, pod, node) (kube_pod_info{created_by_kind="DaemonSet",`+s.matchers+`}))`)
 		}
 	}
 	return strings.Join(branches, "\nor on (node)\n")

@@ -197,7 +197,9 @@ var stores = map[string]store{
 			`container_cpu_usage_seconds_total{node="n1",namespace="shop",pod="a",container="app"}`:                  0.25,
 		},
 		gauges: map[string]float64{
-			`kube_pod_info{namespace="monitoring",pod="e1",node="n1"}`:                                 1,
+			`kube_pod_info{created_by_kind="StatefulSet",namespace="shop",pod="a-0",node="n1"}`:        1,
+			`kube_pod_info{created_by_kind="StatefulSet",namespace="shop",pod="a-0",node="n2"}`:        1,
+			`kube_pod_info{created_by_kind="DaemonSet",namespace="monitoring",pod="e1",node="n1"}`:     1,
 			`node_memory_MemTotal_bytes{namespace="monitoring",pod="e1",instance="10.0.0.1:9100"}`:     8e9,
 			`node_memory_MemAvailable_bytes{namespace="monitoring",pod="e1",instance="10.0.0.1:9100"}`: 4e9,
 			`node_memory_MemTotal_bytes{namespace="monitoring",pod="e2",instance="n2"}`:                3e9,
@@ -216,7 +218,7 @@ var stores = map[string]store{
 			`windows_container_cpu_usage_seconds_total{container_id="containerd://2",namespace="monitoring",pod="w1"}`: 7,
 		},
 		gauges: map[string]float64{
-			`kube_pod_info{namespace="monitoring",pod="w1",node="n1"}`:                                         1,
+			`kube_pod_info{created_by_kind="DaemonSet",namespace="monitoring",pod="w1",node="n1"}`:             1,
 			`kube_pod_container_info{container_id="containerd://1",namespace="shop",pod="a",container="app"}`:  1,
 			`kube_pod_container_info{container_id="containerd://2",namespace="other",pod="a",container="app"}`: 1,
 			`kube_pod_container_info{container_id="",namespace="shop",pod="a",container="starting"}`:           1,

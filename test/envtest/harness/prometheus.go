@@ -21,8 +21,8 @@ type Prometheus struct {
 	down, sparse atomic.Bool
 }
 
-// kinds are named so in a query that demands them.
-var kinds = regexp.MustCompile(`"kind", "([^"]+)"`)
+// demanded kinds are named so in a query that demands them.
+var demanded = regexp.MustCompile(`"kind", "([^"]+)"`)
 
 // StartPrometheus starts one on a loopback address: the operator runs in this process and may use it.
 func StartPrometheus() *Prometheus {
@@ -42,12 +42,12 @@ func (p *Prometheus) query(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	samples := []any{}
-	for _, kind := range kinds.FindAllStringSubmatch(r.FormValue("query"), -1) {
+	for _, kind := range demanded.FindAllStringSubmatch(r.FormValue("query"), -1) {
 		if !p.sparse.Load() {
 			samples = append(samples, sample(map[string]any{"kind": kind[1]}))
 		}
 	}
-	if !kinds.MatchString(r.FormValue("query")) {
+	if !demanded.MatchString(r.FormValue("query")) {
 		samples = append(samples, sample(map[string]any{}))
 	}
 	w.Header().Set("Content-Type", "application/json")
