@@ -22,7 +22,7 @@ import (
 var p11 = row{
 	name: "P11",
 	about: "300 HPAs with a metric of Pods: the age of their values, with prometheus-adapter's flags of this operator, of its own project, " +
-		"and with a longer memory of authorizations",
+		"and with a longer and no memory of authorizations",
 	measure: measureP11,
 }
 
@@ -43,7 +43,9 @@ var p11Sides = []struct {
 	{"this operator", nil},
 	// prometheus-adapter's manifests set neither, so that the defaults of client-go apply.
 	{"upstream's flags", []string{"--client-qps=5", "--client-burst=10"}},
+	// The default is 10s. An HPA controller comes back after 15s by default, and after 5s in the test cluster.
 	{"rights remembered for 5m", []string{"--authorization-webhook-cache-authorized-ttl=5m"}},
+	{"no right remembered", []string{"--authorization-webhook-cache-authorized-ttl=1ms"}},
 }
 
 func measureP11(ctx context.Context, cluster *kit.Cluster, step progress) (figures []figure, err error) {
@@ -67,12 +69,14 @@ func measureP11(ctx context.Context, cluster *kit.Cluster, step progress) (figur
 		step("  %-25s age of a value: median %.1f s, p99 %.1f s, most %.1f s", side.name+":",
 			ages[side.name].median, ages[side.name].p99, ages[side.name].most)
 	}
-	ours, theirs, longer := ages[p11Sides[0].name], ages[p11Sides[1].name], ages[p11Sides[2].name]
-	return []figure{
-		{name: "p99 age of an HPA's value", against: p11Sides[1].name, ours: ours.p99, theirs: theirs.p99, unit: "s", goal: p11Goal},
-		{name: "median age of an HPA's value", against: p11Sides[1].name, ours: ours.median, theirs: theirs.median, unit: "s", free: true},
-		{name: "p99 age of an HPA's value", against: p11Sides[2].name, ours: ours.p99, theirs: longer.p99, unit: "s", free: true},
-	}, nil
+	ours := ages[p11Sides[0].name]
+	for i, side := range p11Sides[1:] {
+		theirs := ages[side.name]
+		figures = append(figures,
+			figure{name: "p99 age of an HPA's value", against: side.name, ours: ours.p99, theirs: theirs.p99, unit: "s", goal: p11Goal, free: i > 0},
+			figure{name: "median age of an HPA's value", against: side.name, ours: ours.median, theirs: theirs.median, unit: "s", free: true})
+	}
+	return figures, nil
 }
 
 // p11Ages are of all values in all looks, in seconds.

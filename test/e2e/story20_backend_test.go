@@ -62,6 +62,13 @@ func TestResourceMetricsFromPrometheus(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(out).To(MatchRegexp(`(?m)^pods-\S+ +app +\d+m +[1-9]\d*Mi *$`))
 
+	// The adapter serves another endpoint for its own metrics then.
+	g.Eventually(func(g Gomega) {
+		up, found, err := cluster.Query(t.Context(), `min(up{service="prometheus-adapter"})`)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(found && up == 1).To(BeTrue(), "prometheus-adapter is scraped: %v, up: %v", found, up)
+	}, scrape, often).Should(Succeed())
+
 	pipeline.Spec.ResourceMetrics.Backend = v1alpha1.BackendMetricsServer
 	whenApplied(t, pipeline)
 	thenBackend(t, resourceBackend)
