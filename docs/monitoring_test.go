@@ -15,7 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
-	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/promql/parser"
 	"sigs.k8s.io/yaml"
 )
@@ -158,7 +158,7 @@ func metricsIn(t *testing.T, expression string) []string {
 	var names []string
 	for _, selectors := range parser.ExtractSelectors(parsed) {
 		for _, matcher := range selectors {
-			if matcher.Name == labels.MetricName {
+			if matcher.Name == model.MetricNameLabel {
 				names = append(names, strings.TrimSuffix(matcher.Value, "_bucket"))
 			}
 		}

@@ -3,9 +3,14 @@
 
 package v1alpha1
 
-// ConditionReady is the conjunction of every condition below it but MonitoringReady: True when the whole spec works, Unknown never.
+// ConditionReady is the conjunction of every condition below it but MonitoringReady: True when the whole spec works, Unknown only
+// until the operator has looked at a new pipeline.
 const (
 	ConditionReady = "Ready"
+
+	// ReasonPending surfaces until the operator has looked at a new pipeline. It is the default that the API server writes, so that
+	// kstatus does not take a pipeline without a status for one that works.
+	ReasonPending = "Pending"
 
 	// ReasonReady surfaces when every other condition is met.
 	ReasonReady = "Ready"

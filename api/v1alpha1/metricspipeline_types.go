@@ -36,8 +36,9 @@ type MetricsPipeline struct {
 	// +kubebuilder:default={}
 	Spec MetricsPipelineSpec `json:"spec,omitzero"`
 
-	// status is what the operator observed.
+	// status is what the operator observed. Until it has looked, the condition Ready is Unknown.
 	// +optional
+	// +kubebuilder:default={observedGeneration: 0, conditions: {{type: "Ready", status: "Unknown", reason: "Pending", message: "The operator has not looked at this pipeline yet. If that stays so, it is not running: see the pods of the Deployment metricspipeline-operator.", lastTransitionTime: "1970-01-01T00:00:00Z"}}}
 	Status MetricsPipelineStatus `json:"status,omitzero"`
 }
 

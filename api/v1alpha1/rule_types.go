@@ -66,8 +66,8 @@ type MetricName struct {
 	// +kubebuilder:validation:MaxLength=1024
 	Matches string `json:"matches,omitempty"`
 
-	// as is the metric's name, with $1 and ${1} for the groups of matches. Unset: $1 if matches has one group, the
-	// whole name if it has none.
+	// as is the metric's name, with $1 for the first group of matches. Where a letter, a digit or _ follows, the number stands in
+	// braces, after the $. Unset: $1 if matches has one group, the whole name if it has none.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	As string `json:"as,omitempty"`

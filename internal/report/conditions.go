@@ -76,6 +76,9 @@ var unplanned = []string{
 
 // setConditions sets every condition, and removes those of another version of the operator, which nobody would write any more.
 func setConditions(status *v1alpha1.MetricsPipelineStatus, o Observation) {
+	status.Conditions = slices.DeleteFunc(status.Conditions, func(c metav1.Condition) bool {
+		return c.Reason == v1alpha1.ReasonPending // The default of the schema, which would keep its place and its time.
+	})
 	known := map[string]bool{}
 	set := func(condition string, f finding) {
 		known[condition] = true

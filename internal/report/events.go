@@ -78,6 +78,9 @@ func Transitions(before, after v1alpha1.MetricsPipelineStatus) []Event {
 			continue
 		}
 		old := meta.FindStatusCondition(before.Conditions, condition.Type)
+		if old != nil && old.Reason == v1alpha1.ReasonPending {
+			old = nil // The default of the schema.
+		}
 		if old != nil && old.Status == condition.Status && old.Reason == condition.Reason {
 			continue
 		}

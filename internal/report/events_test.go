@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
@@ -71,7 +72,8 @@ func TestEventsOnTransitions(t *testing.T) {
 			"Normal Passed APIService v1beta1.metrics.k8s.io turned available: said kube-aggregator"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var before v1alpha1.MetricsPipelineStatus
+			before := v1alpha1.MetricsPipelineStatus{Conditions: []metav1.Condition{{Type: v1alpha1.ConditionReady,
+				Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonPending}}} // The default of the schema.
 			if !tc.first {
 				_, before = statusOf(tc.before)
 			}

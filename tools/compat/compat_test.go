@@ -6,6 +6,7 @@ package compat_test
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -26,7 +27,14 @@ var harmless = map[string]string{}
 var decided = map[string]string{
 	`^.spec.metricsServer.priorityClassName of v1alpha1: default value removed : "\"system-cluster-critical\""`:     classOfOperands,
 	`^.spec.prometheusAdapter.priorityClassName of v1alpha1: default value removed : "\"system-cluster-critical\""`: classOfOperands,
+	"^.status of v1alpha1: default added when there was none previously : " + strconv.Quote(pending): "a pipeline without a status was " +
+		"taken for one that works; one that has a status keeps it",
 }
+
+// pending is the status of a pipeline that no operator has looked at.
+const pending = `{"conditions":[{"lastTransitionTime":"1970-01-01T00:00:00Z","message":"The operator has not looked at this pipeline ` +
+	`yet. If that stays so, it is not running: see the pods of the Deployment metricspipeline-operator.","reason":"Pending",` +
+	`"status":"Unknown","type":"Ready"}],"observedGeneration":0}`
 
 const classOfOperands = "the operator gives the same class where the cluster admits it, and a stored pipeline has it written out"
 

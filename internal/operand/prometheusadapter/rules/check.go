@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -142,7 +143,7 @@ func checkSeriesQuery(query string) (string, error) {
 		return "", fmt.Errorf("seriesQuery %q has an offset or an @ modifier, which a series selector cannot have", query)
 	}
 	for _, matcher := range selector.LabelMatchers {
-		if matcher.Name == labels.MetricName && matcher.Type == labels.MatchEqual {
+		if matcher.Name == model.MetricNameLabel && matcher.Type == labels.MatchEqual {
 			return matcher.Value, nil
 		}
 	}
