@@ -21,8 +21,8 @@ import (
 // the age needs no clock but one.
 var p11 = row{
 	name: "P11",
-	about: "300 HPAs with a metric of Pods: the age of their values, with prometheus-adapter's flags of this operator, of its own project, " +
-		"and with a longer and no memory of authorizations",
+	about: "300 HPAs with a metric of Pods: the age of their values, with prometheus-adapter's flags of this operator, of its own " +
+		"project, and with a longer and no memory of authorizations",
 	measure: measureP11,
 }
 
@@ -73,8 +73,10 @@ func measureP11(ctx context.Context, cluster *kit.Cluster, step progress) (figur
 	for i, side := range p11Sides[1:] {
 		theirs := ages[side.name]
 		figures = append(figures,
-			figure{name: "p99 age of an HPA's value", against: side.name, ours: ours.p99, theirs: theirs.p99, unit: "s", goal: p11Goal, free: i > 0},
-			figure{name: "median age of an HPA's value", against: side.name, ours: ours.median, theirs: theirs.median, unit: "s", free: true})
+			figure{name: "p99 age of an HPA's value", against: side.name, ours: ours.p99, theirs: theirs.p99, unit: "s",
+				goal: p11Goal, free: i > 0},
+			figure{name: "median age of an HPA's value", against: side.name, ours: ours.median, theirs: theirs.median, unit: "s",
+				free: true})
 	}
 	return figures, nil
 }

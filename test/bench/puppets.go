@@ -112,7 +112,8 @@ func (p *puppets) play(ctx context.Context) {
 func (p *puppets) run(ctx context.Context, pod *corev1.Pod) error {
 	before, now := pod.DeepCopy(), metav1.Now()
 	pod.Status.Phase, pod.Status.StartTime, pod.Status.Conditions = corev1.PodRunning, &now, nil
-	for _, condition := range []corev1.PodConditionType{corev1.PodScheduled, corev1.PodInitialized, corev1.ContainersReady, corev1.PodReady} {
+	for _, condition := range []corev1.PodConditionType{
+		corev1.PodScheduled, corev1.PodInitialized, corev1.ContainersReady, corev1.PodReady} {
 		pod.Status.Conditions = append(pod.Status.Conditions,
 			corev1.PodCondition{Type: condition, Status: corev1.ConditionTrue, LastTransitionTime: now})
 	}
@@ -186,7 +187,8 @@ func puppetScaler(i int) *autoscalingv2.HorizontalPodAutoscaler {
 			MinReplicas:    ptr.To[int32](1), MaxReplicas: 1,
 			Metrics: []autoscalingv2.MetricSpec{{Type: autoscalingv2.PodsMetricSourceType, Pods: &autoscalingv2.PodsMetricSource{
 				Metric: autoscalingv2.MetricIdentifier{Name: puppetMetric},
-				Target: autoscalingv2.MetricTarget{Type: autoscalingv2.AverageValueMetricType, AverageValue: ptr.To(resource.MustParse("2G"))},
+				Target: autoscalingv2.MetricTarget{Type: autoscalingv2.AverageValueMetricType,
+					AverageValue: ptr.To(resource.MustParse("2G"))},
 			}}},
 		},
 	}

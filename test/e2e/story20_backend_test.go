@@ -101,7 +101,7 @@ func givenKubeletsScraped(t *testing.T) {
 	const account = "/var/run/secrets/kubernetes.io/serviceaccount/"
 	endpoint := monitoringv1.Endpoint{Port: "https-metrics", Path: "/metrics/cadvisor", Scheme: ptr.To(monitoringv1.SchemeHTTPS)}
 	endpoint.TLSConfig = &monitoringv1.TLSConfig{TLSFilesConfig: monitoringv1.TLSFilesConfig{CAFile: account + "ca.crt"}}
-	endpoint.BearerTokenFile = account + "token"
+	endpoint.BearerTokenFile = account + "token" //nolint:staticcheck // the token of Prometheus' own pod, as kube-prometheus has it
 	objects := []client.Object{
 		&corev1.Service{ObjectMeta: *object.DeepCopy(), Spec: corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone,
 			Ports: []corev1.ServicePort{{Name: "https-metrics", Port: 10250}}}},

@@ -22,7 +22,6 @@ import (
 	"github.com/metricspipeline/operator/internal/certs/provider"
 	"github.com/metricspipeline/operator/internal/cluster"
 	"github.com/metricspipeline/operator/internal/health"
-	"github.com/metricspipeline/operator/internal/metricsapi"
 	"github.com/metricspipeline/operator/internal/operand"
 	"github.com/metricspipeline/operator/internal/ownership"
 	"github.com/metricspipeline/operator/internal/probe"
@@ -254,13 +253,6 @@ func (l *ladder) trust(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// elsewhere is true of a metrics API of ours that leads to another component: it is switched when this one serves.
-func (l *ladder) elsewhere(api metricsapi.API) bool {
-	return slices.ContainsFunc(operand.Catalog(l.Operands), func(c operand.Component) bool {
-		return c.Name != l.component.Name && c.Service != "" && l.facts.Leads(api, c.Service)
-	})
 }
 
 // store writes the Secret with the certificate. Only what is stored counts as issued.

@@ -47,6 +47,7 @@ func (r *Reconciler) read(ctx context.Context, pipeline *v1alpha1.MetricsPipelin
 	if p := facts.Prometheus; p.Required && p.Usable() {
 		//nolint:contextcheck // a question outlives the reconcile, so it must not end with its context
 		facts.Prometheus.Answer = probes.Ask(prometheusQuestion(p.Target, p.Credentials))
+		//nolint:contextcheck // the same
 		facts.Prometheus.Series = r.series(pipeline.Spec, facts, probes)
 	}
 	return facts
@@ -62,7 +63,6 @@ func (r *Reconciler) series(spec v1alpha1.MetricsPipelineSpec, facts cluster.Fac
 		}
 		if demand, needed := demander.Demand(metricsapi.InForce(spec), facts); needed {
 			question := seriesQuestion(facts.Prometheus.Target, facts.Prometheus.Credentials, demand)
-			//nolint:contextcheck // a question outlives the reconcile, so it must not end with its context
 			answers[o.Describe().Catalog.Name] = probes.Ask(question)
 		}
 	}

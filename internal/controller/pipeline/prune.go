@@ -87,8 +87,8 @@ func (r *Reconciler) pruneUnlabeled(ctx context.Context, k keeper) ([]string, er
 }
 
 // keeps is true for what is desired, for what belongs to a component of which not all is known, and for what answers for an
-// APIService, ours or foreign, or did until a moment ago: none may lead to something that we removed. An APIService of ours is pruned only where the spec
-// does without it, or another owner serves it; a mistake takes none away.
+// APIService, ours or foreign, or did until a moment ago: none may lead to something that we removed. An APIService of ours is
+// pruned only where the spec does without it, or another owner serves it; a mistake takes none away.
 func (k keeper) keeps(object client.Object) bool {
 	component := object.GetLabels()[v1alpha1.ComponentLabel]
 	if k.desired[ownership.Identity(object)] || component == ownership.MonitorsComponent {

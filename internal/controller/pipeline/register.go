@@ -11,6 +11,7 @@ import (
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/apply"
 	"github.com/metricspipeline/operator/internal/metricsapi"
+	"github.com/metricspipeline/operator/internal/operand"
 	"github.com/metricspipeline/operator/internal/ownership"
 	"github.com/metricspipeline/operator/internal/registration"
 	"github.com/metricspipeline/operator/internal/report"
@@ -51,6 +52,13 @@ func (l *ladder) register(ctx context.Context) error {
 		l.outcome.APIs = append(l.outcome.APIs, waits)
 	}
 	return nil
+}
+
+// elsewhere is true of a metrics API of ours that leads to another component: it is switched when this one serves.
+func (l *ladder) elsewhere(api metricsapi.API) bool {
+	return slices.ContainsFunc(operand.Catalog(l.Operands), func(c operand.Component) bool {
+		return c.Name != l.component.Name && c.Service != "" && l.facts.Leads(api, c.Service)
+	})
 }
 
 // serves is true of a metrics API that the pods serve as they are: those that run as desired serve each of the component, others

@@ -70,7 +70,8 @@ func unmet(in operand.Input, err error) operand.Finding {
 	const subject = "spec.resourceMetrics.backend is PrometheusAdapter, and "
 	var missing *prometheus.MissingError
 	if !errors.As(err, &missing) {
-		finding.Message = subject + fmt.Sprintf("whether %s has the series for it is not known: %v.", in.Facts.Prometheus.Target.Origin, err)
+		finding.Message = subject + fmt.Sprintf("whether %s has the series for it is not known: %v.",
+			in.Facts.Prometheus.Target.Origin, err)
 		return finding
 	}
 	has := func(kind string) bool { return !slices.Contains(missing.Kinds, kind) }
