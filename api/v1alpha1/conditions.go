@@ -137,7 +137,7 @@ const (
 
 	// ReasonReachable surfaces when Prometheus answered a query.
 	ReasonReachable = "Reachable"
-	// ReasonNotRequired surfaces when no rule queries Prometheus.
+	// ReasonNotRequired surfaces when neither a rule nor metrics.k8s.io queries Prometheus.
 	ReasonNotRequired = "NotRequired"
 	// ReasonProbing surfaces until the first query is answered or fails.
 	ReasonProbing = "Probing"
@@ -167,6 +167,9 @@ const (
 	// ReasonMaxAgeTooShort surfaces when prometheusAdapter.maxAge is shorter than the scrape interval of the chosen
 	// Prometheus, so that metrics would vanish between two scrapes.
 	ReasonMaxAgeTooShort = "MaxAgeTooShort"
+	// ReasonResourceSeriesMissing surfaces when metrics.k8s.io is to be served from Prometheus, and Prometheus has no series of
+	// containers or of nodes. What served before goes on until it has.
+	ReasonResourceSeriesMissing = "ResourceSeriesMissing"
 )
 
 // ConditionRulesAccepted says whether every rule of the spec is in use.

@@ -50,10 +50,41 @@ type APIOptions struct {
 	OnUnavailable UnavailablePolicy `json:"onUnavailable,omitempty"`
 }
 
-// ResourceMetricsSpec says who serves metrics.k8s.io.
+// ResourceBackend is what serves metrics.k8s.io.
+//
+// +kubebuilder:validation:Enum=MetricsServer;PrometheusAdapter
+type ResourceBackend string
+
+const (
+	// BackendMetricsServer serves it from the kubelets.
+	BackendMetricsServer ResourceBackend = "MetricsServer"
+	// BackendPrometheusAdapter serves it from the series that Prometheus has of containers and nodes.
+	BackendPrometheusAdapter ResourceBackend = "PrometheusAdapter"
+)
+
+// ResourceMetricsSpec says who serves metrics.k8s.io, and from what.
 type ResourceMetricsSpec struct {
 	APIOptions `json:",inline"`
+
+	// backend is what serves metrics.k8s.io. MetricsServer (default) reads the kubelets. PrometheusAdapter queries the
+	// Prometheus of spec.prometheus, which must scrape cAdvisor of every kubelet, and windows-exporter for Windows nodes.
+	// After a change the present backend serves until the other one does; prometheus-adapter does once Prometheus has the
+	// series.
+	// +optional
+	// +kubebuilder:default=MetricsServer
+	Backend ResourceBackend `json:"backend,omitempty"`
+
+	// window is how long the time is over which backend PrometheusAdapter averages cpu: at least two scrapes of the kubelets
+	// must lie in it. Unset: four scrape intervals of the chosen Prometheus object and at least 2m, or 5m where its scrape
+	// interval is not known. Backend MetricsServer has metricsServer.metricResolution instead.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s')",message="window must be at least 10s, and at least two scrapes of the kubelets"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('1h')",message="window must be at most 1h"
+	Window Duration `json:"window,omitempty"`
 }
+
+// FromPrometheus is true where metrics.k8s.io is made of series in Prometheus.
+func (s ResourceMetricsSpec) FromPrometheus() bool { return s.Backend == BackendPrometheusAdapter }
 
 // CustomMetricsSpec says who serves custom.metrics.k8s.io, and which metrics there are.
 type CustomMetricsSpec struct {

@@ -3,7 +3,8 @@
 
 package v1alpha1
 
-// PrometheusAdapterSpec configures prometheus-adapter, which serves custom.metrics.k8s.io and external.metrics.k8s.io.
+// PrometheusAdapterSpec configures prometheus-adapter, which serves custom.metrics.k8s.io and external.metrics.k8s.io,
+// and metrics.k8s.io where resourceMetrics.backend says so.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.maxAge) || !has(self.relistInterval) || duration(self.maxAge) >= duration(self.relistInterval)",message="maxAge must be at least relistInterval, or prometheus-adapter exits at start: raise maxAge, leave it unset, or lower relistInterval"
 type PrometheusAdapterSpec struct {

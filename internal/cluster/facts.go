@@ -56,7 +56,7 @@ type Facts struct {
 
 // Prometheus is what is known of the source of application metrics.
 type Prometheus struct {
-	// Required is true when a rule queries it.
+	// Required is true when a rule, or the backend of metrics.k8s.io, queries it.
 	Required bool
 	// Target is the Prometheus that the spec and the cluster lead to; its URL is empty where there is none.
 	Target prometheus.Target
@@ -73,6 +73,8 @@ type Prometheus struct {
 	Answer probe.Answer
 	// Series are how many series it has, by the selectors of an earlier plan. One that is not there has not been counted.
 	Series map[string]int64
+	// Demands are the answers to what operands need to know of its series, by the operand's name.
+	Demands map[string]probe.Answer
 }
 
 // Usable is true when it is known whom to query, and with what.
@@ -108,6 +110,13 @@ func (f Facts) Registered(component string) []metricsapi.API {
 		}
 	}
 	return apis
+}
+
+// Leads is true where our APIService of a metrics API leads to a Service in the operator's namespace.
+func (f Facts) Leads(api metricsapi.API, service string) bool {
+	found := f.Ours(api)
+	return found != nil && found.Spec.Service != nil && found.Spec.Service.Name == service &&
+		found.Spec.Service.Namespace == f.Namespace
 }
 
 // Without returns the facts without some APIServices, by name.

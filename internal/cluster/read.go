@@ -170,7 +170,8 @@ func (s *Source) prometheus(
 	ctx context.Context, spec v1alpha1.MetricsPipelineSpec, served Served, chosen *v1alpha1.PrometheusReference,
 ) (Prometheus, error) {
 	inForce := metricsapi.InForce(spec)
-	p := Prometheus{Required: len(inForce.CustomMetrics.Rules)+len(inForce.ExternalMetrics.Rules) > 0}
+	p := Prometheus{Required: len(inForce.CustomMetrics.Rules)+len(inForce.ExternalMetrics.Rules) > 0 ||
+		inForce.ResourceMetrics.FromPrometheus()}
 	if spec.Prometheus.URL == "" && spec.Prometheus.Ref == nil {
 		p.Chosen = chosen
 	}

@@ -72,6 +72,12 @@ func TestInForce(t *testing.T) {
 		if len(got.CustomMetrics.Rules) != 1 || len(got.ExternalMetrics.Rules) != kept {
 			t.Errorf("%q for external metrics: %d and %d rules are in force", policy, len(got.CustomMetrics.Rules), len(got.ExternalMetrics.Rules))
 		}
+		spec = withRules()
+		spec.ResourceMetrics = v1alpha1.ResourceMetricsSpec{Backend: v1alpha1.BackendPrometheusAdapter}
+		spec.ResourceMetrics.Policy = policy
+		if got := InForce(spec); got.ResourceMetrics.FromPrometheus() != (kept == 1) {
+			t.Errorf("%q for resource metrics: the backend in force is %q", policy, got.ResourceMetrics.Backend)
+		}
 		if len(spec.CustomMetrics.Rules) != 1 || len(spec.ExternalMetrics.Rules) != 1 {
 			t.Errorf("%q: the spec itself was changed", policy)
 		}

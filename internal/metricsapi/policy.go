@@ -63,9 +63,12 @@ func Withhold(spec v1alpha1.MetricsPipelineSpec, foreign map[string]bool) Omissi
 	return omitted
 }
 
-// InForce returns the spec without the rules of those APIs that the operator is not to serve: nothing would read them, so
-// they are not checked and need no Prometheus.
+// InForce returns the spec without the rules and the backend of those APIs that the operator is not to serve: nothing would read
+// them, so they are not checked and need no Prometheus.
 func InForce(spec v1alpha1.MetricsPipelineSpec) v1alpha1.MetricsPipelineSpec {
+	if !serves(spec.ResourceMetrics.Policy) {
+		spec.ResourceMetrics.Backend = ""
+	}
 	if !serves(spec.CustomMetrics.Policy) {
 		spec.CustomMetrics.Rules = nil
 	}

@@ -28,6 +28,13 @@ type Operand interface {
 	Plan(Input) (Proposal, error)
 }
 
+// Demander is an operand that needs series of Prometheus before it can serve something. Whether they are there comes back in the
+// facts, under the operand's name.
+type Demander interface {
+	// Demand returns what it needs for a spec, and whether it needs anything.
+	Demand(v1alpha1.MetricsPipelineSpec, cluster.Facts) (prometheus.Demand, bool)
+}
+
 // Description is what an operand is.
 type Description struct {
 	// Catalog is the component with everything that a spec could want of it: what a patch may be about, and what is retained
@@ -59,6 +66,8 @@ type Input struct {
 type Proposal struct {
 	// Component that should run; nil for none.
 	Component *Component
+	// Leaving are those of its metrics APIs that another component serves by the spec: they lead here until that one does.
+	Leaving []metricsapi.API
 	// Retained says why the last good form stays although the component should run: what would replace it is unknown. Empty
 	// where Component is what the spec wants.
 	Retained string

@@ -47,6 +47,9 @@ const planAgain = 30 * time.Second
 // Planned is a component of a plan.
 type Planned struct {
 	Component
+	// Leaving are those of its metrics APIs that another component of the plan, or one that cannot run yet, is to serve: they lead
+	// here until that one does.
+	Leaving []metricsapi.API
 	// Retained says why the component is kept in its last good form; empty where it is what the spec wants.
 	Retained string
 	// LastGood is the form that is stored; nil for none. A retained component without one stays as it runs.
@@ -115,21 +118,62 @@ func For(request Request) Plan {
 		switch {
 		case proposal.Retained != "":
 			if kept, ok := retained(catalog, input, request.Running[name], plan.Omitted); ok {
-				kept.Retained, kept.Access = proposal.Retained, proposal.Access
+				kept.Retained, kept.Access, kept.Leaving = proposal.Retained, proposal.Access, proposal.Leaving
 				plan.Components = append(plan.Components, kept)
 			}
 		case proposal.Component != nil:
 			plan.Components = append(plan.Components,
-				Planned{Component: *proposal.Component, LastGood: input.LastGood, Access: proposal.Access, Memory: proposal.Memory,
-					Kubelets: proposal.Kubelets})
+				Planned{Component: *proposal.Component, Leaving: proposal.Leaving, LastGood: input.LastGood, Access: proposal.Access,
+					Memory: proposal.Memory, Kubelets: proposal.Kubelets})
 		}
 	}
+	plan.Components = oneBackend(plan.Components, request.Facts)
 	for _, c := range plan.Components {
 		for _, api := range c.APIs {
-			delete(plan.Omitted, api.Name()) // What worked is retained.
+			if !slices.Contains(c.Leaving, api) {
+				delete(plan.Omitted, api.Name()) // What worked is retained.
+			}
 		}
 	}
 	return plan
+}
+
+// oneBackend gives each metrics API one backend. Another component that has it keeps it as long as our APIService leads there, since
+// the API must not be without one that serves, and is leaving it.
+func oneBackend(all []Planned, facts cluster.Facts) []Planned {
+	settled := slices.Clone(all)
+	for i, c := range all {
+		settled[i].APIs, settled[i].Leaving = nil, nil
+		for _, api := range c.APIs {
+			succeeded := false
+			for j, other := range all {
+				succeeded = succeeded || j != i && slices.Contains(other.APIs, api) && succeeds(other, c, api, facts, j < i)
+			}
+			if succeeded && !facts.Leads(api, c.Service) {
+				continue
+			}
+			settled[i].APIs = append(settled[i].APIs, api)
+			if succeeded || slices.Contains(c.Leaving, api) {
+				settled[i].Leaving = append(settled[i].Leaving, api)
+			}
+		}
+	}
+	return settled
+}
+
+// succeeds is true where an API that two components have is to be the first one's: the second is leaving it, or has it from its last
+// good form alone. Where that is so of both, what is wanted is not known, and the API stays where it leads.
+func succeeds(first, second Planned, api metricsapi.API, facts cluster.Facts, before bool) bool {
+	for _, differs := range []func(Planned) bool{
+		func(c Planned) bool { return !slices.Contains(c.Leaving, api) },
+		func(c Planned) bool { return c.Retained == "" },
+		func(c Planned) bool { return facts.Leads(api, c.Service) },
+	} {
+		if differs(first) != differs(second) {
+			return differs(first)
+		}
+	}
+	return before
 }
 
 // unplanned is the proposal of an operand that could not plan: what it has is retained, unless it is there for metrics APIs alone
@@ -161,14 +205,23 @@ func retained(catalog Component, input Input, running bool, omitted metricsapi.O
 	return kept, true
 }
 
-// Backend returns the component that serves an API, if one of the plan does.
+// Backend returns the component that is to serve an API, if one of the plan is, or else one that is leaving it.
 func (p Plan) Backend(api metricsapi.API) (Planned, bool) {
 	for _, c := range p.Components {
-		if slices.Contains(c.APIs, api) {
+		if slices.Contains(c.APIs, api) && !slices.Contains(c.Leaving, api) {
 			return c, true
 		}
 	}
-	return Planned{}, false
+	return p.Leaving(api)
+}
+
+// Leaving returns the component that serves an API until another one does; false for none.
+func (p Plan) Leaving(api metricsapi.API) (Planned, bool) {
+	index := slices.IndexFunc(p.Components, func(c Planned) bool { return slices.Contains(c.Leaving, api) })
+	if index < 0 {
+		return Planned{}, false
+	}
+	return p.Components[index], true
 }
 
 // Component returns the component of a name, if the plan has it.

@@ -17,7 +17,6 @@ import (
 	"github.com/metricspipeline/operator/internal/metricsapi"
 	"github.com/metricspipeline/operator/internal/operand"
 	"github.com/metricspipeline/operator/internal/operand/operandtest"
-	"github.com/metricspipeline/operator/internal/ownership"
 )
 
 // fake is an operand that this test alone knows.
@@ -30,7 +29,7 @@ type fake struct {
 
 func (f fake) Describe() operand.Description {
 	return operand.Description{
-		Catalog: operand.Component{Name: f.name, Workloads: []string{f.name}, APIs: f.apis},
+		Catalog: operand.Component{Name: f.name, Workloads: []string{f.name}, Service: f.name, APIs: f.apis},
 		Image:   "example.com/" + f.name + ":1", ImageVariable: "RELATED_IMAGE_" + strings.ToUpper(f.name),
 	}
 }
@@ -79,7 +78,7 @@ func request(operands ...operand.Operand) operand.Request {
 
 // stored is the last good form of a fake operand.
 func (f fake) stored() *operand.LastGood {
-	return &operand.LastGood{Component: operand.Component{Name: f.name, Namespace: "metrics", APIs: f.apis, Workloads: []string{"old"}},
+	return &operand.LastGood{Component: operand.Component{Name: f.name, Namespace: "metrics", Service: f.name, APIs: f.apis, Workloads: []string{"old"}},
 		Memory: []byte("old " + f.name)}
 }
 
@@ -96,6 +95,9 @@ func summary(plan operand.Plan) []string {
 		}
 		for _, api := range c.APIs {
 			line += " " + api.Name()
+		}
+		if len(c.Leaving) > 0 {
+			line += " leaving"
 		}
 		lines = append(lines, line)
 	}
@@ -177,13 +179,7 @@ func TestOperandThatCannotPlan(t *testing.T) {
 
 // registered are the APIServices of ours that lead to a component.
 func registered(component string, apis ...metricsapi.API) map[string]*apiregv1.APIService {
-	all := map[string]*apiregv1.APIService{}
-	for _, api := range apis {
-		apiService := &apiregv1.APIService{Spec: apiregv1.APIServiceSpec{Group: api.Group, Version: api.Version}}
-		apiService.Name, apiService.Labels = api.Name(), ownership.Labels(component)
-		all[api.Name()] = apiService
-	}
-	return all
+	return operandtest.Registered("metrics", component, apis...)
 }
 
 // TestRetainedForm is what is stored, not what the catalog says.

@@ -24,6 +24,7 @@ import (
 	"github.com/metricspipeline/operator/internal/operand"
 	"github.com/metricspipeline/operator/internal/operand/operandtest"
 	"github.com/metricspipeline/operator/internal/operand/registry"
+	"github.com/metricspipeline/operator/internal/probe"
 	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
@@ -65,6 +66,7 @@ func (f facts) cluster() cluster.Facts {
 	read := operandtest.Facts()
 	read.Namespace, read.APIServerPorts = f.Namespace, f.APIServerPorts
 	read.Prometheus.Target.URL, read.Prometheus.Access, read.AssignsUsers = f.Prometheus.URL, f.Prometheus.Access, f.AssignsUsers
+	read.Prometheus.Demands = map[string]probe.Answer{"prometheus-adapter": {Known: true}}
 	if f.ServiceMonitors {
 		read.Served = cluster.Serving(kinds.ServiceMonitorCRD)
 		read.Prometheus.Target.ServiceMonitors = &prometheus.Selection{Field: "serviceMonitorSelector", Selector: f.MonitorSelector}

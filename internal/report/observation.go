@@ -121,7 +121,7 @@ type Registration struct {
 	API metricsapi.API
 	// Reason and Message say what the API waits for; empty where it is registered.
 	Reason, Message string
-	// TakenOverFrom is the owner whose APIService was switched; empty for none.
+	// TakenOverFrom is the owner, or the component of ours, whose APIService was switched; empty for none.
 	TakenOverFrom string
 }
 
@@ -135,16 +135,17 @@ func (o Observation) outcome(component string) (Outcome, bool) {
 	return Outcome{}, false
 }
 
-// registration returns what became of a metrics API; false where no component came to register it.
-func (o Observation) registration(api metricsapi.API) (Registration, bool) {
+// registration returns what became of a metrics API; false where no component came to register it. Of one that two components have,
+// it is what the API waits for to lead to the other one.
+func (o Observation) registration(api metricsapi.API) (found Registration, known bool) {
 	for _, outcome := range o.Outcomes {
 		for _, registration := range outcome.APIs {
-			if registration.API == api {
-				return registration, true
+			if registration.API == api && (!known || registration.Reason != "") {
+				found, known = registration, true
 			}
 		}
 	}
-	return Registration{}, false
+	return found, known
 }
 
 // terminating is the message while the operator's namespace is being deleted; empty otherwise.
@@ -216,7 +217,12 @@ func (o Observation) ruled(api metricsapi.API) bool {
 	return slices.ContainsFunc(o.Plan.Rules, func(rule v1alpha1.RuleStatus) bool { return rule.API == api.Group })
 }
 
-// retained returns a component that would serve rules and is retained; false for none.
+// queried is true for an API that is served from Prometheus.
+func (o Observation) queried(api metricsapi.API) bool {
+	return o.ruled(api) || api == metricsapi.Resource && o.Spec.ResourceMetrics.FromPrometheus() && !o.takingOver(api)
+}
+
+// retained returns a component that would query Prometheus and is retained; false for none.
 func (o Observation) retained() (operand.Planned, bool) {
 	for _, c := range o.Plan.Components {
 		for _, outcome := range o.Outcomes {
@@ -224,7 +230,7 @@ func (o Observation) retained() (operand.Planned, bool) {
 				c.Retained = cmp.Or(c.Retained, outcome.Retained)
 			}
 		}
-		if c.Retained != "" && slices.ContainsFunc(c.APIs, o.ruled) {
+		if c.Retained != "" && slices.ContainsFunc(c.APIs, o.queried) {
 			return c, true
 		}
 	}

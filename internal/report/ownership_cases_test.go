@@ -61,6 +61,26 @@ func ownershipCases() map[string]conditionCase {
 			differ: map[string]string{condition: "False WaitingForBackend"},
 			ready:  "WaitingForBackend", kstatus: status.InProgressStatus,
 			says: "helm (service vendor/metrics-apiserver) serves it until it is taken over. The Deployment is being rolled out."},
+		"an API of ours waits to be switched to another component": {
+			change: func(o *Observation) {
+				planOf(o, usageServer).Leaving = []metricsapi.API{metricsapi.Resource}
+				rules := planOf(o, rulesServer)
+				rules.APIs = append(rules.APIs, metricsapi.Resource)
+				outcome := outcomeOf(o, rulesServer)
+				outcome.APIs = append(outcome.APIs, Registration{API: metricsapi.Resource, Reason: v1alpha1.ReasonWaitingForBackend,
+					Message: "The Deployment metrics/rules-server is being rolled out."})
+			},
+			differ: map[string]string{condition: "False WaitingForBackend"},
+			ready:  "WaitingForBackend", kstatus: status.InProgressStatus,
+			says: "v1beta1.metrics.k8s.io: usage-server serves it until it is taken over. The Deployment metrics/rules-server is being rolled out."},
+		"an API of ours cannot be switched to another component": {
+			change: func(o *Observation) {
+				planOf(o, usageServer).Leaving = []metricsapi.API{metricsapi.Resource}
+				o.Plan.Omitted[metricsapi.Resource.Name()] = metricsapi.Omission{Reason: v1alpha1.ReasonWaitingForBackend, Message: "No source."}
+			},
+			differ: map[string]string{condition: "False WaitingForBackend"},
+			ready:  "WaitingForBackend", kstatus: status.InProgressStatus,
+			says: "v1beta1.metrics.k8s.io: usage-server serves it until it is taken over. No source."},
 		"an API was deregistered": {
 			change: func(o *Observation) { waits(o, metricsapi.Resource, v1alpha1.ReasonDeregistered, "deleted.") },
 			differ: map[string]string{condition: "False Deregistered"},

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/cluster"
 	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
@@ -49,7 +50,7 @@ func prometheusReady(o Observation) finding {
 		return stalled(v1alpha1.ReasonAuthMissing, p.CredentialsMissing+"."+kept)
 	case p.Answer.Err != nil:
 		return unanswered(o, kept)
-	case !p.Answer.Known:
+	case !p.Answer.Known || seriesUnknown(p):
 		return probing(o)
 	}
 	if message := p.Target.PartialAnswers(); message != "" {
@@ -63,6 +64,16 @@ func prometheusReady(o Observation) finding {
 		message += " It stays in use although there are other Prometheus objects; to use one of them, name it in spec.prometheus.ref."
 	}
 	return met(v1alpha1.ReasonReachable, message)
+}
+
+// seriesUnknown is true until it is known whether Prometheus has the series that operands demand.
+func seriesUnknown(p cluster.Prometheus) bool {
+	for _, answer := range p.Demands {
+		if !answer.Known {
+			return true
+		}
+	}
+	return false
 }
 
 // unanswered is the finding that Prometheus gave no usable answer: stalled where a person must act, else it may pass by itself.

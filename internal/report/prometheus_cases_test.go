@@ -14,6 +14,7 @@ import (
 	"github.com/metricspipeline/operator/internal/cluster"
 	"github.com/metricspipeline/operator/internal/metricsapi"
 	"github.com/metricspipeline/operator/internal/operand"
+	"github.com/metricspipeline/operator/internal/probe"
 	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
@@ -167,6 +168,17 @@ func maxAgeCases() map[string]conditionCase {
 			},
 			differ: map[string]string{condition: "False MaxAgeTooShort"},
 			ready:  "MaxAgeTooShort", kstatus: status.FailedStatus, says: "does not answer: refused. " + tooShort.Message},
+		"metrics.k8s.io is to come from series that are not there": {
+			change: func(o *Observation) {
+				o.Plan.Findings = []operand.Finding{{Condition: condition, Reason: v1alpha1.ReasonResourceSeriesMissing,
+					Message: "it has no series for cpu of nodes."}}
+			},
+			differ: map[string]string{condition: "False ResourceSeriesMissing"},
+			ready:  "ResourceSeriesMissing", kstatus: status.InProgressStatus, says: "it has no series for cpu of nodes."},
+		"it is not known yet whether series are there": {
+			change: func(o *Observation) { o.Facts.Prometheus.Demands = map[string]probe.Answer{rulesServer: {}} },
+			differ: map[string]string{condition: "Unknown Probing"},
+			ready:  "Probing", kstatus: status.InProgressStatus, says: "is being queried"},
 		"an operand adds to what is said": {
 			change: func(o *Observation) {
 				o.Plan.Findings = []operand.Finding{{Condition: condition, Message: "It is old."}}

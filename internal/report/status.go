@@ -4,6 +4,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -172,7 +173,7 @@ func apiStatus(o Observation, api metricsapi.API) v1alpha1.APIServiceStatus {
 	case o.takingOver(api):
 		_, waiting := absence(o, api)
 		status.Reason = v1alpha1.ReasonWaitingForBackend
-		status.Message = fmt.Sprintf("%s serves it until it is taken over. %s", status.Owner, waiting)
+		status.Message = fmt.Sprintf("%s serves it until it is taken over. %s", cmp.Or(status.Backend, status.Owner), waiting)
 	case status.Available == metav1.ConditionTrue && ownership.Ours(apiService):
 		status.Message = strings.TrimSpace(status.Message + " " + o.withoutSource(api))
 	}
@@ -201,7 +202,7 @@ func (o Observation) withoutSource(api metricsapi.API) string {
 		part = "Its backend queries a part of the series, so metrics may be incomplete: see the condition PrometheusReady."
 	)
 	backend, _ := o.Plan.Backend(api)
-	if !o.Planned || !o.ruled(api) || backend.Retained != "" {
+	if !o.Planned || !o.queried(api) || backend.Retained != "" {
 		return ""
 	}
 	f, before := prometheusReady(o), o.previously(api).Message
@@ -250,11 +251,18 @@ func absence(o Observation, api metricsapi.API) (reason, message string) {
 		"The API is registered once its backend serves; an earlier step has failed, see the conditions."
 }
 
-// takingOver is true while the APIService of another owner is to become ours.
+// takingOver is true while the APIService of another owner is to become ours, or one of ours is to lead to another component.
 func (o Observation) takingOver(api metricsapi.API) bool {
 	apiService := o.APIServices[api.Name()]
+	if apiService == nil {
+		return false
+	}
+	if ownership.Ours(apiService) {
+		leaving, leaves := o.Plan.Leaving(api)
+		return leaves && apiService.Labels[v1alpha1.ComponentLabel] == leaving.Name
+	}
 	_, serves := o.Plan.Backend(api)
-	return apiService != nil && serves && !ownership.Ours(apiService)
+	return serves
 }
 
 // demanded is the one definition of whether an API that is not available is missed: then that is in APIServicesAvailable and in

@@ -43,11 +43,13 @@ var newSince = struct {
 	added: inOperatorNamespace("ConfigMap metricspipeline-dashboard", "ConfigMap self-monitoring-last-good", "PrometheusRule metricspipeline",
 		"Secret self-monitoring-tls", "ServiceMonitor metrics-server", "ServiceMonitor metricspipeline-operator",
 		"ServiceMonitor prometheus-adapter"),
-	// The operator's authority may sign for one more name, so it is another one. Last good forms have the versions of images.
+	// The operator's authority may sign for one more name, so it is another one. Last good forms have the versions of images. The
+	// adapter's client of the API server has other limits.
 	rewritten: slices.Concat(inOperatorNamespace("Secret metricspipeline-ca", "Secret metrics-server-tls", "Secret prometheus-adapter-tls",
-		"ConfigMap metrics-server-last-good", "ConfigMap prometheus-adapter-last-good"),
+		"ConfigMap metrics-server-last-good", "ConfigMap prometheus-adapter-last-good", "Deployment prometheus-adapter"),
 		[]string{"APIService /v1beta1.metrics.k8s.io", "APIService /v1beta1.custom.metrics.k8s.io",
 			"APIService /v1beta2.custom.metrics.k8s.io", "APIService /v1beta1.external.metrics.k8s.io"}),
+	replaced:   []string{"prometheus-adapter"},
 	conditions: []string{v1alpha1.ConditionMonitoringReady},
 	off:        `{"spec":{"monitoring":{"monitors":"Disabled","alerts":"Disabled","dashboard":"Disabled"}}}`,
 }

@@ -69,7 +69,7 @@ func (w *world) verifiesTLS(name string) {
 	w.t.Helper()
 	apiService, secret := &apiregv1.APIService{}, &corev1.Secret{}
 	w.Expect(w.Client.Get(w.t.Context(), client.ObjectKey{Name: name}, apiService)).To(Succeed())
-	w.Expect(w.Client.Get(w.t.Context(), inOperatorNamespace(metricsServer+"-tls"), secret)).To(Succeed())
+	w.Expect(w.Client.Get(w.t.Context(), inOperatorNamespace(apiService.Spec.Service.Name+"-tls"), secret)).To(Succeed())
 	w.Expect(apiService.Spec.InsecureSkipTLSVerify).To(BeFalse())
 	w.Expect(apiService.Spec.CABundle).To(Equal(secret.Data["ca.crt"]))
 	w.Expect(apiService.Spec.Service).To(HaveField("Port", ptr.To[int32](443)))

@@ -66,7 +66,7 @@ func siblings() []sibling {
 		componentSiblings("spec.prometheusAdapter"), adapterSiblings(),
 		ruleSiblings("spec.customMetrics"), ruleSiblings("spec.externalMetrics"),
 		scrapeSiblings(), monitoringSiblings(), certificatesSiblings(), patchSiblings(),
-		ownershipSiblings("spec.resourceMetrics"), ownershipSiblings("spec.customMetrics"), ownershipSiblings("spec.externalMetrics"),
+		ownershipSiblings("spec.resourceMetrics"), backendSiblings(), ownershipSiblings("spec.customMetrics"), ownershipSiblings("spec.externalMetrics"),
 	)
 }
 
@@ -153,6 +153,17 @@ func authSiblings() []sibling {
 		{bound: secret, set: prometheus + ".allowHTTP", ok: true, bad: absent{}, field: prometheus, with: url("http://thanos:9090")},
 		{bound: secret, set: prometheus + ".auth", ok: absent{}, bad: token, field: prometheus, with: noAuth},
 	}
+}
+
+// backendSiblings covers what serves metrics.k8s.io.
+func backendSiblings() []sibling {
+	const backend, window = "spec.resourceMetrics.backend", "spec.resourceMetrics.window"
+	return append(durationSiblings(window, "00060s"),
+		sibling{bound: "enum", set: backend, ok: "MetricsServer", bad: "Kubelet"},
+		sibling{bound: "enum", set: backend, ok: "PrometheusAdapter", bad: ""},
+		sibling{bound: "window must be at least 10s, and at least two scrapes of the kubelets", set: window, ok: "10s", bad: "9s999ms"},
+		sibling{bound: "window must be at most 1h", set: window, ok: "1h", bad: "1h1ms"},
+	)
 }
 
 // ownershipSiblings covers who serves a metrics API.

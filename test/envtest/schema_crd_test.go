@@ -38,7 +38,7 @@ func TestSchemaDefaults(t *testing.T) {
 	spec, err := yaml.Marshal(pipeline.Object["spec"])
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(string(spec)).To(MatchYAML(`
-resourceMetrics: {policy: Auto, onUnavailable: Keep}
+resourceMetrics: {policy: Auto, onUnavailable: Keep, backend: MetricsServer}
 customMetrics: {policy: Auto, onUnavailable: Keep}
 externalMetrics: {policy: Auto, onUnavailable: Keep}
 metricsServer:

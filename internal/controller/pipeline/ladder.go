@@ -202,7 +202,7 @@ func (l *ladder) request() provider.Request {
 // trusted returns the certificates by which the API server trusts the component now.
 func (l *ladder) trusted() []byte {
 	for _, api := range l.component.APIs {
-		if registered := l.facts.Ours(api); registered != nil {
+		if registered := l.facts.Ours(api); registered != nil && !l.elsewhere(api) {
 			return registered.Spec.CABundle
 		}
 	}
@@ -241,7 +241,7 @@ func allYes(answers []probe.Answer) bool {
 func (l *ladder) trust(ctx context.Context) error {
 	for _, api := range l.component.APIs {
 		registered := l.facts.Ours(api)
-		if registered == nil {
+		if registered == nil || l.elsewhere(api) {
 			continue
 		}
 		l.outcome.APIs = append(l.outcome.APIs, report.Registration{API: api})

@@ -23,6 +23,7 @@ import (
 	"github.com/metricspipeline/operator/internal/cluster"
 	"github.com/metricspipeline/operator/internal/health"
 	"github.com/metricspipeline/operator/internal/kinds"
+	"github.com/metricspipeline/operator/internal/metricsapi"
 	"github.com/metricspipeline/operator/internal/operand"
 	"github.com/metricspipeline/operator/internal/ownership"
 	"github.com/metricspipeline/operator/internal/probe"
@@ -51,6 +52,8 @@ func (r *Reconciler) read(ctx context.Context, pipeline *v1alpha1.MetricsPipelin
 		//nolint:contextcheck // a question outlives the reconcile, so it must not end with its context
 		facts.Prometheus.Answer = probes.Ask(prometheusQuestion(p.Target, pipeline.Spec.Prometheus.AdapterURL, p.Access))
 		facts.Prometheus.Series = r.Census.Series(sourceOf(p))
+		//nolint:contextcheck // the same
+		facts.Prometheus.Demands = r.demands(pipeline.Spec, facts, probes)
 	}
 	return facts
 }
@@ -66,6 +69,22 @@ func (r *Reconciler) count(facts cluster.Facts, plan operand.Plan) time.Duration
 		return 0
 	}
 	return r.Census.Take(sourceOf(p), plan.Series, prometheus.CounterOf(p.Target.URL, p.Access))
+}
+
+// demands returns whether Prometheus has the series that operands demand, by the operand's name.
+func (r *Reconciler) demands(spec v1alpha1.MetricsPipelineSpec, facts cluster.Facts, probes *probe.Round) map[string]probe.Answer {
+	answers := map[string]probe.Answer{}
+	for _, o := range r.Operands {
+		demander, ok := o.(operand.Demander)
+		if !ok {
+			continue
+		}
+		if demand, needed := demander.Demand(metricsapi.InForce(spec), facts); needed {
+			question := seriesQuestion(facts.Prometheus.Target, facts.Prometheus.Access, demand)
+			answers[o.Describe().Catalog.Name] = probes.Ask(question)
+		}
+	}
+	return answers
 }
 
 // choice is the Prometheus object that was chosen for a pipeline, or nil. Only after a start it is what the status records: the cache
@@ -94,6 +113,16 @@ func prometheusQuestion(target prometheus.Target, adapterURL string, access prom
 		question.Period = prometheusPeriod
 	}
 	return question
+}
+
+// seriesQuestion is whether Prometheus has series. They come and go without an event.
+func seriesQuestion(target prometheus.Target, access prometheus.Access, demand prometheus.Demand) probe.Question {
+	sum := sha256.Sum256([]byte(demand.Query))
+	return probe.Question{
+		Key:    fmt.Sprintf("series %s %s %s", target.URL, access.Digest(), hex.EncodeToString(sum[:8])),
+		Ask:    func(ctx context.Context) error { return prometheus.Meets(ctx, target.URL, access, demand) },
+		Period: prometheusPeriod,
+	}
 }
 
 // servingQuestion is whether an endpoint of a component presents a certificate that the API server will accept.

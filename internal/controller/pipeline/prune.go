@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -26,6 +27,8 @@ type keeper struct {
 	plan  operand.Plan
 	// catalog has each component with its Service.
 	catalog []operand.Component
+	// settling is true while the earlier backend of an API stays after a switch.
+	settling bool
 	// desired are the identities of what should exist, and complete are the components of which all of that is known.
 	desired, complete map[string]bool
 }
@@ -33,7 +36,8 @@ type keeper struct {
 // prune deletes what is certainly unwanted, APIServices first: the backend of one is kept until it is deleted. A kind that cannot
 // be read, or an object that may not be deleted, keeps none of the others from being pruned.
 func (r *Reconciler) prune(ctx context.Context, facts cluster.Facts, plan operand.Plan, outcomes []outcome) ([]string, error) {
-	k := keeper{facts: facts, plan: plan, catalog: operand.Catalog(r.Operands), desired: map[string]bool{}, complete: map[string]bool{}}
+	k := keeper{facts: facts, plan: plan, catalog: operand.Catalog(r.Operands), settling: r.settling() > 0,
+		desired: map[string]bool{}, complete: map[string]bool{}}
 	for _, outcome := range outcomes {
 		k.complete[outcome.Component] = outcome.Complete
 		for _, id := range outcome.Desired {
@@ -59,6 +63,11 @@ func (r *Reconciler) prune(ctx context.Context, facts cluster.Facts, plan operan
 	return pruned, errors.Join(failures...)
 }
 
+// settling returns for how long the earlier backend of a switched API stays; 0 where it need not. A restart forgets it.
+func (r *Reconciler) settling() time.Duration {
+	return max(0, r.Timing.Handover-time.Since(r.switched))
+}
+
 // pruneUnlabeled deletes those APIServices of ours that are no longer wanted and whose label was removed, by which the others
 // are found.
 func (r *Reconciler) pruneUnlabeled(ctx context.Context, k keeper) ([]string, error) {
@@ -78,8 +87,8 @@ func (r *Reconciler) pruneUnlabeled(ctx context.Context, k keeper) ([]string, er
 }
 
 // keeps is true for what is desired, for what belongs to a component of which not all is known, and for what answers for an
-// APIService, ours or foreign: none may lead to something that we removed. An APIService of ours is pruned only where the spec
-// does without it, or another owner serves it; a mistake takes none away.
+// APIService, ours or foreign, or did until a moment ago: none may lead to something that we removed. An APIService of ours is
+// pruned only where the spec does without it, or another owner serves it; a mistake takes none away.
 func (k keeper) keeps(object client.Object) bool {
 	component := object.GetLabels()[v1alpha1.ComponentLabel]
 	if k.desired[ownership.Identity(object)] || component == ownership.MonitorsComponent {
@@ -92,7 +101,7 @@ func (k keeper) keeps(object client.Object) bool {
 	if _, planned := k.plan.Component(component); planned {
 		return !k.complete[component]
 	}
-	return k.ledTo(component)
+	return k.settling || k.ledTo(component)
 }
 
 // ledTo is true when an APIService leads to the Service of a component. That of a component which is not known any more has its name.

@@ -76,6 +76,8 @@ type Reconciler struct {
 	formsOf types.UID
 	// choice is which Prometheus object is in use where the spec names none.
 	choice choice
+	// switched is when a metrics API was switched from one component to another last.
+	switched time.Time
 	// conflicts is the backoff after conflicts.
 	conflicts *flowcontrol.Backoff
 	// reported is the status as it was last written.
@@ -127,6 +129,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	outcomes, authorities := r.climb(work, pipeline, facts, plan, probes)
 	probes.Forget()
 	pruned, pruneErr := r.prune(work, facts, plan, outcomes)
+	plan.RequeueAfter = operand.Sooner(plan.RequeueAfter, r.settling())
 
 	return r.finish(ctx, pipeline, round{
 		facts: facts, plan: plan, planned: true, outcomes: outcomes, authorities: authorities,

@@ -6,18 +6,20 @@ package pipeline
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/apply"
 	"github.com/metricspipeline/operator/internal/metricsapi"
+	"github.com/metricspipeline/operator/internal/operand"
 	"github.com/metricspipeline/operator/internal/ownership"
 	"github.com/metricspipeline/operator/internal/registration"
 	"github.com/metricspipeline/operator/internal/report"
 )
 
-// register makes the APIService of each other metrics API, or switches that of another owner, once the backend answers with a
-// certificate that the caBundle verifies. An APIService whose backend does not answer blocks the deletion of every namespace in
-// the cluster, so none is made before. One that is to be taken over stays as it is until then, and is switched by one write.
+// register makes the APIService of each other metrics API, or switches that of another owner or component, once the backend answers
+// with a certificate that the caBundle verifies. An APIService whose backend does not answer blocks the deletion of every namespace
+// in the cluster, so none is made before. One that is to be switched stays as it is until then, and is switched by one write.
 func (l *ladder) register(ctx context.Context) error {
 	if len(l.component.APIs) == 0 {
 		return nil
@@ -31,7 +33,7 @@ func (l *ladder) register(ctx context.Context) error {
 		waiting = "The backend waits for its certificate, see the condition CertificatesReady."
 	}
 	for _, api := range l.component.APIs {
-		if l.facts.Ours(api) != nil {
+		if l.facts.Ours(api) != nil && !l.elsewhere(api) {
 			continue // Done by trust.
 		}
 		away, wait, kept := l.registrar.KeptAway(api, l.spec, waiting)
@@ -52,6 +54,13 @@ func (l *ladder) register(ctx context.Context) error {
 	return nil
 }
 
+// elsewhere is true of a metrics API of ours that leads to another component: it is switched when this one serves.
+func (l *ladder) elsewhere(api metricsapi.API) bool {
+	return slices.ContainsFunc(operand.Catalog(l.Operands), func(c operand.Component) bool {
+		return c.Name != l.component.Name && c.Service != "" && l.facts.Leads(api, c.Service)
+	})
+}
+
 // serves is true of a metrics API that the pods serve as they are: those that run as desired serve each of the component, others
 // those of the last good form.
 func (l *ladder) serves(api metricsapi.API) bool {
@@ -61,12 +70,12 @@ func (l *ladder) serves(api metricsapi.API) bool {
 	return l.component.LastGood != nil && slices.Contains(l.component.LastGood.Component.APIs, api)
 }
 
-// registerOne makes the APIService of a metrics API, or switches that of another owner.
+// registerOne makes the APIService of a metrics API, or switches that of another owner or component.
 func (l *ladder) registerOne(ctx context.Context, api metricsapi.API) (report.Registration, error) {
 	registered := report.Registration{API: api, Reason: v1alpha1.ReasonWaitingForBackend,
 		Message: "The APIService of " + l.component.Name + " has just been written."}
-	write, foreign := l.Applier.Apply, l.facts.APIServices[api.Name()]
-	if foreign != nil {
+	write, earlier := l.Applier.Apply, l.facts.APIServices[api.Name()]
+	if earlier != nil && !ownership.Ours(earlier) {
 		write = l.Applier.TakeOver
 	}
 	result, err := l.write(ctx, registration.Object(api, l.component.Component, l.bundle), l.owners[:1], write)
@@ -74,8 +83,13 @@ func (l *ladder) registerOne(ctx context.Context, api metricsapi.API) (report.Re
 		return registered, err
 	}
 	l.registrar.Registered(api)
-	if foreign != nil {
-		registered.TakenOverFrom = ownership.Of(foreign)
+	switch {
+	case earlier == nil:
+	case ownership.Ours(earlier):
+		registered.TakenOverFrom = earlier.Labels[v1alpha1.ComponentLabel]
+		l.switched = time.Now()
+	default:
+		registered.TakenOverFrom = ownership.Of(earlier)
 	}
 	return registered, nil
 }

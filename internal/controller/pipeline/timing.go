@@ -39,6 +39,9 @@ type Timing struct {
 	Looks time.Duration
 	// Targets is the least time between two surveys of what Prometheus scrapes, 1m; five times as long while all is up.
 	Targets time.Duration
+	// Handover is how long the earlier backend of a metrics API stays after a switch to another component, 10s: every API server has to
+	// see that first, and none says when it has.
+	Handover time.Duration
 	// Work bounds the stages of one reconcile but the report, 25s: an API server that hangs becomes a condition.
 	Work time.Duration
 	// Census is how often series of rules are counted.
@@ -64,6 +67,7 @@ func (t Timing) OrDefaults() Timing {
 		Looks:        cmp.Or(t.Looks, 5*time.Minute),
 		Targets:      cmp.Or(t.Targets, time.Minute),
 		Census:       t.Census.OrDefaults(),
+		Handover:     cmp.Or(t.Handover, 10*time.Second),
 		Work:         cmp.Or(t.Work, 25*time.Second),
 		Snapshot:     cmp.Or(t.Snapshot, time.Second),
 	}

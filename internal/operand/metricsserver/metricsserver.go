@@ -49,9 +49,11 @@ func (Operand) Describe() operand.Description {
 	}
 }
 
-// Plan implements operand.Operand: it runs unless it is not to serve metrics.k8s.io.
+// Plan implements operand.Operand: it runs unless it is not to serve metrics.k8s.io. Where the spec names another backend, it serves
+// until that one does.
 func (o Operand) Plan(in operand.Input) (operand.Proposal, error) {
-	if in.Omitted.Withheld(metricsapi.Resource) {
+	leaving := in.Spec.ResourceMetrics.FromPrometheus()
+	if in.Omitted.Withheld(metricsapi.Resource) || leaving && !in.Facts.Leads(metricsapi.Resource, Name) {
 		return operand.Proposal{}, nil
 	}
 	spec, component := in.Spec.MetricsServer, o.Describe().Catalog
@@ -69,6 +71,9 @@ func (o Operand) Plan(in operand.Input) (operand.Proposal, error) {
 	)
 	component.UserPatches = in.Spec.Patches
 	proposal := operand.Proposal{Component: &component, Kubelets: access(in)}
+	if leaving {
+		proposal.Leaving = component.APIs
+	}
 	if spec.Kubelet.TLS.Verification == v1alpha1.TLSInsecure {
 		proposal.Findings = []operand.Finding{{Condition: v1alpha1.ConditionReady,
 			Message: "metricsServer.kubelet.tls.verification is Insecure: nothing verifies that the numbers come from the kubelets."}}

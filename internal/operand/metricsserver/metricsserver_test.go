@@ -144,3 +144,18 @@ func TestWithheld(t *testing.T) {
 		t.Errorf("error %v, proposal (-want +got):\n%s", err, diff)
 	}
 }
+
+// TestAnotherBackend: where the spec names another one, it runs only while the API leads to it, and is leaving that.
+func TestAnotherBackend(t *testing.T) {
+	for service, runs := range map[string]bool{"": false, Name: true, "another": false} {
+		in := operand.Input{Facts: operandtest.Facts()}
+		in.Spec.ResourceMetrics.Backend = v1alpha1.BackendPrometheusAdapter
+		if service != "" {
+			in.Facts.APIServices = operandtest.Registered(in.Facts.Namespace, service, metricsapi.Resource)
+		}
+		proposal, err := Operand{}.Plan(in)
+		if err != nil || (proposal.Component != nil) != runs || (len(proposal.Leaving) == 1) != runs {
+			t.Errorf("metrics.k8s.io leads to %q: %+v, %v", service, proposal, err)
+		}
+	}
+}

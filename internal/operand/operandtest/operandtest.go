@@ -11,11 +11,15 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/cluster"
+	"github.com/metricspipeline/operator/internal/metricsapi"
 	"github.com/metricspipeline/operator/internal/operand"
+	"github.com/metricspipeline/operator/internal/ownership"
 	"github.com/metricspipeline/operator/internal/probe"
 	"github.com/metricspipeline/operator/internal/prometheus"
 )
@@ -34,6 +38,19 @@ func Facts() cluster.Facts {
 			Answer: probe.Answer{Known: true},
 		},
 	}
+}
+
+// Registered are APIServices of ours that lead to a component, by name.
+func Registered(namespace, component string, apis ...metricsapi.API) map[string]*apiregv1.APIService {
+	all := map[string]*apiregv1.APIService{}
+	for _, api := range apis {
+		all[api.Name()] = &apiregv1.APIService{
+			ObjectMeta: metav1.ObjectMeta{Name: api.Name(), Labels: ownership.Labels(component)},
+			Spec: apiregv1.APIServiceSpec{Group: api.Group, Version: api.Version,
+				Service: &apiregv1.ServiceReference{Namespace: namespace, Name: component}},
+		}
+	}
+	return all
 }
 
 // Mapper knows the kinds of a cluster, as far as rules are about them, and one of a CRD.

@@ -37,8 +37,8 @@ func adapterURL(in operand.Input) string {
 	return cmp.Or(in.Spec.Prometheus.AdapterURL, in.Facts.Prometheus.Target.URL)
 }
 
-// source are the arguments that say where the adapter queries and by which method.
-func source(in operand.Input) []string {
+// sourceArgs are the arguments that say where the adapter queries and by which method.
+func sourceArgs(in operand.Input) []string {
 	args := []string{sourceFlag + adapterURL(in)}
 	if in.Spec.Prometheus.QueryMethod == v1alpha1.QueryPOST {
 		args = append(args, verbFlag+string(v1alpha1.QueryPOST))

@@ -35,7 +35,7 @@ func deployment(in operand.Input, config string) *operand.Deployment {
 	spec := in.Spec.PrometheusAdapter
 	d := &operand.Deployment{}
 	d.Options(spec.ComponentOptions, in.Facts, hostPort)
-	for _, arg := range source(in) {
+	for _, arg := range sourceArgs(in) {
 		d.Arg("%s", arg)
 	}
 	d.Arg("--metrics-relist-interval=%s", spec.RelistInterval.Or(defaultRelistInterval))
@@ -65,7 +65,7 @@ func credentialsDigest(in operand.Input) string {
 // queries is true of a form whose pods query the present source, with the present credentials.
 func queries(form *operand.LastGood, in operand.Input) bool {
 	digest, args, found := pods(form)
-	return found && digest == credentialsDigest(in) && slices.Equal(args, source(in))
+	return found && digest == credentialsDigest(in) && slices.Equal(args, sourceArgs(in))
 }
 
 // pods returns the digest of the credentials that the pods of a form present, and their arguments that say where they query. An

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package prometheusadapter is the operand that serves custom.metrics.k8s.io and external.metrics.k8s.io from Prometheus, by
-// rules.
+// rules, and metrics.k8s.io where the spec says so.
 package prometheusadapter
 
 import (
@@ -37,7 +37,7 @@ func New() *Operand { return &Operand{checks: memo{clock: clock.RealClock{}}} }
 func (*Operand) Describe() operand.Description {
 	return operand.Description{
 		Catalog: operand.Component{Name: Name, Workloads: []string{Name}, Service: Name, Serving: Name + "-tls",
-			APIs:   []metricsapi.API{metricsapi.CustomV1Beta1, metricsapi.CustomV1Beta2, metricsapi.External},
+			APIs:   metricsapi.All(),
 			Images: map[string]string{Name: Name}, Files: map[string]string{rules.ConfigFile: ""},
 			Variants: []string{operand.HighAvailability, operand.Monitor},
 			Guarded:  operand.AggregatedServerFlags()},
@@ -55,18 +55,24 @@ var sections = []struct {
 	{metricsapi.External.Group, []metricsapi.API{metricsapi.External}},
 }
 
-// Plan implements operand.Operand: it runs when there is a rule for it to serve and a Prometheus to query.
+// Plan implements operand.Operand: it runs when there is a rule, or metrics.k8s.io, for it to serve and a Prometheus to query.
 func (o *Operand) Plan(in operand.Input) (operand.Proposal, error) {
 	checked, err := o.checks.check(in)
-	if err != nil {
+	if err != nil && without(in) {
+		return operand.Proposal{}, nil
+	} else if err != nil {
 		return operand.Proposal{}, err
 	}
 	proposal := operand.Proposal{Omitted: metricsapi.Omissions{}, Removed: checked.removed, Memory: checked.memory,
 		RequeueAfter: checked.requeueAfter}
 	proposal.Rules, proposal.Uncounted, proposal.Series = checked.judged(in.Facts.Prometheus.Series)
 	component := o.Describe().Catalog
-	component.APIs = nil
-	var total counts
+	resource := resourceMetrics(in)
+	proposal.Findings, proposal.Leaving, component.APIs = resource.findings, resource.leaving, resource.apis
+	if resource.omission.Reason != "" {
+		proposal.Omitted[metricsapi.Resource.Name()] = resource.omission
+	}
+	total := resource.counts
 	for _, section := range sections {
 		if in.Omitted.Withheld(section.apis[0]) {
 			continue
@@ -84,7 +90,7 @@ func (o *Operand) Plan(in operand.Input) (operand.Proposal, error) {
 	if total.stated == 0 {
 		return proposal, nil
 	}
-	proposal.Findings = slices.Concat(maxAgeFindings(in), accessFindings(in))
+	proposal.Findings = slices.Concat(proposal.Findings, maxAgeFindings(in), accessFindings(in))
 	data, err := accessData(in)
 	if err != nil {
 		return operand.Proposal{}, err
@@ -93,17 +99,27 @@ func (o *Operand) Plan(in operand.Input) (operand.Proposal, error) {
 		if digest, _, found := pods(in.LastGood); found && digest == credentialsDigest(in) {
 			proposal.Access = data // Of the form that is retained, too.
 		}
+		for _, api := range resource.apis {
+			proposal.Omitted[api.Name()] = metricsapi.Omission{Reason: v1alpha1.ReasonWaitingForBackend, Message: proposal.Retained}
+		}
 		return proposal, nil
 	}
 	if proposal.Access = data; data != nil {
 		component.AccessSecret = accessSecret
 	}
+	config := checked.config
+	if len(resource.apis) > 0 {
+		if config, err = withResourceRules(config, window(in)); err != nil {
+			return operand.Proposal{}, err
+		}
+	}
 	component.Namespace = in.Facts.Namespace
 	component.Images = map[string]string{Name: cmp.Or(in.Spec.PrometheusAdapter.Image, in.Image)}
 	component.Variants = operand.Variants(in.Spec.PrometheusAdapter.ComponentOptions, in)
-	component.Files = map[string]string{rules.ConfigFile: checked.config}
+	component.Files = map[string]string{rules.ConfigFile: config}
 	component.Patches = slices.Concat(
-		[]operand.Patch{deployment(in, checked.config).Patch(Name)},
+		[]operand.Patch{deployment(in, config).Patch(Name)},
+		readerPatches(resource),
 		operand.MonitorPatches(Name, in),
 		egress(in),
 		operand.DNSPatches(Name, in.Spec.NetworkPolicy.DNSPorts),
@@ -128,6 +144,13 @@ func omission(group string, count counts, in operand.Input) (metricsapi.Omission
 			Message: fmt.Sprintf("None of the %d rules in %s is usable, see status.rules; correct one to register the API.",
 				count.stated, field),
 		}, true
+	}
+	return sourceless(in)
+}
+
+// sourceless returns why no API can be served, where there is no Prometheus to query.
+func sourceless(in operand.Input) (metricsapi.Omission, bool) {
+	switch {
 	case in.Facts.Prometheus.Target.URL == "":
 		return metricsapi.Omission{
 			Reason:  v1alpha1.ReasonWaitingForBackend,

@@ -25,3 +25,4 @@ package prometheusadapter
 // What the operator grants to viewers and to the HorizontalPodAutoscaler controller. The resources are the metrics themselves,
 // which cannot be listed beforehand.
 // +kubebuilder:rbac:groups=custom.metrics.k8s.io;external.metrics.k8s.io,resources=*,verbs=get;list;watch
+// +kubebuilder:rbac:groups=metrics.k8s.io,resources=pods;nodes,verbs=get;list;watch

@@ -19,6 +19,7 @@ import (
 	"github.com/metricspipeline/operator/internal/operand/metricsserver"
 	"github.com/metricspipeline/operator/internal/operand/operandtest"
 	"github.com/metricspipeline/operator/internal/operand/prometheusadapter"
+	"github.com/metricspipeline/operator/internal/probe"
 )
 
 // badRules makes the custom rules of a spec unusable, and the external ones where all are to be.
@@ -209,6 +210,7 @@ func policied(policies [3]v1alpha1.APIPolicy) v1alpha1.MetricsPipelineSpec {
 func TestCatalog(t *testing.T) {
 	facts := operandtest.Facts()
 	facts.Served = cluster.Serving(kinds.ServiceMonitorCRD, kinds.PrometheusRuleCRD)
+	facts.Prometheus.Demands = map[string]probe.Answer{prometheusadapter.Name: {Known: true}}
 	type contents struct {
 		Name, Service, Serving string
 		Workloads, Variants    []string
@@ -220,6 +222,9 @@ func TestCatalog(t *testing.T) {
 	}
 	var deployed, catalog []contents
 	for _, c := range plan(operandtest.Spec(), facts).Components {
+		if c.Name == prometheusadapter.Name {
+			c.Component = operandtest.Find(t, plan(fromPrometheus(), facts), c.Name)
+		}
 		deployed = append(deployed, of(c.Component))
 	}
 	for _, c := range operand.Catalog(Operands()) {
@@ -228,6 +233,13 @@ func TestCatalog(t *testing.T) {
 	if diff := cmp.Diff(deployed, catalog); diff != "" {
 		t.Errorf("catalog (-deployed +catalog):\n%s", diff)
 	}
+}
+
+// fromPrometheus is a spec that wants every metrics API of the adapter.
+func fromPrometheus() v1alpha1.MetricsPipelineSpec {
+	spec := operandtest.Spec()
+	spec.ResourceMetrics.Backend = v1alpha1.BackendPrometheusAdapter
+	return spec
 }
 
 // TestNames that the serving certificate has. The assets mount the Secret by its name.

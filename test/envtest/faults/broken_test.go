@@ -151,6 +151,8 @@ var breaksNothing = map[string]string{
 	"metricsServer.hostNetwork":                    "only a node shows it: test/e2e, and TestRefusedPods of test/envtest",
 	"metricsServer.port":                           "only a node shows it",
 	"resourceMetrics.onUnavailable":                "it takes a dead backend to matter",
+	"resourceMetrics.backend":                      "either one works",
+	"resourceMetrics.window":                       "any that is accepted works where Prometheus scrapes often enough",
 	"prometheusAdapter.replicas":                   "any that is accepted works",
 	"prometheusAdapter.tolerations":                "it only allows more",
 	"prometheusAdapter.imagePullSecrets":           "a registry decides",

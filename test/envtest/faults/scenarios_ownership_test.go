@@ -33,6 +33,9 @@ func ownershipScenarios() []scenario {
 			w.apply(smallSpec + "resourceMetrics: {policy: TakeOver}\n")
 		}},
 		{name: "give back", spec: smallSpec, act: func(w *world) { w.apply(smallSpec + "resourceMetrics: {policy: Disabled}\n") }},
+		{name: "switch the backend", spec: largeSpec, act: func(w *world) {
+			w.apply(largeSpec + "resourceMetrics: {backend: PrometheusAdapter}\n")
+		}},
 		{name: "cert-manager is to issue", spec: builtIn, setup: func(w *world) { w.issuing() }, act: func(w *world) { w.apply(certManager) }},
 		{name: "cert-manager is no more to issue", spec: certManager, setup: func(w *world) { w.issuing() }, act: func(w *world) { w.apply(builtIn) }},
 		{name: "uninstall: the operator's namespace goes", spec: largeSpec, given: apps, unready: true, act: func(w *world) {

@@ -11,7 +11,7 @@ import (
 func specCases() []specCase {
 	return slices.Concat(
 		prometheusCases(), componentCases("metricsServer"), metricsServerCases(), componentCases("prometheusAdapter"), adapterCases(),
-		apiCases("resourceMetrics"), apiCases("customMetrics"), apiCases("externalMetrics"),
+		apiCases("resourceMetrics"), resourceCases(), apiCases("customMetrics"), apiCases("externalMetrics"),
 		ruleCases("customMetrics"), ruleCases("externalMetrics"), scrapeCases(), certificateCases(), monitoringCases(),
 		patchCases(),
 	)
@@ -105,6 +105,14 @@ func metricsServerCases() []specCase {
 		field("metricsServer.kubelet.tls.verification", "Insecure", "Verify"),
 		field("metricsServer.kubelet.preferredAddressTypes", "[Hostname]", "[InternalDNS, InternalIP]"),
 		field("metricsServer.kubelet.requestTimeout", "5s", "6s"),
+	}
+}
+
+// resourceCases are about what serves metrics.k8s.io.
+func resourceCases() []specCase {
+	return []specCase{
+		field("resourceMetrics.backend", "PrometheusAdapter", "MetricsServer").under(largeSpec),
+		field("resourceMetrics.window", "3m", "10m").under(largeSpec + "resourceMetrics: {backend: PrometheusAdapter}\n"),
 	}
 }
 

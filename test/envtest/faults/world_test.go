@@ -43,7 +43,8 @@ var impatience = controller.Timing{
 	FirstFailure: 5 * time.Millisecond, LastFailure: 20 * time.Millisecond,
 	Conflict: 5 * time.Millisecond, Pending: 20 * time.Millisecond, Stalled: 10 * time.Millisecond,
 	FirstProbe: 10 * time.Millisecond, LastProbe: 50 * time.Millisecond,
-	Counts: 10 * time.Millisecond, Reports: 10 * time.Millisecond, Rest: 10 * time.Millisecond, Looks: 10 * time.Millisecond, Targets: time.Hour,
+	Counts: 10 * time.Millisecond, Reports: 10 * time.Millisecond, Rest: 10 * time.Millisecond, Looks: 10 * time.Millisecond,
+	Targets: time.Hour, Handover: 10 * time.Millisecond,
 }
 
 // world is the cluster with pods that run by themselves, a Prometheus, and at most one operator.

@@ -34,6 +34,7 @@ var components = map[string]struct {
 }{
 	MetricsServer: {10, []schema.GroupVersion{{Group: "metrics.k8s.io", Version: "v1beta1"}}},
 	Adapter: {11, []schema.GroupVersion{
+		{Group: "metrics.k8s.io", Version: "v1beta1"},
 		{Group: "custom.metrics.k8s.io", Version: "v1beta1"},
 		{Group: "custom.metrics.k8s.io", Version: "v1beta2"},
 		{Group: "external.metrics.k8s.io", Version: "v1beta1"},

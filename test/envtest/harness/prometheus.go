@@ -12,15 +12,19 @@ import (
 	"sync/atomic"
 )
 
-// Prometheus answers every query of the Prometheus HTTP API with one sample, and counts the series of rules once it has some.
+// Prometheus answers every query of the Prometheus HTTP API with one sample, counts the series of rules once it has some, and gives
+// one that is for samples of several kinds one of each.
 type Prometheus struct {
 	// URL for spec.prometheus.url.
 	URL string
 
-	server *httptest.Server
-	down   atomic.Bool
-	series atomic.Pointer[map[string]int]
+	server       *httptest.Server
+	down, sparse atomic.Bool
+	series       atomic.Pointer[map[string]int]
 }
+
+// demanded kinds are named so in a query that demands them.
+var demanded = regexp.MustCompile(`"kind", "([^"]+)"`)
 
 // StartPrometheus starts one on a loopback address: the operator runs in this process and may use it.
 func StartPrometheus() *Prometheus {
@@ -53,6 +57,15 @@ func sample(metric map[string]any, value int) any {
 var counted = regexp.MustCompile(`count\((\{.*?\})\),"selector","(\d+)"`)
 
 func (p *Prometheus) result(query string) []any {
+	if kinds := demanded.FindAllStringSubmatch(query, -1); kinds != nil {
+		samples := []any{}
+		for _, kind := range kinds {
+			if !p.sparse.Load() {
+				samples = append(samples, sample(map[string]any{"kind": kind[1]}, 1))
+			}
+		}
+		return samples
+	}
 	series := p.series.Load()
 	if series == nil || !counted.MatchString(query) {
 		return []any{sample(map[string]any{}, 1)}
@@ -68,6 +81,9 @@ func (p *Prometheus) result(query string) []any {
 
 // SetSeries makes it count so many series of selectors, and none of others.
 func (p *Prometheus) SetSeries(series map[string]int) { p.series.Store(&series) }
+
+// SetSparse makes it have no series of the kinds that a query demands, or have them again.
+func (p *Prometheus) SetSparse(sparse bool) { p.sparse.Store(sparse) }
 
 // SetDown makes it answer that it is not available, or answer queries again.
 func (p *Prometheus) SetDown(down bool) { p.down.Store(down) }
