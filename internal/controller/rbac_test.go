@@ -103,6 +103,9 @@ func managedNames(t *testing.T) map[string]sets.Set[string] {
 		}
 		add("configmaps", operand.LastGoodName(component.Name))
 		add("secrets", component.Serving, certs.IssuedSecret(component.Name))
+		if component.AccessSecret != "" {
+			add("secrets", component.AccessSecret)
+		}
 		add("certificates", component.Name)
 		for _, api := range component.APIs {
 			add("apiservices", api.Name())

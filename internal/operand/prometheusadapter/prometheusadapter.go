@@ -37,7 +37,7 @@ func New() *Operand { return &Operand{checks: memo{clock: clock.RealClock{}}} }
 func (*Operand) Describe() operand.Description {
 	return operand.Description{
 		Catalog: operand.Component{Name: Name, Workloads: []string{Name}, Service: Name, Serving: Name + "-tls",
-			APIs:   metricsapi.All(),
+			AccessSecret: accessSecret, APIs: metricsapi.All(),
 			Images: map[string]string{Name: Name}, Files: map[string]string{rules.ConfigFile: ""},
 			Variants: []string{operand.HighAvailability, operand.Monitor},
 			Guarded:  operand.AggregatedServerFlags()},
@@ -104,8 +104,8 @@ func (o *Operand) Plan(in operand.Input) (operand.Proposal, error) {
 		}
 		return proposal, nil
 	}
-	if proposal.Access = data; data != nil {
-		component.AccessSecret = accessSecret
+	if proposal.Access = data; data == nil {
+		component.AccessSecret = ""
 	}
 	config := checked.config
 	if len(resource.apis) > 0 {

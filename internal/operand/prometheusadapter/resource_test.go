@@ -97,7 +97,7 @@ func TestResourceMetrics(t *testing.T) {
 		"another owner serves it":              {[]func(*operand.Input){withheld}, nil, false, "", "", false},
 		"a source that does not answer, stored": {[]func(*operand.Input){stored, func(in *operand.Input) {
 			in.Facts.Prometheus.Target.URL, in.Facts.Prometheus.Answer = "https://thanos.monitoring.svc", probe.Answer{}
-		}}, nil, false, "keeps querying its present Prometheus", "", true},
+		}}, nil, false, "keeps querying http://prometheus.monitoring.svc:9090", "", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := resourceInput()
