@@ -88,8 +88,8 @@ func (a answers) because(cause Cause, status int, format string, args ...any) *U
 	text := fmt.Sprintf(format, args...)
 	if Loopback(a.base) && (cause == NotPrometheus || cause == OwnPod) {
 		text += fmt.Sprintf("; the operator's own pod sent the query, and %s leads nowhere else, so what the adapter's pod has there "+
-			"cannot be judged: where a sidecar of the adapter answers, set spec.prometheus.adapterURL to %s, and spec.prometheus.url to a URL "+
-			"of the same store that the operator's pod reaches", host(a.base), a.base)
+			"cannot be judged: where a sidecar of the adapter answers, set spec.prometheus.adapterURL to %s, and spec.prometheus.url "+
+			"to a URL of the same store that the operator's pod reaches", host(a.base), a.base)
 	}
 	return &UnusableError{Cause: cause, Status: status, text: "query " + a.base + ": " + text}
 }
