@@ -87,9 +87,9 @@ type answers struct {
 func (a answers) because(cause Cause, status int, format string, args ...any) *UnusableError {
 	text := fmt.Sprintf(format, args...)
 	if Loopback(a.base) && (cause == NotPrometheus || cause == OwnPod) {
-		text += fmt.Sprintf("; the operator's own pod sent the query, and %s leads nowhere else, so what the adapter's pod has there cannot be "+
-			"judged: where a sidecar of the adapter answers, set spec.prometheus.adapterURL to %s, and spec.prometheus.url to a URL of the "+
-			"same store that the operator's pod reaches", host(a.base), a.base)
+		text += fmt.Sprintf("; the operator's own pod sent the query, and %s leads nowhere else, so what the adapter's pod has there "+
+			"cannot be judged: where a sidecar of the adapter answers, set spec.prometheus.adapterURL to %s, and spec.prometheus.url "+
+			"to a URL of the same store that the operator's pod reaches", host(a.base), a.base)
 	}
 	return &UnusableError{Cause: cause, Status: status, text: "query " + a.base + ": " + text}
 }
@@ -117,13 +117,13 @@ func (a answers) refused(response *http.Response, body []byte) *UnusableError {
 		return a.because(NotPrometheus, status, "%s; correct the path of %s, or the Prometheus object's routePrefix: %s", text, a.field,
 			paths)
 	case status == http.StatusBadRequest && bytes.Contains(body, []byte("SSL certificate")):
-		return a.because(Unauthorized, status, "%s and demands a client certificate; set spec.prometheus.tls.clientCert to one that it accepts",
-			text)
+		return a.because(Unauthorized, status, "%s and demands a client certificate; set spec.prometheus.tls.clientCert to one that it "+
+			"accepts", text)
 	case status == http.StatusBadRequest && bytes.Contains(body, []byte("HTTPS")):
 		return a.because(NotPrometheus, status, "%s and demands TLS; set the scheme of %s to https", text, a.field)
 	case page && (status/100 == 2 || status == http.StatusBadRequest):
-		return a.because(NotPrometheus, status, "it answers with a web page, so what answers there is not the Prometheus HTTP API; correct the "+
-			"path of %s, or its host and port: %s", a.field, paths)
+		return a.because(NotPrometheus, status, "it answers with a web page, so what answers there is not the Prometheus HTTP API; "+
+			"correct the path of %s, or its host and port: %s", a.field, paths)
 	}
 	return nil
 }
@@ -159,8 +159,8 @@ func (a answers) unanswered(seen *exchange, err error) *UnusableError {
 	)
 	switch {
 	case errors.As(err, &tooLong):
-		return a.because(NotPrometheus, 0, "its answer is longer than %d KiB, and is not read further; correct scheme, host, port and path "+
-			"of %s", tooLong.Limit>>10, a.field)
+		return a.because(NotPrometheus, 0, "its answer is longer than %d KiB, and is not read further; correct scheme, host, port and "+
+			"path of %s", tooLong.Limit>>10, a.field)
 	case errors.As(err, &network):
 		return a.unreached(seen, network.Err)
 	default: // The client gives up on a body without saying of which request.
@@ -214,12 +214,12 @@ func (a answers) distrust(err error) string {
 	insecure := ", or accept any certificate with spec.prometheus.tls.verification: Insecure"
 	switch {
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert != nil:
-		return fmt.Sprintf("it is valid from %s to %s; renew the certificate of Prometheus, or set spec.prometheus.tls.ca to the authority that "+
-			"signed it if that was replaced", invalid.Cert.NotBefore.UTC().Format(time.RFC3339),
+		return fmt.Sprintf("it is valid from %s to %s; renew the certificate of Prometheus, or set spec.prometheus.tls.ca to the "+
+			"authority that signed it if that was replaced", invalid.Cert.NotBefore.UTC().Format(time.RFC3339),
 			invalid.Cert.NotAfter.UTC().Format(time.RFC3339))
 	case errors.As(err, &other) && other.Certificate != nil && len(other.Certificate.DNSNames)+len(other.Certificate.IPAddresses) == 0:
-		return fmt.Sprintf("%v; it has no subject alternative name, so no name verifies it: give Prometheus a certificate for host %s%s", err,
-			host(a.base), insecure)
+		return fmt.Sprintf("%v; it has no subject alternative name, so no name verifies it: give Prometheus a certificate for host %s%s",
+			err, host(a.base), insecure)
 	case errors.As(err, &other):
 		return fmt.Sprintf("%v; set spec.prometheus.tls.serverName to a name that it is valid for, or give Prometheus a certificate for "+
 			"host %s", err, host(a.base))

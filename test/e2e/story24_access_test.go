@@ -66,7 +66,7 @@ func TestAPrometheusBehindBasicAuthAndTLS(t *testing.T) {
 	g.Eventually(func(g Gomega) {
 		ready := apimeta.FindStatusCondition(thePipeline(t, g).Status.Conditions, v1alpha1.ConditionPrometheusReady)
 		g.Expect(ready).NotTo(BeNil())
-		g.Expect(ready.Message).To(ContainSubstring("set spec.prometheus.tls.ca to the authority that signed it"))
+		g.Expect(ready.Message).To(ContainSubstring("set spec.prometheus.tls.serverName to a name that it is valid for"))
 	}, rollout, often).Should(Succeed())
 
 	of := func(key string) v1alpha1.KeyReference { return v1alpha1.KeyReference{Name: secret.Name, Key: key} }

@@ -103,8 +103,9 @@ func kubeconfig(access prometheus.Access) ([]byte, error) {
 	config := clientcmdapi.NewConfig()
 	config.Clusters[name] = &clientcmdapi.Cluster{Server: "https://prometheus", TLSServerName: access.ServerName,
 		InsecureSkipTLSVerify: access.Insecure, CertificateAuthorityData: access.CA}
-	config.AuthInfos[name] = &clientcmdapi.AuthInfo{Token: string(bytes.TrimSpace(access.Token)), Username: prometheus.Text(access.Username),
-		Password: prometheus.Text(access.Password), ClientCertificateData: access.ClientCert, ClientKeyData: access.ClientKey}
+	config.AuthInfos[name] = &clientcmdapi.AuthInfo{Token: string(bytes.TrimSpace(access.Token)),
+		Username: prometheus.Text(access.Username), Password: prometheus.Text(access.Password),
+		ClientCertificateData: access.ClientCert, ClientKeyData: access.ClientKey}
 	config.Contexts[name] = &clientcmdapi.Context{Cluster: name, AuthInfo: name}
 	config.CurrentContext = name
 	content, err := clientcmd.Write(*config)
@@ -154,12 +155,12 @@ func accessFindings(in operand.Input) []operand.Finding {
 			"spec.prometheus.tls.verification is Insecure: nothing verifies that the numbers come from Prometheus."))
 	}
 	if base := in.Spec.Prometheus.AdapterURL; prometheus.Loopback(base) {
-		findings = append(findings, add(v1alpha1.ConditionPrometheusReady, "The adapter queries spec.prometheus.adapterURL %s, in its own pod: "+
-			"whether that answers cannot be judged from the operator's, and the log of %s says so.", base, Name))
+		findings = append(findings, add(v1alpha1.ConditionPrometheusReady, "The adapter queries spec.prometheus.adapterURL %s, in its own "+
+			"pod: whether that answers cannot be judged from the operator's, and the log of %s says so.", base, Name))
 	}
 	if in.Spec.Prometheus.Dialect == v1alpha1.DialectMetricsQL {
-		findings = append(findings, add(v1alpha1.ConditionRulesAccepted, "spec.prometheus.dialect is MetricsQL: the templates and the structure "+
-			"of rules are checked, their queries are not."))
+		findings = append(findings, add(v1alpha1.ConditionRulesAccepted, "spec.prometheus.dialect is MetricsQL: the templates and the "+
+			"structure of rules are checked, their queries are not."))
 	}
 	return findings
 }
