@@ -99,7 +99,8 @@ func givenKubeletsScraped(t *testing.T) {
 		}
 	}
 	const account = "/var/run/secrets/kubernetes.io/serviceaccount/"
-	endpoint := monitoringv1.Endpoint{Port: "https-metrics", Path: "/metrics/cadvisor", Scheme: ptr.To(monitoringv1.SchemeHTTPS)}
+	endpoint := monitoringv1.Endpoint{Port: "https-metrics", Path: "/metrics/cadvisor", Scheme: ptr.To(monitoringv1.Scheme("https")),
+		HonorLabels: true, HonorTimestamps: ptr.To(false)}
 	endpoint.TLSConfig = &monitoringv1.TLSConfig{TLSFilesConfig: monitoringv1.TLSFilesConfig{CAFile: account + "ca.crt"}}
 	endpoint.BearerTokenFile = account + "token" //nolint:staticcheck // the token of Prometheus' own pod, as kube-prometheus has it
 	objects := []client.Object{

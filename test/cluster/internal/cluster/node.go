@@ -112,6 +112,8 @@ func (s *starter) startKubelet() error {
 		"--node-ip=" + nodeIP,
 		"--root-dir=" + s.path("kubelet"),
 		"--cert-dir=" + s.path("run", "kubelet"),
+		// cAdvisor, which is part of the kubelet, takes the names of containers from there.
+		"--containerd=" + s.containerdSocket(),
 	})
 }
 
