@@ -27,6 +27,7 @@ type bureau struct {
 }
 
 func newBureau(t *testing.T) *bureau {
+	t.Helper()
 	b := &bureau{t: t, clock: testclock.NewFakePassiveClock(time.Unix(1_800_000_000, 0)),
 		announced: make(chan struct{}, 1), numbers: map[string]int64{}}
 	b.Census = NewCensus(func() { b.announced <- struct{}{} }, b.clock, Pace{})

@@ -84,8 +84,8 @@ func (c checked) shadowed(i int, statuses []v1alpha1.RuleStatus, defects [][]str
 		}
 		served := status.Series != nil && other.Series != nil && *status.Series > 0 && *other.Series > 0
 		if later.findings.Shadows(earlier.findings, served) {
-			return fmt.Sprintf("rule %s of %s makes the metric %s too, of the same resources, and the adapter serves that of the later rule "+
-				"alone; give one of them another name.as, or remove it", other.ID, metricsapi.Field(other.API),
+			return fmt.Sprintf("rule %s of %s makes the metric %s too, of the same resources, and the adapter serves that of the later "+
+				"rule alone; give one of them another name.as, or remove it", other.ID, metricsapi.Field(other.API),
 				strings.Join(earlier.findings.Names(), ", "))
 		}
 	}

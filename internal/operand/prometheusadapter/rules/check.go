@@ -96,10 +96,10 @@ func checkRule(
 }
 
 var (
-	errNoObject = errors.New("resources needs a template or an override, or no label of the series leads to an object: set overrides such " +
-		"as {namespace: {resource: namespace}, pod: {resource: pod}}")
-	errNoNamespace = errors.New("an external metric is requested in a namespace: set resources.overrides to the label that names it, such " +
-		"as {namespace: {resource: namespace}}, or resources.namespaced: false if the series belong to no namespace")
+	errNoObject = errors.New("resources needs a template or an override, or no label of the series leads to an object: set overrides " +
+		"such as {namespace: {resource: namespace}, pod: {resource: pod}}")
+	errNoNamespace = errors.New("an external metric is requested in a namespace: set resources.overrides to the label that names it, " +
+		"such as {namespace: {resource: namespace}}, or resources.namespaced: false if the series belong to no namespace")
 )
 
 // checkAssociation returns why nothing leads from the series to an object, or to a namespace. The schema does not say it: the API server

@@ -91,13 +91,13 @@ func (s *subject) leftOut() []count {
 	var wanted []string
 	unlabeledMatchers := s.filters()
 	for i, matcher := range s.selector.LabelMatchers {
-		if filled(matcher) && matcher.Name != labels.MetricName {
+		if filled(matcher) && matcher.Name != model.MetricNameLabel {
 			wanted = append(wanted, matcher.Name)
 		} else {
 			unlabeledMatchers = append(unlabeledMatchers, matcher)
 		}
 		others := slices.Delete(slices.Clone(s.selector.LabelMatchers), i, i+1)
-		if matcher.Name != labels.MetricName && selects(others) {
+		if matcher.Name != model.MetricNameLabel && selects(others) {
 			counts = append(counts, count{purpose: unmatched, selector: selectorOf(append(others, s.filters()...)), matcher: matcher})
 		}
 	}
@@ -109,7 +109,7 @@ func (s *subject) leftOut() []count {
 
 // selects is true for matchers that do not select every series.
 func selects(matchers []*labels.Matcher) bool {
-	return slices.ContainsFunc(matchers, func(m *labels.Matcher) bool { return m.Name == labels.MetricName && !m.Matches("") })
+	return slices.ContainsFunc(matchers, func(m *labels.Matcher) bool { return m.Name == model.MetricNameLabel && !m.Matches("") })
 }
 
 // filters are seriesFilters and name.matches as matchers. They match a part of a name, and are not needed where that is known.
@@ -122,7 +122,7 @@ func (s *subject) filters() []*labels.Matcher {
 		if expression == "" {
 			return
 		}
-		if matcher, err := labels.NewMatcher(kind, labels.MetricName, "(?s:.*)(?:"+expression+")(?s:.*)"); err == nil {
+		if matcher, err := labels.NewMatcher(kind, model.MetricNameLabel, "(?s:.*)(?:"+expression+")(?s:.*)"); err == nil {
 			filters = append(filters, matcher)
 		}
 	}
@@ -178,7 +178,7 @@ func (s *subject) losses() [][]count {
 	}
 	var counts [][]count
 	for i, matcher := range s.selector.LabelMatchers {
-		if matcher.Name == labels.MetricName || s.speaksOf(matcher.Name) {
+		if matcher.Name == model.MetricNameLabel || s.speaksOf(matcher.Name) {
 			continue
 		}
 		reversed, err := matcher.Inverse()

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -26,7 +27,7 @@ func (s *subject) subtractions() []count {
 			joined := dashed(binary, q.text)
 			for _, name := range joined[:max(0, len(joined)-1)] {
 				known := slices.ContainsFunc(counts, func(c count) bool { return c.labels[0] == name })
-				if matcher, err := labels.NewMatcher(labels.MatchEqual, labels.MetricName, name); err == nil && !known {
+				if matcher, err := labels.NewMatcher(labels.MatchEqual, model.MetricNameLabel, name); err == nil && !known {
 					counts = append(counts, count{purpose: subtracted, labels: []string{name, strings.Join(joined, "-")},
 						selector: selectorOf([]*labels.Matcher{matcher})})
 				}

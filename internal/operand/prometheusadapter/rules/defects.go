@@ -63,8 +63,8 @@ func twoLabels(s *subject) string {
 	for _, label := range slices.Sorted(maps.Keys(s.labels)) {
 		resource := s.labels[label]
 		if first, twice := seen[resource]; twice {
-			return fmt.Sprintf("resources.overrides has two labels for %s, %s and %s, and the adapter uses either at random; remove the one "+
-				"that the series do not have", resource, first, label)
+			return fmt.Sprintf("resources.overrides has two labels for %s, %s and %s, and the adapter uses either at random; remove the "+
+				"one that the series do not have", resource, first, label)
 		}
 		seen[resource] = label
 	}

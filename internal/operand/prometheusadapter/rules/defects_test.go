@@ -67,7 +67,7 @@ func TestDefectsOfCustomRules(t *testing.T) {
 			[]string{"without the label pod"}},
 		"a vector of its own": {requests(querying(`vector(1) and on () x{<<.LabelMatchers>>}`)), []string{"without the label pod"}},
 		"grouped by what is no resource": {requests(templated("<<.Resource>>"),
-			querying(`sum(<<.Series>>{<<.LabelMatchers>>}) by (colour)`)), []string{"without the label pod", "colour"}},
+			querying(`sum(<<.Series>>{<<.LabelMatchers>>}) by (color)`)), []string{"without the label pod", "color"}},
 		"grouped by a label that the template does not make": {requests(templated("kube_<<.Resource>>"),
 			querying(`sum(<<.Series>>{<<.LabelMatchers>>}) by (pod)`)), []string{"without the label kube_pod"}},
 		"of a pod or a service, grouped by neither": {requests(mapped("namespace=namespace", "pod=pod", "service=service"),

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -85,7 +86,7 @@ func labelsOf(expr parser.Expr) labelSet {
 func equalTo(selector *parser.VectorSelector, such func(value string) bool) []string {
 	var names []string
 	for _, matcher := range selector.LabelMatchers {
-		if matcher.Type == labels.MatchEqual && matcher.Name != labels.MetricName && such(matcher.Value) {
+		if matcher.Type == labels.MatchEqual && matcher.Name != model.MetricNameLabel && such(matcher.Value) {
 			names = append(names, matcher.Name)
 		}
 	}
@@ -193,18 +194,20 @@ func namesOf(selector *parser.VectorSelector) []string {
 	}
 	var names []string
 	for _, matcher := range selector.LabelMatchers {
-		if matcher.Name != labels.MetricName || len(names) > 0 {
+		if matcher.Name != model.MetricNameLabel || len(names) > 0 {
 			continue
 		}
-		if matcher.Type == labels.MatchEqual {
+		switch matcher.Type {
+		case labels.MatchEqual:
 			names = []string{matcher.Value}
-		} else if matcher.Type == labels.MatchRegexp {
+		case labels.MatchRegexp:
 			names = slices.Clone(matcher.SetMatches())
+		case labels.MatchNotEqual, labels.MatchNotRegexp:
 		}
 	}
 	return slices.DeleteFunc(names, func(name string) bool {
 		return slices.ContainsFunc(selector.LabelMatchers, func(m *labels.Matcher) bool {
-			return m.Name == labels.MetricName && !m.Matches(name)
+			return m.Name == model.MetricNameLabel && !m.Matches(name)
 		})
 	})
 }

@@ -30,7 +30,7 @@ func madeBy(s *subject) made {
 		m.names = append(m.names, named)
 	}
 	for _, resource := range s.resources {
-		m.of = append(m.of, resource.GroupResource.String())
+		m.of = append(m.of, resource.String())
 	}
 	if s.Resources.Template != "" {
 		m.of = []string{s.Resources.Template}

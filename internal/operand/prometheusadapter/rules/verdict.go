@@ -33,8 +33,8 @@ func (f Findings) Verdict(series map[string]int64) Verdict {
 		case c.purpose == unfiltered && v.Series == 0 && n > 0:
 			say("seriesFilters and name.matches exclude every series of seriesQuery; correct them")
 		case c.purpose == subtracted && n == 0:
-			say(fmt.Sprintf("metricsQuery subtracts: %s is no name but a subtraction, and there are no series %s; write the name in quotes "+
-				"inside of the braces, as in {%q,<<.LabelMatchers>>}, or correct it", c.labels[1], c.labels[0], c.labels[1]))
+			say(fmt.Sprintf("metricsQuery subtracts: %s is no name but a subtraction, and there are no series %s; write the name in "+
+				"quotes inside of the braces, as in {%q,<<.LabelMatchers>>}, or correct it", c.labels[1], c.labels[0], c.labels[1]))
 		}
 	}
 	if v.Series > 0 {
@@ -58,8 +58,8 @@ func (f Findings) lost(series map[string]int64) []string {
 	for _, c := range f.counts {
 		if c.purpose == mixed && all[c.matcher] {
 			all[c.matcher] = false
-			defects = append(defects, fmt.Sprintf("metricsQuery has no %s, so it takes series too that seriesQuery excludes; write %s into "+
-				"its braces, or remove it from seriesQuery", c.matcher, c.matcher))
+			defects = append(defects, fmt.Sprintf("metricsQuery has no %s, so it takes series too that seriesQuery excludes; write %s "+
+				"into its braces, or remove it from seriesQuery", c.matcher, c.matcher))
 		}
 	}
 	return defects
