@@ -69,7 +69,7 @@ func (p *program) signKubelet() *cobra.Command {
 		Long: `Replace the kubelet's serving certificate. Needs root.
 
 It is signed by the cluster's authority, as it is after up; by the kubelet itself, for its name alone, as kubeadm leaves it;
-or by another authority. The certificate of the last two is printed. The kubelet is not restarted: it notices the change.`,
+or by another authority. The certificate of the last two is printed once the kubelet presents it. It is not restarted.`,
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: []string{cluster.SignedByCluster, cluster.SignedByItself, cluster.SignedByAnother},
 		RunE: func(command *cobra.Command, args []string) error {
@@ -77,7 +77,7 @@ or by another authority. The certificate of the last two is printed. The kubelet
 			if err != nil {
 				return err
 			}
-			authority, err := c.SignKubelet(args[0])
+			authority, err := c.SignKubelet(command.Context(), args[0])
 			if err == nil {
 				_, err = command.OutOrStdout().Write(authority)
 			}

@@ -30,6 +30,8 @@ import (
 const (
 	// foreignPatience is how long a node may be without metrics where another owner serves them, at whatever resolution.
 	foreignPatience = 4 * time.Minute
+	// kubeletPeriod is how long it counts that a kubelet can be read, while there are no metrics of its node.
+	kubeletPeriod = 2 * time.Minute
 	// nodesBurst is how often in a row a change about nodes is reported at once: a compromised node may change at any rate.
 	nodesBurst = 6
 )
@@ -157,9 +159,8 @@ func (n *Nodes) ask(round *probe.Round, access kubelet.Access, names []string) (
 	}
 	answers, known, digest := map[string]*kubelet.Fault{}, true, access.Digest(authority)
 	for _, name := range names {
-		answer := round.Ask(probe.Question{Key: fmt.Sprintf("kubelet %s %s", name, digest), Ask: func(ctx context.Context) error {
-			return n.verify(ctx, name, access, authority)
-		}})
+		answer := round.Ask(probe.Question{Key: fmt.Sprintf("kubelet %s %s", name, digest), Period: kubeletPeriod,
+			Ask: func(ctx context.Context) error { return n.verify(ctx, name, access, authority) }})
 		known = known && answer.Known
 		var fault *kubelet.Fault
 		if answer.Yes() || errors.As(answer.Err, &fault) {

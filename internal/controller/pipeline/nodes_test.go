@@ -60,6 +60,18 @@ func TestNodesWhoseKubeletCanBeRead(t *testing.T) {
 	})
 }
 
+// TestKubeletThatFailsLater, while its node has no metrics yet, brings no event.
+func TestKubeletThatFailsLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 1)
+		f.faults["node-00"] = nil
+		f.expect(f.look(), status(1, 0), 0, [2]int{0, 1})
+		f.faults["node-00"] = &kubelet.Fault{Reason: v1alpha1.NodeUnknownAuthority, Message: "unknown"}
+		time.Sleep(kubeletPeriod)
+		f.expect(f.look(), status(1, 0, unknownAuthority("node-00")...), 1, [2]int{0, 1})
+	})
+}
+
 // TestRolloutThatVerifiesNothing: the pods before it serve, and there are metrics of every node.
 func TestRolloutThatVerifiesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
