@@ -38,8 +38,6 @@ type Facts struct {
 	RequestHeaderCA bool
 	// SystemPriority is true where pods of that namespace are sure to be admitted with the class SystemPriorityClass.
 	SystemPriority bool
-	// AssignsUsers is true where the platform chooses the users of that namespace's pods, and refuses pods that name others.
-	AssignsUsers bool
 	// Prometheus is where application metrics come from.
 	Prometheus Prometheus
 	// Nodes are the names of the nodes, sorted; nil where they cannot be read.

@@ -91,9 +91,6 @@ func (s *Source) Read(ctx context.Context, spec v1alpha1.MetricsPipelineSpec, ch
 	if facts.SystemPriority, err = s.systemPriority(ctx); note(err) {
 		facts.Incomplete = true
 	}
-	if facts.AssignsUsers, err = s.assignsUsers(ctx, facts.Served); note(err) {
-		facts.Incomplete = true
-	}
 	facts.RequestHeaderCA, err = s.requestHeaderCA(ctx)
 	note(err)
 	facts.Nodes, err = s.nodes(ctx)
@@ -126,17 +123,15 @@ func (s *Source) MetricsAPIs(ctx context.Context) (map[string]*apiregv1.APIServi
 // Terminating is true while the operator's namespace is being deleted. An operator that runs outside of the cluster may name
 // one that does not exist yet.
 func (s *Source) Terminating(ctx context.Context) (bool, error) {
-	namespace, err := s.namespace(ctx)
-	return !namespace.GetDeletionTimestamp().IsZero(), err
-}
-
-// namespace returns the operator's, or an empty one where there is none.
-func (s *Source) namespace(ctx context.Context) (client.Object, error) {
 	namespace := kinds.Namespace.New()
-	if err := s.Client.Get(ctx, client.ObjectKey{Name: s.Namespace}, namespace); client.IgnoreNotFound(err) != nil {
-		return namespace, fmt.Errorf("read Namespace %s: %w", s.Namespace, err)
+	err := s.Client.Get(ctx, client.ObjectKey{Name: s.Namespace}, namespace)
+	if apierrors.IsNotFound(err) {
+		return false, nil
 	}
-	return namespace, nil
+	if err != nil {
+		return false, fmt.Errorf("read Namespace %s: %w", s.Namespace, err)
+	}
+	return !namespace.GetDeletionTimestamp().IsZero(), nil
 }
 
 // apiServerPorts returns the ports of the API server's own endpoints, which components must be able to reach.

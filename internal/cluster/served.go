@@ -83,14 +83,6 @@ type Served struct {
 // another question: see Err.
 func (s Served) Has(crd string) bool { return s.served[crd] }
 
-// defines is true when the cluster has a CRD, also one that we do not use.
-func (s Served) defines(crd string) bool {
-	return slices.ContainsFunc(strings.Fields(s.CRDs), func(versioned string) bool {
-		name, _, _ := strings.Cut(versioned, "@")
-		return name == crd
-	})
-}
-
 // State returns the state of a kind; Absent for one that was not added.
 func (s Served) State(kind schema.GroupVersionKind) State { return s.states[kind] }
 

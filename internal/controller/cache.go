@@ -120,18 +120,11 @@ func onlySpec(object any) (any, error) {
 		ResourceVersion: full.ResourceVersion}, Spec: full.Spec}, nil
 }
 
-// onlyLabels drops everything but the labels, and the one annotation that says who may run there.
+// onlyLabels drops everything but the labels as well.
 func onlyLabels(object any) (any, error) {
-	full, ok := object.(*metav1.PartialObjectMetadata)
-	if !ok {
-		return object, nil
-	}
 	stripped, err := onlyName(object)
-	if kept, ok := stripped.(*metav1.PartialObjectMetadata); ok {
-		kept.Labels = full.Labels
-		if users := full.Annotations[cluster.UserRangeAnnotation]; users != "" {
-			kept.Annotations = map[string]string{cluster.UserRangeAnnotation: users}
-		}
+	if full, ok := object.(*metav1.PartialObjectMetadata); ok && err == nil {
+		stripped.(*metav1.PartialObjectMetadata).Labels = full.Labels
 	}
 	return stripped, err
 }

@@ -49,7 +49,7 @@ func subscribe(watches *cluster.Watches, objects, prometheuses cache.Cache, opti
 	on(prometheuses, kinds.Prometheus)
 	on(prometheuses, kinds.PrometheusAgent)
 	on(objects, kinds.CertificateRequest)
-	on(objects, kinds.Namespace, predicate.Or(dying(options.Namespace), users(options.Namespace)))
+	on(objects, kinds.Namespace, dying(options.Namespace))
 	on(objects, kinds.ResourceQuota, quotas)
 	on(objects, kinds.Node, comings)
 	s.On(cluster.Kind{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Pod"), Object: &corev1.Pod{}, Cache: objects}, toPipeline)
@@ -79,15 +79,4 @@ func dying(namespace string) predicate.Predicate {
 	return predicate.NewPredicateFuncs(func(object client.Object) bool {
 		return object.GetName() == namespace && !object.GetDeletionTimestamp().IsZero()
 	})
-}
-
-// users lets through what changes the users that one namespace's pods may run as.
-func users(namespace string) predicate.Predicate {
-	return predicate.Funcs{
-		CreateFunc: func(event.CreateEvent) bool { return false }, DeleteFunc: func(event.DeleteEvent) bool { return false },
-		GenericFunc: func(event.GenericEvent) bool { return false },
-		UpdateFunc: func(e event.UpdateEvent) bool {
-			before, after := e.ObjectOld.GetAnnotations(), e.ObjectNew.GetAnnotations()
-			return e.ObjectNew.GetName() == namespace && before[cluster.UserRangeAnnotation] != after[cluster.UserRangeAnnotation]
-		}}
 }

@@ -35,7 +35,7 @@ var remedies = []struct {
 		"forbids (hostNetwork, for instance), or an administrator of the cluster change the label pod-security.kubernetes.io/enforce " +
 		"of namespace {namespace}: kubectl label namespace {namespace} --overwrite pod-security.kubernetes.io/enforce=privileged."},
 	{words: []string{"security context constraint"}, remedy: "The user of the pipeline must take back the setting or patch that the " +
-		"constraint forbids, or remove runAsUser, runAsGroup and fsGroup by a patch where it forbids those, or an administrator of the " +
+		"constraint forbids (runAsUser, for instance), or an administrator of the " +
 		"cluster grant a constraint that allows it (hostNetwork: oc adm policy add-scc-to-user hostnetwork-v2 -z {deployment} -n " +
 		"{namespace})."},
 	{words: []string{"error looking up service account"}, remedy: "The user of the pipeline must create that ServiceAccount in namespace " +

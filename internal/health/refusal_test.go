@@ -54,7 +54,7 @@ func TestRefusedPodsSayWhoMustDoWhat(t *testing.T) {
 		"a security context constraint": {
 			message: pods + "unable to validate against any security context constraint: [provider restricted-v2: .spec.securityContext.hostNetwork: " +
 				"Invalid value: true: Host network is not allowed to be used]", state: Stuck,
-			says: []string{"take back the setting or patch", "runAsUser, runAsGroup and fsGroup by a patch",
+			says: []string{"take back the setting or patch", "(runAsUser, for instance)",
 				"oc adm policy add-scc-to-user hostnetwork-v2 -z metrics-server -n metrics)"}},
 		"a ServiceAccount that is not there": {
 			message: pods + `error looking up service account metrics/sa: serviceaccount "sa" not found`, state: Stuck,

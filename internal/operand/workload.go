@@ -98,7 +98,7 @@ func (d *Deployment) Annotate(annotations map[string]string) {
 func (d *Deployment) Options(o v1alpha1.ComponentOptions, facts cluster.Facts, hostPort int32) {
 	d.set("/spec/replicas", replicas(o))
 	d.network(o, hostPort)
-	d.identity(o, facts)
+	d.identity(o)
 	if o.Resources != nil {
 		d.set(containerPath+"/resources", o.Resources)
 	}
@@ -144,8 +144,8 @@ func (d *Deployment) network(o v1alpha1.ComponentOptions, hostPort int32) {
 		Operation{Op: "replace", Path: containerPath + "/ports/0/containerPort", Value: port})
 }
 
-// identity says what the pods are known by, and whom they run and pull their images as.
-func (d *Deployment) identity(o v1alpha1.ComponentOptions, facts cluster.Facts) {
+// identity says what the pods are known by, and whom they pull their images as.
+func (d *Deployment) identity(o v1alpha1.ComponentOptions) {
 	for _, key := range slices.Sorted(maps.Keys(o.PodLabels)) {
 		d.set(templatePath+"/labels/"+pointer(key), o.PodLabels[key])
 	}
@@ -154,11 +154,6 @@ func (d *Deployment) identity(o v1alpha1.ComponentOptions, facts cluster.Facts) 
 	}
 	if len(o.ImagePullSecrets) > 0 {
 		d.set(podPath+"/imagePullSecrets", o.ImagePullSecrets)
-	}
-	if facts.AssignsUsers {
-		for _, field := range []string{"runAsUser", "runAsGroup", "fsGroup"} {
-			d.remove(podPath + "/securityContext/" + field)
-		}
 	}
 }
 

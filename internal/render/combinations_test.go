@@ -42,10 +42,7 @@ func shared(options func(*input) *v1alpha1.ComponentOptions) [][]choice {
 		},
 		{
 			{"plain", func(*input) {}},
-			{"all options, and users of the platform's", func(in *input) {
-				allOptions(options(in))
-				in.Facts.AssignsUsers = true
-			}},
+			{"all options", func(in *input) { allOptions(options(in)) }},
 		},
 	}
 }

@@ -43,8 +43,6 @@ type input struct {
 type facts struct {
 	Namespace      string  `json:"namespace"`
 	APIServerPorts []int32 `json:"apiServerPorts"`
-	// AssignsUsers is true on OpenShift.
-	AssignsUsers bool `json:"assignsUsers"`
 	// ServiceMonitors and PrometheusRules are true where their CRD is served, and MonitorLabels are what the Prometheus selects them by.
 	ServiceMonitors bool                  `json:"serviceMonitors"`
 	PrometheusRules bool                  `json:"prometheusRules"`
@@ -65,7 +63,7 @@ type facts struct {
 func (f facts) cluster() cluster.Facts {
 	read := operandtest.Facts()
 	read.Namespace, read.APIServerPorts = f.Namespace, f.APIServerPorts
-	read.Prometheus.Target.URL, read.Prometheus.Access, read.AssignsUsers = f.Prometheus.URL, f.Prometheus.Access, f.AssignsUsers
+	read.Prometheus.Target.URL, read.Prometheus.Access = f.Prometheus.URL, f.Prometheus.Access
 	read.Prometheus.Demands = map[string]probe.Answer{"prometheus-adapter": {Known: true}}
 	if f.ServiceMonitors {
 		read.Served = cluster.Serving(kinds.ServiceMonitorCRD)

@@ -66,13 +66,20 @@ patches: [{target: {kind: Deployment}, patch: '[{"op": "add", "path": "/spec/tem
 	{
 		name:   "a policy that chooses users",
 		policy: func(w *world) { w.constrain() },
-		spec:   `{}`,
-		says: []string{"unable to validate against any security context constraint", "remove runAsUser, runAsGroup and fsGroup by a patch",
+		spec:   usersByAPatch,
+		says: []string{"unable to validate against any security context constraint", "take back the setting or patch that the constraint forbids (runAsUser, for instance)",
 			"oc adm policy add-scc-to-user hostnetwork-v2 -z metrics-server -n metricspipeline-system"},
-		remedied: withoutUsers,
+		remedied: `{}`,
 		operator: true,
 	},
 }
+
+const usersByAPatch = `
+patches:
+- target: {kind: Deployment}
+  patch: |
+    spec: {template: {spec: {securityContext: {runAsUser: 1000, fsGroup: 1000}}}}
+`
 
 const withoutUsers = `
 patches:
@@ -123,13 +130,11 @@ func TestNetworkOfTheNode(t *testing.T) {
 	w.Expect(w.deployment(metricsServer).Spec.Strategy.RollingUpdate.MaxSurge.IntValue()).To(Equal(1))
 }
 
-// TestPlatformChoosesUsers: on OpenShift pods are admitted without a grant, and with a patch that was needed before.
+// TestPlatformChoosesUsers: where a policy chooses users, as on OpenShift, pods are admitted without a grant, and with a patch that was
+// needed before.
 func TestPlatformChoosesUsers(t *testing.T) {
 	w := begin(t)
 	w.constrain()
-	const users = "openshift.io/sa.scc.uid-range"
-	w.changeNamespace(func(n *corev1.Namespace) { metav1.SetMetaDataAnnotation(&n.ObjectMeta, users, "1000680000/10000") },
-		func(n *corev1.Namespace) { delete(n.Annotations, users) })
 	for _, spec := range []string{`{}`, withoutUsers} {
 		w.apply(spec)
 		w.Eventually(w.create(metricsServer)).Should(Succeed(), spec)
@@ -137,10 +142,6 @@ func TestPlatformChoosesUsers(t *testing.T) {
 		w.Expect(w.condition(v1alpha1.ConditionStalled)()).NotTo(beTrue(), spec)
 	}
 	w.Eventually(w.create("metricspipeline-operator")).Should(Succeed())
-	w.apply(`{}`)
-	w.changeNamespace(func(n *corev1.Namespace) { delete(n.Annotations, users) }, nil)
-	w.Eventually(func() *int64 { return w.deployment(metricsServer).Spec.Template.Spec.SecurityContext.RunAsUser }).Should(
-		Equal(ptr.To[int64](1000)), "the annotation is gone, and that is seen without help")
 }
 
 // create returns, for Eventually, what the API server says to a pod of a Deployment.

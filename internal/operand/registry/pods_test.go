@@ -4,7 +4,6 @@
 package registry
 
 import (
-	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -58,7 +57,7 @@ func TestNetworkOfTheNode(t *testing.T) {
 	}
 }
 
-// TestWhoThePodsAre: labels and annotations are added to those of the operand, and no user is named where the platform chooses it.
+// TestWhoThePodsAre: labels and annotations are added to those of the operand.
 func TestWhoThePodsAre(t *testing.T) {
 	p := plan(optionsOf(v1alpha1.ComponentOptions{
 		ImagePullSecrets: []v1alpha1.NameReference{{Name: "mirror"}},
@@ -78,24 +77,6 @@ func TestWhoThePodsAre(t *testing.T) {
 			"digest": component == prometheusadapter.Name, "secrets": []any{map[string]any{"name": "mirror"}}}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", component, diff)
-		}
-	}
-}
-
-// TestUsersOfThePlatform are not named, and otherwise the assets' are.
-func TestUsersOfThePlatform(t *testing.T) {
-	for _, assigns := range []bool{false, true} {
-		facts := operandtest.Facts()
-		facts.AssignsUsers = assigns
-		p := plan(operandtest.Spec(), facts)
-		for _, component := range both {
-			operations := operandtest.Operations(t, operandtest.Find(t, p, component), "Deployment")
-			for _, field := range []string{"runAsUser", "runAsGroup", "fsGroup"} {
-				removed := operand.Operation{Op: "remove", Path: "/spec/template/spec/securityContext/" + field}
-				if got := slices.Contains(operations, removed); got != assigns {
-					t.Errorf("%s: the platform chooses users: %v, %s is removed: %v", component, assigns, field, got)
-				}
-			}
 		}
 	}
 }
