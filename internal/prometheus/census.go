@@ -21,10 +21,10 @@ type Selector struct {
 	Settled bool
 }
 
-// Bounds of one query of a census: it is sent by GET too, and the length of a URL is limited.
+// Bounds of one query of a census: sent by GET it is a URL, of which many proxies take 8 KiB at most.
 const (
-	mostSelectors = 32
-	mostText      = 4 << 10
+	mostSelectors = 25
+	mostText      = 2 << 10
 	censusTimeout = 10 * time.Second
 )
 

@@ -115,7 +115,7 @@ func TestCensusIsBounded(t *testing.T) {
 		all = append(all, fmt.Sprintf("s%03d!", i))
 	}
 	selectors := strings.Join(all, " ")
-	for i, want := range []int{32, 64, 96, 100} {
+	for i, want := range []int{25, 50, 75, 100} {
 		b.take("one", selectors)
 		if known := len(b.Series("one")); known != want {
 			t.Errorf("%d are known after %d queries", known, i+1)
