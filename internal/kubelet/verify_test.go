@@ -242,6 +242,13 @@ func TestUnknownHost(t *testing.T) {
 		v1alpha1.NodeHostUnknown, "Kubelet at worker:10250: no such host: the cluster's DNS does not know the name.")
 }
 
+// TestAnotherName is a certificate that is not for the name by which the kubelet is asked.
+func TestAnotherName(t *testing.T) {
+	other := x509.HostnameError{Certificate: &x509.Certificate{DNSNames: []string{"secret"}}, Host: "worker"}
+	expectFault(t, explain("worker:10250", other), v1alpha1.NodeNameMismatch,
+		"Kubelet at worker:10250: x509: certificate is not valid for the name worker.")
+}
+
 func TestAddress(t *testing.T) {
 	stated := node(10260, corev1.ConditionTrue)
 	silent := node(0, corev1.ConditionTrue)
