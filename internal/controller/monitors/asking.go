@@ -78,11 +78,11 @@ type asked struct {
 	since  time.Time
 	began  time.Time
 	asking bool
-	// known is true once there was an answer: until then the status says what it said. Of the last one last is nil where it was an
-	// error, and problem says which.
-	known   bool
-	last    *prometheus.Scraped
-	problem string
+	// known is true once there was an answer: until then the status says what it said, unless that was a problem of another source
+	// and is corrected. Of the last one last is nil where it was an error, and problem says which.
+	known, corrected bool
+	last             *prometheus.Scraped
+	problem          string
 	// settled is true where the next survey may wait.
 	settled bool
 	// down are the apps that were down in the last survey, confirmed those of them that were so in the one before as well, by namespace,
@@ -117,7 +117,8 @@ func (r *Reconciler) askForTargets(ctx context.Context) (ctrl.Result, error) {
 		return ctrl.Result{}, nil
 	}
 	if key := from.source.key(); key != r.asked.key || r.asked.since.IsZero() {
-		r.asked = asked{key: key, since: r.clock.Now(), began: r.asked.began, reported: r.asked.reported}
+		r.asked = asked{key: key, since: r.clock.Now(), began: r.asked.began, reported: r.asked.reported,
+			corrected: r.asked.known && r.asked.last == nil}
 		r.recount()
 	}
 	if from.source == nil || s.off || !s.served {
@@ -207,7 +208,7 @@ func (r *Reconciler) setTargets(s *settings, status *v1alpha1.ScrapeStatus) {
 	a := &r.asked
 	switch {
 	case !a.known:
-		if last := r.lastStatus(s); last != nil {
+		if last := r.lastStatus(s); last != nil && !a.corrected {
 			status.Targets, status.Down, status.DownTotal = last.Targets, last.Down, last.DownTotal
 		}
 	case a.last == nil:

@@ -176,6 +176,10 @@ func TestNobodyToAsk(t *testing.T) {
 	if status := w.later(t, time.Minute); status.Targets == nil || status.Targets.Message != "The targets are not known: there is no Secret x; create it." {
 		t.Errorf("%+v", status.Targets)
 	}
+	w.r.Ask(&Source{Target: prometheus.Target{URL: "http://127.0.0.1:1"}})
+	if status := w.later(t, time.Second); status.Targets != nil {
+		t.Errorf("the Secret is there, and nothing was asked yet: %+v", status.Targets)
+	}
 	w.r.Ask(nil)
 	asked := p.asked
 	if status := w.later(t, 10*time.Minute); status.Targets != nil || p.asked != asked {
