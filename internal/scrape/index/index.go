@@ -99,6 +99,9 @@ type verdict struct {
 	// class of an accepted Service, and what it costs.
 	class class
 	cost  scrape.Special
+	// query is that of an accepted Pod, and seen what an app requests that is annotated for scraping.
+	query scrape.PodQuery
+	seen  scrape.Seen
 	// rejection is why the app is not scraped although its annotations request it; nil where they do not.
 	rejection *scrape.Rejection
 }
@@ -112,8 +115,7 @@ func (r Rules) judge(a *App) verdict {
 	}
 	if a.kind != Service {
 		if r.Pods {
-			_, none.rejection = scrape.ParsePod(r.Prefix, annotations)
-			none.accepted = none.rejection == nil
+			return r.judgePod(a, annotations)
 		}
 		return none
 	}
@@ -121,7 +123,7 @@ func (r Rules) judge(a *App) verdict {
 		return none
 	}
 	cost, rejection := scrape.Classify(a.service(r.Prefix), r.Prefix, r.Selectorless)
-	v := verdict{accepted: rejection == nil, class: plain, cost: cost, rejection: rejection}
+	v := verdict{accepted: rejection == nil, class: plain, cost: cost, seen: scrape.See(r.Prefix, annotations), rejection: rejection}
 	switch {
 	case !v.accepted:
 	case r.PerService:
@@ -132,6 +134,14 @@ func (r Rules) judge(a *App) verdict {
 		v.class = ports
 	}
 	return v
+}
+
+func (r Rules) judgePod(a *App, annotations map[string]string) verdict {
+	query, rejection := scrape.ClassifyPod(r.Prefix, annotations)
+	if rejection == nil && query != (scrape.PodQuery{}) && a.HostNetwork() {
+		query, rejection = scrape.PodQuery{}, scrape.InHostNetworkWithParams
+	}
+	return verdict{accepted: rejection == nil, class: plain, query: query, seen: scrape.See(r.Prefix, annotations), rejection: rejection}
 }
 
 // change takes the app as it was and as it is, which may be nil, and the verdicts about it.
@@ -148,15 +158,16 @@ func (x *Index) change(was, is *App, old, now verdict) {
 		ns = newNamespace()
 		x.namespaces[known.namespace] = ns
 	}
-	hadServices, hadPods, hadHost := ns.plain > 0, ns.pods > 0, ns.hostPods > 0
+	before := ns.shape()
 	ns.count(known, old, -1)
 	refitted := x.refit(ns, was, is, old, now)
+	requeried := x.requery(ns, was, is, old.query, now.query)
 	ns.count(known, now, 1)
 	if known.kind == Service {
 		ns.targets += now.cost.Targets - old.cost.Targets
 		x.touch(ns)
 	}
-	if refitted || hadServices != (ns.plain > 0) || hadPods != (ns.pods > 0) || hadHost != (ns.hostPods > 0) {
+	if refitted || requeried || before != ns.shape() {
 		x.events.Affected(known.namespace)
 	}
 	x.events.Counted()
@@ -216,6 +227,9 @@ type View struct {
 	Special, Services []scrape.App
 	// Pods is true when there is an annotated Pod, and HostPods when there is one in the network of its node.
 	Pods, HostPods bool
+	// ServicesSeen and PodsSeen are what the annotated apps request, rejected or not, and Queries those of Pods that have a place.
+	ServicesSeen, PodsSeen scrape.Seen
+	Queries                []scrape.PodQuery
 }
 
 // View returns what the monitors of a namespace depend on.
@@ -226,7 +240,8 @@ func (x *Index) View(name string) View {
 	if ns == nil {
 		return View{}
 	}
-	return View{Plain: ns.plain > 0, Pods: ns.pods > 0, HostPods: ns.hostPods > 0,
+	is := ns.shape()
+	return View{Plain: is.plain, Pods: is.pods, HostPods: is.hostPods, ServicesSeen: is.services, PodsSeen: is.podsSeen, Queries: ns.queries.fitting(),
 		Special: list(x.rules.Prefix, ns.limited[queries], ns.limited[ports]), Services: list(x.rules.Prefix, ns.limited[each])}
 }
 
@@ -238,7 +253,7 @@ func (x *Index) Count(name string, host bool) (services, pods int) {
 	if ns == nil {
 		return 0, 0
 	}
-	pods = ns.pods
+	pods = ns.podsThatFit()
 	if host {
 		pods += ns.hostPods
 	}
@@ -295,7 +310,7 @@ func (x *Index) JudgeBy(r Rules) {
 	x.rules = r
 	for kind, apps := range x.apps {
 		store := x.open[kind]
-		for _, a := range apps {
+		for _, a := range oldestFirst(apps) {
 			x.change(a, a, store.judge(old, a), store.judge(r, a))
 		}
 	}
@@ -326,7 +341,7 @@ func (x *Index) Status(of func(namespace string) Namespace) v1alpha1.ScrapeStatu
 			continue
 		}
 		status.Services += int32(ns.services())
-		status.Pods += int32(ns.pods)
+		status.Pods += int32(ns.podsThatFit())
 		if is.HostNetwork {
 			status.Pods += int32(ns.hostPods)
 		}
