@@ -64,9 +64,11 @@ type Config struct {
 	Schemes Schemes
 	// Labels of the monitors.
 	Labels map[string]string
-	// ServicesSeen and PodsSeen are what the namespace's annotated Services and Pods request, and Queries the parameters of its Pods.
+	// ServicesSeen and PodsSeen are what the namespace's annotated Services and Pods request, Queries the parameters of its Pods, and
+	// Both is true where there are Pods that are scraped by their own annotations.
 	ServicesSeen, PodsSeen Seen
 	Queries                []PodQuery
+	Both                   bool
 }
 
 // limit is nil for no limit.

@@ -80,8 +80,8 @@ func FuzzAnnotations(f *testing.F) {
 // everything is a configuration with each endpoint that there can be for an app.
 func everything(annotations map[string]string) Config {
 	all := config
-	all.PodsSeen, all.ServicesSeen = Seen{true, true, true, mostListed}, Seen{true, true, true, mostListed}
-	all.NativeSidecars = []string{"setup"}
+	all.PodsSeen, all.ServicesSeen = Seen{true, true, true, true, mostListed}, Seen{true, true, true, true, mostListed}
+	all.Both, all.NativeSidecars = true, []string{"setup"}
 	if query, rejection := ClassifyPod(prefix, annotations); rejection == nil && query != (PodQuery{}) {
 		all.Queries = []PodQuery{query}
 	}

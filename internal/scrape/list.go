@@ -16,13 +16,16 @@ type Seen struct {
 	// Slow is true where an app is scraped less often, HTTPS where one has that scheme, Params where one has annotations that are
 	// parameters.
 	Slow, HTTPS, Params bool
+	// IPv6 is true where a Service has addresses of that family, alone or beside IPv4.
+	IPv6 bool
 	// Ports is the longest list of ports; 0 for none.
 	Ports int
 }
 
 // With returns what either requests.
 func (s Seen) With(other Seen) Seen {
-	return Seen{s.Slow || other.Slow, s.HTTPS || other.HTTPS, s.Params || other.Params, max(s.Ports, other.Ports)}
+	return Seen{Slow: s.Slow || other.Slow, HTTPS: s.HTTPS || other.HTTPS, Params: s.Params || other.Params, IPv6: s.IPv6 || other.IPv6,
+		Ports: max(s.Ports, other.Ports)}
 }
 
 // See returns what an app requests that is annotated for scraping, rejected or not.

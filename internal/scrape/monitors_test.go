@@ -238,7 +238,7 @@ func TestAPodAnnotatedWithItsService(t *testing.T) {
 			app := App{Namespace: "apps", Name: "web", Annotations: c.service, Ports: webPorts}
 			endpoints := testEndpoints{service: "web", annotations: app.Annotations, ports: webEndpoints, pods: []testPod{pod}}
 			both := config
-			both.PodsSeen = See(prefix, c.pod)
+			both.Both, both.PodsSeen = true, See(prefix, c.pod)
 			got := append(ofServices(t, both, []App{app}, endpoints), ofPods(t, both, pod)...)
 			slices.Sort(got)
 			slices.Sort(c.want)
@@ -246,6 +246,16 @@ func TestAPodAnnotatedWithItsService(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestAPodThatComesToBeAnnotated is not scraped twice before the monitor of the Services is written anew.
+func TestAPodThatComesToBeAnnotated(t *testing.T) {
+	pod := webPod("web-0", "10.0.0.1", annotated("port", "8080"))
+	app := App{Namespace: "apps", Name: "web", Annotations: annotated("port", "8080"), Ports: webPorts}
+	endpoints := testEndpoints{service: "web", annotations: app.Annotations, ports: webEndpoints, pods: []testPod{pod}}
+	if got := ofServices(t, config, []App{app}, endpoints); len(got) != 0 {
+		t.Errorf("%q", got)
 	}
 }
 

@@ -42,6 +42,10 @@ func serviceEndpoint(config Config, key group, members, entries []entry, elsewhe
 	} else if len(elsewhere) > 0 {
 		r.drop(alternatives(elsewhere), metaServiceName)
 	}
+	if config.Pods && !config.Both {
+		// A Pod that comes to be annotated is left to its own annotations before the monitor is written anew.
+		r.drop(patternYes, annotations{"pod", config.Prefix}.label(annotationScrape))
+	}
 	admits := admitted{list: key.part > 0, slow: key.slow}
 	if key.params != "" {
 		admits.query = "(?:" + patternQuery + ")?"
@@ -61,7 +65,7 @@ func serviceEndpoint(config Config, key group, members, entries []entry, elsewhe
 	}
 	r.rewrites()
 	r.honors(a)
-	if config.Pods {
+	if config.Pods && config.Both {
 		r.yields(config)
 	}
 	r.forgets()
@@ -86,6 +90,14 @@ func (r *relabelings) ownAddress(config Config, key group) {
 		return
 	}
 	r.keep(".+", metaPodIP)
+	if config.ServicesSeen.IPv6 {
+		// Discovery shows one address of a Pod, its first. An endpoint of the other family is that Pod at this address, so that both
+		// families of a Service are one target.
+		r.set(tmpHost, "$1", `[^:;]+;(.*:.*)`, tmpHost, metaPodIP)
+		r.set(tmpHost, "$1", `[^;]*:[^;]*;([^:]+)`, tmpHost, metaPodIP)
+		r.set(labelAddress, "$1:$2", `([^:]+);([0-9]+)`, tmpHost, tmpNumber)
+		r.set(labelAddress, "[$1]:$2", `(.*:.*);([0-9]+)`, tmpHost, tmpNumber)
+	}
 	r.keepEqual(tmpHost, metaPodIP)
 	if !config.HostNetwork {
 		r.dropEqual(metaPodIP, metaPodHostIP)

@@ -23,8 +23,9 @@ func (r *Reconciler) desired(s *settings, ns *metav1.PartialObjectMetadata) ([]*
 	apps := r.index.View(ns.Name)
 	config := s.in(ns.Labels)
 	config.ServicesSeen, config.PodsSeen, config.Queries = apps.ServicesSeen, apps.PodsSeen, apps.Queries
+	config.Both = apps.Pods || apps.HostPods && config.HostNetwork
 	typed := s.ofServices(ns.Name, apps, config)
-	if apps.Pods || apps.HostPods && config.HostNetwork {
+	if config.Both {
 		typed = append(typed, s.ofPods(ns.Name, config)...)
 	}
 	var desired []*unstructured.Unstructured

@@ -46,15 +46,15 @@ func (n *namespace) shape() shape {
 
 // seen counts apps by what they request.
 type seen struct {
-	slow, https, params int
-	ports               [mostPlaces + 1]int
+	slow, https, params, ipv6 int
+	ports                     [mostPlaces + 1]int
 }
 
 // mostPlaces is the longest list of ports.
 const mostPlaces = 8
 
 func (s *seen) count(is scrape.Seen, by int) {
-	for counter, requested := range map[*int]bool{&s.slow: is.Slow, &s.https: is.HTTPS, &s.params: is.Params} {
+	for counter, requested := range map[*int]bool{&s.slow: is.Slow, &s.https: is.HTTPS, &s.params: is.Params, &s.ipv6: is.IPv6} {
 		if requested {
 			*counter += by
 		}
@@ -64,7 +64,7 @@ func (s *seen) count(is scrape.Seen, by int) {
 
 // any is what one of the apps requests.
 func (s *seen) any() scrape.Seen {
-	any := scrape.Seen{Slow: s.slow > 0, HTTPS: s.https > 0, Params: s.params > 0}
+	any := scrape.Seen{Slow: s.slow > 0, HTTPS: s.https > 0, Params: s.params > 0, IPv6: s.ipv6 > 0}
 	for ports := range s.ports {
 		if ports > 0 && s.ports[ports] > 0 {
 			any.Ports = ports

@@ -19,11 +19,11 @@ const (
 	longestPodQueries = 8 << 10
 )
 
-var podQueriesRejection = &scrape.Rejection{Reason: "the Pods of the namespace have used up what its monitor may have of parameters: " +
-	"10 different queries, 8 KiB; use those of another Pod, or annotate a Service in front of it instead"}
+var podQueriesRejection = &scrape.Rejection{Reason: "the Pods of the namespace have used up what its monitor may have of " +
+	"parameters: 10 different queries, 8 KiB; use those of another Pod, or annotate a Service in front of it instead"}
 
-// podQueries are the different queries of the Pods of a namespace. Pods come and go with each rollout, so that none is older than the
-// others: a query keeps its place for as long as a Pod has it, and a place that is free is that of the query that has waited longest.
+// podQueries are the different queries of the Pods of a namespace. Pods come and go with each rollout, so that none is older than
+// the others: a query keeps its place for as long as a Pod has it, and a free place is that of the query that has waited longest.
 type podQueries struct {
 	of map[scrape.PodQuery]*podQuery
 	// places are how many of them fit, of so many bytes and Pods.
@@ -122,8 +122,8 @@ func compareBool(one, other bool) int {
 	return 1
 }
 
-// requery moves a Pod from the query that it had to the one that it has, and rejects what has no place. It returns whether the monitors
-// depend on that.
+// requery moves a Pod from the query that it had to the one that it has, and rejects what has no place. It returns whether the
+// monitors depend on that.
 func (x *Index) requery(ns *namespace, was, is *App, old, now scrape.PodQuery) bool {
 	none := scrape.PodQuery{}
 	if old == now {

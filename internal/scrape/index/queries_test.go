@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/metricspipeline/operator/internal/scrape"
@@ -133,5 +134,18 @@ func TestSeen(t *testing.T) {
 			t.Errorf("%s, gone: %+v", name, view)
 		}
 		w.calls()
+	}
+}
+
+// TestFamiliesSeen: a Service of the second family has endpoints at other addresses than those of Pods.
+func TestFamiliesSeen(t *testing.T) {
+	for want, families := range map[bool][]corev1.IPFamily{false: {corev1.IPv4Protocol}, true: {corev1.IPv4Protocol, corev1.IPv6Protocol}} {
+		w := newWatched(usual)
+		s := service("shop", "s", annotated())
+		s.Spec.IPFamilies = families
+		must(t, w.services().Add(s))
+		if got := w.View("shop").ServicesSeen.IPv6; got != want {
+			t.Errorf("%v: %v", families, got)
+		}
 	}
 }
