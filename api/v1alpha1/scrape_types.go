@@ -77,10 +77,9 @@ type ScrapeSpec struct {
 	// +kubebuilder:default={}
 	Limits ScrapeLimits `json:"limits,omitzero"`
 
-	// slow is how often apps with the annotation scrape-slow are scraped.
+	// slow is how often apps with the annotation scrape-slow are scraped; unset is every 5m, with a timeout of 30s.
 	// +optional
-	// +kubebuilder:default={}
-	Slow ScrapeSlow `json:"slow,omitzero"`
+	Slow *ScrapeSlow `json:"slow,omitempty"`
 
 	// tls is how targets with the scheme https are verified.
 	// +optional

@@ -985,7 +985,11 @@ func (in *ScrapeSpec) DeepCopyInto(out *ScrapeSpec) {
 		(*in).DeepCopyInto(*out)
 	}
 	in.Limits.DeepCopyInto(&out.Limits)
-	out.Slow = in.Slow
+	if in.Slow != nil {
+		in, out := &in.Slow, &out.Slow
+		*out = new(ScrapeSlow)
+		**out = **in
+	}
 	in.TLS.DeepCopyInto(&out.TLS)
 	if in.HostNetworkPods != nil {
 		in, out := &in.HostNetworkPods, &out.HostNetworkPods

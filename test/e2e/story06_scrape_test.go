@@ -65,7 +65,7 @@ func givenScraping(t *testing.T, granularity v1alpha1.ScrapeGranularity) *v1alph
 	g.Expect(err).NotTo(HaveOccurred())
 	pipeline.Spec.Scrape.TLS.Verification = v1alpha1.TLSInsecure
 	pipeline.Spec.Scrape.Granularity = granularity
-	pipeline.Spec.Scrape.Slow = v1alpha1.ScrapeSlow{Interval: "10s", ScrapeTimeout: "5s"}
+	pipeline.Spec.Scrape.Slow = &v1alpha1.ScrapeSlow{Interval: "10s", ScrapeTimeout: "5s"}
 	pipeline.Spec.Scrape.PodTargetLabels = []v1alpha1.PodTargetLabel{caseLabel}
 	pipeline.Spec.Scrape.NativeSidecars = []v1alpha1.ContainerName{"mesh"}
 	pipeline.Spec.Scrape.BearerToken = &v1alpha1.ScrapeBearerToken{Secret: v1alpha1.KeyReference{Name: "scrape-token", Key: "token"},

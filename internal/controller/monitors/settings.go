@@ -55,7 +55,7 @@ type settings struct {
 // newSettings returns the settings that a spec states, before it is known what the cluster demands.
 func newSettings(pipeline *v1alpha1.MetricsPipeline) *settings {
 	spec := pipeline.Spec.Scrape
-	none := labels.Nothing()
+	none, slow := labels.Nothing(), ptr.Deref(spec.Slow, v1alpha1.ScrapeSlow{})
 	return &settings{pipeline: pipeline, namespaces: labels.Everything(), hosts: none, honors: none, tokens: none, config: scrape.Config{
 		Prefix:             cmp.Or(spec.AnnotationPrefix, "prometheus.io"),
 		Selectorless:       spec.SelectorlessServices == v1alpha1.SelectorlessAllow,
@@ -66,8 +66,8 @@ func newSettings(pipeline *v1alpha1.MetricsPipeline) *settings {
 		BodySizeLimit:      bodySize(spec.Limits.BodySize),
 		TargetLimit:        ptr.Deref(spec.Limits.Targets, 0),
 		KeepDroppedTargets: ptr.Deref(spec.Limits.DroppedTargets, 0),
-		SlowInterval:       promDuration(spec.Slow.Interval),
-		SlowTimeout:        promDuration(spec.Slow.ScrapeTimeout),
+		SlowInterval:       promDuration(slow.Interval),
+		SlowTimeout:        promDuration(slow.ScrapeTimeout),
 		PodTargetLabels:    texts(spec.PodTargetLabels),
 		NativeSidecars:     texts(spec.NativeSidecars),
 		InsecureTLS:        spec.TLS.Verification == v1alpha1.TLSInsecure,
