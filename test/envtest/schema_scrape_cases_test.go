@@ -120,6 +120,6 @@ func setupSiblings() []sibling {
 		cases = append(cases, nameSiblings(field+".key", 253, with)...)
 		cases = append(cases, sibling{bound: "pattern", set: field + ".key", ok: "-._aZ9", bad: "a/b", with: with})
 	}
-	cases = append(cases, durationSiblings(slow+".interval", "00015s")...)
+	cases = append(cases, durationSiblings(slow+".interval", "00300s")...)
 	return append(cases, durationSiblings(slow+".scrapeTimeout", "00015s")...)
 }
