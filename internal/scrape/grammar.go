@@ -151,7 +151,8 @@ func Kept(prefix string, annotations map[string]string) []Annotation {
 	}
 	params := paramsIn(prefix, annotations)
 	for _, name := range params[:min(len(params), mostParams+1)] {
-		kept = append(kept, Annotation{strings.Clone(annotationParam + name), cut(annotations[prefix+"/"+annotationParam+name], longestParam)})
+		value := annotations[prefix+"/"+annotationParam+name]
+		kept = append(kept, Annotation{annotationParam + name, cut(value, longestParam)})
 	}
 	return slices.Clip(kept)
 }

@@ -106,9 +106,8 @@ func (r *relabelings) join(target string, from []monitoringv1.LabelName) {
 
 // admitted is what an endpoint is for, beside apps with one port at most, no query and no annotation of its own.
 type admitted struct {
-	// query is an expression for the query of the path, empty for none; params are the annotations that are parameters, by name.
-	query  string
-	params url.Values
+	// query is an expression for the query of the path; empty for none.
+	query string
 	// list admits lists of ports, and slow only the apps that are scraped less often.
 	list, slow bool
 }

@@ -64,13 +64,13 @@ func (s *seen) count(is scrape.Seen, by int) {
 
 // any is what one of the apps requests.
 func (s *seen) any() scrape.Seen {
-	any := scrape.Seen{Slow: s.slow > 0, HTTPS: s.https > 0, Params: s.params > 0, IPv6: s.ipv6 > 0}
+	sum := scrape.Seen{Slow: s.slow > 0, HTTPS: s.https > 0, Params: s.params > 0, IPv6: s.ipv6 > 0}
 	for ports := range s.ports {
 		if ports > 0 && s.ports[ports] > 0 {
-			any.Ports = ports
+			sum.Ports = ports
 		}
 	}
-	return any
+	return sum
 }
 
 func newNamespace() *namespace {
