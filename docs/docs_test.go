@@ -25,7 +25,8 @@ import (
 var kubernetesTypes = []string{
 	"spec.metricsServer.resources", "spec.metricsServer.tolerations", "spec.metricsServer.affinity",
 	"spec.prometheusAdapter.resources", "spec.prometheusAdapter.tolerations", "spec.prometheusAdapter.affinity",
-	"spec.scrape.namespaceSelector", "spec.scrape.hostNetworkPods.namespaceSelector",
+	"spec.scrape.namespaceSelector", "spec.scrape.hostNetworkPods.namespaceSelector", "spec.scrape.honorLabels.namespaceSelector",
+	"spec.scrape.bearerToken.namespaceSelector",
 }
 
 var (

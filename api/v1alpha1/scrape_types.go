@@ -77,11 +77,14 @@ type ScrapeSpec struct {
 	// +kubebuilder:default={}
 	Limits ScrapeLimits `json:"limits,omitzero"`
 
-	// tls is how targets with the scheme https are verified: Verify (default) by the certificate authorities of
-	// Prometheus' own system, or Insecure, which accepts any certificate.
+	// slow is how often apps with the annotation scrape-slow are scraped; unset is every 5m, with a timeout of 30s.
+	// +optional
+	Slow *ScrapeSlow `json:"slow,omitempty"`
+
+	// tls is how targets with the scheme https are verified.
 	// +optional
 	// +kubebuilder:default={}
-	TLS TLSOptions `json:"tls,omitzero"`
+	TLS ScrapeTLS `json:"tls,omitzero"`
 
 	// selectorlessServices is Refuse (default) or Allow. A Service without a selector gets its endpoints from any user who
 	// may write EndpointSlices in its namespace; allowed, they can aim Prometheus at any address that it reaches.
@@ -93,6 +96,31 @@ type ScrapeSpec struct {
 	// is the node's, so that its annotations can lead Prometheus to any port of the node.
 	// +optional
 	HostNetworkPods *HostNetworkPods `json:"hostNetworkPods,omitempty"`
+
+	// podTargetLabels are labels of Pods, by their keys, that the series of their targets get as well, such as app or
+	// app.kubernetes.io/version. In the name of the series' label each character but letters, digits and _ becomes _. At most 16.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:XValidation:rule="self.all(k, self.exists_one(o, k.replace('-', '_').replace('.', '_').replace('/', '_') == o.replace('-', '_').replace('.', '_').replace('/', '_')))",message="two of podTargetLabels become the same label of the series, in which -, . and / are _: leave one of them out"
+	PodTargetLabels []PodTargetLabel `json:"podTargetLabels,omitempty"`
+
+	// nativeSidecars are names of native sidecars (initContainers with restartPolicy: Always), such as istio-proxy, whose ports count
+	// like those of a Pod's containers. Prometheus does not discover which of a Pod's init containers go on running, so that the
+	// ports of all others are left out. At most 16.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=16
+	NativeSidecars []ContainerName `json:"nativeSidecars,omitempty"`
+
+	// honorLabels allows targets to choose labels such as namespace, pod and job of their series, which is refused by default: an app
+	// could pass its numbers off as those of another. A Pushgateway and whatever federates or exports for others needs it.
+	// +optional
+	HonorLabels *HonorLabels `json:"honorLabels,omitempty"`
+
+	// bearerToken is sent to the targets with the scheme https in some namespaces. It is never sent over http.
+	// +optional
+	BearerToken *ScrapeBearerToken `json:"bearerToken,omitempty"`
 
 	// labels are added to the monitors, beside those that the selectors of the chosen Prometheus demand. At most 32, each
 	// valid as a label of a Kubernetes object.

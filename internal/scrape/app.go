@@ -45,6 +45,20 @@ type choice struct {
 	anyAddress bool
 	// everyPort is true where the annotations name no port, so that each TCP port is meant.
 	everyPort bool
+	// listed are the ports of a list; nil for none.
+	listed *listed
+	// slow is true for an app that is scraped less often, https for one with that scheme.
+	slow, https bool
+}
+
+// group returns the endpoint that the app is in, or the first of a list's.
+func (c choice) group() group {
+	return group{params: c.params.Encode(), anyAddress: c.anyAddress, slow: c.slow}
+}
+
+// plain is true where relabelings see everything.
+func (c choice) plain() bool {
+	return c.wanted == "" && c.listed == nil && c.params == nil && !c.anyAddress
 }
 
 const (
@@ -71,14 +85,23 @@ func Classify(app App, prefix string, selectorless bool) (Special, *Rejection) {
 		return Special{}, rejection
 	}
 	special := Special{Query: picked.params.Encode(), Targets: 1}
-	if picked.everyPort {
+	switch {
+	case picked.everyPort:
 		special.Targets = len(targetsOf(app.Ports))
+	case picked.listed != nil:
+		special.Targets = picked.listed.count()
 	}
-	if picked.wanted == "" && picked.params == nil && !picked.anyAddress {
+	if picked.plain() {
 		return special, nil
+	}
+	if picked.slow && special.Query != "" {
+		special.Query = annotationSlow + "&" + special.Query // An endpoint of its own.
 	}
 	// The name is in the endpoint that has the Service, in the one that does not, and beside the port that replaces its annotation.
 	special.Bytes = 3*len(app.Name) + len(picked.wanted) + len(special.Query)
+	if picked.listed != nil {
+		special.Bytes += picked.listed.bytes(app.Name)
+	}
 	return special, nil
 }
 
@@ -103,8 +126,17 @@ func classify(app App, prefix string, selectorless bool) (choice, *Rejection) {
 	if rejection != nil {
 		return choice{}, rejection
 	}
-	return choice{params: request.Params, anyAddress: app.Selectorless, wanted: wanted(request, app.Ports),
-		everyPort: request.PortNumber == 0 && request.PortName == ""}, nil
+	picked := choice{params: request.Params, anyAddress: app.Selectorless, everyPort: len(request.Ports) == 0,
+		slow: slow(prefix, app.Annotations), https: https(prefix, app.Annotations)}
+	switch {
+	case request.Listed && request.Params != nil:
+		return choice{}, listWithParams(prefix, app.Annotations)
+	case request.Listed:
+		picked.listed = listedOf(request.Ports, app.Ports)
+	case len(request.Ports) > 0:
+		picked.wanted = wanted(request.Ports[0], app.Ports)
+	}
+	return picked, nil
 }
 
 // targetsOf returns the TCP ports of Pods that the ports of a Service lead to, each once: two ports that lead to the same one are
@@ -119,21 +151,18 @@ func targetsOf(ports []Port) map[Port]bool {
 	return targets
 }
 
-// wanted returns the port in the form of the relabelings, or nothing where they can read the annotation: it is absent, or it is
-// the name of a port of the Service or the number of a target port.
-func wanted(request Request, ports []Port) string {
-	switch {
-	case request.PortNumber != 0:
-		return wantedNumber(request.PortNumber, ports)
-	case request.PortName != "":
-		for _, port := range ports {
-			if port.Name == request.PortName {
-				return ""
-			}
-		}
-		return wantContainerPort + request.PortName
+// wanted returns the port in the form of the relabelings, or nothing where they can read the annotation: it is the name of a port of
+// the Service or the number of a target port.
+func wanted(requested RequestedPort, ports []Port) string {
+	if requested.Number != 0 {
+		return wantedNumber(requested.Number, ports)
 	}
-	return ""
+	for _, port := range ports {
+		if port.Name == requested.Name {
+			return ""
+		}
+	}
+	return wantContainerPort + requested.Name
 }
 
 func wantedNumber(number int32, ports []Port) string {

@@ -69,6 +69,7 @@ func (p testPod) labels() labelSet {
 func annotate(set labelSet, kind string, annotations map[string]string) {
 	for key, value := range annotations {
 		set["__meta_kubernetes_"+kind+"_annotation_"+notInLabel.ReplaceAllString(key, "_")] = value
+		set["__meta_kubernetes_"+kind+"_annotationpresent_"+notInLabel.ReplaceAllString(key, "_")] = "true"
 	}
 }
 

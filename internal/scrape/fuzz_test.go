@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/relabel"
 	"k8s.io/utils/ptr"
@@ -29,6 +30,7 @@ func FuzzAnnotations(f *testing.F) {
 		{"true", "8080", "/metrics", "http"}, {"Yes", "http", "stats?x=1&y[]=2", "HTTPS"}, {"1", "65536", "//evil/x", "file"},
 		{"true", "evil:80", "/%2e%2e", "https"}, {"true", "r/9090", "/a$1", ""}, {"true", "c/http", "\\?x", "http;https"},
 		{"true", "9", "/m?x=$(POD_NAME)", ""}, {"true", "$(HOME)", "/$(HOME)", "$(HOME)"}, {"true", "80", "/m?x=%24(HOME)&$(A)=1", ""},
+		{"true", "8080,metrics", "/m", "https"}, {"true", "80 ,http,r/9090", "/m", ""}, {"yes", "1,2,3,4,5,6,7,8", "m", "http"},
 		{"true", "${1}", "/?", ""}, {"TRUE\n", "80\n", "/m\nx", "http\n"}, {"on", "admin", "?a=%zz", "https"}, {"true", "0", "/\x00", "h"},
 	} {
 		f.Add(seed[0], seed[1], seed[2], seed[3])
@@ -46,39 +48,56 @@ func FuzzAnnotations(f *testing.F) {
 		if Wanted(prefix, set) {
 			apps = append(apps, app)
 		}
-		monitor := ServiceMonitor("apps", "m", apps, config)
-		checkText(t, monitor)
-		// What is kept of the app says the same.
-		app.Annotations = Under(prefix, Kept(prefix, set))
-		if diff := cmp.Diff(monitor, ServiceMonitor("apps", "m", append(apps[:1:1], slices.Repeat([]App{app}, len(apps)-1)...), config)); diff != "" {
-			t.Errorf("by what is kept of the annotations (-all +kept):\n%s", diff)
-		}
-		for _, endpoint := range monitor.Spec.Endpoints {
-			if endpoint.Path != "" || endpoint.Port != "" || endpoint.HonorLabels || endpoint.Scheme != nil ||
-				ptr.Deref(endpoint.FollowRedirects, true) {
-				t.Errorf("the monitor's endpoint has fields of an annotation, or follows redirects: %+v", endpoint)
+		for _, c := range []Config{config, everything(set)} {
+			monitor := ServiceMonitor("apps", "m", apps, c)
+			checkText(t, monitor)
+			// What is kept of the app says the same.
+			kept := app
+			kept.Annotations = Under(prefix, Kept(prefix, set))
+			if diff := cmp.Diff(monitor, ServiceMonitor("apps", "m", append(apps[:1:1], slices.Repeat([]App{kept}, len(apps)-1)...), c)); diff != "" {
+				t.Errorf("by what is kept of the annotations (-all +kept):\n%s", diff)
 			}
-			for name, values := range endpoint.Params {
-				for _, text := range append(values, name) {
-					if !paramText.MatchString(text) || len(text) > longestParam {
-						t.Errorf("parameter %q is outside of the grammar", text)
-					}
+			for _, endpoint := range monitor.Spec.Endpoints {
+				if endpoint.Path != "" || endpoint.Port != "" || endpoint.HonorLabels || endpoint.Scheme != nil ||
+					ptr.Deref(endpoint.FollowRedirects, true) {
+					t.Errorf("the monitor's endpoint has fields of an annotation, or follows redirects: %+v", endpoint)
 				}
+				checkParams(t, endpoint.Params)
+				checkTargets(t, endpoints.discover("endpointslice"), endpoint.RelabelConfigs, Wanted(prefix, set))
+				checkTargets(t, elsewhere.discover("endpointslice"), endpoint.RelabelConfigs, Wanted(prefix, set))
 			}
-			configs := []*relabel.Config{}
-			for _, relabeling := range endpoint.RelabelConfigs {
-				configs = append(configs, prometheusRelabeling(t, relabeling))
+			pods := PodMonitor("apps", "m", c)
+			checkText(t, pods)
+			for _, endpoint := range pods.Spec.PodMetricsEndpoints {
+				checkParams(t, endpoint.Params)
+				checkTargets(t, webPod("web-0", "10.0.0.1", set).discover(), endpoint.RelabelConfigs, Wanted(prefix, set))
+				checkTargets(t, elsewhere.pods[1].discover(), endpoint.RelabelConfigs, false)
 			}
-			checkTargets(t, endpoints.discover("endpointslice"), configs, Wanted(prefix, set))
-			checkTargets(t, elsewhere.discover("endpointslice"), configs, Wanted(prefix, set))
 		}
-		configs := []*relabel.Config{}
-		for _, relabeling := range PodMonitor("apps", "m", config).Spec.PodMetricsEndpoints[0].RelabelConfigs {
-			configs = append(configs, prometheusRelabeling(t, relabeling))
-		}
-		checkTargets(t, webPod("web-0", "10.0.0.1", set).discover(), configs, Wanted(prefix, set))
-		checkTargets(t, elsewhere.pods[1].discover(), configs, false)
 	})
+}
+
+// everything is a configuration with each endpoint that there can be for an app.
+func everything(annotations map[string]string) Config {
+	all := config
+	all.PodsSeen, all.ServicesSeen = Seen{true, true, true, true, mostListed}, Seen{true, true, true, true, mostListed}
+	all.Both, all.NativeSidecars = true, []string{"setup"}
+	if query, rejection := ClassifyPod(prefix, annotations); rejection == nil && query != (PodQuery{}) {
+		all.Queries = []PodQuery{query}
+	}
+	return all
+}
+
+// checkParams compares parameters with the grammar.
+func checkParams(t *testing.T, params map[string][]string) {
+	t.Helper()
+	for name, values := range params {
+		for _, text := range append(values, name) {
+			if !isParam(text) {
+				t.Errorf("parameter %q is outside of the grammar", text)
+			}
+		}
+	}
 }
 
 // checkText looks for what prometheus-operator's config-reloader would expand wherever it stands in the configuration.
@@ -94,8 +113,12 @@ func checkText(t *testing.T, monitor any) {
 }
 
 // checkTargets compares what is left of discovered targets with the grammar.
-func checkTargets(t *testing.T, targets []labelSet, configs []*relabel.Config, wanted bool) {
+func checkTargets(t *testing.T, targets []labelSet, relabelings []monitoringv1.RelabelConfig, wanted bool) {
 	t.Helper()
+	configs := make([]*relabel.Config, 0, len(relabelings))
+	for _, relabeling := range relabelings {
+		configs = append(configs, prometheusRelabeling(t, relabeling))
+	}
 	for _, target := range targets {
 		target["__scheme__"], target["__metrics_path__"] = "http", "/metrics"
 		builder := labels.NewBuilder(labels.FromMap(target))

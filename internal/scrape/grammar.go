@@ -23,6 +23,10 @@ const (
 	annotationPort   = "port"
 	annotationPath   = "path"
 	annotationScheme = "scheme"
+	// annotationSlow is that of the chart of Prometheus: such an app is scraped, and less often than others.
+	annotationSlow = "scrape-slow"
+	// annotationParam is what the names of annotations begin with that are parameters of the URL.
+	annotationParam = "param_"
 )
 
 // The grammar as anchored regular expressions (RE2), which the parser and the relabelings share.
@@ -36,29 +40,47 @@ const (
 	patternQuery = `\?[^$]*`
 	patternHTTP  = `(?i:http)`
 	patternTLS   = `(?i:https)`
+	// A list of ports has at least two.
+	patternPort      = `(?:` + patternPortNumber + `|` + patternPortName + `)`
+	patternPortList  = patternPort + `(?: ?, ?` + patternPort + `){1,7}`
+	patternParamName = `[a-zA-Z_][a-zA-Z0-9_]*`
 )
 
 const (
 	mostParams      = 16
 	longestParam    = 256
 	longestPortName = 63
+	// mostListed is how many ports an annotation lists at most, as patternPortList says, and longestPortList how long that is.
+	mostListed      = 8
+	longestPortList = 600
 	// mostPorts of an app are read.
 	mostPorts = 100
 )
 
 // parts are the annotations that say how to scrape: how many bytes a value may have, and how it is read.
-var parts = []struct {
+var parts = []part{{annotationPort, longestPortName, readPort}, {annotationPath, 2048, readPath}, {annotationScheme, 16, readScheme}}
+
+// part is one of them.
+type part struct {
 	name string
 	most int
 	read func(*Request, string) string
-}{
-	{annotationPort, longestPortName, readPort}, {annotationPath, 2048, readPath}, {annotationScheme, 16, readScheme},
+}
+
+// longest returns how many bytes a value may have.
+func (p part) longest(value string) int {
+	if p.name == annotationPort && strings.Contains(value[:min(len(value), longestPortName+2)], ",") {
+		return longestPortList
+	}
+	return p.most
 }
 
 var (
 	yes        = anchored(patternYes)
+	paramName  = anchored(patternParamName)
 	portNumber = anchored(patternPortNumber)
 	portName   = anchored(patternPortName)
+	portList   = anchored(patternPortList)
 	pathOnly   = anchored(patternPath)
 	httpScheme = anchored(patternHTTP)
 	tlsScheme  = anchored(patternTLS)
@@ -69,12 +91,22 @@ func anchored(pattern string) *regexp.Regexp { return regexp.MustCompile("^(?:" 
 
 // Request is what an app's annotations request, beside the path and the scheme: those the relabelings alone read.
 type Request struct {
-	// PortNumber is 1 to 65535, or 0 where the annotation is a name or absent.
-	PortNumber int32
-	// PortName is empty where the annotation is a number or absent.
-	PortName string
-	// Params are the parameters of the path's query; nil for none.
+	// Ports are those that the annotation names, each once; none where it is absent.
+	Ports []RequestedPort
+	// Listed is true where the annotation is a list of ports.
+	Listed bool
+	// Params are the parameters of the path's query and of annotations; nil for none.
 	Params url.Values
+	// query is that of the path, as it is written, and stated are the parameters of annotations alone.
+	query  string
+	stated url.Values
+}
+
+// RequestedPort is a port that an annotation names, by its number or its name.
+type RequestedPort struct {
+	// Number is 1 to 65535, or 0 where Name is not empty.
+	Number int32
+	Name   string
 }
 
 // Rejection is why an app's annotations are not honored. It names the annotation and its value.
@@ -86,10 +118,15 @@ func reject(format string, values ...any) *Rejection {
 	return &Rejection{fmt.Sprintf(format, values...)}
 }
 
-// Wanted is true when the annotations request scraping: scrape is true, yes, on or 1 in any case. Anything else, such as an
-// empty value, is no.
+// Wanted is true when the annotations request scraping: scrape or scrape-slow is true, yes, on or 1 in any case. Anything else, such
+// as an empty value, is no.
 func Wanted(prefix string, annotations map[string]string) bool {
-	return yes.MatchString(annotations[prefix+"/"+annotationScrape])
+	return yes.MatchString(annotations[prefix+"/"+annotationScrape]) || slow(prefix, annotations)
+}
+
+// slow is true when the annotations request to be scraped less often.
+func slow(prefix string, annotations map[string]string) bool {
+	return yes.MatchString(annotations[prefix+"/"+annotationSlow])
 }
 
 // Annotation is one that the grammar reads, by its name below the prefix.
@@ -101,13 +138,28 @@ func Kept(prefix string, annotations map[string]string) []Annotation {
 	if !Wanted(prefix, annotations) {
 		return nil
 	}
-	kept := []Annotation{{annotationScrape, "true"}}
-	for _, part := range parts {
-		if value, stated := annotations[prefix+"/"+part.name]; stated {
-			kept = append(kept, Annotation{part.name, strings.Clone(value[:min(len(value), max(part.most, longestValue)+1)])})
+	var kept []Annotation
+	for _, name := range []string{annotationScrape, annotationSlow} {
+		if yes.MatchString(annotations[prefix+"/"+name]) {
+			kept = append(kept, Annotation{name, "true"})
 		}
 	}
+	for _, part := range parts {
+		if value, stated := annotations[prefix+"/"+part.name]; stated {
+			kept = append(kept, Annotation{part.name, cut(value, part.longest(value))})
+		}
+	}
+	params := paramsIn(prefix, annotations)
+	for _, name := range params[:min(len(params), mostParams+1)] {
+		value := annotations[prefix+"/"+annotationParam+name]
+		kept = append(kept, Annotation{annotationParam + name, cut(value, longestParam)})
+	}
 	return slices.Clip(kept)
+}
+
+// cut copies a value, bounded so that it is still too long where it is, and that a message repeats as much of it.
+func cut(value string, most int) string {
+	return strings.Clone(value[:min(len(value), max(most, longestValue)+1)])
 }
 
 // Under returns kept annotations as they were under a prefix.
@@ -129,8 +181,8 @@ func Parse(prefix string, annotations map[string]string) (Request, *Rejection) {
 			continue
 		}
 		problem := ""
-		if len(value) > part.most {
-			problem = fmt.Sprintf("write at most %d characters", part.most)
+		if most := part.longest(value); len(value) > most {
+			problem = fmt.Sprintf("write at most %d characters", most)
 		} else {
 			problem = part.read(&request, value)
 		}
@@ -138,24 +190,59 @@ func Parse(prefix string, annotations map[string]string) (Request, *Rejection) {
 			return Request{}, reject("annotation %s is %q: %s", key, text.Shorten(value, longestValue), problem)
 		}
 	}
+	if rejection := readParams(&request, prefix, annotations); rejection != nil {
+		return Request{}, rejection
+	}
 	return request, nil
 }
 
-// readPort reads the number or the name of a port.
+// readPort reads the numbers and names of ports.
 func readPort(request *Request, value string) string {
-	if portNumber.MatchString(value) {
+	listed := strings.Split(value, ",")
+	request.Listed = len(listed) > 1
+	switch {
+	case len(listed) > mostListed:
+		return fmt.Sprintf("a list has at most %d ports; write a monitor of your own for more", mostListed)
+	case request.Listed && !portList.MatchString(value):
+		return wayOfPorts
+	}
+	for _, stated := range listed {
+		port, problem := readOnePort(trimmed(stated, request.Listed))
+		if problem != "" {
+			return problem
+		}
+		if !slices.Contains(request.Ports, port) {
+			request.Ports = append(request.Ports, port)
+		}
+	}
+	return ""
+}
+
+// trimmed takes the spaces off that a list may have.
+func trimmed(stated string, listed bool) string {
+	if listed {
+		return strings.Trim(stated, " ")
+	}
+	return stated
+}
+
+const wayOfPorts = "write the number of a port, 1 to 65535 without leading zeros, or its name, or a list such as 8080,9090; " +
+	"without the annotation every declared port is scraped"
+
+func readOnePort(value string) (RequestedPort, string) {
+	switch {
+	case len(value) > longestPortName:
+		return RequestedPort{}, fmt.Sprintf("write at most %d characters", longestPortName)
+	case portNumber.MatchString(value):
 		number, err := strconv.ParseInt(value, 10, 32)
 		if err != nil {
-			return err.Error()
+			return RequestedPort{}, err.Error()
 		}
-		request.PortNumber = int32(number)
-		return ""
+		return RequestedPort{Number: int32(number)}, ""
+	case portName.MatchString(value):
+		return RequestedPort{Name: value}, ""
 	}
-	if portName.MatchString(value) {
-		request.PortName = value
-		return ""
-	}
-	return "write the number of a port, 1 to 65535 without leading zeros, or its name"
+	return RequestedPort{}, wayOfPorts
 }
 
 // readPath accepts a path, with or without a leading slash, and reads its query.
@@ -167,28 +254,28 @@ func readPath(request *Request, value string) string {
 	if !hasQuery {
 		return ""
 	}
+	request.query = "?" + query
 	params, err := url.ParseQuery(query)
 	if err != nil {
 		return "what follows the question mark is no query: " + err.Error()
 	}
-	count := 0
 	for name, values := range params {
 		for _, text := range append([]string{name}, values...) {
-			if len(text) > longestParam || !paramText.MatchString(text) {
+			if !isParam(text) {
 				return "the names and values of a query are at most 256 printable ASCII characters without a dollar"
 			}
 		}
 		if name == "" {
 			return "a parameter of the query has no name"
 		}
-		count += len(values)
 	}
-	if count > mostParams {
+	switch count := countParams(params); {
+	case count == 0:
+		return "the query has no parameter; leave the question mark out"
+	case count > mostParams:
 		return "a query has at most 16 parameters"
 	}
-	if count > 0 {
-		request.Params = params
-	}
+	request.Params = params
 	return ""
 }
 

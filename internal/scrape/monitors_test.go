@@ -4,6 +4,7 @@
 package scrape
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -159,15 +160,15 @@ func TestPodsAreScrapedExactlyOnce(t *testing.T) {
 			"http://10.0.0.1:15000/metrics pod=web-0 container=proxy endpoint=15000",
 			"http://10.0.0.1:8080/metrics pod=web-0 container=app endpoint=8080",
 			"http://10.0.0.1:9090/metrics pod=web-0 container=app endpoint=9090"}},
-		"a declared port by number": {annotated("port", "9090"), []string{"http://10.0.0.1:9090/metrics pod=web-0 endpoint=9090"}},
-		"a declared port by name":   {annotated("port", "metrics"), []string{"http://10.0.0.1:9090/metrics pod=web-0 container=app endpoint=9090"}},
-		"an undeclared one":         {annotated("port", "7777", "path", "stats"), []string{"http://10.0.0.1:7777/stats pod=web-0 endpoint=7777"}},
-		"the UDP port":              {annotated("port", "gossip"), nil},
-		"the init container's port": {annotated("port", "init"), nil},
-		"out of range":              {annotated("port", "65536"), nil},
-		"the highest":               {annotated("port", "65535"), []string{"http://10.0.0.1:65535/metrics pod=web-0 endpoint=65535"}},
-		"a query is refused":        {annotated("port", "9090", "path", "/m?x=1"), nil},
-		"not wanted":                {nil, nil},
+		"a declared port by number":          {annotated("port", "9090"), []string{"http://10.0.0.1:9090/metrics pod=web-0 endpoint=9090"}},
+		"a declared port by name":            {annotated("port", "metrics"), []string{"http://10.0.0.1:9090/metrics pod=web-0 container=app endpoint=9090"}},
+		"an undeclared one":                  {annotated("port", "7777", "path", "stats"), []string{"http://10.0.0.1:7777/stats pod=web-0 endpoint=7777"}},
+		"the UDP port":                       {annotated("port", "gossip"), nil},
+		"the init container's port":          {annotated("port", "init"), nil},
+		"out of range":                       {annotated("port", "65536"), nil},
+		"the highest":                        {annotated("port", "65535"), []string{"http://10.0.0.1:65535/metrics pod=web-0 endpoint=65535"}},
+		"a query has an endpoint of its own": {annotated("port", "9090", "path", "/m?x=1"), nil},
+		"not wanted":                         {nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			configs := PodMonitor("apps", "m", config).Spec.PodMetricsEndpoints[0].RelabelConfigs
@@ -201,22 +202,69 @@ func TestPodsWithoutDeclaredPorts(t *testing.T) {
 	}
 }
 
-func TestAPodAnnotatedWithItsServiceIsScrapedOnce(t *testing.T) {
-	pod := webPod("web-0", "10.0.0.1", annotated("port", "9090"))
+// TestAPodAnnotatedWithItsService: what both request is scraped once, by the Pod's annotations, and what one alone does by its own.
+func TestAPodAnnotatedWithItsService(t *testing.T) {
+	const (
+		host    = "http://10.0.0.1:"
+		http    = host + "8080/metrics service=web pod=web-0 container=app endpoint=8080"
+		admin   = host + "15000/metrics service=web pod=web-0 container=proxy endpoint=15000"
+		podHTTP = host + "8080/metrics pod=web-0 endpoint=8080"
+		podOwn  = host + "9090/metrics pod=web-0 endpoint=9090"
+		named   = host + "9090/metrics pod=web-0 container=app endpoint=9090"
+	)
+	every := []string{host + "15000/metrics pod=web-0 container=proxy endpoint=15000", host + "8080/metrics pod=web-0 container=app endpoint=8080", named}
+	for name, c := range map[string]struct {
+		service, pod map[string]string
+		want         []string
+	}{
+		"different ports":                       {annotated("port", "8080"), annotated("port", "9090"), []string{http, podOwn}},
+		"different ports, one by name":          {annotated("port", "8080"), annotated("port", "metrics"), []string{http, named}},
+		"the same":                              {annotated("port", "8080"), annotated("port", "8080"), []string{podHTTP}},
+		"the same by the Service's number":      {annotated("port", "80"), annotated("port", "8080"), []string{podHTTP}},
+		"the same by name":                      {annotated("port", "8080"), annotated("port", "http"), []string{host + "8080/metrics pod=web-0 container=app endpoint=8080"}},
+		"the same undeclared one":               {annotated("port", "7777"), annotated("port", "7777"), []string{host + "7777/metrics pod=web-0 endpoint=7777"}},
+		"an undeclared one of the Service":      {annotated("port", "7777"), annotated("port", "9090"), []string{host + "7777/metrics service=web pod=web-0 endpoint=7777", podOwn}},
+		"one that may be the Pod's name":        {annotated("port", "9090"), annotated("port", "metrics"), []string{named}},
+		"the Pod's every port":                  {annotated("port", "8080"), annotated(), every},
+		"the Service's every port":              {annotated(), annotated("port", "8080"), []string{admin, podHTTP}},
+		"the Pod's list":                        {annotated(), annotated("port", "9090,8080"), []string{admin, podOwn, podHTTP}},
+		"both lists":                            {annotated("port", "8080,9090"), annotated("port", "9090,7777"), []string{http, podOwn, host + "7777/metrics pod=web-0 endpoint=7777"}},
+		"a Pod that is not wanted":              {annotated("port", "8080"), map[string]string{prefix + "/scrape": "false", prefix + "/port": "8080"}, []string{http}},
+		"a Pod with a port that it cannot have": {annotated("port", "8080"), annotated("port", "evil:80"), []string{http}},
+		"a slow Pod":                            {annotated("port", "8080"), map[string]string{prefix + "/scrape-slow": "true", prefix + "/port": "8080"}, []string{podHTTP + " each 5m"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pod := webPod("web-0", "10.0.0.1", c.pod)
+			app := App{Namespace: "apps", Name: "web", Annotations: c.service, Ports: webPorts}
+			endpoints := testEndpoints{service: "web", annotations: app.Annotations, ports: webEndpoints, pods: []testPod{pod}}
+			both := config
+			both.Both, both.PodsSeen = true, See(prefix, c.pod)
+			got := append(ofServices(t, both, []App{app}, endpoints), ofPods(t, both, pod)...)
+			slices.Sort(got)
+			slices.Sort(c.want)
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestAPodThatComesToBeAnnotated is not scraped twice before the monitor of the Services is written anew.
+func TestAPodThatComesToBeAnnotated(t *testing.T) {
+	pod := webPod("web-0", "10.0.0.1", annotated("port", "8080"))
 	app := App{Namespace: "apps", Name: "web", Annotations: annotated("port", "8080"), Ports: webPorts}
 	endpoints := testEndpoints{service: "web", annotations: app.Annotations, ports: webEndpoints, pods: []testPod{pod}}
-	services := ServiceMonitor("apps", "m", []App{app}, config).Spec.Endpoints[0].RelabelConfigs
-	pods := PodMonitor("apps", "m", config).Spec.PodMetricsEndpoints[0].RelabelConfigs
-
-	got := append(scraped(t, endpoints.discover("endpointslice"), services, nil), scraped(t, pod.discover(), pods, nil)...)
-	if diff := cmp.Diff([]string{"http://10.0.0.1:9090/metrics pod=web-0 endpoint=9090"}, got); diff != "" {
-		t.Errorf("with both (-want +got):\n%s", diff)
+	if got := ofServices(t, config, []App{app}, endpoints); len(got) != 0 {
+		t.Errorf("%q", got)
 	}
+}
 
-	onlyServices := config
-	onlyServices.Pods = false
-	services = ServiceMonitor("apps", "m", []App{app}, onlyServices).Spec.Endpoints[0].RelabelConfigs
-	if got := scraped(t, endpoints.discover("endpointslice"), services, nil); len(got) != 1 {
-		t.Errorf("with Services alone: %q", got)
+// TestPodsDoNotCount: with Services alone a Pod's annotations are not read.
+func TestPodsDoNotCount(t *testing.T) {
+	pod := webPod("web-0", "10.0.0.1", annotated("port", "8080"))
+	app := App{Namespace: "apps", Name: "web", Annotations: annotated("port", "8080"), Ports: webPorts}
+	endpoints := testEndpoints{service: "web", annotations: app.Annotations, ports: webEndpoints, pods: []testPod{pod}}
+	if got := ofServices(t, Config{Prefix: prefix}, []App{app}, endpoints); len(got) != 1 {
+		t.Errorf("%q", got)
 	}
 }

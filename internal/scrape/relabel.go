@@ -4,9 +4,15 @@
 package scrape
 
 import (
+	"maps"
+	"net/url"
 	"regexp"
+	"slices"
+	"strconv"
+	"strings"
 
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	"k8s.io/utils/ptr"
 )
 
 // Labels that live only while a target is relabeled.
@@ -17,6 +23,10 @@ const (
 	tmpProto  = "__tmp_mp_protocol"
 	tmpWant   = "__tmp_mp_want"
 	tmpHave   = "__tmp_mp_have"
+	tmpInit   = "__tmp_mp_init"
+	tmpPod    = "__tmp_mp_pod"
+	tmpParams = "__tmp_mp_params"
+	tmpPort   = "__tmp_mp_port_"
 )
 
 // Labels of Prometheus' service discovery.
@@ -27,6 +37,7 @@ const (
 	metaPodIP             = "__meta_kubernetes_pod_ip"
 	metaPodHostIP         = "__meta_kubernetes_pod_host_ip"
 	metaContainerInit     = "__meta_kubernetes_pod_container_init"
+	metaContainerName     = "__meta_kubernetes_pod_container_name"
 	metaContainerPort     = "__meta_kubernetes_pod_container_port_number"
 	metaContainerPortName = "__meta_kubernetes_pod_container_port_name"
 	metaContainerProtocol = "__meta_kubernetes_pod_container_port_protocol"
@@ -93,18 +104,66 @@ func (r *relabelings) join(target string, from []monitoringv1.LabelName) {
 	*r = append(*r, monitoringv1.RelabelConfig{Action: "replace", SourceLabels: from, Separator: &separator, TargetLabel: target})
 }
 
-// checks keeps the apps that are annotated for scraping and drops what the grammar rejects, whether or not the rejection has
-// been reported yet. query lets the query of a path through, for monitors that have its parameters.
-func (r *relabelings) checks(a annotations, query bool) {
-	path := "(?:" + patternPath + ")"
-	if query {
-		path += "(?:" + patternQuery + ")?"
-	}
-	r.keep(patternYes, a.label(annotationScrape))
-	r.keep("|"+patternPortNumber+"|"+patternPortName, a.label(annotationPort))
-	r.keep(path, a.label(annotationPath))
-	r.keep("|"+patternHTTP+"|"+patternTLS, a.label(annotationScheme))
+// admitted is what an endpoint is for, beside apps with one port at most, no query and no annotation of its own.
+type admitted struct {
+	// query is an expression for the query of the path; empty for none.
+	query string
+	// list admits lists of ports, and slow only the apps that are scraped less often.
+	list, slow bool
 }
+
+// checks keeps the apps that are annotated for scraping and drops what the grammar rejects, whether or not the rejection has
+// been reported yet, and what endpoints of their own are for.
+func (r *relabelings) checks(a annotations, to admitted, seen Seen, schemes Schemes) {
+	port := "|" + patternPortNumber + "|" + patternPortName
+	if to.list {
+		port += "|" + patternPortList
+	}
+	if to.slow {
+		r.keep(patternYes, a.label(annotationSlow))
+	} else {
+		r.keep(patternYes, a.label(annotationScrape))
+		if seen.Slow {
+			r.drop(patternYes, a.label(annotationSlow))
+		}
+	}
+	r.keep(port, a.label(annotationPort))
+	r.keep("(?:"+patternPath+")"+to.query, a.label(annotationPath))
+	r.keep("|"+patternHTTP+"|"+patternTLS, a.label(annotationScheme))
+	switch schemes {
+	case OnlyHTTP:
+		r.drop(patternTLS, a.label(annotationScheme))
+	case OnlyHTTPS:
+		r.keep(patternTLS, a.label(annotationScheme))
+	case AnyScheme:
+	}
+}
+
+// parameters keeps the apps whose annotations are exactly these parameters. Which others there may be, only the app knows.
+func (r *relabelings) parameters(a annotations, params url.Values) {
+	names := slices.Sorted(maps.Keys(params))
+	for _, name := range names {
+		r.keep(regexp.QuoteMeta(params.Get(name)), a.label(annotationParam+name))
+	}
+	present := strings.Replace(a.label(annotationParam), "_annotation_", "_annotationpresent_", 1)
+	if len(names) > 0 {
+		*r = append(*r, monitoringv1.RelabelConfig{Action: "labeldrop", Regex: present + "(?:" + strings.Join(names, "|") + ")"})
+	}
+	*r = append(*r, monitoringv1.RelabelConfig{Action: "labelmap", Regex: present + ".*", Replacement: ptr.To(tmpParams)})
+	r.drop("true", tmpParams)
+}
+
+// lists sets a label to each port of a list, in the forms of the relabelings: a number, or the name of a container's port. before is
+// what the other sources match.
+func (r *relabelings) lists(count int, before string, names ...string) {
+	for i := range count {
+		skip := strings.Repeat("[^,]*,", i)
+		r.set(listedPort(i), wantRewrite+"$1", before+skip+" ?("+patternPortNumber+")(?: ?,.*)?", names...)
+		r.set(listedPort(i), wantContainerPort+"$1", before+skip+" ?("+patternPortName+")(?: ?,.*)?", names...)
+	}
+}
+
+func listedPort(i int) string { return tmpPort + strconv.Itoa(i) }
 
 // honors sets path and scheme, which checks has let through.
 func (r *relabelings) honors(a annotations) {
@@ -126,13 +185,6 @@ func (r *relabelings) jobs(name string) {
 func (r *relabelings) splits() {
 	r.set(tmpHost, "$1", `\[?([^\]]+?)\]?(?::[0-9]+)?`, labelAddress)
 	r.set(tmpNumber, "$1", `.*[^:]:([0-9]+)`, labelAddress)
-}
-
-// end adds the last relabelings of every monitor.
-func (r *relabelings) end(a annotations) {
-	r.rewrites()
-	r.honors(a)
-	r.forgets()
 }
 
 // rewrites points a target at an undeclared port. Each declared port of the Pod becomes such a target; without the label

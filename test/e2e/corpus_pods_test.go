@@ -45,7 +45,18 @@ var corpusPods = []podCase{
 	{annotatedApp: annotatedApp{name: "pod-says-false", annotations: optIn("port", "8080", "scrape", "False"), ignored: true}},
 	{annotatedApp: annotatedApp{name: "pod-bad-port", annotations: optIn("port", "65536"), refused: []string{"prometheus.io/port", `"65536"`}}},
 	{annotatedApp: annotatedApp{name: "pod-query", annotations: optIn("port", "8080", "path", "/metrics?x=1"),
-		refused: []string{"prometheus.io/path", `"/metrics?x=1"`}}},
+		want: []string{"http:8080/metrics?x=1"}}},
+	{annotatedApp: annotatedApp{name: "pod-parameters", annotations: optIn("port", "8080", "path", "/stats?x=1", "param_x", "2"),
+		want: []string{"http:8080/stats?x=1&x=2"}}},
+	{annotatedApp: annotatedApp{name: "pod-list", annotations: optIn("port", "8080,9090,metrics"),
+		want: []string{"http:8080/metrics", "http:9090/metrics"}}},
+	{annotatedApp: annotatedApp{name: "pod-list-query", annotations: optIn("port", "8080,9090", "path", "/metrics?x=1"),
+		refused: []string{"prometheus.io/port", "a list of ports"}}},
+	{annotatedApp: annotatedApp{name: "pod-slow", annotations: optIn("port", "http", "scrape-slow", "true"), want: []string{"http:8080/metrics app"}}},
+	{annotatedApp: annotatedApp{name: "pod-sidecar", annotations: optIn("port", "admin"), want: []string{"http:15000/metrics mesh"}}, edit: withSidecar},
+	{annotatedApp: annotatedApp{name: "pod-sidecar-every-port", annotations: optIn(),
+		want: []string{"http:8080/metrics app", "http:9090/metrics app", "http:15000/metrics mesh"}}, edit: withSidecar},
+	{annotatedApp: annotatedApp{name: "pod-sidecar-number", annotations: optIn("port", "15000"), want: []string{"http:15000/metrics"}}, edit: withSidecar},
 	{annotatedApp: annotatedApp{name: "pods-of-deployment", annotations: optIn("port", "http"), want: []string{"http:8080/metrics app"}}, replicas: 2},
 	{annotatedApp: annotatedApp{name: "pods-of-statefulset", annotations: optIn("port", "http"), want: []string{"http:8080/metrics app"}},
 		replicas: 1, stateful: true},
@@ -83,6 +94,15 @@ func withInit(template *corev1.PodTemplateSpec) {
 	setup.Name, setup.Args, setup.ReadinessProbe = "setup", []string{"-help"}, nil
 	setup.Ports = []corev1.ContainerPort{{Name: "init", ContainerPort: 7000}}
 	template.Spec.InitContainers = []corev1.Container{*setup}
+}
+
+// withSidecar adds a native sidecar with a port.
+func withSidecar(template *corev1.PodTemplateSpec) {
+	mesh := template.Spec.Containers[0].DeepCopy()
+	mesh.Name, mesh.Args, mesh.ReadinessProbe = "mesh", []string{"-port=15000"}, nil
+	mesh.Ports = []corev1.ContainerPort{{Name: "admin", ContainerPort: 15000}}
+	mesh.RestartPolicy = ptr.To(corev1.ContainerRestartPolicyAlways)
+	template.Spec.InitContainers = append(template.Spec.InitContainers, *mesh)
 }
 
 // object is the case's Pod or workload.

@@ -32,14 +32,20 @@ var corpusServices = []serviceCase{
 	{annotatedApp: annotatedApp{name: "undeclared-port", annotations: optIn("port", "7777"), want: []string{"http:7777/metrics"}}},
 	{annotatedApp: annotatedApp{name: "unknown-port-name", annotations: optIn("port", "nothing")}},
 	{annotatedApp: annotatedApp{name: "udp-port", annotations: optIn("port", "gossip")}},
+	{annotatedApp: annotatedApp{name: "list", annotations: optIn("port", "80,9090, admin"), want: []string{onHTTP, "http:9090/metrics", onAdmin}}},
+	{annotatedApp: annotatedApp{name: "list-one-port", annotations: optIn("port", "80,8080,http"), want: []string{onHTTP}}},
+	{annotatedApp: annotatedApp{name: "list-container-twice", annotations: optIn("port", "metrics,9090,7777"),
+		want: []string{"http:9090/metrics", "http:7777/metrics"}}},
 
 	// Kinds of Services and of workloads.
 	{annotatedApp: annotatedApp{name: "headless", annotations: optIn("port", "8080"), want: []string{onHTTP}}, edit: headless},
 	{annotatedApp: annotatedApp{name: "headless-named", annotations: optIn("port", "http"), want: []string{onHTTP}}, edit: headless},
 	{annotatedApp: annotatedApp{name: "stateful", annotations: optIn("port", "8080"), want: []string{onHTTP}}, backend: "db"},
 	{annotatedApp: annotatedApp{name: "db", annotations: optIn("port", "http"), want: []string{onHTTP}}, backend: "db", edit: headless},
-	// The Pods are annotated too, and theirs go first.
-	{annotatedApp: annotatedApp{name: "both", annotations: optIn("port", "8080")}, backend: "both"},
+	// The Pods are annotated too, with another port and with the same.
+	{annotatedApp: annotatedApp{name: "both", annotations: optIn("port", "8080"), want: []string{onHTTP}}, backend: "both"},
+	{annotatedApp: annotatedApp{name: "both-the-same", annotations: optIn("port", "9090")}, backend: "both",
+		ports: []corev1.ServicePort{servicePort("metrics", 9090, 9090)}},
 
 	// Schemes.
 	{annotatedApp: annotatedApp{name: "https", annotations: optIn("port", "tls", "scheme", "https"), want: []string{"https:8443/metrics app"}}},
@@ -58,6 +64,14 @@ var corpusServices = []serviceCase{
 	{annotatedApp: annotatedApp{name: "query-other", annotations: optIn("path", "/metrics?x=1"),
 		want: []string{"http:8080/metrics?x=1 app", "http:15000/metrics?x=1 proxy"}}},
 
+	{annotatedApp: annotatedApp{name: "parameters", annotations: optIn("port", "80", "param_format", "text", "param_x", "a b"),
+		want: []string{"http:8080/metrics?format=text&x=a+b app"}}},
+
+	// Less often.
+	{annotatedApp: annotatedApp{name: "slow", annotations: optIn("port", "80", "scrape-slow", "true"), want: []string{onHTTP}}},
+	{annotatedApp: annotatedApp{name: "slow-alone", want: []string{onHTTP},
+		annotations: map[string]string{"prometheus.io/scrape-slow": "true", "prometheus.io/port": "8080"}}},
+
 	// Yes and no.
 	{annotatedApp: annotatedApp{name: "spelled-yes", annotations: optIn("port", "80", "scrape", "Yes"), want: []string{onHTTP}}},
 	{annotatedApp: annotatedApp{name: "spelled-true", annotations: optIn("port", "80", "scrape", "TRUE"), want: []string{onHTTP}}},
@@ -66,7 +80,7 @@ var corpusServices = []serviceCase{
 	{annotatedApp: annotatedApp{name: "says-false", annotations: optIn("port", "80", "scrape", "false"), ignored: true}},
 	{annotatedApp: annotatedApp{name: "says-nothing", annotations: optIn("port", "80", "scrape", ""), ignored: true}},
 	{annotatedApp: annotatedApp{name: "says-maybe", annotations: optIn("port", "80", "scrape", "maybe"), ignored: true}},
-	{annotatedApp: annotatedApp{name: "unknown-annotations", annotations: optIn("port", "80", "color", "red", "param_x", "1"), want: []string{onHTTP}}},
+	{annotatedApp: annotatedApp{name: "unknown-annotations", annotations: optIn("port", "80", "color", "red"), want: []string{onHTTP}}},
 	{annotatedApp: annotatedApp{name: "another-prefix", annotations: map[string]string{"example.com/scrape": "true", "example.com/port": "80"}, ignored: true}},
 	{annotatedApp: annotatedApp{name: "another-prefix-too", annotations: optIn("port", "80", "example.com/port", "9090"), want: []string{onHTTP}}},
 
@@ -74,6 +88,8 @@ var corpusServices = []serviceCase{
 	{annotatedApp: annotatedApp{name: "bad-port-range", annotations: optIn("port", "70000"), refused: []string{"prometheus.io/port", `"70000"`}}},
 	{annotatedApp: annotatedApp{name: "bad-port-zero", annotations: optIn("port", "08080"), refused: []string{"prometheus.io/port", `"08080"`}}},
 	{annotatedApp: annotatedApp{name: "bad-port-host", annotations: optIn("port", "evil:80"), refused: []string{"prometheus.io/port", `"evil:80"`}}},
+	{annotatedApp: annotatedApp{name: "bad-list", annotations: optIn("port", "8080;9090"), refused: []string{"prometheus.io/port", "8080,9090"}}},
+	{annotatedApp: annotatedApp{name: "bad-parameter", annotations: optIn("param_x-y", "1"), refused: []string{"prometheus.io/param_x-y"}}},
 	{annotatedApp: annotatedApp{name: "bad-path-host", annotations: optIn("path", "//evil"), refused: []string{"prometheus.io/path", `"//evil"`}}},
 	{annotatedApp: annotatedApp{name: "bad-path-escaped", annotations: optIn("path", "/%2e%2e"), refused: []string{"prometheus.io/path", `"/%2e%2e"`}}},
 	{annotatedApp: annotatedApp{name: "bad-query", annotations: optIn("path", "/m?a=%zz"), refused: []string{"prometheus.io/path", `"/m?a=%zz"`}}},

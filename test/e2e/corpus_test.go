@@ -23,14 +23,21 @@ const (
 	corpusNamespace = "metricspipeline-corpus"
 	// optedOutNamespace has the label that leaves a namespace out.
 	optedOutNamespace = "metricspipeline-corpus-off"
+	// noTokenNamespace has apps that get a bearer token, which is not there.
+	noTokenNamespace = "metricspipeline-corpus-no-token"
 
 	// caseLabel is on the pods of the corpus: the name of their case or workload.
 	caseLabel = "metricspipeline-corpus"
 	jobLabel  = "app.kubernetes.io/name"
+	// caseSeriesLabel is what caseLabel is on series.
+	caseSeriesLabel = "metricspipeline_corpus"
 
 	// grouped is the name of a namespace's monitors.
 	grouped = "metricspipeline-annotated"
 )
+
+// tokenNamespaces are those whose apps with the scheme https get a bearer token.
+var tokenNamespaces = []string{corpusNamespace, noTokenNamespace}
 
 // annotatedApp is what the corpus says of a Service or Pod: how it is annotated, and what has to come of it.
 type annotatedApp struct {
@@ -76,7 +83,8 @@ func (a annotatedApp) targetsOf(pods []corev1.Pod, service string) []string {
 				job = grouped
 			}
 			lines = append(lines, line(fmt.Sprintf("%s://%s:%s/%s", scheme, pods[i].Status.PodIP, port, path), map[string]string{
-				"job": corpusNamespace + "/" + job, "namespace": corpusNamespace, "pod": pods[i].Name, "service": service, "container": container, "endpoint": port,
+				"job": pods[i].Namespace + "/" + job, "namespace": pods[i].Namespace, "pod": pods[i].Name, "service": service, "container": container,
+				"endpoint": port, caseSeriesLabel: pods[i].Labels[caseLabel],
 			})+" up")
 		}
 	}
@@ -90,7 +98,7 @@ func line(address string, labels map[string]string) string {
 		parsed.RawQuery = parsed.Query().Encode()
 		address = parsed.String()
 	}
-	for _, name := range []string{"job", "namespace", "pod", "service", "container", "endpoint"} {
+	for _, name := range []string{"job", "namespace", "pod", "service", "container", "endpoint", caseSeriesLabel} {
 		if labels[name] != "" {
 			address += " " + name + "=" + labels[name]
 		}
@@ -105,7 +113,11 @@ func linesOf(targets []kit.Target, namespaces ...string) []string {
 		pool := strings.Split(target.Pool, "/")
 		if slices.Contains(namespaces, target.Labels["namespace"]) || len(pool) > 1 && slices.Contains(namespaces, pool[1]) {
 			text := line(target.URL, target.Labels) + " " + target.Health
-			if len(pool) < 3 || pool[2] != grouped {
+			own := grouped
+			if slices.Contains(tokenNamespaces, target.Labels["namespace"]) && strings.HasPrefix(target.URL, "https:") {
+				own += ".https"
+			}
+			if len(pool) < 3 || pool[2] != own {
 				text += " of the pool " + target.Pool
 			}
 			if target.Error != "" {

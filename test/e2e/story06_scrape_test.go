@@ -43,6 +43,7 @@ func TestAnnotatedAppsAreScrapedOnce(t *testing.T) {
 	for _, c := range corpusPods {
 		want = append(want, c.targetsOf(pods[c.name], "")...)
 	}
+	want = append(want, givenMissingToken(t)...)
 	slices.Sort(want)
 	thenTargets(t, want)
 	t.Logf("%d Services and %d Pods or workloads give %d targets, each once, %.1f s after the last pod was ready",
@@ -64,6 +65,12 @@ func givenScraping(t *testing.T, granularity v1alpha1.ScrapeGranularity) *v1alph
 	g.Expect(err).NotTo(HaveOccurred())
 	pipeline.Spec.Scrape.TLS.Verification = v1alpha1.TLSInsecure
 	pipeline.Spec.Scrape.Granularity = granularity
+	pipeline.Spec.Scrape.Slow = &v1alpha1.ScrapeSlow{Interval: "10s", ScrapeTimeout: "5s"}
+	pipeline.Spec.Scrape.PodTargetLabels = []v1alpha1.PodTargetLabel{caseLabel}
+	pipeline.Spec.Scrape.NativeSidecars = []v1alpha1.ContainerName{"mesh"}
+	pipeline.Spec.Scrape.BearerToken = &v1alpha1.ScrapeBearerToken{Secret: v1alpha1.KeyReference{Name: "scrape-token", Key: "token"},
+		NamespaceSelector: metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
+			{Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpIn, Values: tokenNamespaces}}}}
 	givenPipeline(t, pipeline)
 	thenCondition(t, soon, v1alpha1.ConditionScrapeReady, metav1.ConditionTrue, v1alpha1.ReasonSelected)
 	thenAllServicesCounted(t)
@@ -101,6 +108,8 @@ func givenCorpus(t *testing.T) map[string][]corev1.Pod {
 	})
 	ctx := within(t, rollout)
 	g.Expect(cluster.Apply(ctx, namespaces...)).To(Succeed())
+	g.Expect(cluster.Apply(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: corpusNamespace, Name: "scrape-token"},
+		StringData: map[string]string{"token": "secret"}})).To(Succeed())
 	total := 0
 	for _, c := range corpusPods {
 		g.Expect(cluster.Apply(ctx, c.object(corpusNamespace))).To(Succeed(), c.name)
@@ -127,6 +136,30 @@ func givenCorpus(t *testing.T) map[string][]corev1.Pod {
 		g.Expect(cluster.Apply(ctx, slice)).To(Succeed())
 	}
 	return pods
+}
+
+// givenMissingToken deploys apps whose bearer token is missing until the end of the test, for which prometheus-operator rejects their
+// monitor, and returns the targets of the others beside them.
+func givenMissingToken(t *testing.T) []string {
+	t.Helper()
+	g := NewWithT(t)
+	ctx := within(t, rollout)
+	namespace := kit.Namespace(noTokenNamespace)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), rollout)
+		defer cancel()
+		g.Expect(cluster.Delete(ctx, namespace)).To(Succeed())
+	})
+	web := podCase{annotatedApp: annotatedApp{name: "web", ignored: true}}
+	plain := serviceCase{annotatedApp: annotatedApp{name: "http", annotations: optIn("port", "8080"), want: []string{onHTTP}}}
+	encrypted := serviceCase{annotatedApp: annotatedApp{name: "https", annotations: optIn("port", "8443", "scheme", "https")}}
+	g.Expect(cluster.Apply(ctx, namespace, web.object(noTokenNamespace), plain.object(noTokenNamespace), encrypted.object(noTokenNamespace))).To(Succeed())
+	pod := &corev1.Pod{}
+	g.Eventually(func(g Gomega) {
+		g.Expect(cluster.Client.Get(ctx, client.ObjectKey{Namespace: noTokenNamespace, Name: web.name}, pod)).To(Succeed())
+		g.Expect(kit.PodReady(pod)).To(BeTrue())
+	}, rollout, often).Should(Succeed())
+	return plain.targetsOf([]corev1.Pod{*pod}, plain.name)
 }
 
 // handMadeSlices lead to Prometheus itself, which must not be a target of an app: as the endpoints of a Service without a
@@ -163,7 +196,7 @@ func thenTargets(t *testing.T, want []string) {
 	t.Helper()
 	NewWithT(t).Eventually(func() (string, error) {
 		targets, err := cluster.Targets(t.Context())
-		return cmp.Diff(want, linesOf(targets, corpusNamespace, optedOutNamespace)), err
+		return cmp.Diff(want, linesOf(targets, corpusNamespace, optedOutNamespace, noTokenNamespace)), err
 	}, scrape, time.Second).Should(BeEmpty(), "targets of Prometheus (-want +got)")
 }
 
@@ -186,9 +219,10 @@ func thenCounted(t *testing.T, before *v1alpha1.ScrapeStatus, pods map[string][]
 	NewWithT(t).Eventually(func(g Gomega) {
 		now := thePipeline(t, g).Status.Scrape
 		g.Expect(now).NotTo(BeNil())
-		g.Expect(now.Services-before.Services).To(BeEquivalentTo(services), "Services")
+		g.Expect(now.Services-before.Services).To(BeEquivalentTo(services+2), "Services, and those without a token")
 		g.Expect(now.Pods-before.Pods).To(BeEquivalentTo(podCount), "Pods")
-		g.Expect(now.Monitors-before.Monitors).To(BeEquivalentTo(2), "a ServiceMonitor and a PodMonitor")
+		g.Expect(now.Monitors-before.Monitors).To(BeEquivalentTo(6),
+			"a ServiceMonitor and a PodMonitor for http, and for https; without Pods in the namespace without a token")
 		g.Expect(now.RejectedTotal-before.RejectedTotal).To(BeEquivalentTo(refused), "rejected: %v", now.Rejected)
 	}, counts, often).Should(Succeed())
 }

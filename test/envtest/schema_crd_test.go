@@ -79,6 +79,7 @@ func TestSchemaAdmitsTheLargestPipeline(t *testing.T) {
 		"spec.prometheusAdapter.extraArgs": repeat(32, "--v="+text(1020)),
 		"spec.metricsServer.extraArgs":     repeat(32, "--v="+text(1020)),
 		"spec.scrape.labels":               largestLabels(),
+		"spec.scrape.podTargetLabels":      largestKeys(16),
 		"spec.monitoring.labels":           largestLabels(),
 	}, "spec.patches", repeat(64, map[string]any{"target": map[string]any{"kind": "Deployment"}, "patch": text(4096)}))
 	g.Expect(dryRun(t, largest)).To(Succeed())
@@ -92,4 +93,15 @@ func largestLabels() map[string]any {
 		all[prefix+"/"+text(63)] = text(63)
 	}
 	return all
+}
+
+// largestKeys are so many of their keys.
+func largestKeys(n int) []any {
+	var keys []any
+	for key := range largestLabels() {
+		if len(keys) < n {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }

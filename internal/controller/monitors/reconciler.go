@@ -31,7 +31,6 @@ import (
 	"github.com/metricspipeline/operator/internal/cluster"
 	"github.com/metricspipeline/operator/internal/kinds"
 	"github.com/metricspipeline/operator/internal/ownership"
-	"github.com/metricspipeline/operator/internal/scrape"
 	"github.com/metricspipeline/operator/internal/scrape/index"
 )
 
@@ -227,39 +226,6 @@ func (r *Reconciler) allListed(kinds []index.Kind) bool {
 func (r *Reconciler) blind(kind index.Kind) bool {
 	err := r.reflectors.err(kind)
 	return err != nil && !err.Pending && !err.Stale
-}
-
-// desired returns the monitors that a namespace should have.
-func (r *Reconciler) desired(s *settings, ns *metav1.PartialObjectMetadata) ([]*unstructured.Unstructured, error) {
-	if s.off || !s.scrapes(ns.Labels) {
-		return nil, nil
-	}
-	apps := r.index.View(ns.Name)
-	services, pods := s.config, s.config
-	services.Labels, pods.Labels = s.services, s.pods
-	hosts := s.scrapesHosts(ns.Labels)
-	services.HostNetwork, pods.HostNetwork = hosts, hosts
-	var typed []client.Object
-	if s.rules().PerService {
-		for _, app := range apps.Services {
-			typed = append(typed, scrape.ServiceMonitorFor(app, monitorName+"-"+app.Name, services))
-		}
-	} else if apps.Plain || len(apps.Special) > 0 {
-		typed = append(typed, scrape.ServiceMonitor(ns.Name, monitorName, apps.Special, services))
-	}
-	if apps.Pods || apps.HostPods && hosts {
-		typed = append(typed, scrape.PodMonitor(ns.Name, monitorName, pods))
-	}
-	var desired []*unstructured.Unstructured
-	for _, object := range typed {
-		u, err := apply.FromTyped(object)
-		if err != nil {
-			return nil, err
-		}
-		u.SetOwnerReferences([]metav1.OwnerReference{ownership.Pipeline(s.pipeline)})
-		desired = append(desired, u)
-	}
-	return desired, nil
 }
 
 // write applies the monitors first and deletes the others after, so that a change of granularity leaves no gap. A monitor that

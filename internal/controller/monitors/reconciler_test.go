@@ -50,7 +50,7 @@ func TestLifeOfANamespace(t *testing.T) {
 	must(t, w.services().Add(service("shop", "b", annotated())))
 	expectWrites(t, "a second app", w.reconcile(t, "shop"))
 	must(t, w.pods().Add(pod("shop", "p", annotated())))
-	expectWrites(t, "the first Pod", w.reconcile(t, "shop"), "apply "+groupedPods)
+	expectWrites(t, "the first Pod, beside Services", w.reconcile(t, "shop"), "apply "+groupedServices, "apply "+groupedPods)
 	expectWrites(t, "nothing new", w.reconcile(t, "shop"))
 	must(t, w.services().Update(service("shop", "b", annotated("port", "9"))))
 	expectWrites(t, "an undeclared port", w.reconcile(t, "shop"), "apply "+groupedServices)

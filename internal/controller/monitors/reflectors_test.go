@@ -151,7 +151,7 @@ func TestARefusedKindOfApps(t *testing.T) {
 		s.mu.Unlock()
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
-		if got := w.reconcile(t, "shop"); !slices.Equal(got, []string{"apply " + groupedPods}) {
+		if got := w.reconcile(t, "shop"); !slices.Equal(got, []string{"apply " + groupedServices, "apply " + groupedPods}) {
 			t.Errorf("allowed: writes %q", got)
 		}
 		if got := w.r.Snapshot(); !got.State.Met || got.Status.Pods != 1 {

@@ -12,7 +12,6 @@ import (
 	"slices"
 
 	"github.com/prometheus/common/model"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/utils/ptr"
 
@@ -41,8 +40,9 @@ type settings struct {
 	// services and pods are the labels of the monitors.
 	services, pods map[string]string
 	target         prometheus.Target
-	// namespaces are those whose apps are scraped, and hosts those of them that may have Pods in the network of their node.
-	namespaces, hosts labels.Selector
+	// namespaces are those whose apps are scraped, hosts those of them that may have Pods in the network of their node, honors those
+	// whose targets may choose labels, and tokens those whose targets get the bearer token.
+	namespaces, hosts, honors, tokens labels.Selector
 	// state is the condition as far as it does not depend on a namespace. Monitors are written unless retain is true; off
 	// removes them.
 	state       State
@@ -54,7 +54,8 @@ type settings struct {
 // newSettings returns the settings that a spec states, before it is known what the cluster demands.
 func newSettings(pipeline *v1alpha1.MetricsPipeline) *settings {
 	spec := pipeline.Spec.Scrape
-	return &settings{pipeline: pipeline, namespaces: labels.Everything(), hosts: labels.Nothing(), config: scrape.Config{
+	none, slow := labels.Nothing(), ptr.Deref(spec.Slow, v1alpha1.ScrapeSlow{})
+	return &settings{pipeline: pipeline, namespaces: labels.Everything(), hosts: none, honors: none, tokens: none, config: scrape.Config{
 		Prefix:             cmp.Or(spec.AnnotationPrefix, "prometheus.io"),
 		Selectorless:       spec.SelectorlessServices == v1alpha1.SelectorlessAllow,
 		Pods:               slices.Contains(spec.Targets, v1alpha1.ScrapePods),
@@ -64,7 +65,14 @@ func newSettings(pipeline *v1alpha1.MetricsPipeline) *settings {
 		BodySizeLimit:      bodySize(spec.Limits.BodySize),
 		TargetLimit:        ptr.Deref(spec.Limits.Targets, 0),
 		KeepDroppedTargets: ptr.Deref(spec.Limits.DroppedTargets, 0),
+		SlowInterval:       promDuration(slow.Interval),
+		SlowTimeout:        promDuration(slow.ScrapeTimeout),
+		PodTargetLabels:    texts(spec.PodTargetLabels),
+		NativeSidecars:     texts(spec.NativeSidecars),
 		InsecureTLS:        spec.TLS.Verification == v1alpha1.TLSInsecure,
+		ServerName:         spec.TLS.ServerName,
+		CA:                 authority(spec.TLS.CA),
+		Token:              token(spec.BearerToken),
 	}}
 }
 
@@ -139,22 +147,6 @@ func (r *Reconciler) settings(ctx context.Context, pipeline *v1alpha1.MetricsPip
 		s.state.Message += " " + missing
 	}
 	return s, nil
-}
-
-// selectors reads the namespace selectors, and returns which cannot be read.
-func (s *settings) selectors(spec v1alpha1.ScrapeSpec) string {
-	var err error
-	if spec.NamespaceSelector != nil {
-		if s.namespaces, err = metav1.LabelSelectorAsSelector(spec.NamespaceSelector); err != nil {
-			return fmt.Sprintf("spec.scrape.namespaceSelector cannot be read: %v.", err)
-		}
-	}
-	if spec.HostNetworkPods != nil {
-		if s.hosts, err = metav1.LabelSelectorAsSelector(&spec.HostNetworkPods.NamespaceSelector); err != nil {
-			return fmt.Sprintf("spec.scrape.hostNetworkPods.namespaceSelector cannot be read: %v.", err)
-		}
-	}
-	return ""
 }
 
 // demands finds out which labels the monitors need.
@@ -284,12 +276,3 @@ func (s *settings) follows() []index.Kind {
 	}
 	return nil
 }
-
-// scrapes is true when apps of a namespace with these labels are scraped at all.
-func (s *settings) scrapes(set map[string]string) bool {
-	optOut, labeled := set[v1alpha1.ScrapeOptOutLabel]
-	return s.namespaces.Matches(labels.Set(set)) && (!labeled || optOut == "true")
-}
-
-// scrapesHosts is true when Pods in the network of their node may be scraped in a namespace with these labels.
-func (s *settings) scrapesHosts(set map[string]string) bool { return s.hosts.Matches(labels.Set(set)) }

@@ -175,7 +175,7 @@ func TestSettingsReadTheSpec(t *testing.T) {
 	}), pipeline(func(s *v1alpha1.MetricsPipelineSpec) {
 		s.Scrape = v1alpha1.ScrapeSpec{Targets: []v1alpha1.ScrapeTarget{v1alpha1.ScrapeServices}, AnnotationPrefix: "example.com",
 			Granularity: v1alpha1.ScrapePerService, Interval: "20s", ScrapeTimeout: "5s", Limits: v1alpha1.ScrapeLimits{Samples: &limit},
-			TLS: v1alpha1.TLSOptions{Verification: v1alpha1.TLSInsecure}, SelectorlessServices: v1alpha1.SelectorlessAllow,
+			TLS: v1alpha1.ScrapeTLS{Verification: v1alpha1.TLSInsecure}, SelectorlessServices: v1alpha1.SelectorlessAllow,
 			Labels: map[string]v1alpha1.LabelValue{"mine": "too"}}
 	}))...)
 	s := w.settings(t)

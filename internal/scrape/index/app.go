@@ -4,6 +4,7 @@
 package index
 
 import (
+	"slices"
 	"strings"
 	"unique"
 
@@ -33,6 +34,8 @@ type details struct {
 	// annotations are those that the grammar reads. A map of so few would be several times as large.
 	annotations            []scrape.Annotation
 	external, selectorless bool
+	// ipv6 is true for a Service with addresses of that family.
+	ipv6 bool
 	// ports are all ports of a Service, or of one with very many more than are read.
 	ports []scrape.Port
 	// nearMiss is what the metadata almost requests, if anything; of the Pods of one template it is kept once.
@@ -68,6 +71,7 @@ func compactService(service *corev1.Service, prefix string) *App {
 	if a.details != nil && a.details.annotations != nil {
 		a.details.external = service.Spec.Type == corev1.ServiceTypeExternalName
 		a.details.selectorless = len(service.Spec.Selector) == 0
+		a.details.ipv6 = slices.Contains(service.Spec.IPFamilies, corev1.IPv6Protocol)
 		for _, port := range service.Spec.Ports[:min(len(service.Spec.Ports), mostPorts)] {
 			a.details.ports = append(a.details.ports, scrape.Port{Name: strings.Clone(port.Name), Number: port.Port,
 				Target: port.TargetPort.IntVal, TargetName: strings.Clone(port.TargetPort.StrVal),

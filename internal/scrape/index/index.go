@@ -7,7 +7,6 @@ package index
 
 import (
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/metricspipeline/operator/internal/scrape"
@@ -77,6 +76,9 @@ type verdict struct {
 	// class of an accepted Service, and what it costs.
 	class class
 	cost  scrape.Special
+	// query is that of an accepted Pod, and seen what an app requests that is annotated for scraping.
+	query scrape.PodQuery
+	seen  scrape.Seen
 	// rejection is why the app is not scraped although its annotations request it; nil where they do not.
 	rejection *scrape.Rejection
 	// nearMiss is what the app almost requests, and workload is true for a workload that has its Pods' annotation.
@@ -103,8 +105,7 @@ func (r Rules) judge(a *App) verdict {
 	}
 	if a.kind != Service {
 		if r.Pods {
-			_, none.rejection = scrape.ParsePod(r.Prefix, annotations)
-			none.accepted = none.rejection == nil
+			return r.judgePod(a, annotations)
 		}
 		return none
 	}
@@ -112,7 +113,9 @@ func (r Rules) judge(a *App) verdict {
 		return none
 	}
 	cost, rejection := scrape.Classify(a.service(r.Prefix), r.Prefix, r.Selectorless)
-	v := verdict{accepted: rejection == nil, class: plain, cost: cost, rejection: rejection, nearMiss: none.nearMiss}
+	v := verdict{accepted: rejection == nil, class: plain, cost: cost, seen: scrape.See(r.Prefix, annotations), rejection: rejection,
+		nearMiss: none.nearMiss}
+	v.seen.IPv6 = a.details.ipv6
 	switch {
 	case !v.accepted:
 	case r.PerService:
@@ -123,6 +126,14 @@ func (r Rules) judge(a *App) verdict {
 		v.class = ports
 	}
 	return v
+}
+
+func (r Rules) judgePod(a *App, annotations map[string]string) verdict {
+	query, rejection := scrape.ClassifyPod(r.Prefix, annotations)
+	if rejection == nil && query != (scrape.PodQuery{}) && a.HostNetwork() {
+		query, rejection = scrape.PodQuery{}, scrape.InHostNetworkWithParams
+	}
+	return verdict{accepted: rejection == nil, class: plain, query: query, seen: scrape.See(r.Prefix, annotations), rejection: rejection}
 }
 
 // change takes the app as it was and as it is, which may be nil, and the verdicts about it.
@@ -139,16 +150,17 @@ func (x *Index) change(was, is *App, old, now verdict) {
 		ns = newNamespace()
 		x.namespaces[known.namespace] = ns
 	}
-	hadServices, hadPods, hadHost := ns.plain > 0, ns.pods > 0, ns.hostPods > 0
+	before := ns.shape()
 	ns.count(known, old, -1)
 	refitted := x.refit(ns, was, is, old, now)
+	requeried := x.requery(ns, was, is, old.query, now.query)
 	ns.count(known, now, 1)
 	if known.kind == Service {
 		ns.targets += now.cost.Targets - old.cost.Targets
 		x.touch(ns)
 	}
 	x.note(ns, known, old, now)
-	if refitted || hadServices != (ns.plain > 0) || hadPods != (ns.pods > 0) || hadHost != (ns.hostPods > 0) {
+	if refitted || requeried || before != ns.shape() {
 		x.events.Affected(known.namespace)
 	}
 	x.events.Counted()
@@ -199,56 +211,6 @@ func (x *Index) exchange(ns *namespace, of class, out, in *App, cost scrape.Spec
 	}
 }
 
-// View is what a namespace's monitors depend on.
-type View struct {
-	// Plain is true when there is a Service of which relabelings see everything.
-	Plain bool
-	// Special are the Services of which they do not, and Services all of them, by name; Services only where each has a monitor
-	// of its own.
-	Special, Services []scrape.App
-	// Pods is true when there is an annotated Pod, and HostPods when there is one in the network of its node.
-	Pods, HostPods bool
-}
-
-// View returns what the monitors of a namespace depend on.
-func (x *Index) View(name string) View {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	ns := x.namespaces[name]
-	if ns == nil {
-		return View{}
-	}
-	return View{Plain: ns.plain > 0, Pods: ns.pods > 0, HostPods: ns.hostPods > 0,
-		Special: list(x.rules.Prefix, ns.limited[queries], ns.limited[ports]), Services: list(x.rules.Prefix, ns.limited[each])}
-}
-
-// Count returns how many accepted apps a namespace has; host says whether Pods in the network of their node count.
-func (x *Index) Count(name string, host bool) (services, pods int) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	ns := x.namespaces[name]
-	if ns == nil {
-		return 0, 0
-	}
-	pods = ns.pods
-	if host {
-		pods += ns.hostPods
-	}
-	return ns.services(), pods
-}
-
-// list returns the Services that fit, by name.
-func list(prefix string, all ...limited) []scrape.App {
-	var apps []scrape.App
-	for _, l := range all {
-		for _, s := range l.fitting() {
-			apps = append(apps, s.app.service(prefix))
-		}
-	}
-	slices.SortFunc(apps, func(one, other scrape.App) int { return strings.Compare(one.Name, other.Name) })
-	return apps
-}
-
 // Listed is true once all apps of a kind have been listed: before that, a namespace without apps may have some. It is true for
 // a kind without an open store, which has no apps.
 func (x *Index) Listed(kind Kind) bool {
@@ -287,7 +249,7 @@ func (x *Index) JudgeBy(r Rules) {
 	x.rules = r
 	for kind, apps := range x.apps {
 		store := x.open[kind]
-		for _, a := range apps {
+		for _, a := range oldestFirst(apps) {
 			x.change(a, a, store.judge(old, a), store.judge(r, a))
 		}
 	}

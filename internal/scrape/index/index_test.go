@@ -182,10 +182,11 @@ func TestCounts(t *testing.T) {
 	must(t, w.services().Update(service("shop", "a", bad)))
 	w.expect(t, "as bad as before", nil, nil)
 
-	must(t, w.pods().Update(pod("shop", "p", annotated("path", "/m?x=1"))))
+	must(t, w.pods().Update(pod("shop", "p", annotated("port", "1,2", "path", "/m?x=1"))))
 	w.expectCounts(t, "a Pod turns bad", 1, 0, 2)
 	w.expect(t, "a Pod turns bad", []string{"shop"}, []string{
-		`Pod shop/p: annotation prometheus.io/path is "/m?x=1": a Pod's path cannot have a query; annotate a Service in front of it instead`})
+		`Pod shop/p: annotation prometheus.io/port is "1,2": an app with parameters cannot have a list of ports; ` +
+			`annotate a Service for each port, or leave the parameters out`})
 
 	must(t, w.services().Update(service("shop", "a", annotated())))
 	must(t, w.pods().Delete(pod("shop", "p", nil)))

@@ -26,6 +26,10 @@ type namespace struct {
 	// the latter is rejected, by name; empty for one that is accepted where its namespace is allowed to have some.
 	pods, hostPods int
 	host           map[string]string
+	// queries are those of Pods. Their Pods are not among pods.
+	queries podQueries
+	// services and podsSeen count the annotated apps, rejected or not, by what they request.
+	servicesSeen, podsSeen seen
 	// rejected apps but for those of host, and nearMisses of apps.
 	rejected, nearMisses sorted
 	// workloads that have the annotation of their template, by kind and name; workloadsVersion changes with them and with what the
@@ -34,8 +38,48 @@ type namespace struct {
 	workloadsVersion uint64
 }
 
+// shape is what the monitors of a namespace depend on, beside its special Services and the queries of its Pods.
+type shape struct {
+	plain, pods, hostPods bool
+	services, podsSeen    scrape.Seen
+}
+
+func (n *namespace) shape() shape {
+	return shape{n.plain > 0, n.podsThatFit() > 0, n.hostPods > 0, n.servicesSeen.any(), n.podsSeen.any()}
+}
+
+// seen counts apps by what they request.
+type seen struct {
+	slow, https, params, ipv6 int
+	ports                     [mostPlaces + 1]int
+}
+
+// mostPlaces is the longest list of ports.
+const mostPlaces = 8
+
+func (s *seen) count(is scrape.Seen, by int) {
+	for counter, requested := range map[*int]bool{&s.slow: is.Slow, &s.https: is.HTTPS, &s.params: is.Params, &s.ipv6: is.IPv6} {
+		if requested {
+			*counter += by
+		}
+	}
+	s.ports[is.Ports] += by
+}
+
+// any is what one of the apps requests.
+func (s *seen) any() scrape.Seen {
+	sum := scrape.Seen{Slow: s.slow > 0, HTTPS: s.https > 0, Params: s.params > 0, IPv6: s.ipv6 > 0}
+	for ports := range s.ports {
+		if ports > 0 && s.ports[ports] > 0 {
+			sum.Ports = ports
+		}
+	}
+	return sum
+}
+
 func newNamespace() *namespace {
-	ns := &namespace{host: map[string]string{}, workloads: map[workload]bool{}}
+	ns := &namespace{host: map[string]string{}, workloads: map[workload]bool{},
+		queries: podQueries{of: map[scrape.PodQuery]*podQuery{}}}
 	for class := range ns.limited {
 		ns.limited[class].most = caps[class]
 	}
@@ -48,7 +92,10 @@ func (n *namespace) empty() bool {
 }
 
 // scraped is true when an app is accepted.
-func (n *namespace) scraped() bool { return n.services() > 0 || n.pods > 0 || n.hostPods > 0 }
+func (n *namespace) scraped() bool { return n.services() > 0 || n.podsThatFit() > 0 || n.hostPods > 0 }
+
+// podsThatFit is the number of accepted Pods outside of the network of their node, but for those whose query has no place.
+func (n *namespace) podsThatFit() int { return n.pods + n.queries.pods }
 
 // services is the number of accepted Services that fit.
 func (n *namespace) services() int {
@@ -61,8 +108,15 @@ func (n *namespace) services() int {
 
 // count adds a verdict to the sums, or subtracts it.
 func (n *namespace) count(a *App, v verdict, by int) {
+	if v.accepted || v.rejection != nil {
+		of := &n.podsSeen
+		if a.kind == Service {
+			of = &n.servicesSeen
+		}
+		of.count(v.seen, by)
+	}
 	switch {
-	case v.rejection == nil && (!v.accepted || v.class != plain):
+	case v.rejection == nil && (!v.accepted || v.class != plain || v.query != scrape.PodQuery{}):
 	case a.kind == HostPod:
 		n.countHost(a, v, by)
 	case v.rejection != nil && by > 0:

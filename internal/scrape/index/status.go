@@ -39,7 +39,7 @@ func (x *Index) Status(of func(namespace string) Namespace) v1alpha1.ScrapeStatu
 			continue
 		}
 		status.Services += int32(ns.services())
-		status.Pods += int32(ns.pods)
+		status.Pods += int32(ns.podsThatFit())
 		if is.HostNetwork {
 			status.Pods += int32(ns.hostPods)
 		}

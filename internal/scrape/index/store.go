@@ -107,7 +107,7 @@ func (s *Store) Replace(objects []any, _ string) error {
 			s.remove(key)
 		}
 	}
-	for _, a := range apps {
+	for _, a := range oldestFirst(apps) {
 		s.put(a)
 	}
 	if !s.listed {
