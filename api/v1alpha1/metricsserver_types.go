@@ -67,7 +67,8 @@ type KubeletSpec struct {
 	// preferredAddressTypes are the kinds of node address to try, in this order.
 	// +optional
 	// +kubebuilder:default={InternalIP,ExternalIP,Hostname}
-	// +listType=set
+	// +listType=atomic
+	// +kubebuilder:validation:XValidation:rule="self.all(t, self.exists_one(o, o == t))",message="preferredAddressTypes has one value twice: write each once"
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=5
 	// +kubebuilder:validation:items:Enum=Hostname;InternalDNS;InternalIP;ExternalDNS;ExternalIP

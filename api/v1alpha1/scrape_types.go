@@ -39,9 +39,10 @@ type ScrapeSpec struct {
 	// targets are the kinds of app whose annotations are honored; empty turns discovery off. Where both a Pod and its
 	// Service are annotated, the Pod's annotations count.
 	// +optional
-	// +listType=set
+	// +listType=atomic
 	// +kubebuilder:default={Services,Pods}
 	// +kubebuilder:validation:MaxItems=2
+	// +kubebuilder:validation:XValidation:rule="self.all(t, self.exists_one(o, o == t))",message="targets has one value twice: write each once"
 	Targets []ScrapeTarget `json:"targets"`
 
 	// namespaceSelector selects the namespaces by their labels; unset selects all. A Namespace with the label

@@ -168,7 +168,7 @@ func isKnown(prefix, key string) bool {
 			return true
 		}
 	}
-	return key == prefix+"/"+annotationScrape
+	return key == prefix+"/"+annotationScrape || key == prefix+"/"+annotationSlow || strings.HasPrefix(key, prefix+"/"+annotationParam)
 }
 
 // squash leaves the lower-case letters and digits of a key.
