@@ -22,6 +22,7 @@ import (
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/prometheus"
+	"github.com/metricspipeline/operator/internal/scrape"
 	"github.com/metricspipeline/operator/internal/text"
 )
 
@@ -168,7 +169,7 @@ func (r *Reconciler) begin(answer arrival, survey prometheus.Survey) {
 
 // isOurs is true for a scrape pool of a monitor of annotated apps.
 func isOurs(pool prometheus.Pool) bool {
-	return pool.Monitor == monitorName || strings.HasPrefix(pool.Monitor, monitorName+"-")
+	return pool.Monitor == monitorName || pool.Monitor == scrape.HTTPSName(monitorName) || strings.HasPrefix(pool.Monitor, monitorName+"-")
 }
 
 // takeIn makes of an answer what the status says.
