@@ -29,25 +29,25 @@ var Allowed = map[string][]string{
 		"internal/prometheus",
 	},
 	"internal/operand": {
-		"api/v1alpha1", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi", "internal/ownership", "internal/probe",
-		"internal/prometheus", "internal/cluster",
+		"api/v1alpha1", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi", "internal/ownership",
+		"internal/probe", "internal/prometheus", "internal/cluster",
 	},
 	"internal/operand/operandtest": {
-		"api/v1alpha1", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi", "internal/ownership", "internal/probe",
-		"internal/prometheus", "internal/cluster", "internal/operand",
+		"api/v1alpha1", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi", "internal/ownership",
+		"internal/probe", "internal/prometheus", "internal/cluster", "internal/operand",
 	},
 	"internal/operand/prometheusadapter/rules": {"api/v1alpha1", "internal/metricsapi", "internal/text"},
 	"internal/operand/metricsserver": {
-		"api/v1alpha1", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi", "internal/ownership", "internal/probe",
-		"internal/prometheus", "internal/cluster", "internal/operand",
+		"api/v1alpha1", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi", "internal/ownership",
+		"internal/probe", "internal/prometheus", "internal/cluster", "internal/operand",
 	},
 	"internal/operand/selfmonitoring": {
-		"api/v1alpha1", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi", "internal/ownership", "internal/probe",
-		"internal/prometheus", "internal/cluster", "internal/operand",
+		"api/v1alpha1", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi", "internal/ownership",
+		"internal/probe", "internal/prometheus", "internal/cluster", "internal/operand",
 	},
 	"internal/operand/prometheusadapter": {
-		"api/v1alpha1", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi", "internal/ownership", "internal/probe",
-		"internal/prometheus", "internal/cluster", "internal/operand", "internal/operand/prometheusadapter/rules",
+		"api/v1alpha1", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi", "internal/ownership",
+		"internal/probe", "internal/prometheus", "internal/cluster", "internal/operand", "internal/operand/prometheusadapter/rules",
 		"internal/text",
 	},
 	"internal/operand/registry": {
@@ -59,12 +59,12 @@ var Allowed = map[string][]string{
 		"api/v1alpha1", "internal/assets", "internal/operand", "internal/ownership", "internal/render/patchpolicy",
 	},
 	"internal/registration": {
-		"api/v1alpha1", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi", "internal/ownership", "internal/probe",
-		"internal/prometheus", "internal/cluster", "internal/operand",
+		"api/v1alpha1", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi", "internal/ownership",
+		"internal/probe", "internal/prometheus", "internal/cluster", "internal/operand",
 	},
 	"internal/report": {
-		"api/v1alpha1", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi", "internal/ownership", "internal/probe",
-		"internal/prometheus", "internal/cluster", "internal/operand", "internal/apply", "internal/certs",
+		"api/v1alpha1", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi", "internal/ownership",
+		"internal/probe", "internal/prometheus", "internal/cluster", "internal/operand", "internal/apply", "internal/certs",
 		"internal/registration", "internal/text",
 	},
 	"internal/controller/pipeline": {

@@ -43,8 +43,8 @@ func Meets(ctx context.Context, base string, access Access, demand Demand) error
 	}
 	samples, ok := value.(model.Vector)
 	if !ok {
-		return &UnusableError{Cause: NotPrometheus, text: fmt.Sprintf("query %s: the answer is a %s, and an instant vector was expected; correct "+
-			"spec.prometheus.url", base, value.Type())}
+		return &UnusableError{Cause: NotPrometheus, text: fmt.Sprintf("query %s: the answer is a %s, and an instant vector was "+
+			"expected; correct spec.prometheus.url", base, value.Type())}
 	}
 	missing := slices.DeleteFunc(slices.Clone(demand.Kinds), func(kind string) bool {
 		return slices.ContainsFunc(samples, func(s *model.Sample) bool { return string(s.Metric[KindLabel]) == kind })

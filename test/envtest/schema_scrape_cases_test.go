@@ -21,7 +21,7 @@ func scrapeSiblings() []sibling {
 		{bound: "enum", set: targets + "[0]", ok: "Pods", bad: "Nodes"},
 		{bound: "maxItems", set: targets, ok: []any{"Services", "Pods"}, bad: []any{"Services", "Pods", "Pods"}},
 		{bound: "maxItems", set: targets, ok: []any{}, bad: []any{"Services", "Pods", "Services"}},
-		{bound: "set", set: targets, ok: []any{"Pods"}, bad: []any{"Pods", "Pods"}, field: targets + "[1]"},
+		{bound: "targets has one value twice: write each once", set: targets, ok: []any{"Pods"}, bad: []any{"Pods", "Pods"}},
 		{bound: "enum", set: scrape + ".granularity", ok: "Service", bad: "Pod"},
 		{bound: "minLength", set: prefix, ok: "a", bad: ""},
 		{bound: "maxLength", set: prefix, ok: text(253), bad: text(254)},

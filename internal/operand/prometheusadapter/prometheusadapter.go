@@ -72,21 +72,9 @@ func (o *Operand) Plan(in operand.Input) (operand.Proposal, error) {
 	if resource.omission.Reason != "" {
 		proposal.Omitted[metricsapi.Resource.Name()] = resource.omission
 	}
-	total := resource.counts
-	for _, section := range sections {
-		if in.Omitted.Withheld(section.apis[0]) {
-			continue
-		}
-		count := checked.counts[section.group]
-		total.stated, total.usable = total.stated+count.stated, total.usable+count.usable
-		if omission, omitted := omission(section.group, count, in); omitted {
-			for _, api := range section.apis {
-				proposal.Omitted[api.Name()] = omission
-			}
-			continue
-		}
-		component.APIs = append(component.APIs, section.apis...)
-	}
+	total, apis := filled(in, checked.counts, proposal.Omitted)
+	total.stated, total.usable = total.stated+resource.counts.stated, total.usable+resource.counts.usable
+	component.APIs = append(component.APIs, apis...)
 	if total.stated == 0 {
 		return proposal, nil
 	}
@@ -127,6 +115,26 @@ func (o *Operand) Plan(in operand.Input) (operand.Proposal, error) {
 	component.UserPatches = in.Spec.Patches
 	proposal.Component = &component
 	return proposal, nil
+}
+
+// filled returns the metrics APIs that rules fill, and how many rules there are. Of the others it notes why they are omitted.
+func filled(in operand.Input, rules map[string]counts, omitted metricsapi.Omissions) (total counts, apis []metricsapi.API) {
+	for _, section := range sections {
+		if in.Omitted.Withheld(section.apis[0]) {
+			continue
+		}
+		count := rules[section.group]
+		total.stated, total.usable = total.stated+count.stated, total.usable+count.usable
+		omission, is := omission(section.group, count, in)
+		if !is {
+			apis = append(apis, section.apis...)
+			continue
+		}
+		for _, api := range section.apis {
+			omitted[api.Name()] = omission
+		}
+	}
+	return total, apis
 }
 
 // omission returns why the APIs of a section are not registered, if they are not.

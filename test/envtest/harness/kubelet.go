@@ -102,7 +102,8 @@ func (c *Cluster) StartKubelet(ctx context.Context, name string, host byte) (*Ku
 // Present serves from now on with a certificate of an authority, for the node's address or for its name alone.
 func (k *Kubelet) Present(authority *KubeletAuthority, forAddress bool) error {
 	template := &x509.Certificate{Subject: pkix.Name{CommonName: "system:node:" + k.name}, DNSNames: []string{k.name},
-		NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+		NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(time.Hour),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
 	if forAddress {
 		template.IPAddresses = []net.IP{net.ParseIP(k.Address)}
 	}
