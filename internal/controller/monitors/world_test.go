@@ -18,8 +18,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/intstr"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/util/flowcontrol"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -327,42 +325,4 @@ func agent(changes ...func(*monitoringv1alpha1.PrometheusAgentSpec)) *monitoring
 		change(&a.Spec)
 	}
 	return a
-}
-
-func namespaces(names ...string) []client.Object {
-	var all []client.Object
-	for _, name := range names {
-		all = append(all, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"kubernetes.io/metadata.name": name}}})
-	}
-	return all
-}
-
-// annotated returns the annotations of an app that wants to be scraped, with further ones as name, value.
-func annotated(further ...string) map[string]string {
-	all := map[string]string{"prometheus.io/scrape": "true"}
-	for i := 0; i < len(further); i += 2 {
-		all["prometheus.io/"+further[i]] = further[i+1]
-	}
-	return all
-}
-
-func service(namespace, name string, annotations map[string]string) *corev1.Service {
-	return &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Annotations: annotations, UID: types.UID(name)},
-		Spec: corev1.ServiceSpec{Selector: map[string]string{"app": name},
-			Ports: []corev1.ServicePort{{Name: "http", Port: 80, TargetPort: intstr.FromInt32(8080)}}},
-	}
-}
-
-func pod(namespace, name string, annotations map[string]string) *metav1.PartialObjectMetadata {
-	return &metav1.PartialObjectMetadata{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Annotations: annotations, UID: types.UID(name)}}
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }
