@@ -108,9 +108,10 @@ func (m *certManager) adopt(ctx context.Context, secret *corev1.Secret, owners [
 // adoption returns a strategic merge patch that adds owners to a Secret, nil where it has them. Lists of owners merge by UID,
 // so others stay. None of ours is a controller: with --enable-certificate-owner-ref, cert-manager makes its Certificate the
 // controller of the Secret, and the API server accepts only one; every later write of cert-manager would be refused. What an
-// earlier release wrote as a controller is corrected. Garbage collection removes owners that no longer exist.
+// earlier release wrote as a controller is corrected. An APIService that leads to another component by now is no owner any more.
+// Garbage collection removes owners that no longer exist.
 func adoption(secret *corev1.Secret, owners []metav1.OwnerReference) ([]byte, error) {
-	var wanting []metav1.OwnerReference
+	var wanting []any
 	for _, owner := range owners {
 		adopted := slices.ContainsFunc(secret.OwnerReferences, func(has metav1.OwnerReference) bool {
 			return has.UID == owner.UID && !ptr.Deref(has.Controller, false)
@@ -118,6 +119,12 @@ func adoption(secret *corev1.Secret, owners []metav1.OwnerReference) ([]byte, er
 		if !adopted {
 			wanting = append(wanting, metav1.OwnerReference{
 				APIVersion: owner.APIVersion, Kind: owner.Kind, Name: owner.Name, UID: owner.UID, Controller: ptr.To(false)})
+		}
+	}
+	for _, has := range secret.OwnerReferences {
+		isOwner := func(owner metav1.OwnerReference) bool { return owner.UID == has.UID }
+		if has.Kind == "APIService" && !slices.ContainsFunc(owners, isOwner) {
+			wanting = append(wanting, map[string]any{"$patch": "delete", "uid": has.UID})
 		}
 	}
 	if len(wanting) == 0 {

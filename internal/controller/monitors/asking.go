@@ -212,6 +212,8 @@ func (r *Reconciler) setTargets(s *settings, status *v1alpha1.ScrapeStatus) {
 		if last := r.lastStatus(s); last != nil && !a.corrected {
 			status.Targets, status.Down, status.DownTotal = last.Targets, last.Down, last.DownTotal
 		}
+	case a.last == nil && status.Services+status.Pods == 0:
+		// There is nothing to have targets.
 	case a.last == nil:
 		status.Targets = &v1alpha1.TargetCounts{Message: "The targets are not known: " + strings.TrimSuffix(a.problem, ".") + "."}
 	default:

@@ -76,6 +76,8 @@ func meaningless(f componentFault, s scenario, faulty string) string {
 		return "only " + f.only + " can have it"
 	case f.unrenewed && s.renews:
 		return "the scenario is about the operator's own authority, and with cert-manager there is none"
+	case s.name == switchBackend && faulty == harness.Adapter:
+		return "the scenario moves an API to that component, and while it is faulty the API stays where it is: TestSwitch shows that"
 	case f.unrenewed && s.name == rotateServing && faulty == metricsServer:
 		return "the scenario takes away the one certificate that the fault leaves to the component"
 	}
@@ -249,7 +251,7 @@ func (s snapshot) statusOf(component string) snapshot {
 		}
 	}
 	for _, entry := range status.APIServices {
-		if harness.Serves(component, entry.Name) {
+		if entry.Backend == component || harness.Serves(component, entry.Name) && !harness.Serves(otherThan[component], entry.Name) {
 			of[entry.Name] = asJSON(entry)
 		}
 	}

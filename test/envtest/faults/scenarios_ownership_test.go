@@ -21,6 +21,9 @@ import (
 	"github.com/metricspipeline/operator/test/envtest/harness"
 )
 
+// switchBackend is about one API of both components.
+const switchBackend = "switch the backend"
+
 // ownershipScenarios are about who serves an API, who issues certificates, and the end of it all.
 func ownershipScenarios() []scenario {
 	const (
@@ -33,7 +36,7 @@ func ownershipScenarios() []scenario {
 			w.apply(smallSpec + "resourceMetrics: {policy: TakeOver}\n")
 		}},
 		{name: "give back", spec: smallSpec, act: func(w *world) { w.apply(smallSpec + "resourceMetrics: {policy: Disabled}\n") }},
-		{name: "switch the backend", spec: largeSpec, act: func(w *world) {
+		{name: switchBackend, spec: largeSpec, act: func(w *world) {
 			w.apply(largeSpec + "resourceMetrics: {backend: PrometheusAdapter}\n")
 		}},
 		{name: "cert-manager is to issue", spec: builtIn, setup: func(w *world) { w.issuing() }, act: func(w *world) { w.apply(certManager) }},
