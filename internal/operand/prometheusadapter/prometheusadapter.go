@@ -73,7 +73,7 @@ func (o *Operand) Plan(in operand.Input) (operand.Proposal, error) {
 		proposal.Omitted[metricsapi.Resource.Name()] = resource.omission
 	}
 	total, apis := filled(in, checked.counts, proposal.Omitted)
-	total.stated, total.usable = total.stated+resource.counts.stated, total.usable+resource.counts.usable
+	total.stated, total.usable = total.stated+resource.stated, total.usable+resource.usable
 	component.APIs = append(component.APIs, apis...)
 	if total.stated == 0 {
 		return proposal, nil
