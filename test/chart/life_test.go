@@ -122,7 +122,9 @@ func (h *helm) playController(t *testing.T, kind schema.GroupVersionKind, name s
 	go func() {
 		defer close(ended)
 		for tick := time.NewTicker(50 * time.Millisecond); ctx.Err() == nil; {
-			if object, err := h.get(ctx, kind, name); err == nil && object.Object["status"] == nil || err == nil && kind == deployments {
+			object, err := h.get(ctx, kind, name)
+			observed, _, _ := unstructured.NestedInt64(object.Object, "status", "observedGeneration")
+			if err == nil && (observed != object.GetGeneration() || kind == deployments) {
 				status["observedGeneration"] = object.GetGeneration()
 				object.Object["status"] = status
 				_ = h.client.Status().Update(ctx, object) // A conflict is tried again.
