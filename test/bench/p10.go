@@ -42,11 +42,7 @@ func measureP10(ctx context.Context, cluster *kit.Cluster, step progress) (figur
 	for i := range p10Many {
 		made = append(made, kit.Namespace(p10Namespace(i)))
 	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p10Limit)
-		defer cancel()
-		err = errors.Join(err, cluster.DeletePipeline(ctx), cluster.UninstallOperator(ctx), cluster.Delete(ctx, made...))
-	}()
+	defer func() { err = errors.Join(err, takeDown(ctx, p10Limit, cluster, made...)) }()
 	ctx, cancel := context.WithTimeout(ctx, p10Limit)
 	defer cancel()
 	if err := installAlone(ctx, cluster); err != nil {

@@ -44,15 +44,8 @@ type memory struct {
 
 func measureP5(ctx context.Context, cluster *kit.Cluster, step progress) (figures []figure, err error) {
 	var made []client.Object
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p5Limit)
-		defer cancel()
-		err = errors.Join(err, cluster.DeletePipeline(ctx), cluster.UninstallOperator(ctx), cluster.Delete(ctx, made...))
-	}()
-	if err := installAlone(ctx, cluster); err != nil {
-		return nil, err
-	}
-	if err := traced(ctx, cluster); err != nil {
+	defer func() { err = errors.Join(err, takeDown(ctx, p5Limit, cluster, made...)) }()
+	if err := installTraced(ctx, cluster); err != nil {
 		return nil, err
 	}
 	if err := cluster.ApplyPipeline(ctx, scrapesEverything(v1alpha1.ScrapePerNamespace)); err != nil {

@@ -34,17 +34,10 @@ const (
 
 func measureP5Workloads(ctx context.Context, cluster *kit.Cluster, step progress) (figures []figure, err error) {
 	made := namespaces(p5WorkloadNamespace)
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p5Limit)
-		defer cancel()
-		err = errors.Join(err, cluster.DeletePipeline(ctx), cluster.UninstallOperator(ctx), cluster.Delete(ctx, made...))
-	}()
+	defer func() { err = errors.Join(err, takeDown(ctx, p5Limit, cluster, made...)) }()
 	ctx, cancel := context.WithTimeout(ctx, 2*p5Limit)
 	defer cancel()
-	if err := installAlone(ctx, cluster); err != nil {
-		return nil, err
-	}
-	if err := traced(ctx, cluster); err != nil {
+	if err := installTraced(ctx, cluster); err != nil {
 		return nil, err
 	}
 	if err := cluster.Apply(ctx, made...); err != nil {

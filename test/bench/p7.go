@@ -59,11 +59,7 @@ type p7Cost struct {
 
 func measureP7(ctx context.Context, cluster *kit.Cluster, step progress) (figures []figure, err error) {
 	made := namespaces(p7Namespace)
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p7Limit)
-		defer cancel()
-		err = errors.Join(err, cluster.DeletePipeline(ctx), cluster.UninstallOperator(ctx), cluster.Delete(ctx, made...))
-	}()
+	defer func() { err = errors.Join(err, takeDown(ctx, p7Limit, cluster, made...)) }()
 	if err := p7Given(ctx, cluster, made); err != nil {
 		return nil, err
 	}

@@ -38,11 +38,7 @@ const (
 
 func measureP9(ctx context.Context, cluster *kit.Cluster, step progress) (figures []figure, err error) {
 	var made []client.Object
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p9Limit)
-		defer cancel()
-		err = errors.Join(err, cluster.DeletePipeline(ctx), cluster.UninstallOperator(ctx), cluster.Delete(ctx, made...))
-	}()
+	defer func() { err = errors.Join(err, takeDown(ctx, p9Limit, cluster, made...)) }()
 	if err := p9Given(ctx, cluster); err != nil {
 		return nil, err
 	}
@@ -71,10 +67,7 @@ func p9Given(ctx context.Context, cluster *kit.Cluster) error {
 	if err != nil {
 		return err
 	}
-	if err := installAlone(ctx, cluster); err != nil {
-		return err
-	}
-	if err := traced(ctx, cluster); err != nil {
+	if err := installTraced(ctx, cluster); err != nil {
 		return err
 	}
 	if err := cluster.Client.Create(ctx, pipeline); err != nil {

@@ -32,8 +32,18 @@ func installAlone(ctx context.Context, cluster *kit.Cluster) error {
 	return scale(ctx, cluster, 1)
 }
 
-// traced has the Go runtime of the operator log each collection, and waits for the pod that does.
-func traced(ctx context.Context, cluster *kit.Cluster) error {
+// takeDown deletes the pipeline, the operator and what a row has made, also where the row was canceled.
+func takeDown(ctx context.Context, limit time.Duration, cluster *kit.Cluster, made ...client.Object) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	defer cancel()
+	return errors.Join(cluster.DeletePipeline(ctx), cluster.UninstallOperator(ctx), cluster.Delete(ctx, made...))
+}
+
+// installTraced installs the operator alone, has its Go runtime log each collection, and waits for the pod that does.
+func installTraced(ctx context.Context, cluster *kit.Cluster) error {
+	if err := installAlone(ctx, cluster); err != nil {
+		return err
+	}
 	_, err := cluster.Kubectl(ctx, "-n", kit.OperatorNamespace, "set", "env", "deployment/"+kit.OperatorName, "GODEBUG=gctrace=1")
 	if err != nil {
 		return err
