@@ -17,15 +17,6 @@ import (
 )
 
 func TestCustomRulesThatWork(t *testing.T) {
-	resources := func(pairs ...string) map[string]v1alpha1.GroupResource {
-		labels := map[string]v1alpha1.GroupResource{}
-		for _, pair := range pairs {
-			label, resource, _ := strings.Cut(pair, "=")
-			name, group, _ := strings.Cut(resource, ".")
-			labels[label] = v1alpha1.GroupResource{Group: group, Resource: name}
-		}
-		return labels
-	}
 	for name, rule := range map[string]v1alpha1.CustomMetricRule{
 		"requests per second of a pod": requests(),
 		"a counter under its own name": requests(named("", "")),
@@ -37,19 +28,19 @@ func TestCustomRulesThatWork(t *testing.T) {
 			filtering(v1alpha1.SeriesFilter{IsNot: "^container_.*_seconds_total$"}, v1alpha1.SeriesFilter{Is: "_total$"}),
 			named("^container_(.*)_total$", "")),
 		"a gauge of a node": requests(
-			selecting(`node_load1{node!=""}`), overriding(resources("node=node")), named("", ""),
+			selecting(`node_load1{node!=""}`), overriding(toLabels("node=node")), named("", ""),
 			querying(`avg(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)`)),
-		"a gauge of a namespace":          requests(selecting("tenant_users"), overriding(resources("namespace=namespaces")), named("", "")),
-		"of an Ingress, by another label": requests(overriding(resources("exported_namespace=namespace", "ingress=ingress.networking.k8s.io"))),
-		"of a Deployment":                 requests(overriding(resources("namespace=namespace", "deployment=deployments.apps"))),
-		"of a Service and its pods":       requests(overriding(resources("namespace=namespace", "pod=pod", "service=service"))),
-		"of a kind that is young":         requests(overriding(resources("namespace=namespace", "widget=widgets.example.com"))),
+		"a gauge of a namespace":          requests(selecting("tenant_users"), overriding(toLabels("namespace=namespaces")), named("", "")),
+		"of an Ingress, by another label": requests(overriding(toLabels("exported_namespace=namespace", "ingress=ingress.networking.k8s.io"))),
+		"of a Deployment":                 requests(overriding(toLabels("namespace=namespace", "deployment=deployments.apps"))),
+		"of a Service and its pods":       requests(overriding(toLabels("namespace=namespace", "pod=pod", "service=service"))),
+		"of a kind that is young":         requests(overriding(toLabels("namespace=namespace", "widget=widgets.example.com"))),
 		"every rate, whatever the object": requests(selecting(`{namespace!="",__name__!~"^container_.*"}`),
 			filtering(v1alpha1.SeriesFilter{IsNot: ".*_seconds_total"}), templated("<<.Resource>>"), named("^(.*)_total$", "")),
 		"labels by a template":       requests(templating("kube_<<.Group>>_<<.Resource>>")),
 		"labels by a template alone": requests(templating("<<.Resource>>")),
 		"a template beside an override": requests(templating("<<.Resource>>"), func(r *v1alpha1.CustomMetricRule) {
-			r.Resources.Overrides = resources("exported_namespace=namespace")
+			r.Resources.Overrides = toLabels("exported_namespace=namespace")
 		}),
 		"latency at the 95th percentile": requests(selecting(`http_request_duration_seconds_bucket{namespace!="",pod!=""}`),
 			named("^(.*)_bucket$", "${1}_p95"),
