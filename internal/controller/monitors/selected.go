@@ -226,6 +226,12 @@ func (s apiServer) Pods(ctx context.Context, namespace string, host bool, resume
 	selector := fields.AndSelectors(fields.OneTermEqualSelector("spec.hostNetwork", strconv.FormatBool(host)),
 		fields.OneTermNotEqualSelector("status.phase", string(corev1.PodSucceeded)),
 		fields.OneTermNotEqualSelector("status.phase", string(corev1.PodFailed)))
+	return s.podsOf(ctx, namespace, selector, resume)
+}
+
+func (s apiServer) podsOf(
+	ctx context.Context, namespace string, selector fields.Selector, resume string,
+) (*metav1.PartialObjectMetadataList, error) {
 	return s.pods.Resource(podsResource).Namespace(namespace).
 		List(ctx, metav1.ListOptions{FieldSelector: selector.String(), Limit: mostInPiece, Continue: resume})
 }
@@ -250,8 +256,7 @@ func (s apiServer) RunningPods(
 	if !hosts {
 		selector = fields.AndSelectors(selector, fields.OneTermEqualSelector("spec.hostNetwork", "false"))
 	}
-	return s.pods.Resource(podsResource).Namespace(namespace).
-		List(ctx, metav1.ListOptions{FieldSelector: selector.String(), Limit: mostInPiece, Continue: resume})
+	return s.podsOf(ctx, namespace, selector, resume)
 }
 
 // Template lists one object instead of getting it: the operator may list workloads anyway. No more of it is decoded than is returned.
