@@ -20,12 +20,24 @@ import (
 	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
-// reference is a key that spec.prometheus names, and where its content is stored.
+// reference is a key that a field of the spec names, and where its content is stored.
 type reference struct {
 	field     string
 	configMap bool
 	key       v1alpha1.KeyReference
 	into      *[]byte
+}
+
+// authorityReference returns the key that a field names as a certificate authority; false where it names none.
+func authorityReference(field string, named *v1alpha1.CertificateAuthority, into *[]byte) (reference, bool) {
+	switch {
+	case named != nil && named.Secret != nil:
+		return reference{field: field + ".secret", key: *named.Secret, into: into}, true
+	case named != nil && named.ConfigMap != nil:
+		return reference{field: field + ".configMap", key: *named.ConfigMap, into: into, configMap: true}, true
+	default:
+		return reference{}, false
+	}
 }
 
 // references returns the keys that spec.prometheus names.
@@ -34,10 +46,8 @@ func references(spec v1alpha1.PrometheusSpec, c *prometheus.Access) []reference 
 	if spec.TLS == nil {
 		return all
 	}
-	if authority := spec.TLS.CA; authority != nil && authority.Secret != nil {
-		all = append(all, reference{field: "tls.ca.secret", key: *authority.Secret, into: &c.CA})
-	} else if authority != nil && authority.ConfigMap != nil {
-		all = append(all, reference{field: "tls.ca.configMap", key: *authority.ConfigMap, into: &c.CA, configMap: true})
+	if authority, named := authorityReference("tls.ca", spec.TLS.CA, &c.CA); named {
+		all = append(all, authority)
 	}
 	if cert := spec.TLS.ClientCert; cert != nil {
 		of := func(key string) v1alpha1.KeyReference { return v1alpha1.KeyReference{Name: cert.Name, Key: key} }

@@ -60,14 +60,9 @@ func (s *Source) authorities(ctx context.Context, spec v1alpha1.MetricsPipelineS
 // authority reads one that a field names. A missing object is a fact, not an error: its creation brings an event.
 func (s *Source) authority(ctx context.Context, field string, named *v1alpha1.CertificateAuthority) (Authority, error) {
 	var found Authority
-	ref := reference{into: &found.Content}
-	switch {
-	case named == nil:
+	ref, isNamed := authorityReference(field, named, &found.Content)
+	if !isNamed {
 		return found, nil
-	case named.Secret != nil:
-		ref.field, ref.key = field+".secret", *named.Secret
-	case named.ConfigMap != nil:
-		ref.field, ref.key, ref.configMap = field+".configMap", *named.ConfigMap, true
 	}
 	missing, err := s.readKey(ctx, ref)
 	switch {
