@@ -103,6 +103,13 @@ func (f *fleet) measured(names ...string) {
 	}
 }
 
+// fails lets the kubelet of a node fail from now on, or with nil serve. A question may be under way meanwhile.
+func (f *fleet) fails(node string, fault *kubelet.Fault) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.faults[node] = fault
+}
+
 // look is one reconcile after another until all answers are there.
 func (f *fleet) look() report.Nodes {
 	f.t.Helper()

@@ -64,9 +64,9 @@ func TestNodesWhoseKubeletCanBeRead(t *testing.T) {
 func TestKubeletThatFailsLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 1)
-		f.faults["node-00"] = nil
+		f.fails("node-00", nil)
 		f.expect(f.look(), status(1, 0), 0, [2]int{0, 1})
-		f.faults["node-00"] = &kubelet.Fault{Reason: v1alpha1.NodeUnknownAuthority, Message: "unknown"}
+		f.fails("node-00", &kubelet.Fault{Reason: v1alpha1.NodeUnknownAuthority, Message: "unknown"})
 		time.Sleep(kubeletPeriod)
 		f.expect(f.look(), status(1, 0, unknownAuthority("node-00")...), 1, [2]int{0, 1})
 	})
@@ -83,7 +83,7 @@ func TestRolloutThatVerifiesNothing(t *testing.T) {
 		f.observation.Plan.Components[0].Kubelets.Authority = []byte("wrong")
 		f.observation.Workloads["reader"][0].Deployment.Status.UpdatedReplicas = 0
 		for _, name := range f.observation.Facts.Nodes {
-			f.faults[name] = &kubelet.Fault{Reason: v1alpha1.NodeUnknownAuthority, Message: "unknown"}
+			f.fails(name, &kubelet.Fault{Reason: v1alpha1.NodeUnknownAuthority, Message: "unknown"})
 		}
 		f.expect(f.look(), status(2, 2), 2, [2]int{0, 2})
 	})
@@ -133,7 +133,7 @@ func TestNodesThatChangeAllTheTime(t *testing.T) {
 		f.look()
 		changes, last := 0, f.before
 		for i := range 300 {
-			f.faults["node-00"] = &kubelet.Fault{Reason: v1alpha1.NodeRefused, Message: fmt.Sprint(i)}
+			f.fails("node-00", &kubelet.Fault{Reason: v1alpha1.NodeRefused, Message: fmt.Sprint(i)})
 			f.observation.Plan.Components[0].Kubelets.Authority = fmt.Appendf(nil, "%d", i) // Has it asked at once.
 			if found := f.look(); !cmp.Equal(found.Status, last) {
 				changes, last = changes+1, found.Status
