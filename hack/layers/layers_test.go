@@ -81,7 +81,7 @@ func writePairs(t *testing.T, dir string) []string {
 
 	var forbidden []string
 	for from, allowed := range Allowed {
-		write(t, dir, from+"/doc.go", "package "+filepath.Base(from)+"\n")
+		write(t, dir, from+"/doc.go", "package "+strings.ReplaceAll(filepath.Base(from), "-", "")+"\n")
 		for to := range Allowed {
 			if from == to || strings.HasPrefix(to, "cmd/") {
 				continue // a program cannot be imported
