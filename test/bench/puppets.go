@@ -40,16 +40,18 @@ const (
 type puppets struct {
 	cluster *kit.Cluster
 	number  int
-	made    []client.Object
-	stop    context.CancelFunc
-	ended   sync.WaitGroup
+	// metric is what the HPA of a puppet reads.
+	metric func(i int) string
+	made   []client.Object
+	stop   context.CancelFunc
+	ended  sync.WaitGroup
 }
 
 func newPuppets(cluster *kit.Cluster, number int) *puppets {
-	return &puppets{cluster: cluster, number: number, stop: func() {}}
+	return &puppets{cluster: cluster, number: number, metric: func(int) string { return puppetMetric }, stop: func() {}}
 }
 
-func puppet(i int) string { return fmt.Sprintf("puppet-%03d", i) }
+func puppet(i int) string { return fmt.Sprintf("puppet-%04d", i) }
 
 // begin makes everything, and waits until each pod runs.
 func (p *puppets) begin(ctx context.Context) error {
@@ -61,7 +63,7 @@ func (p *puppets) begin(ctx context.Context) error {
 	p.stop = stop
 	p.ended.Go(func() { p.play(playing) })
 	err := inParallel(ctx, p.number, func(ctx context.Context, i int) error {
-		return errors.Join(p.cluster.Client.Create(ctx, puppetSet(i)), p.cluster.Client.Create(ctx, puppetScaler(i)))
+		return errors.Join(p.cluster.Client.Create(ctx, puppetSet(i)), p.cluster.Client.Create(ctx, puppetScaler(i, p.metric(i))))
 	})
 	if err != nil {
 		return err
@@ -143,7 +145,7 @@ func (p *puppets) beat(ctx context.Context) error {
 	}
 	node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "Puppet",
 		LastHeartbeatTime: metav1.Now(), LastTransitionTime: node.CreationTimestamp}}
-	node.Status.Capacity = corev1.ResourceList{corev1.ResourcePods: resource.MustParse("1000")}
+	node.Status.Capacity = corev1.ResourceList{corev1.ResourcePods: resource.MustParse("2000")}
 	node.Status.Allocatable = node.Status.Capacity
 	return p.cluster.Client.Status().Update(ctx, node)
 }
@@ -179,14 +181,14 @@ func puppetSet(i int) *appsv1.StatefulSet {
 }
 
 // puppetScaler never scales: what it reads is the time, and its bounds are one.
-func puppetScaler(i int) *autoscalingv2.HorizontalPodAutoscaler {
+func puppetScaler(i int, metric string) *autoscalingv2.HorizontalPodAutoscaler {
 	return &autoscalingv2.HorizontalPodAutoscaler{
 		ObjectMeta: metav1.ObjectMeta{Namespace: puppetNamespace, Name: puppet(i)},
 		Spec: autoscalingv2.HorizontalPodAutoscalerSpec{
 			ScaleTargetRef: autoscalingv2.CrossVersionObjectReference{APIVersion: "apps/v1", Kind: "StatefulSet", Name: puppet(i)},
 			MinReplicas:    ptr.To[int32](1), MaxReplicas: 1,
 			Metrics: []autoscalingv2.MetricSpec{{Type: autoscalingv2.PodsMetricSourceType, Pods: &autoscalingv2.PodsMetricSource{
-				Metric: autoscalingv2.MetricIdentifier{Name: puppetMetric},
+				Metric: autoscalingv2.MetricIdentifier{Name: metric},
 				Target: autoscalingv2.MetricTarget{Type: autoscalingv2.AverageValueMetricType,
 					AverageValue: ptr.To(resource.MustParse("2G"))},
 			}}},

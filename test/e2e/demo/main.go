@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command demo shows the operator at work on the cluster of KUBECONFIG: it installs the operator and a sample
-// application, applies one MetricsPipeline, puts load on the application and takes it away again, and draws what
-// follows. It fails if the application is not scaled. `make demo` runs it.
+// application, applies one MetricsPipeline with nothing in its spec, puts load on the application and takes it away again, and draws
+// what follows. Then it breaks the HPA, and asks why. It fails if the application is not scaled, or the fault is not named. `make demo`
+// runs it.
 package main
 
 import (
@@ -12,10 +13,14 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
+	v1alpha1 "github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/test/e2e/kit"
 )
 
@@ -24,11 +29,13 @@ const (
 	app = "web"
 	// load is sent to it, target is what one pod is meant to take.
 	load, target = 120, 40
+	// typo is what the HPA reads in the end.
+	typo = "http_reqeusts_per_second"
 )
 
 func main() {
 	keep := flag.Bool("keep", false, "leave the operator, the pipeline and the sample application in the cluster")
-	limit := flag.Duration("timeout", 8*time.Minute, "how long all of it may take")
+	limit := flag.Duration("timeout", 12*time.Minute, "how long all of it may take")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -77,12 +84,12 @@ func play(ctx context.Context, cluster *kit.Cluster, show *show) (string, error)
 			func(now scene) bool { return now.operator == "ready" && now.replicas == 1 },
 		},
 		{
-			"kubectl apply -f the pipeline",
+			"kubectl apply -f the pipeline: spec: {}, and no rule",
 			func(ctx context.Context) error { return applyPipeline(ctx, cluster) },
 			func(now scene) bool { return now.ready },
 		},
 		{
-			"waiting for the first numbers",
+			"waiting for the first numbers: the rule follows from the HPA",
 			func(context.Context) error { return nil },
 			func(now scene) bool { return now.metricKnown },
 		},
@@ -96,6 +103,11 @@ func play(ctx context.Context, cluster *kit.Cluster, show *show) (string, error)
 			func(ctx context.Context) error { return show.setLoad(ctx, 0) },
 			func(now scene) bool { return now.replicas == 1 },
 		},
+		{
+			"a mistake: the HPA reads " + typo,
+			func(ctx context.Context) error { return misspell(ctx, cluster) },
+			func(now scene) bool { return now.failing },
+		},
 	}
 	for _, act := range acts {
 		if err := show.act(ctx, act.title, act.start, act.ended); err != nil {
@@ -106,8 +118,31 @@ func play(ctx context.Context, cluster *kit.Cluster, show *show) (string, error)
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("The HPA scaled %s from 1 to %d pods and back on http_requests_per_second, a custom metric.\n\n"+
-		"kubectl get metricspipeline\n%s", app, kit.SampleMaxReplicas, status), nil
+	reason, err := why(ctx, cluster)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("The HPA scaled %s from 1 to %d pods and back on http_requests_per_second, a custom metric for which nobody wrote a rule."+
+		"\n\nkubectl get metricspipeline\n%s\nThen it was broken.\n\nkubectl metricspipeline why hpa/%s --namespace %s\n%s",
+		app, kit.SampleMaxReplicas, status, app, kit.SampleNamespace, reason), nil
+}
+
+// misspell has the HPA read a metric that there is not.
+func misspell(ctx context.Context, cluster *kit.Cluster) error {
+	scaler := kit.SampleScaler(app, kit.RequestsOfPods(target))
+	scaler.Spec.Metrics[0].Pods.Metric.Name = typo
+	return cluster.Apply(ctx, scaler)
+}
+
+// why runs the command line, which has to name the mistake.
+func why(ctx context.Context, cluster *kit.Cluster) (string, error) {
+	program := filepath.Join(cluster.Root, "bin", "kubectl-metricspipeline")
+	out, err := exec.CommandContext(ctx, program, "why", "hpa/"+app, "--namespace", kit.SampleNamespace).CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || !strings.Contains(string(out), v1alpha1.AutoscalerRuleMissing) {
+		return "", fmt.Errorf("%s does not name the mistake: %w\n%s", program, err, out)
+	}
+	return string(out), nil
 }
 
 func install(ctx context.Context, cluster *kit.Cluster) error {
@@ -120,7 +155,7 @@ func install(ctx context.Context, cluster *kit.Cluster) error {
 }
 
 func applyPipeline(ctx context.Context, cluster *kit.Cluster) error {
-	pipeline, err := cluster.QuickSample()
+	pipeline, err := cluster.Sample(kit.SamplePlain)
 	if err != nil {
 		return err
 	}

@@ -6,10 +6,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -27,6 +29,8 @@ type scene struct {
 	// metric is the rate per pod that the HPA has read last, if metricKnown.
 	metric      float64
 	metricKnown bool
+	// failing is true when the HPA has no metric to scale on.
+	failing bool
 	// replicas are the pods that serve, wanted the number that the HPA sets.
 	replicas, wanted int32
 }
@@ -50,6 +54,9 @@ func look(ctx context.Context, cluster *kit.Cluster) scene {
 	scaler := &autoscalingv2.HorizontalPodAutoscaler{}
 	if cluster.Client.Get(ctx, key, scaler) == nil {
 		now.wanted = scaler.Status.DesiredReplicas
+		now.failing = slices.ContainsFunc(scaler.Status.Conditions, func(c autoscalingv2.HorizontalPodAutoscalerCondition) bool {
+			return c.Type == autoscalingv2.ScalingActive && c.Status == corev1.ConditionFalse
+		})
 		for _, metric := range scaler.Status.CurrentMetrics {
 			if metric.Pods != nil && metric.Pods.Current.AverageValue != nil {
 				now.metric, now.metricKnown = metric.Pods.Current.AverageValue.AsApproximateFloat64(), true
