@@ -112,7 +112,7 @@ func matcherOf(requirement kubelabels.Requirement, values []string) *labels.Matc
 // confined is true where each selector of a query demands the namespace of one of the labels.
 func confined(query, namespace string, namespaceLabels ...string) bool {
 	expr, err := promQL.ParseExpr(query)
-	if err != nil {
+	if err != nil || namespace == "" {
 		return false
 	}
 	inside := true
@@ -137,9 +137,9 @@ type terms struct {
 	names     []string
 }
 
-// inside adds a question about the namespace, which a label of its series names. One that would reach beyond it is left out.
-func (t *terms) inside(name, expr, namespaceLabel string) {
-	if namespaceLabel != "" && confined(expr, t.namespace, namespaceLabel) {
+// inside adds a question about the namespace, which one of these labels of its series names. One that would reach beyond it is left out.
+func (t *terms) inside(name, expr string, namespaceLabels ...string) {
+	if confined(expr, t.namespace, namespaceLabels...) {
 		t.add(name, expr)
 	}
 }
