@@ -99,6 +99,8 @@ const (
 	AutoscalerRuleWarned = "RuleWarned"
 	// AutoscalerRuleCollision surfaces when several rules make a metric of this name, and the one that serves has no series for the HPA.
 	AutoscalerRuleCollision = "RuleCollision"
+	// AutoscalerRuleOfOthers surfaces when the rule of that name makes the metric of other objects than those that the HPA asks for.
+	AutoscalerRuleOfOthers = "RuleOfOthers"
 	// AutoscalerRuleMissing surfaces when no rule makes the metric, and Prometheus has no series from which one could be derived.
 	AutoscalerRuleMissing = "RuleMissing"
 	// AutoscalerRuleDeriving surfaces while the backend does not serve a rule yet that is being derived.
@@ -136,6 +138,9 @@ const (
 	AutoscalerSeriesNotInNamespace = "SeriesNotInNamespace"
 	// AutoscalerSeriesWithoutObject surfaces when the series of the namespace do not have the label that names pods or objects.
 	AutoscalerSeriesWithoutObject = "SeriesWithoutObject"
+	// AutoscalerSeriesObjectLabel surfaces when the series name the pods or the object in another label than the rule, such as
+	// exported_pod.
+	AutoscalerSeriesObjectLabel = "SeriesObjectLabel"
 	// AutoscalerSeriesOfOthers surfaces when the series of the namespace are of other pods or objects than the HPA's.
 	AutoscalerSeriesOfOthers = "SeriesOfOthers"
 )
@@ -166,6 +171,8 @@ const (
 	AutoscalerContainerUsageMissing = "ContainerUsageMissing"
 	// AutoscalerMetricSelectorMatchesNone surfaces when the selector of the HPA's metric matches none of the series.
 	AutoscalerMetricSelectorMatchesNone = "MetricSelectorMatchesNone"
+	// AutoscalerQueryFailed surfaces when Prometheus refuses the query of the rule; the message has its error.
+	AutoscalerQueryFailed = "QueryFailed"
 	// AutoscalerValueMissing surfaces when there are series, and the query of the rule makes no value of them.
 	AutoscalerValueMissing = "ValueMissing"
 	// AutoscalerValueNaN surfaces when the value is not a number, as by a division by zero.

@@ -173,8 +173,9 @@ type Series struct {
 	// without a selector as well.
 	ForSelector int
 	// Samples are the values of the rule's own query for this HPA. NaN counts those that are not a number, Pods names whose they are.
-	Samples, NaN int
-	Pods         []string
+	// Unnamed counts those without ObjectLabel.
+	Samples, NaN, Unnamed int
+	Pods                  []string
 	// QueryError is why Prometheus gives no answer to the rule's own query, such as that it has duplicate series; empty where it does.
 	QueryError string
 	// LastSeen is when the newest sample of series that have none now was; zero for none within an hour.
@@ -187,7 +188,8 @@ type Series struct {
 type Scrape struct {
 	// Known is false where it was not looked at.
 	Known bool
-	// Up and Down count the targets of the HPA's pods, -1 where they were not asked for; Error is what Prometheus says of one that is down, URL which one.
+	// Up and Down count the targets of the HPA's pods, -1 where they were not asked for; Error is what Prometheus says of one that is
+	// down, URL which one.
 	Up, Down   int
 	Error, URL string
 	// Dropped is why samples are dropped, such as a limit.

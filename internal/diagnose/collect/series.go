@@ -225,6 +225,9 @@ func (c *collection) evaluate(ctx context.Context, metric *diagnose.Metric, rule
 	}
 	metric.Series.Samples, metric.Series.NaN = len(samples), 0
 	for _, sample := range samples {
+		if rule.ObjectLabel != "" && sample.Metric[model.LabelName(rule.ObjectLabel)] == "" {
+			metric.Series.Unnamed++
+		}
 		if !math.IsNaN(float64(sample.Value)) {
 			continue
 		}
