@@ -5,7 +5,7 @@ package v1alpha1
 
 // Reasons why a HorizontalPodAutoscaler (HPA) has no number, or cannot act on the one that it has: those of status.autoscalers, of the
 // Events on HPAs and of `kubectl metricspipeline why`. They stand in the order of the chain, from the HPA to the app that gives
-// the number. docs/autoscalers.md has a section for each.
+// the number. docs/autoscalers.md leads to a section for each.
 
 // Reasons of the HPA itself, and of what else moves its target.
 const (
@@ -93,14 +93,14 @@ const (
 const (
 	// AutoscalerRuleRejected surfaces when the rule that makes the metric is rejected and serves nothing.
 	AutoscalerRuleRejected = "RuleRejected"
+	// AutoscalerRuleOfOthers surfaces when the rule of that name makes the metric of other objects than those that the HPA asks for.
+	AutoscalerRuleOfOthers = "RuleOfOthers"
 	// AutoscalerRuleLastGood surfaces when the rule that makes the metric is rejected, and serves in its last good form.
 	AutoscalerRuleLastGood = "RuleLastGood"
 	// AutoscalerRuleWarned surfaces when the rule that makes the metric cannot work as it is written.
 	AutoscalerRuleWarned = "RuleWarned"
 	// AutoscalerRuleCollision surfaces when several rules make a metric of this name, and the one that serves has no series for the HPA.
 	AutoscalerRuleCollision = "RuleCollision"
-	// AutoscalerRuleOfOthers surfaces when the rule of that name makes the metric of other objects than those that the HPA asks for.
-	AutoscalerRuleOfOthers = "RuleOfOthers"
 	// AutoscalerRuleMissing surfaces when no rule makes the metric, and Prometheus has no series from which one could be derived.
 	AutoscalerRuleMissing = "RuleMissing"
 	// AutoscalerRuleDeriving surfaces while the backend does not serve a rule yet that is being derived.

@@ -267,7 +267,8 @@ func ruleCases() []testCase {
 		metricCase("a ratio", podsMetric("http_error_ratio"), refused(v1alpha1.AutoscalerDeriveRatio, ""),
 			v1alpha1.AutoscalerDeriveRatio, LinkRule),
 		metricCase("as many derived rules as there may be", requests,
-			refused(v1alpha1.AutoscalerDeriveLimit, "20 rules are derived for namespace shop, and there are no more; state a rule"),
+			refused(v1alpha1.AutoscalerDeriveLimit, "20 rules are derived for the HorizontalPodAutoscalers of namespace shop, and there are no more; state a rule in "+
+				"spec.customMetrics.rules."),
 			v1alpha1.AutoscalerDeriveLimit, LinkRule),
 		metricCase("not derived for another reason", requests, refused("Odd", "The name has a character that PromQL has not"),
 			v1alpha1.AutoscalerDeriveRefused, LinkRule),
