@@ -81,7 +81,7 @@ var Allowed = map[string][]string{
 		"internal/text",
 	},
 	"internal/diagnose":   {"api/v1alpha1", "internal/autoscaler", "internal/metricsapi", "internal/text"},
-	"internal/derive":     {"api/v1alpha1", "internal/metricsapi", "internal/text"},
+	"internal/derive":     {"api/v1alpha1", "internal/autoscaler", "internal/metricsapi", "internal/text"},
 	"internal/autoscaler": {"api/v1alpha1", "internal/metricsapi", "internal/store", "internal/text"},
 	"internal/diagnose/collect": {
 		"api/v1alpha1", "internal/autoscaler", "internal/derive", "internal/cluster", "internal/diagnose", "internal/health", "internal/kinds", "internal/kubelet",
