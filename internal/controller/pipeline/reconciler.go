@@ -57,7 +57,7 @@ type Config struct {
 
 	Applier *apply.Applier
 	Prober  *probe.Prober
-	Census  *prometheus.Census
+	Census  *prometheus.Census[int64]
 	// Nodes finds out of which nodes there are metrics, and why not.
 	Nodes    *Nodes
 	Renderer *render.Renderer
