@@ -42,8 +42,8 @@ type Verdict struct {
 	Ask
 
 	Key Key
-	// Served is true where a stated rule serves it, and Derived where a derived one does.
-	Served, Derived bool
+	// Served is true where a stated rule serves it, and Derived where a derived one does. Waiting is true while that is not in force yet.
+	Served, Derived, Waiting bool
 	// Problem is why no rule does; nil also while that is not known.
 	Problem *Problem
 	// Found are the candidates.
@@ -237,7 +237,7 @@ func first(key Key, of []*request) (Rule, bool) {
 // renewed is a rule in force for those who ask for it now: as it is, unless it is known that none of them has samples of its series, and
 // one has of another.
 func renewed(rule Rule, of []*request) Rule {
-	rule.Asking, rule.Samples = len(of), 0
+	rule.Asking = len(of)
 	named := slices.IndexFunc(of, func(r *request) bool {
 		return r.verdict.Namespace == rule.Namespace && r.verdict.HPA == rule.Autoscaler
 	})
@@ -245,6 +245,9 @@ func renewed(rule Rule, of []*request) Rule {
 		named = 0
 	}
 	stays := false
+	if of[named].judgment.Known {
+		rule.Samples = 0
+	}
 	for i, r := range of {
 		for _, found := range r.judgment.Found {
 			if found.Candidate != rule.Candidate {
@@ -262,6 +265,16 @@ func renewed(rule Rule, of []*request) Rule {
 	}
 	rule.Namespace, rule.Autoscaler = of[named].verdict.Namespace, of[named].verdict.HPA
 	return rule
+}
+
+// Refuse notes that the rule for a metric is not one that the backend runs.
+func (d *Decision) Refuse(key Key, because error) {
+	for i, v := range d.Verdicts {
+		if v.Key == key && v.Derived {
+			d.Verdicts[i].Derived = false
+			d.Verdicts[i].Problem = problem(v1alpha1.AutoscalerDeriveRefused, "No rule is derived for the metric %s: %v.", v.Name, because)
+		}
+	}
 }
 
 // settle notes whether a rule serves a request.

@@ -138,6 +138,7 @@ func (w *world) restart() {
 		},
 		Applier: apply.New(w.operator, w.client, w.clock, time.Minute), Prober: prober, Nodes: nodes,
 		Census:   prometheus.NewCensus[int64](func() {}, w.clock, prometheus.Pace{}),
+		Names:    prometheus.NewCensus[prometheus.Names](func() {}, w.clock, prometheus.Pace{}),
 		Renderer: &render.Renderer{Assets: assets(w.gadgets...), Catalog: operand.Catalog(operands)},
 		Events:   w.events, Metrics: &report.Exporter{}, Clock: w.clock, Timing: w.timing.OrDefaults(),
 	})
