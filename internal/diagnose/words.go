@@ -18,7 +18,7 @@ import (
 const (
 	mostOfName     = 80
 	mostOfQuote    = 160
-	mostOfSentence = 480
+	mostOfSentence = 440
 	mostNamed      = 3
 )
 
