@@ -24,9 +24,6 @@ const (
 	kindPod     = "Pod"
 )
 
-// scrapeLabel on a Namespace with the value false leaves it out.
-const scrapeLabel = "metricspipeline.io/scrape"
-
 // readApps reads which Services select the HPA's pods, which of these and of the pods are annotated, and which monitors select them.
 func (c *collection) readApps(ctx context.Context) {
 	c.scrape.Up, c.scrape.Down, c.scrape.Prefix = unknown, unknown, c.prefix()
@@ -69,8 +66,8 @@ func (c *collection) readNamespace(ctx context.Context) *metav1.PartialObjectMet
 	selector := c.pipeline.Spec.Scrape.NamespaceSelector
 	selected, err := metav1.LabelSelectorAsSelector(selector)
 	switch {
-	case namespace.Labels[scrapeLabel] == "false":
-		c.scrape.NamespaceNotScraped = fmt.Sprintf("Namespace %s has the label %s: false", namespace.Name, scrapeLabel)
+	case namespace.Labels[v1alpha1.ScrapeOptOutLabel] == "false":
+		c.scrape.NamespaceNotScraped = fmt.Sprintf("Namespace %s has the label %s: false", namespace.Name, v1alpha1.ScrapeOptOutLabel)
 	case selector != nil && err == nil && !selected.Matches(labels.Set(namespace.Labels)):
 		c.scrape.NamespaceNotScraped = fmt.Sprintf("spec.scrape.namespaceSelector %q of MetricsPipeline %s excludes Namespace %s",
 			metav1.FormatLabelSelector(selector), c.pipeline.Name, namespace.Name)

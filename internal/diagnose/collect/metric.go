@@ -80,8 +80,11 @@ func (c *collection) requested() []string {
 
 // describe finds the resource of the object that a metric describes. Of a Namespace the HPA controller requests its own.
 func (c *collection) describe(ref autoscalingv2.CrossVersionObjectReference, request *operand.MetricRequest) error {
-	kind := schema.GroupKind{Group: groupOf(ref.APIVersion), Kind: ref.Kind}
-	mapping, err := c.Mapper.RESTMapping(kind)
+	kind := schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind)
+	mapping, err := c.Mapper.RESTMapping(kind.GroupKind(), kind.Version)
+	if notServed(err) {
+		mapping, err = c.Mapper.RESTMapping(kind.GroupKind()) // The metric is of a resource, in whatever version.
+	}
 	if err != nil {
 		return fmt.Errorf("describedObject %s %s: %w", ref.Kind, ref.Name, err)
 	}
