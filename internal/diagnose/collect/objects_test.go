@@ -394,8 +394,8 @@ func TestManyMetrics(t *testing.T) {
 	}
 	asked := &recorder{}
 	w := newWorld(func(w *world) {
-		w.hpa = hpa(metrics...)
-		w.change = func(s *Sources) { s.Prometheus, s.Budget = asked, NewBudget(30) }
+		w.hpa, w.asker = hpa(metrics...), asked
+		w.change = func(s *Sources) { s.Budget = NewBudget(30) }
 	})
 	evidence := w.collect(t)
 	if len(asked.asked) != mostQuestions || len(evidence.Metrics) != 30 || evidence.Unseen[diagnose.LinkSeries] == "" {

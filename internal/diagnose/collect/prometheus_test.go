@@ -131,10 +131,20 @@ func (s *server) asker(t *testing.T) Asker {
 	return Ask(client)
 }
 
-// recorder writes down what it is asked, and answers that there is nothing.
-type recorder struct{ asked []string }
+// recorder writes down what it is asked. It answers that there is nothing or, of each number of a question, that it is 1.
+type recorder struct {
+	something bool
+	asked     []string
+}
 
 func (r *recorder) Query(_ context.Context, promql string) (model.Vector, error) {
 	r.asked = append(r.asked, promql)
-	return nil, nil
+	if !r.something {
+		return nil, nil
+	}
+	answer := model.Vector{{Metric: model.Metric{model.MetricNameLabel: "app_load"}, Value: 1}}
+	for _, name := range []string{"total 0", "total 1", "total 2", "namespace", "objects", "selected"} {
+		answer = append(answer, &model.Sample{Metric: model.Metric{termLabel: model.LabelValue(name)}, Value: 1})
+	}
+	return answer, nil
 }

@@ -274,7 +274,7 @@ func (c *collection) query(ctx context.Context, into *diagnose.Series, promql st
 	switch {
 	case errors.Is(err, ErrNotNow), errors.Is(err, errNoMore):
 		return nil, err
-	case errors.As(err, &unusable), err != nil && ctx.Err() != nil:
+	case errors.As(err, &unusable), err != nil && c.questions.unreachable != nil:
 		into.Unreachable = err.Error()
 		return nil, errUnanswered
 	}

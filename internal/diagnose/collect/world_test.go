@@ -5,6 +5,7 @@ package collect
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -44,6 +45,8 @@ type world struct {
 	scale    *autoscalingv1.Scale
 	scaleErr error
 	store    store
+	// asker is Prometheus in place of one that has the store.
+	asker Asker
 	// refused are the kinds that may not be read.
 	refused []string
 	change  func(*Sources)
@@ -189,7 +192,8 @@ func forbidden(object runtime.Object) error {
 	return apierrors.NewForbidden(schema.GroupResource{Resource: kind}, "", nil)
 }
 
-func testScheme() *runtime.Scheme {
+// testScheme has what is read by its type.
+var testScheme = sync.OnceValue(func() *runtime.Scheme {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme, monitoringv1.AddToScheme,
 		apiregv1.AddToScheme} {
@@ -198,9 +202,9 @@ func testScheme() *runtime.Scheme {
 		}
 	}
 	return scheme
-}
+})
 
-// sources of the world. Prometheus is there where the store has something.
+// sources of the world.
 func (w *world) sources(t *testing.T) Sources {
 	t.Helper()
 	objects := w.objects
@@ -233,8 +237,11 @@ func (w *world) sources(t *testing.T) Sources {
 		}).Build()
 	scales := &scalefake.FakeScaleClient{}
 	scales.AddReactor("get", "*", func(clienttesting.Action) (bool, runtime.Object, error) { return true, w.scale, w.scaleErr })
-	sources := Sources{Objects: reader, Mapper: mapper(), Scales: scales, Explain: prometheusadapter.New(),
-		Prometheus: w.store.serve(t).asker(t), Clock: clocktesting.NewFakePassiveClock(queryTime)}
+	sources := Sources{Objects: reader, Mapper: mapper(), Scales: scales, Explain: prometheusadapter.New(), Prometheus: w.asker,
+		Clock: clocktesting.NewFakePassiveClock(queryTime)}
+	if w.asker == nil {
+		sources.Prometheus = w.store.serve(t).asker(t)
+	}
 	if w.change != nil {
 		w.change(&sources)
 	}
