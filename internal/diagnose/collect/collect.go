@@ -42,6 +42,8 @@ type Sources struct {
 	// Prometheus answers questions; nil where it cannot be asked, and NoPrometheus says why.
 	Prometheus   Asker
 	NoPrometheus string
+	// Targets returns the targets of a scrape pool, as who scrapes sees them; nil where that cannot be asked.
+	Targets func(ctx context.Context, pool string) ([]prometheus.PodTarget, error)
 	// Budget bounds the questions of all HPAs together; nil does not.
 	Budget *Budget
 	// Explain says what makes a metric.
@@ -108,6 +110,7 @@ func (c *Collector) Collect(ctx context.Context, hpa *autoscalingv2.HorizontalPo
 		}
 		s.evidence.Metrics = append(s.evidence.Metrics, collected)
 	}
+	s.readErrors(ctx)
 	for i, metric := range hpa.Spec.Metrics {
 		if ofPods(metric) {
 			s.evidence.Metrics[i].Scrape = s.scrape
@@ -144,6 +147,8 @@ type collection struct {
 	scrape      diagnose.Scrape
 	targetsRead bool
 	usage       usage
+	// pools are the scrape pools of the monitors that select the pods.
+	pools []string
 	// pods are all that were read, and services those that select one of them.
 	pods     []corev1.Pod
 	services []corev1.Service

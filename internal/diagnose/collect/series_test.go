@@ -4,6 +4,7 @@
 package collect
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -11,7 +12,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
@@ -204,5 +207,31 @@ func TestTargets(t *testing.T) {
 				t.Errorf("%+v", scrape)
 			}
 		})
+	}
+}
+
+// Why a target is down only who scrapes knows.
+func TestErrorsOfTargets(t *testing.T) {
+	var asked []string
+	w := newWorld(func(w *world) {
+		w.store = store{`up{namespace="shop",pod="web-0"}`: {value: 0}}
+		w.objects = append(w.objects, &monitoringv1.PodMonitor{ObjectMeta: metav1.ObjectMeta{Namespace: shop, Name: "web"},
+			Spec: monitoringv1.PodMonitorSpec{Selector: metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}},
+				PodMetricsEndpoints: []monitoringv1.PodMetricsEndpoint{{}, {}}}})
+		w.change = func(s *Sources) {
+			s.Targets = func(_ context.Context, pool string) ([]prometheus.PodTarget, error) {
+				asked = append(asked, pool)
+				return map[string][]prometheus.PodTarget{"podMonitor/shop/web/1": {{Pod: "web-0", URL: "http://10.0.0.1:80/metrics", Down: true, Error: "refused"},
+					{Pod: "worker-0", Down: true, Error: "of others"}}}[pool], nil
+			}
+		}
+	})
+	scrape := w.collect(t).Metrics[0].Scrape
+	if scrape.Error != "refused" || scrape.URL != "http://10.0.0.1:80/metrics" || !slices.Equal(asked, []string{"podMonitor/shop/web/0", "podMonitor/shop/web/1"}) {
+		t.Errorf("%+v, asked %v", scrape, asked)
+	}
+	asked, w.store = nil, store{`up{namespace="shop",pod="web-0"}`: {value: 1}}
+	if w.collect(t); asked != nil {
+		t.Errorf("asked %v, and nothing is down", asked)
 	}
 }

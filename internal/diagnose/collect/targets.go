@@ -4,7 +4,9 @@
 package collect
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -47,5 +49,34 @@ func (c *collection) readTargets(numbers map[string]float64) {
 			"exceeded, or the answer is not in its format", int(refused))
 	case dropped > 0:
 		c.scrape.Dropped = fmt.Sprintf("metricRelabelings drop all samples of %d of the targets of the pods", int(dropped))
+	}
+}
+
+// mostPools is how many scrape pools are asked for.
+const mostPools = 4
+
+// readErrors asks who scrapes why a target of the pods is down, where the status does not say it. An error of that is none: that the
+// target is down is known.
+func (c *collection) readErrors(ctx context.Context) {
+	if c.Targets == nil || c.scrape.Down <= 0 || c.scrape.Error != "" {
+		return
+	}
+	names := c.running()
+	for _, pool := range c.pools[:min(len(c.pools), mostPools)] {
+		if !c.Budget.take(c.questions.now) {
+			return
+		}
+		ctx, cancel := context.WithTimeout(ctx, answerWithin)
+		targets, err := c.Targets(ctx, pool)
+		cancel()
+		if err != nil {
+			return
+		}
+		for _, target := range targets {
+			if target.Down && slices.Contains(names, target.Pod) {
+				c.scrape.Error, c.scrape.URL = target.Error, target.URL
+				return
+			}
+		}
 	}
 }
