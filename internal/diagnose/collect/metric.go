@@ -130,8 +130,8 @@ func (c *collection) rules(ctx context.Context, collected *diagnose.Metric, requ
 	if c.Explain == nil {
 		return nil, nil
 	}
-	stated := slices.Concat(operand.RulesOf(c.pipeline.Spec, originSpec), c.Derived)
-	explained, err := c.Explain.Explain(stated, request, operand.Explaining{Mapper: c.Mapper, Dialect: c.pipeline.Spec.Prometheus.Dialect,
+	// Derived ones stand before the stated ones, which so serve instead.
+	explained, err := c.Explain.Explain(slices.Concat(c.Derived, operand.RulesOf(c.pipeline.Spec, originSpec)), request, operand.Explaining{Mapper: c.Mapper, Dialect: c.pipeline.Spec.Prometheus.Dialect,
 		Names: func(selector, label string) ([]string, error) { return c.names(ctx, collected, selector, label) }})
 	if err != nil {
 		if !errors.Is(err, ErrNotNow) && !errors.Is(err, errNoMore) && !errors.Is(err, errUnanswered) {

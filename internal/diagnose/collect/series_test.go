@@ -19,6 +19,7 @@ import (
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/diagnose"
+	"github.com/metricspipeline/operator/internal/operand"
 	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
@@ -47,7 +48,7 @@ func TestSeries(t *testing.T) {
 		change func(*world)
 		want   diagnose.Series
 	}{
-		"works": {store: webSeries, want: of(diagnose.Series{Total: 2, InNamespace: 2, ForPods: 2, ForSelector: -1, Samples: 2})},
+		"works": {store: webSeries, want: of(diagnose.Series{Total: 2, InNamespace: 2, ForPods: 2, ForSelector: -1, Samples: 2, Pods: []string{"web-0", "web-1"}})},
 		"none":  {want: of(diagnose.Series{ForSelector: -1, Samples: -1, NaN: -1})},
 		"of another namespace": {store: store{`http_requests_total{namespace="other",pod="web-0"}`: growing},
 			want: of(diagnose.Series{Total: 1, ForSelector: -1, Samples: -1, NaN: -1})},
@@ -67,7 +68,7 @@ func TestSeries(t *testing.T) {
 			want: of(diagnose.Series{ForSelector: -1, Samples: -1, NaN: -1})},
 		"that the metric's selector selects": {change: asking(podsMetric("http_requests_per_second", map[string]string{"verb": "GET"})),
 			store: store{`http_requests_total{namespace="shop",pod="web-0",verb="GET"}`: growing, `http_requests_total{namespace="shop",pod="web-0",verb="PUT"}`: growing},
-			want:  of(diagnose.Series{Total: 2, InNamespace: 2, ForPods: 2, ForSelector: 1, Samples: 1})},
+			want:  of(diagnose.Series{Total: 2, InNamespace: 2, ForPods: 2, ForSelector: 1, Samples: 1, Pods: []string{"web-0"}})},
 		"that the metric's selector does not select": {store: webSeries, change: asking(podsMetric("http_requests_per_second", map[string]string{"verb": "GET"})),
 			want: of(diagnose.Series{Total: 2, InNamespace: 2, ForPods: 2, ForSelector: 0, Samples: 0})},
 		"not a number": {store: webSeries, change: query("sum(<<.Series>>{<<.LabelMatchers>>} - <<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>) / 0"),
@@ -77,16 +78,26 @@ func TestSeries(t *testing.T) {
 		"a rule whose query reaches beyond the namespace": {store: webSeries, change: query("sum(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>) / scalar(sum(up))"),
 			want: of(diagnose.Series{Total: 2, InNamespace: 2, ForPods: 2, ForSelector: -1, Samples: -1, NaN: -1})},
 		"of an object": {change: asking(objectMetric("http_requests_per_second", "v1", "Pod", "web-0")), store: webSeries,
-			want: of(diagnose.Series{Total: 2, InNamespace: 2, ForPods: 1, ForSelector: -1, Samples: 1})},
+			want: of(diagnose.Series{Total: 2, InNamespace: 2, ForPods: 1, ForSelector: -1, Samples: 1, Pods: []string{"web-0"}})},
 		"of the namespace": {change: asking(objectMetric("http_requests_per_second", "v1", "Namespace", "other")), store: webSeries,
-			want: of(diagnose.Series{Total: 2, InNamespace: 2, ForPods: 2, ForSelector: -1, Samples: 1, NamespaceLabel: "namespace", ObjectLabel: "namespace"})},
+			want: of(diagnose.Series{Total: 2, InNamespace: 2, ForPods: 2, ForSelector: -1, Samples: 1, NamespaceLabel: "namespace", ObjectLabel: "namespace", Pods: []string{"shop"}})},
 		"external": {change: asking(externalMetric("queue_depth", map[string]string{"queue": "mail"})),
 			store: store{`queue_depth{namespace="shop",queue="mail"}`: growing, `queue_depth{namespace="shop",queue="sms"}`: growing},
 			want:  outside(diagnose.Series{Total: 2, InNamespace: 2, ForPods: -1, ForSelector: 1, Samples: 1})},
 		"external, of no namespace": {change: func(w *world) {
 			asking(externalMetric("queue_depth", map[string]string{"queue": "mail"}))(w)
 			w.pipeline.Spec.ExternalMetrics.Rules[0].Resources.Namespaced = ptr.To(false)
-		}, store: store{`queue_depth{queue="mail"}`: growing}, want: diagnose.Series{Total: 1, InNamespace: -1, ForPods: -1, ForSelector: -1, Samples: 1}},
+		}, store: store{`queue_depth{queue="mail"}`: growing}, want: diagnose.Series{Total: 1, InNamespace: 1, ForPods: -1, ForSelector: -1, Samples: 1}},
+		"external, of no namespace and none": {change: func(w *world) {
+			asking(externalMetric("queue_depth", nil))(w)
+			w.pipeline.Spec.ExternalMetrics.Rules[0].Resources.Namespaced = ptr.To(false)
+		}, want: diagnose.Series{ForPods: -1, ForSelector: -1, Samples: -1, NaN: -1}},
+		"of a derived rule, which are not counted elsewhere": {change: func(w *world) {
+			rule := w.pipeline.Spec.CustomMetrics.Rules[0]
+			w.pipeline.Spec.CustomMetrics.Rules = nil
+			w.change = func(s *Sources) { s.Derived = []operand.MetricRule{{Origin: "Derived", Custom: &rule}} }
+		}, store: store{`http_requests_total{namespace="shop",pod="web-0"}`: growing, `http_requests_total{namespace="other",pod="web-0"}`: growing},
+			want: of(diagnose.Series{Total: 1, InNamespace: 1, ForPods: 1, ForSelector: -1, Samples: 1, Pods: []string{"web-0"}})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(func(w *world) { w.store = test.store })
@@ -192,7 +203,7 @@ func TestTargets(t *testing.T) {
 		"up":                          {store: scraped(1, 5, 5), up: 1},
 		"down":                        {store: scraped(0, 0, 0), down: 1},
 		"of another namespace":        {store: store{`up{namespace="other",pod="web-0"}`: {value: 1}}},
-		"beyond a limit":              {store: scraped(0, 5, 0), down: 1, dropped: "a limit of the scrape is exceeded"},
+		"beyond a limit":              {store: scraped(0, 5, 0), down: 1, dropped: "it reads samples of 1 of the targets and stores none"},
 		"dropped by relabelings":      {store: scraped(1, 5, 0), up: 1, dropped: "metricRelabelings drop all samples"},
 		"by the labels of kubernetes": {store: store{`up{kubernetes_namespace="shop",kubernetes_pod_name="web-1"}`: {value: 1}}, up: 1},
 	} {
