@@ -374,7 +374,7 @@ func valueCases() []testCase {
 			s.Samples, s.QueryError = -1, "found duplicate series for the match group on the right hand-side of the operation"
 		}), v1alpha1.AutoscalerQueryFailed, LinkValue),
 		metricCase("a division by zero", queue, series(func(s *Series) { s.Samples, s.NaN = 1, 1 }), v1alpha1.AutoscalerValueNaN, LinkValue),
-		metricCase("one number for all pods", requests, series(func(s *Series) { s.Samples, s.Unnamed = 1, 1 }),
+		metricCase("one number for all pods", requests, series(func(s *Series) { s.Samples, s.Pods = 1, nil }),
 			v1alpha1.AutoscalerValueNotPerPod, LinkValue),
 	}
 }

@@ -14,7 +14,7 @@ import (
 var ruleStep = step{
 	name:    LinkRule,
 	needed:  view.pipelines,
-	unseen:  func(v view) string { return v.metric.RuleProblem },
+	unseen:  unknownRule,
 	faults:  []check{ruleRejected, ruleOfOthers, ruleLastGood, ruleWarned, ruleCollision, notDerived},
 	starved: ruleMissing,
 	seen: func(v view) string {
@@ -30,6 +30,16 @@ var ruleStep = step{
 		}
 		return []string{v.metric.Rules[0].Query}
 	},
+}
+
+// unknownRule is why it is not known whether a rule makes the metric, or can be derived.
+func unknownRule(v view) string {
+	why := v.Unseen[LinkSeries]
+	if v.metric.RuleProblem != "" || len(v.metric.Rules) > 0 || why == "" || v.metric.Series.Unreachable != "" ||
+		v.metric.DeriveDisabled || v.metric.CandidatesReason != "" || len(v.metric.Candidates) > 0 {
+		return v.metric.RuleProblem
+	}
+	return "No rule is known to make the metric, and series to derive one from were not looked for: " + why
 }
 
 // served is true where a rule makes the metric.

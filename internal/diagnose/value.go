@@ -177,7 +177,7 @@ func notNumber(v view) *Finding {
 // valueNotPerPod is that the query sums over the pods, so that no value has a pod's name.
 func valueNotPerPod(v view) *Finding {
 	series := v.metric.Series
-	if v.spec.Pods == nil || !v.pipelines() || !v.has() || series.Samples <= 0 || series.Unnamed < series.Samples {
+	if v.spec.Pods == nil || !v.pipelines() || !v.has() || series.Samples <= 0 || len(series.Pods) > 0 {
 		return nil
 	}
 	return byAdministrator(found(v1alpha1.AutoscalerValueNotPerPod,
