@@ -54,7 +54,8 @@ func selectorAmbiguous(v view) *Finding {
 	return found(v1alpha1.AutoscalerSelectorAmbiguous,
 		fmt.Sprintf("Pods with the selector %s of %s belong to several HPAs, so the HPA controller serves none of them. %s",
 			quoted(v.Target.Selector), v.target(), whose),
-		"Give each workload a label of its own in spec.selector and in the labels of its pods; a selector cannot be changed, so make the workload anew.")
+		"Give each workload a label of its own in spec.selector and in the labels of its pods; a selector cannot be changed, "+
+			"so make the workload anew.")
 }
 
 // zeroReplicas is no fault for a metric that needs no pods: it is what wakes the target.
@@ -85,7 +86,8 @@ func selectorTooWide(v view) *Finding {
 	}
 	for _, pod := range v.Pods {
 		if slices.Contains(v.Target.SelectorElsewhere, pod.Owner) && pod.without(m) {
-			return tooWide(v, fmt.Sprintf(", and pod %s of %s has no %s request", name(pod.Name), name(pod.Owner), name(string(m.resource))))
+			return tooWide(v, fmt.Sprintf(", and pod %s of %s has no %s request",
+				name(pod.Name), name(pod.Owner), name(string(m.resource))))
 		}
 	}
 	return nil
@@ -95,7 +97,8 @@ func tooWide(v view, so string) *Finding {
 	return found(v1alpha1.AutoscalerSelectorTooWide,
 		fmt.Sprintf("The selector %s of %s selects the pods of %s too%s.",
 			quoted(v.Target.Selector), v.target(), names(v.Target.SelectorElsewhere), so),
-		"Give "+v.target()+" a label of its own in spec.selector and in the labels of its pods; a selector cannot be changed, so make it anew.")
+		"Give "+v.target()+" a label of its own in spec.selector and in the labels of its pods; a selector cannot be changed, "+
+			"so make it anew.")
 }
 
 // podsNotReady matters to metrics of the pods themselves: nothing is measured of a pod that does not run.

@@ -18,10 +18,12 @@ var (
 	scrapeStep = step{
 		name: LinkScrape, needed: view.scraped, faults: []check{samplesDropped, scrapeDown}, starved: notScraped, unseen: unknownTargets,
 		seen: func(v view) string {
-			if scrape := v.metric.Scrape; scrape.Known && scrape.Up >= 0 && scrape.Up+scrape.Down > 0 {
-				return fmt.Sprintf("Prometheus has %s of the pods, of which %d %s up.", count(scrape.Up+scrape.Down, "target"), scrape.Up, are(scrape.Up))
+			scrape := v.metric.Scrape
+			all := scrape.Up + scrape.Down
+			if !scrape.Known || scrape.Up < 0 || all <= 0 {
+				return ""
 			}
-			return ""
+			return fmt.Sprintf("Prometheus has %s of the pods, of which %d %s up.", count(all, "target"), scrape.Up, are(scrape.Up))
 		},
 	}
 	monitorStep = step{
@@ -210,8 +212,8 @@ func appNotAnnotated(v view) *Finding {
 	return found(v1alpha1.AutoscalerAppNotAnnotated,
 		fmt.Sprintf("Prometheus does not scrape the pods of %s: no monitor selects them, and neither they nor a Service of them has the "+
 			"annotation %s/scrape.", v.target(), v.prefix()),
-		fmt.Sprintf("Set the annotations %s/scrape: \"true\" and %s/port, the port of the metrics, on their Service or in the template of %s.",
-			v.prefix(), v.prefix(), v.target()))
+		fmt.Sprintf("Set the annotations %s/scrape: \"true\" and %s/port, the port of the metrics, on their Service or in the "+
+			"template of %s.", v.prefix(), v.prefix(), v.target()))
 }
 
 func upper(sentence string) string { return strings.ToUpper(sentence[:1]) + sentence[1:] }
