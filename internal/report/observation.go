@@ -48,6 +48,8 @@ type Observation struct {
 	Nodes Nodes
 	// Scrape is what is known of annotated apps; nil before that has been looked at.
 	Scrape *Scrape
+	// Autoscalers is what is known of HPAs; nil before they have been looked at.
+	Autoscalers *Autoscalers
 
 	// What was done.
 	Pruned       []string
@@ -214,7 +216,7 @@ func (o Observation) rulesKnown() bool {
 
 // ruled is true for an API that is served by rules.
 func (o Observation) ruled(api metricsapi.API) bool {
-	return slices.ContainsFunc(o.Plan.Rules, func(rule v1alpha1.RuleStatus) bool { return rule.API == api.Group })
+	return slices.ContainsFunc(slices.Concat(o.Plan.Rules, o.Plan.Derived), func(rule v1alpha1.RuleStatus) bool { return rule.API == api.Group })
 }
 
 // queried is true for an API that is served from Prometheus.

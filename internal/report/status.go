@@ -31,11 +31,12 @@ func Status(o Observation, previous v1alpha1.MetricsPipelineStatus) v1alpha1.Met
 	if o.Scrape != nil {
 		status.Scrape = o.Scrape.Status.DeepCopy()
 	}
+	status.Autoscalers = autoscalersStatus(o)
 	if o.Planned {
 		status.Certificates = certificateStatuses(o)
 		status.Prometheus = prometheusStatus(o)
 		if o.rulesKnown() {
-			status.Rules, status.RulesTotal = ruleStatuses(slices.Concat(o.rules(), o.Plan.Removed))
+			status.Rules, status.RulesTotal = ruleStatuses(slices.Concat(o.rules(), o.Plan.Removed), o.derived())
 		}
 		status.Components = componentStatuses(o)
 		status.Nodes = nodesStatus(o)
