@@ -131,8 +131,8 @@ func TestEvents(t *testing.T) {
 		counts  Counts
 		failing []string
 	}{
-		{"new", fresh, []string{"asked", "counted"}, Counts{Total: 1}, nil},
-		{"looked at", web(), []string{"counted"}, Counts{Total: 1, Working: 1}, nil},
+		{"new", fresh, []string{"asked", "counted", "failing"}, Counts{Total: 1}, []string{"shop/web"}},
+		{"looked at", web(), []string{"counted", "failing"}, Counts{Total: 1, Working: 1}, nil},
 		{"the same again", web(), nil, Counts{Total: 1, Working: 1}, nil},
 		{"scaled, and limited", scaled, nil, Counts{Total: 1, Working: 1}, nil},
 		{"failing", broken(web(), "no metrics"), []string{"counted", "failing"}, Counts{Total: 1, Failing: 1}, []string{"shop/web"}},
@@ -198,8 +198,8 @@ func TestReplace(t *testing.T) {
 	list := []any{broken(hpa("shop", "worker"), "no metrics"), hpa("bank", "web")}
 	must(t, w.store.Replace(list, "7"))
 	w.expect(t, "replaced", "asked", "counted", "failing", "listed")
-	if got := w.Counts(); got != (Counts{Total: 2, Working: 1, Failing: 1}) || !w.Listed() || !w.Works("bank", "web") || w.Works("shop", "worker") ||
-		w.Works("shop", "web") {
+	if got := w.Counts(); got != (Counts{Total: 2, Working: 1, Failing: 1}) || !w.Listed() || w.State("bank", "web") != Working ||
+		w.State("shop", "worker") != Fails || w.State("shop", "web") != Gone {
 		t.Errorf("replaced: %+v", got)
 	}
 	must(t, w.store.Replace(list, "8"))
