@@ -29,8 +29,8 @@ import (
 	"github.com/metricspipeline/operator/internal/pace"
 )
 
-// Examine explains why an HPA fails. again is after how long to examine it again although nothing has changed, such as where a question
-// had to wait; 0 for the usual.
+// Examine explains why an HPA fails. again is after how long to examine it again although nothing has changed; 0 for the usual. The error
+// is collect.ErrNotNow, or what the operator may not read; what was found all the same comes back with it.
 type Examine func(ctx context.Context, hpa *autoscalingv2.HorizontalPodAutoscaler) (found diagnose.Diagnosis, again time.Duration, err error)
 
 var (
@@ -80,6 +80,8 @@ type Reconciler struct {
 	reports *rate.Limiter
 	// budget is how many examinations there are.
 	budget *rate.Limiter
+	// patience is how long an HPA has to fail before it is said to.
+	patience time.Duration
 
 	snapshot atomic.Pointer[Snapshot]
 	arrived  atomic.Pointer[answer]
@@ -113,7 +115,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if r.pipeline != nil && r.pipeline.UID != pipeline.UID {
 		r.stop()
 	}
-	r.pipeline = pipeline
+	r.pipeline, r.schedule.patience = pipeline, r.patience
 	r.schedule.adopt(pipeline)
 	r.hpas.follow(r.ctx) //nolint:contextcheck // a reflector outlives the reconcile
 	r.sync()

@@ -19,6 +19,7 @@ import (
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/cluster"
+	"github.com/metricspipeline/operator/internal/diagnose/collect"
 	"github.com/metricspipeline/operator/internal/pace"
 )
 
@@ -85,7 +86,7 @@ func TestAFailureIsSaid(t *testing.T) {
 	expect(t, "examined", w.took(), []string{"shop/web"})
 }
 
-// TestANewHPAHasAMinute, and one that the HPA controller does not look at three.
+// TestANewHPAHasAMinute, and one that the HPA controller does not look at five.
 func TestANewHPAHasAMinute(t *testing.T) {
 	w := newWorld(t, pipeline())
 	w.listed().pass(minute)
@@ -98,10 +99,12 @@ func TestANewHPAHasAMinute(t *testing.T) {
 	expect(t, "at first", w.took(), nil)
 	w.pass(time.Second)
 	expect(t, "after a minute", w.took(), []string{"shop/new"})
-	w.pass(2*minute - time.Second)
-	expect(t, "after three minutes", w.took(), nil)
+	w.pass(4*minute - time.Second)
+	if slices.Contains(w.took(), "shop/awaited") {
+		t.Error("the HPA controller was not waited for")
+	}
 	w.pass(time.Second)
-	expect(t, "after three minutes", w.took()[:1], []string{"shop/awaited"})
+	expect(t, "after five minutes", w.took(), []string{"shop/awaited"})
 	w.pass(minute)
 	if got := w.report(); got != "0 of 2 work; shop/awaited NotObserved; shop/new Unexplained" {
 		t.Errorf("reported: %s", got)
@@ -350,6 +353,32 @@ func TestProblems(t *testing.T) {
 		w.panics = true
 		w.listed().pass(minute)
 		if got := w.report(); got != "0 of 1 work; shop/web Unexplained" || len(w.said()) != 1 {
+			t.Errorf("%s", got)
+		}
+	})
+	t.Run("the questions are used up", func(t *testing.T) {
+		w := newWorld(t, pipeline())
+		w.err = collect.ErrNotNow
+		asks := w.old("shop/web", "no metrics")
+		asks.Spec.Metrics = []autoscalingv2.MetricSpec{{Type: autoscalingv2.PodsMetricSourceType, Pods: &autoscalingv2.PodsMetricSource{
+			Metric: autoscalingv2.MetricIdentifier{Name: "requests"}}}}
+		w.write(asks)
+		w.listed().pass(patience + 41*time.Second)
+		if got := len(w.took()); got < 8 || got > 12 {
+			t.Errorf("%d attempts in 41 s", got)
+		}
+		w.err = nil
+		w.pass(20 * time.Second)
+		if got := w.report(); got != "0 of 1 work; shop/web Unexplained" {
+			t.Errorf("%s", got)
+		}
+	})
+	t.Run("something may not be read", func(t *testing.T) {
+		w := newWorld(t, pipeline())
+		w.fails("shop/web", "no metrics")
+		w.partly = forbidden
+		w.listed().pass(minute)
+		if got := w.report(); !strings.Contains(got, "0 of 1 work; shop/web Unexplained; horizontalpodautoscalers") {
 			t.Errorf("%s", got)
 		}
 	})

@@ -61,7 +61,7 @@ func (r *result) resume(before *v1alpha1.AutoscalersStatus) {
 }
 
 // fails takes up that an HPA fails, and returns whether it did not.
-func (r *result) fails(failure autoscaler.Failure) (changed bool) {
+func (r *result) fails(failure autoscaler.Failure, patience time.Duration) (changed bool) {
 	again := !r.works.IsZero()
 	evident := r.failure.Evidence != failure.Evidence && r.evidence != failure.Evidence
 	r.failure = failure
@@ -113,11 +113,16 @@ func (r *result) passes(f diagnose.Finding, now time.Time) bool {
 	return r.found == nil && now.Sub(r.failure.Since) < passing[f.Reason]
 }
 
-// firstFinding is that of the first metric that has one.
-func firstFinding(d diagnose.Diagnosis) (metric string, finding *diagnose.Finding) {
+// firstFinding is that of the first metric that has one. Of an HPA that the HPA controller has not looked at it is that it has not.
+func firstFinding(d diagnose.Diagnosis, awaited bool) (metric string, finding *diagnose.Finding) {
 	for _, chain := range d.Chains {
 		if chain.Finding != nil {
 			return chain.Metric, chain.Finding
+		}
+		for _, limit := range chain.Limits {
+			if awaited && limit.Reason == v1alpha1.AutoscalerNotObserved {
+				return "", &limit
+			}
 		}
 	}
 	return "", nil

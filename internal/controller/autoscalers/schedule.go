@@ -4,24 +4,24 @@
 package autoscalers
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/autoscaler"
+	"github.com/metricspipeline/operator/internal/diagnose/collect"
 )
 
 const (
 	// mostOfNamespace is how many HPAs that fail are examined of a namespace, and mostInAll how many of all, which namespaces share. The
 	// others are counted.
 	mostOfNamespace, mostInAll = 100, 2000
-	// patience is how long an HPA has to fail before it is said to: its next look, 15 seconds later, may find a value.
-	patience = 30 * time.Second
-	// youth is how long a new HPA has until it is said to fail: its pods start, and an adapter lists metrics once in a while.
-	youth = time.Minute
-	// awaited is how long the HPA controller has to look at an HPA.
-	awaited = 3 * time.Minute
+	// youth is how many times as long a new HPA has: its pods start, and an adapter lists metrics once in a while.
+	youth = 2
+	// awaited is how long the HPA controller has to look at a new HPA.
+	awaited = 5 * time.Minute
 	// settling is how long nothing is said of HPAs while a new pipeline comes up.
 	settling = 3 * time.Minute
 	// first and last bound the wait until an HPA is examined again that fails on, which doubles as long as the reason is the same.
@@ -29,6 +29,8 @@ const (
 	// pause is the least time between two examinations of one HPA, whatever changes, and afterChange that after a change of the pipeline,
 	// which concerns all of them.
 	pause, afterChange = 30 * time.Second, 2 * time.Minute
+	// exhausted is how long the questions to Prometheus take to be enough for another HPA once they are used up.
+	exhausted = 4 * time.Second
 	// mostFailures is how many examinations of one HPA may fail before that is reported.
 	mostFailures = 3
 	// lasting is how long an HPA has to work until it is said to work again.
@@ -39,6 +41,8 @@ const (
 // no other. It is the worker's.
 type schedule struct {
 	results map[string]map[string]*result // by namespace and name
+	// patience is how long an HPA has to fail before it is said to.
+	patience time.Duration
 	// turn is the namespace that had the last one.
 	turn string
 	// pipeline is the digest of what findings depend on of it, and settled when it has come up.
@@ -48,6 +52,8 @@ type schedule struct {
 	// examined since, of which it is not known whether an administrator has to remove the cause.
 	before *v1alpha1.AutoscalersStatus
 	unsure map[string]bool
+	// answers is when Prometheus may be asked again.
+	answers time.Time
 	// pending are Events that are to be sent.
 	pending []notice
 	started bool
@@ -96,7 +102,7 @@ func (s *schedule) sync(
 				s.add(failure, before)
 				continue
 			}
-			changed = r.fails(failure) || changed
+			changed = r.fails(failure, s.patience) || changed
 		}
 	}
 	for _, r := range s.all() {
@@ -109,12 +115,13 @@ func (s *schedule) sync(
 
 // add begins with an HPA. before is the status at a start, for what is found then; nil later.
 func (s *schedule) add(failure autoscaler.Failure, before *v1alpha1.AutoscalersStatus) {
-	r := &result{failure: failure, due: failure.Since.Add(patience)}
-	if young := failure.Created.Add(youth); r.due.Before(young) {
-		r.due = young
-	}
+	r := &result{failure: failure, due: failure.Since.Add(s.patience)}
+	young := failure.Created.Add(youth * s.patience)
 	if failure.Awaited {
-		r.due = failure.Since.Add(awaited)
+		young = failure.Created.Add(awaited)
+	}
+	if r.due.Before(young) {
+		r.due = young
 	}
 	if before != nil {
 		r.resume(before)
@@ -206,12 +213,17 @@ func (s *schedule) due(namespace string, now time.Time, later func(time.Time)) (
 	return longest
 }
 
-// dueAt is when an HPA is examined next. Nothing is said of a further one while the pipeline comes up.
+// dueAt is when an HPA is examined next. Nothing is said of a further one while the pipeline comes up, and one that needs an answer of
+// Prometheus keeps its place until there is one.
 func (s *schedule) dueAt(r *result) time.Time {
-	if r.said == "" && !r.quiet && r.due.Before(s.settled) {
-		return s.settled
+	at := r.due
+	if r.said == "" && !r.quiet && at.Before(s.settled) {
+		at = s.settled
 	}
-	return r.due
+	if r.failure.Asks && at.Before(s.answers) {
+		at = s.answers
+	}
+	return at
 }
 
 // takeIn takes the answer of an examination in, and returns whether what is to be reported has changed.
@@ -220,10 +232,14 @@ func (s *schedule) takeIn(a *answer, now time.Time) (changed bool) {
 	if r == nil || r.failure.UID != a.of.UID || !r.works.IsZero() {
 		return false
 	}
+	if errors.Is(a.err, collect.ErrNotNow) {
+		s.answers = now.Add(exhausted)
+		return false
+	}
 	changed = s.sure(r)
 	r.examined, r.evidence, r.pipeline = now, a.evidence, s.pipeline
 	changed = r.fail(a.err) || changed
-	metric, finding := firstFinding(a.found)
+	metric, finding := firstFinding(a.found, r.failure.Awaited)
 	r.due = now.Add(max(a.again, pause))
 	if r.failed > mostFailures || finding == nil && a.err == nil && !a.gone {
 		r.postpone(now, true)
@@ -232,7 +248,7 @@ func (s *schedule) takeIn(a *answer, now time.Time) (changed bool) {
 		return changed
 	}
 	changed, r.lasts = changed || !r.lasts, true
-	if a.err != nil || a.again > 0 && finding.Reason == v1alpha1.AutoscalerUnexplained {
+	if finding == nil || a.again > 0 && finding.Reason == v1alpha1.AutoscalerUnexplained {
 		return changed // What was found before stays.
 	}
 	is := failureOf(a.of, metric, *finding)

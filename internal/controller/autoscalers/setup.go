@@ -30,8 +30,12 @@ import (
 	"github.com/metricspipeline/operator/internal/pace"
 )
 
-// kind of HPAs.
-const kind = "HorizontalPodAutoscaler"
+const (
+	// kind of HPAs.
+	kind = "HorizontalPodAutoscaler"
+	// examinations are how many there are in a minute, and examinationsAtOnce how many without a wait.
+	examinations, examinationsAtOnce = 60, 30
+)
 
 // Options of the reconciler of HPAs; all of them are needed.
 type Options struct {
@@ -53,8 +57,8 @@ type Options struct {
 	Counts time.Duration
 	// Reports is how often snapshots are announced, after a few at once.
 	Reports time.Duration
-	// Examinations is how many there are in a minute, and as many as Burst at once.
-	Examinations, Burst int
+	// Patience is how long an HPA has to fail before it is examined and said to: its next look, 15 seconds later, may find a value.
+	Patience time.Duration
 	// Wrap stands between the controller and the reconciler.
 	Wrap func(reconcile.Reconciler) reconcile.Reconciler
 }
@@ -72,7 +76,7 @@ func Setup(mgr ctrl.Manager, options Options) (*Reconciler, error) {
 		client: watches.Client(mgr.GetClient(), mgr.GetCache()), live: mgr.GetAPIReader(), watches: watches,
 		examine: options.Examine, announce: options.Announce, spawn: func(examination func()) { go examination() },
 		clock: clock.RealClock{}, counts: options.Counts, reports: pace.Reports(options.Reports),
-		budget: rate.NewLimiter(rate.Limit(float64(options.Examinations)/time.Minute.Seconds()), options.Burst),
+		budget: rate.NewLimiter(rate.Every(time.Minute/examinations), examinationsAtOnce), patience: options.Patience,
 	}
 	recorder := mgr.GetEventRecorder("metricspipeline-operator")
 	r.send = paced(func(n notice) { recorder.Eventf(n.about, nil, n.kind, n.reason, "Examine", "%s", n.note) }, r.clock)

@@ -51,7 +51,9 @@ type world struct {
 	findings map[string]diagnose.Finding
 	again    time.Duration
 	err      error
-	panics   bool
+	// partly is what could not be read of an examination that found something all the same.
+	partly error
+	panics bool
 	// unreadable is why HPAs cannot be listed, refused why one cannot be read.
 	unreadable *cluster.UnreadableError
 	refused    error
@@ -84,6 +86,8 @@ func must(t testing.TB, err error) {
 		t.Fatal(err)
 	}
 }
+
+const patience = 30 * time.Second
 
 var moment = time.Date(2026, 11, 27, 9, 0, 0, 0, time.UTC)
 
@@ -124,7 +128,7 @@ func (w *world) restart() {
 	w.pending = map[reconcile.Request]time.Time{}
 	r := &Reconciler{client: w.client, live: w.reader, watches: w, queue: w, ctx: w.Context(), spawn: func(f func()) { f() },
 		announce: func() { w.announced++ }, clock: w.clock, counts: 10 * time.Second, reports: pace.Reports(time.Minute),
-		budget: rate.NewLimiter(1, 30), examine: w.examine}
+		budget: rate.NewLimiter(1, 30), patience: patience, examine: w.examine}
 	r.send = paced(func(n notice) {
 		w.events = append(w.events, fmt.Sprintf("%s %s %s/%s: %s", n.kind, n.reason, n.about.Namespace, n.about.Name, n.note))
 	}, w.clock)
@@ -157,7 +161,13 @@ func (w *world) examine(_ context.Context, hpa *autoscalingv2.HorizontalPodAutos
 	if !found {
 		finding = diagnose.Finding{Reason: v1alpha1.AutoscalerUnexplained, Cause: "Nothing is broken.", Remedy: "None."}
 	}
-	return diagnose.Diagnosis{Failing: true, Chains: []diagnose.Chain{{Metric: "Pods up"}, {Metric: "Pods requests", Finding: &finding}}}, w.again, w.err
+	if finding.Reason == v1alpha1.AutoscalerNotObserved {
+		return diagnose.Diagnosis{Chains: []diagnose.Chain{{Limits: []diagnose.Finding{finding}}}}, 0, nil
+	}
+	if w.err != nil {
+		return diagnose.Diagnosis{}, 0, w.err
+	}
+	return diagnose.Diagnosis{Failing: true, Chains: []diagnose.Chain{{Metric: "Pods up"}, {Metric: "Pods requests", Finding: &finding}}}, w.again, w.partly
 }
 
 // because lets an HPA fail for a reason.
