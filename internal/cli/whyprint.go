@@ -1,0 +1,87 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/metricspipeline/operator/internal/diagnose"
+)
+
+// verdictMarks are the marks of links.
+var verdictMarks = map[diagnose.Verdict]mark{
+	diagnose.Works: works, diagnose.Broken: broken, diagnose.Limits: limits, diagnose.Unseen: unseen, diagnose.NotReached: skipped,
+}
+
+// failingConditions are what an HPA says itself.
+func failingConditions(hpa *autoscalingv2.HorizontalPodAutoscaler) []string {
+	var lines []string
+	for _, condition := range hpa.Status.Conditions {
+		if condition.Type != autoscalingv2.ScalingLimited && condition.Status != corev1.ConditionTrue {
+			lines = append(lines, fmt.Sprintf("%s is %s, %s: %s", condition.Type, condition.Status, condition.Reason, condition.Message))
+		}
+	}
+	return lines
+}
+
+// state is what was found, in one word, with its mark.
+func (e explained) state() (mark, string) {
+	switch {
+	case !e.Complete && e.Failing:
+		return unseen, "fails, and not all could be seen"
+	case !e.Complete:
+		return unseen, "not all could be seen"
+	case e.Pending:
+		return broken, "the HPA controller has not looked at it yet"
+	case e.Failing:
+		return broken, "fails"
+	case e.first() != nil:
+		return broken, "has a fault"
+	default:
+		return works, "works"
+	}
+}
+
+// printExplained prints the chains of an HPA, and below each the finding.
+func printExplained(c canvas, found explained, now time.Time) {
+	root := &node{title: fmt.Sprintf("HorizontalPodAutoscaler %s/%s", found.Namespace, found.Name)}
+	root.mark, root.text = found.state()
+	root.lines = found.conditions
+	for _, chain := range found.Chains {
+		root.children = append(root.children, chainNode(chain))
+	}
+	c.tree(root)
+	for _, chain := range found.Chains {
+		if finding := chain.Finding; finding != nil {
+			fmt.Fprintf(c.out, "\n%s\n  %s\n  %s\n", c.paint(broken, chain.Metric+": "+finding.Reason), finding.Cause, finding.Remedy)
+			if finding.Administrator {
+				fmt.Fprintln(c.out, "  This is for an administrator of the cluster.")
+			}
+			fmt.Fprintf(c.out, "  See docs/autoscalers.md#%s\n", strings.ToLower(finding.Reason))
+		}
+	}
+	if found.Said != nil {
+		fmt.Fprintf(c.out, "\n%s\n  %s\n", c.paint(unseen, fmt.Sprintf("The operator said %s ago, %s:", since(found.Said.At, now), found.Said.Reason)),
+			found.Said.Message)
+	}
+}
+
+// chainNode is the chain of one metric.
+func chainNode(chain diagnose.Chain) *node {
+	part := &node{title: chain.Metric}
+	for _, link := range chain.Links {
+		text := link.Seen
+		for _, query := range link.Queries {
+			text += "\nPromQL: " + query
+		}
+		part.add(verdictMarks[link.Verdict], string(link.Name), strings.TrimSpace(text))
+	}
+	part.mark = part.worst()
+	return part
+}
