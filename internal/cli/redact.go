@@ -131,7 +131,10 @@ func newRedactor(namespaces []string) redactor {
 				"${1}" + tenant},
 			// shop/web, and "shop".
 			redaction{regexp.MustCompile(`(^|[^A-Za-z0-9./-])` + any + `/[a-z0-9][a-z0-9.-]*`), "${1}" + tenant},
-			redaction{regexp.MustCompile(`(\\?["'])` + any + `(\\?["'])`), "${1}" + tenant + "${2}"})
+			redaction{regexp.MustCompile(`(\\?["'])` + any + `(\\?["'])`), "${1}" + tenant + "${2}"},
+			// http_requests{namespace="shop",pod="web-1"}, and "namespace":"shop","name":"web".
+			redaction{regexp.MustCompile(`([A-Za-z0-9_])\{[^{}]*\b` + tenant + `\b[^{}]*\}`), "${1}{" + tenant + "}"},
+			redaction{regexp.MustCompile(`(\b` + tenant + `\\?"\s*,\s*\\?"name\\?"\s*:\s*\\?")[^"\\]+`), "${1}" + tenant})
 	}
 	return redactor{all}
 }
