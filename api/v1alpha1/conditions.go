@@ -3,8 +3,8 @@
 
 package v1alpha1
 
-// ConditionReady is the conjunction of every condition below it but MonitoringReady: True when the whole spec works, Unknown only
-// until the operator has looked at a new pipeline.
+// ConditionReady is the conjunction of every condition below it but MonitoringReady and AutoscalersServed: True when the whole spec
+// works, Unknown only until the operator has looked at a new pipeline.
 const (
 	ConditionReady = "Ready"
 
@@ -224,6 +224,19 @@ const (
 	// ReasonMonitoringOff surfaces when nothing monitors the stack: spec.monitoring turns everything off, or the cluster serves
 	// none of the kinds.
 	ReasonMonitoringOff = "MonitoringOff"
+)
+
+// ConditionAutoscalersServed says whether the cluster gives HorizontalPodAutoscalers the metrics that they ask for, as far as an
+// administrator is responsible for it. What the owner of an HPA's namespace has to correct is in status.autoscalers and in an Event on
+// the HPA alone. Ready and Stalled do not depend on it.
+const (
+	ConditionAutoscalersServed = "AutoscalersServed"
+
+	// ReasonServed surfaces when no HPA fails for a cause that an administrator removes.
+	ReasonServed = "Served"
+	// ReasonUnserved surfaces when HPAs fail for causes that an administrator removes, such as a rule that is rejected or an API that
+	// is unavailable; the message counts them.
+	ReasonUnserved = "Unserved"
 )
 
 // ScrapeOptOutLabel on a Namespace keeps its apps from being scraped, unless its value is "true".

@@ -51,6 +51,10 @@ type MetricsPipelineStatus struct {
 	// +optional
 	Scrape *ScrapeStatus `json:"scrape,omitempty"`
 
+	// autoscalers counts the HPAs of the cluster, and says why some fail; unset until they have been listed.
+	// +optional
+	Autoscalers *AutoscalersStatus `json:"autoscalers,omitempty"`
+
 	// prometheus is the source of custom and external metrics; unset where none could be chosen. One that the operator chose by
 	// itself stays here while its object does not exist.
 	// +optional

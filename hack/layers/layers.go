@@ -20,9 +20,11 @@ var Allowed = map[string][]string{
 	"internal/certs":          {"api/v1alpha1"},
 	"internal/prometheus":     {"api/v1alpha1"},
 	"internal/kubelet":        {"api/v1alpha1"},
+	"internal/store":          {"api/v1alpha1"},
+	"internal/pace":           {"api/v1alpha1"},
 	"internal/certs/provider": {"api/v1alpha1", "internal/certs"},
 	"internal/scrape":         {"api/v1alpha1", "internal/text"},
-	"internal/scrape/index":   {"api/v1alpha1", "internal/scrape"},
+	"internal/scrape/index":   {"api/v1alpha1", "internal/scrape", "internal/store", "internal/text"},
 	"internal/apply":          {"api/v1alpha1", "internal/kinds", "internal/ownership"},
 	"internal/cluster": {
 		"api/v1alpha1", "internal/health", "internal/kinds", "internal/metricsapi", "internal/ownership", "internal/probe",
@@ -75,12 +77,12 @@ var Allowed = map[string][]string{
 	},
 	"internal/controller/monitors": {
 		"api/v1alpha1", "internal/apply", "internal/cluster", "internal/health", "internal/kinds", "internal/metricsapi",
-		"internal/ownership", "internal/probe", "internal/prometheus", "internal/scrape", "internal/scrape/index",
+		"internal/ownership", "internal/pace", "internal/probe", "internal/prometheus", "internal/scrape", "internal/scrape/index",
 		"internal/text",
 	},
 	"internal/diagnose":   {"api/v1alpha1", "internal/autoscaler", "internal/metricsapi", "internal/text"},
 	"internal/derive":     {"api/v1alpha1", "internal/metricsapi", "internal/text"},
-	"internal/autoscaler": {"api/v1alpha1", "internal/metricsapi", "internal/text"},
+	"internal/autoscaler": {"api/v1alpha1", "internal/metricsapi", "internal/store", "internal/text"},
 	"internal/diagnose/collect": {
 		"api/v1alpha1", "internal/autoscaler", "internal/derive", "internal/cluster", "internal/diagnose", "internal/health", "internal/kinds", "internal/kubelet",
 		"internal/metricsapi", "internal/operand", "internal/ownership", "internal/probe", "internal/prometheus", "internal/scrape",
@@ -96,7 +98,7 @@ var Allowed = map[string][]string{
 	"internal/controller/autoscalers": {
 		"api/v1alpha1", "internal/apply", "internal/autoscaler", "internal/cluster", "internal/derive", "internal/diagnose",
 		"internal/diagnose/collect", "internal/health", "internal/kinds", "internal/metricsapi", "internal/operand",
-		"internal/ownership", "internal/probe", "internal/prometheus", "internal/scrape", "internal/text",
+		"internal/ownership", "internal/pace", "internal/probe", "internal/prometheus", "internal/scrape", "internal/text",
 	},
 	"internal/controller": {
 		"api/v1alpha1", "internal/apply", "internal/autoscaler", "internal/certs", "internal/certs/provider", "internal/cluster",

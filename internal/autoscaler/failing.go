@@ -12,40 +12,61 @@ import (
 const scalingDisabled = "ScalingDisabled"
 
 // Failing is true where an HPA does not work: a metric of its spec has no current value, or ScalingActive or AbleToScale is not True.
-// ScalingActive alone does not say it: with one bad metric of two it stays True. A target without replicas is not a fault, and neither
-// is an HPA that the HPA controller has not looked at yet (Pending).
+// ScalingActive alone does not say it: with one bad metric of two it stays True as long as the other one does not scale down. A target
+// without replicas is not a fault, and neither is an HPA that the HPA controller has not looked at yet (Pending).
 func Failing(hpa *autoscalingv2.HorizontalPodAutoscaler) bool {
-	if Pending(hpa) {
-		return false
+	if notTrue(hpa, autoscalingv2.AbleToScale) != nil {
+		return true // What the other conditions say is of an earlier time: the HPA controller stops where it finds no scale.
 	}
-	for _, condition := range hpa.Status.Conditions {
-		switch condition.Type {
-		case autoscalingv2.ScalingActive:
-			if condition.Status != corev1.ConditionTrue && condition.Reason == scalingDisabled {
-				return false
-			}
-		case autoscalingv2.AbleToScale:
-		default: // ScalingLimited is no fault.
-			continue
-		}
-		if condition.Status != corev1.ConditionTrue {
-			return true
-		}
+	if active := notTrue(hpa, autoscalingv2.ScalingActive); active != nil {
+		return active.Reason != scalingDisabled
 	}
-	return len(WithoutValue(hpa)) > 0
+	return len(empty(hpa)) > 0
 }
 
 // Pending is true until the HPA controller has looked at an HPA.
 func Pending(hpa *autoscalingv2.HorizontalPodAutoscaler) bool { return len(hpa.Status.Conditions) == 0 }
 
-// WithoutValue returns the places in spec.metrics of those that have no current value.
+// WithoutValue returns the places in spec.metrics of those that have no current value, of an HPA that fails.
 func WithoutValue(hpa *autoscalingv2.HorizontalPodAutoscaler) []int {
-	var without []int
-	for i, metric := range hpa.Spec.Metrics {
-		// The HPA controller writes one entry for each metric, in their order, and leaves that of a failing one empty.
-		if i >= len(hpa.Status.CurrentMetrics) || hpa.Status.CurrentMetrics[i].Type != metric.Type {
-			without = append(without, i)
+	if !Failing(hpa) {
+		return nil
+	}
+	if without := empty(hpa); len(without) > 0 {
+		return without
+	}
+	// Nothing was computed: there is no scale, or no selector, or another HPA selects the same pods. Values are of an earlier time.
+	all := make([]int, len(hpa.Spec.Metrics))
+	for i := range all {
+		all[i] = i
+	}
+	return all
+}
+
+// empty returns the places of metrics that the HPA controller could not compute: it writes one entry for each metric of the spec, in
+// their order, and leaves that of a failing one empty. It writes no entry at all where it computed none of them, as while it only brings
+// the replicas back between minReplicas and maxReplicas; and as many as the spec had before, until it has looked at a changed one.
+func empty(hpa *autoscalingv2.HorizontalPodAutoscaler) []int {
+	if len(hpa.Status.CurrentMetrics) != len(hpa.Spec.Metrics) {
+		return nil
+	}
+	var places []int
+	for i, current := range hpa.Status.CurrentMetrics {
+		if current.Type == "" {
+			places = append(places, i)
 		}
 	}
-	return without
+	return places
+}
+
+// notTrue returns a condition that is there and not True.
+func notTrue(
+	hpa *autoscalingv2.HorizontalPodAutoscaler, name autoscalingv2.HorizontalPodAutoscalerConditionType,
+) *autoscalingv2.HorizontalPodAutoscalerCondition {
+	for i := range hpa.Status.Conditions {
+		if condition := &hpa.Status.Conditions[i]; condition.Type == name && condition.Status != corev1.ConditionTrue {
+			return condition
+		}
+	}
+	return nil
 }

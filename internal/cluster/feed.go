@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	toolscache "k8s.io/client-go/tools/cache"
 )
@@ -34,10 +35,16 @@ func (w *Watches) Reflect(kind schema.GroupVersionKind, requests toolscache.List
 	return f
 }
 
-// Requests are those that the reflector has to make.
+// Requests are those of Fill.
 func (f *Feed) Requests() toolscache.ListerWatcher { return f.requests }
 
-// Stop forgets the feed, whose reflector is ended by its owner.
+// Fill lists and watches objects of the kind, in the form of an empty one, and keeps a store filled with them until the context ends.
+// It does not wait.
+func (f *Feed) Fill(ctx context.Context, object runtime.Object, store toolscache.TransformingStore) {
+	go toolscache.NewReflectorWithOptions(f.requests, object, store, toolscache.ReflectorOptions{}).RunWithContext(ctx)
+}
+
+// Stop forgets the feed, whose store its owner no longer has filled.
 func (f *Feed) Stop() {
 	f.watches.mu.Lock()
 	defer f.watches.mu.Unlock()

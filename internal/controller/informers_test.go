@@ -148,9 +148,10 @@ func reads(t *testing.T) (objects, prometheuses []string) {
 			Client: cached, Live: live, Applier: apply.New(cached, live, clock, time.Minute), Prober: prober,
 			Facts: &cluster.Source{Client: cached, Prometheuses: recording(live, ofPrometheuses), Kinds: serving{}, Mapper: servesAll{},
 				Namespace: "metrics"},
-			Nodes:  pipeline.NewNodes(pipeline.NodesConfig{Prober: prober, Live: live, Clock: clock, Reports: time.Minute}),
-			Scrape: func(*v1alpha1.MetricsPipeline) *report.Scrape { return nil },
-			Events: events.NewFakeRecorder(100), Metrics: &report.Exporter{}, Clock: clock, Timing: Timing{}.OrDefaults()})
+			Nodes:       pipeline.NewNodes(pipeline.NodesConfig{Prober: prober, Live: live, Clock: clock, Reports: time.Minute}),
+			Scrape:      func(*v1alpha1.MetricsPipeline) *report.Scrape { return nil },
+			Autoscalers: func(*v1alpha1.MetricsPipeline) *report.Autoscalers { return nil },
+			Events:      events.NewFakeRecorder(100), Metrics: &report.Exporter{}, Clock: clock, Timing: Timing{}.OrDefaults()})
 		if _, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(object)}); err != nil {
 			t.Fatal(err)
 		}

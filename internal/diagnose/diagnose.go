@@ -6,7 +6,11 @@
 // remedy. It is pure: it reads nothing, so the operator and the command line say the same of the same evidence.
 package diagnose
 
-import autoscalingv2 "k8s.io/api/autoscaling/v2"
+import (
+	"slices"
+
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+)
 
 // LinkName is the name of a link of the chain.
 type LinkName string
@@ -47,6 +51,8 @@ const (
 	Limits Verdict = "Limits"
 	// Unseen is the verdict of a link whose evidence could not be read.
 	Unseen Verdict = "Unseen"
+	// NoData is the verdict of a link that works itself and gets nothing from the links behind it, one of which is broken.
+	NoData Verdict = "NoData"
 	// NotReached is the verdict of a link behind a broken one, or one that the metric does not need.
 	NotReached Verdict = "NotReached"
 )
@@ -80,8 +86,11 @@ type Chain struct {
 	// Metric is the metric in words, such as "Resource cpu", "Pods http_requests_per_second" or "External queue_length".
 	Metric string `json:"metric"`
 	Links  []Link `json:"links"`
-	// Finding is the first broken link; nil where none was found to be broken.
+	// Finding is the first broken link; nil where none was found to be broken. An HPA that fails and of which no link was seen to be
+	// broken has one all the same, with the reason Unexplained and no link that is Broken.
 	Finding *Finding `json:"finding,omitempty"`
+	// Limits are what limits or endangers an HPA that has a number, such as AtMaximum; their links have the verdict Limits.
+	Limits []Finding `json:"limits,omitempty"`
 }
 
 // Diagnosis is what was found of one HPA.
@@ -93,16 +102,11 @@ type Diagnosis struct {
 	Chains []Chain `json:"chains"`
 }
 
-// Complete is false where a link before the first broken one could not be seen.
+// Complete is false where a link that matters could not be seen: one before the broken one, or one whose cause lies behind it.
 func (d Diagnosis) Complete() bool {
 	for _, chain := range d.Chains {
-		for _, link := range chain.Links {
-			if link.Verdict == Broken {
-				break
-			}
-			if link.Verdict == Unseen {
-				return false
-			}
+		if slices.ContainsFunc(chain.Links, func(link Link) bool { return link.Verdict == Unseen }) {
+			return false
 		}
 	}
 	return true

@@ -83,7 +83,8 @@ type Pod struct {
 	Deleted bool
 	// Owner is the workload that it belongs to, such as Deployment web: a ReplicaSet's own owner counts; empty for none.
 	Owner string
-	// Requests by container, native sidecars included; ByPod are those of the whole pod where the spec has them.
+	// Requests by container, native sidecars included; a container without any has an empty entry. ByPod are those of the whole pod
+	// where the spec has them.
 	Requests map[string]corev1.ResourceList
 	ByPod    corev1.ResourceList
 	// Annotations that begin with the scrape prefix; Labels of the pod.
@@ -100,8 +101,9 @@ type Metric struct {
 	RuleProblem string
 	// Candidates are what a rule could be derived from, where no rule makes the metric.
 	Candidates []Candidate
-	// CandidatesProblem is why a rule is not derived, as a sentence; Disabled where the spec says so.
-	CandidatesProblem string
+	// CandidatesReason is why a rule is not derived, one of the constants v1alpha1.AutoscalerDerive*; empty where it is only that there
+	// are no series, or several. CandidatesProblem says it in a sentence, which names no other namespace.
+	CandidatesReason, CandidatesProblem string
 	// DeriveDisabled is true where the spec disables derived rules.
 	DeriveDisabled bool
 	// Series is what Prometheus has of the rule that serves.
@@ -138,6 +140,9 @@ type Rule struct {
 	Origin, State, Message string
 	// Query is what the backend sends for this HPA, and SeriesQuery the selector of the series that it is made from.
 	Query, SeriesQuery string
+	// Problem is why the rule does not serve this HPA although it makes a metric of the name, such as that it makes it of services;
+	// empty where it does.
+	Problem string
 }
 
 // Candidate is a series that a rule for a metric could be derived from.
@@ -154,15 +159,24 @@ type Series struct {
 	Unreachable string
 	// Total counts the series of the rule in the cluster; InNamespace those with the HPA's namespace in the rule's label for it.
 	Total, InNamespace int
-	// Namespace is the name of that label. OtherLabel is another label whose value is the HPA's namespace, such as
+	// NamespaceLabel is the name of that label. OtherLabel is another label whose value is the HPA's namespace, such as
 	// exported_namespace; empty for none.
 	NamespaceLabel, OtherLabel string
-	// ForPods counts the series of the HPA's own pods, or its object; Object is the label that names them.
-	ForPods     int
-	ObjectLabel string
+	// ForPods counts the series of the HPA's own pods, or its object, without the selector of the HPA's metric; ObjectLabel is the
+	// label that names them. OtherObjects are some of its values in the HPA's namespace that are not the HPA's.
+	ForPods      int
+	ObjectLabel  string
+	OtherObjects []string
+	// OtherObjectLabel is another label that names the HPA's objects in series of the namespace, such as exported_pod; empty for none.
+	OtherObjectLabel string
+	// ForSelector counts those of ForPods that the selector of the HPA's metric selects, of an external metric those of InNamespace; -1
+	// without a selector as well.
+	ForSelector int
 	// Samples are the values of the rule's own query for this HPA. NaN counts those that are not a number, Pods names whose they are.
 	Samples, NaN int
 	Pods         []string
+	// QueryError is why Prometheus gives no answer to the rule's own query, such as that it has duplicate series; empty where it does.
+	QueryError string
 	// LastSeen is when the newest sample of series that have none now was; zero for none within an hour.
 	LastSeen time.Time
 	// Queries are the PromQL that was sent.
@@ -173,7 +187,7 @@ type Series struct {
 type Scrape struct {
 	// Known is false where it was not looked at.
 	Known bool
-	// Up and Down count the targets of the HPA's pods; Error is what Prometheus says of one that is down, URL which one.
+	// Up and Down count the targets of the HPA's pods, -1 where they were not asked for; Error is what Prometheus says of one that is down, URL which one.
 	Up, Down   int
 	Error, URL string
 	// Dropped is why samples are dropped, such as a limit.

@@ -72,7 +72,8 @@ var parts = []struct {
 
 // unplanned are the parts that are known without a plan.
 var unplanned = []string{
-	v1alpha1.ConditionAggregationLayerReady, v1alpha1.ConditionScrapeReady, v1alpha1.ConditionComponentsReady}
+	v1alpha1.ConditionAggregationLayerReady, v1alpha1.ConditionScrapeReady, v1alpha1.ConditionComponentsReady,
+	v1alpha1.ConditionAutoscalersServed}
 
 // setConditions sets every condition, and removes those of another version of the operator, which nobody would write any more.
 func setConditions(status *v1alpha1.MetricsPipelineStatus, o Observation) {
@@ -122,6 +123,7 @@ func setConditions(status *v1alpha1.MetricsPipelineStatus, o Observation) {
 		reconciling = met(v1alpha1.ReasonProgressing, first.message)
 	}
 	set(v1alpha1.ConditionMonitoringReady, find(o, v1alpha1.ConditionMonitoringReady, monitoringReady))
+	set(v1alpha1.ConditionAutoscalersServed, find(o, v1alpha1.ConditionAutoscalersServed, autoscalersServed))
 	set(v1alpha1.ConditionReady, ready)
 	set(v1alpha1.ConditionReconciling, reconciling)
 	set(v1alpha1.ConditionStalled, blocked)

@@ -46,13 +46,14 @@ var whenWorking = map[string]string{
 	v1alpha1.ConditionComponentsReady:       "True AllAvailable",
 	v1alpha1.ConditionAPIServicesAvailable:  "True AllAvailable",
 	v1alpha1.ConditionMonitoringReady:       "True MonitoringOff",
+	v1alpha1.ConditionAutoscalersServed:     "True Served",
 }
 
 func conditionCases() map[string]conditionCase {
 	all := map[string]conditionCase{}
 	for _, group := range []map[string]conditionCase{
 		settledCases(), ruleCases(), prometheusCases(), unusableCases(), maxAgeCases(), scrapeCases(), certificateCases(), componentCases(), stuckCases(), apiCases(),
-		ownershipCases(), failureCases(), unreadableCases(), monitoringCases(), nodeCases()} {
+		ownershipCases(), failureCases(), unreadableCases(), monitoringCases(), nodeCases(), autoscalerCases()} {
 		maps.Copy(all, group)
 	}
 	return all
@@ -187,7 +188,7 @@ func expectConjunction(t *testing.T, conditions []metav1.Condition, parts map[st
 	t.Helper()
 	all := true
 	for condition, part := range parts {
-		if condition == v1alpha1.ConditionMonitoringReady {
+		if condition == v1alpha1.ConditionMonitoringReady || condition == v1alpha1.ConditionAutoscalersServed {
 			continue // The metrics APIs do without.
 		}
 		all = all && (strings.HasPrefix(part, "True ") || condition == v1alpha1.ConditionScrapeReady && slices.Contains(aside, part))

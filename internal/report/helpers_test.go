@@ -48,6 +48,7 @@ func working() Observation {
 			{ID: "queue", API: metricsapi.External.Group, State: v1alpha1.RuleInUse},
 		}},
 		Workloads: map[string][]cluster.Workload{}, APIServices: map[string]*apiregv1.APIService{},
+		Autoscalers: &Autoscalers{Status: &v1alpha1.AutoscalersStatus{}},
 		Scrape: &Scrape{Current: true, Met: true, Reason: v1alpha1.ReasonSelected, Message: "Prometheus monitoring/k8s selects every monitor.",
 			Status: v1alpha1.ScrapeStatus{Services: 3, Pods: 1, Monitors: 2}},
 	}

@@ -138,6 +138,11 @@ func (e *Exporter) Set(o Observation, status v1alpha1.MetricsPipelineStatus) {
 			s.add(scrapeTargets, float64(targets.Down), "down")
 		}
 	}
+	if o.Autoscalers != nil {
+		for reason, count := range o.Autoscalers.Reasons {
+			s.add(autoscalerFailing, float64(count), reason)
+		}
+	}
 	for kind, count := range managed(o) {
 		s.add(managedObjects, float64(count), kind)
 	}

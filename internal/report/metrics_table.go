@@ -48,7 +48,9 @@ var (
 		"Namespaces whose annotated apps are not scraped for a reason that other namespaces do not have."}
 	scrapeTargets = Metric{"metricspipeline_scrape_targets", gauge, []string{"state"},
 		"Targets of annotated apps by their state in Prometheus, up or down, while that is known."}
-	scrapeMonitors = Metric{"metricspipeline_scrape_monitors", gauge, nil, "ServiceMonitors and PodMonitors of annotated apps."}
+	scrapeMonitors    = Metric{"metricspipeline_scrape_monitors", gauge, nil, "ServiceMonitors and PodMonitors of annotated apps."}
+	autoscalerFailing = Metric{"metricspipeline_autoscaler_failing", gauge, []string{"reason"},
+		"HorizontalPodAutoscalers that fail, by the reason of docs/autoscalers.md."}
 	managedObjects = Metric{"metricspipeline_managed_objects", gauge, []string{"kind"},
 		"Objects that the operator manages for its components, by kind."}
 	driftRepairs = Metric{"metricspipeline_drift_repairs_total", counter, []string{"kind"},
@@ -60,7 +62,7 @@ var (
 // Metrics are all of them.
 func Metrics() []Metric {
 	return []Metric{buildInfo, conditionStatus, apiServiceAvailable, componentDesired, componentReady, certificateEnd, certificateDue,
-		ruleStates, scrapeApps, scrapeRejected, scrapeLeftOut, scrapeTargets, scrapeMonitors, managedObjects, driftRepairs, reconcileErrors}
+		ruleStates, scrapeApps, scrapeRejected, scrapeLeftOut, scrapeTargets, scrapeMonitors, autoscalerFailing, managedObjects, driftRepairs, reconcileErrors}
 }
 
 // Phase is a part of a reconcile that can fail.

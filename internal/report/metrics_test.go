@@ -88,6 +88,7 @@ func TestExportedMetrics(t *testing.T) {
 		"component_replicas_ready{component=usage-server}":                                2,
 		"component_replicas_ready{component=rules-server}":                                2,
 		"condition{condition=MonitoringReady}":                                            1,
+		"condition{condition=AutoscalersServed}":                                          1,
 		"managed_objects{kind=Deployment}":                                                2,
 		"managed_objects{kind=ClusterRole}":                                               2,
 		"rules{state=InUse}":                                                              5,
@@ -247,6 +248,7 @@ func TestMetricsTable(t *testing.T) {
 	status.Certificates[0].Renews = ptr.To(metav1.NewTime(moment))
 	status.Scrape.Targets = &v1alpha1.TargetCounts{Up: 1}
 	outcomeOf(&o, usageServer).Desired = []string{"Deployment metrics/usage-server"}
+	o.Autoscalers = failed()
 	e.Set(o, status)
 	registry.MustRegister(e)
 	families, err := registry.Gather()

@@ -48,6 +48,8 @@ type Observation struct {
 	Nodes Nodes
 	// Scrape is what is known of annotated apps; nil before that has been looked at.
 	Scrape *Scrape
+	// Autoscalers is what is known of HPAs; nil before they have been looked at.
+	Autoscalers *Autoscalers
 
 	// What was done.
 	Pruned       []string

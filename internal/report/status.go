@@ -31,6 +31,7 @@ func Status(o Observation, previous v1alpha1.MetricsPipelineStatus) v1alpha1.Met
 	if o.Scrape != nil {
 		status.Scrape = o.Scrape.Status.DeepCopy()
 	}
+	status.Autoscalers = autoscalersStatus(o)
 	if o.Planned {
 		status.Certificates = certificateStatuses(o)
 		status.Prometheus = prometheusStatus(o)

@@ -36,7 +36,7 @@ func TestStatus(t *testing.T) {
 		Version:            "v1.2.3",
 		Prometheus: &v1alpha1.PrometheusStatus{URL: "http://prometheus-operated.monitoring.svc:9090",
 			Origin: "Prometheus monitoring/k8s"},
-		Scrape: &v1alpha1.ScrapeStatus{Services: 3, Pods: 1, Monitors: 2},
+		Scrape: &v1alpha1.ScrapeStatus{Services: 3, Pods: 1, Monitors: 2}, Autoscalers: &v1alpha1.AutoscalersStatus{},
 		Components: []v1alpha1.ComponentStatus{
 			{Name: "usage-server", Version: "v7", Ready: 2, Desired: 2},
 			{Name: "rules-server", Version: "v7", Ready: 1, Desired: 2, Message: "Available: 1/2."},

@@ -3,7 +3,11 @@
 
 package text
 
-import "testing"
+import (
+	"slices"
+	"strings"
+	"testing"
+)
 
 // TestShorten counts bytes, as the schema of the status does for ASCII, and never cuts a character in two.
 func TestShorten(t *testing.T) {
@@ -36,5 +40,14 @@ func TestEnumerate(t *testing.T) {
 	things := []string{"a", "b", "c"}
 	if Enumerate(things, 1); things[1] != "b" {
 		t.Error("the list was changed")
+	}
+}
+
+func TestShare(t *testing.T) {
+	lists := [][]string{{"a1", "a2", "a3", "a4"}, {"b1"}, {"c1", "c2"}}
+	for most, want := range map[int][]string{0: nil, 1: {"a1"}, 4: {"a1", "a2", "b1", "c1"}, 9: {"a1", "a2", "a3", "a4", "b1", "c1", "c2"}} {
+		if got := Share(lists, most, strings.Compare); !slices.Equal(got, want) {
+			t.Errorf("at most %d: %q, want %q", most, got, want)
+		}
 	}
 }

@@ -53,7 +53,7 @@ var newSince = struct {
 			"APIService /v1beta2.custom.metrics.k8s.io", "APIService /v1beta1.external.metrics.k8s.io"}),
 	replaced:   []string{"metrics-server", "prometheus-adapter"},
 	rolls:      []string{v1alpha1.ConditionComponentsReady, v1alpha1.ConditionReady, v1alpha1.ConditionReconciling},
-	conditions: []string{v1alpha1.ConditionMonitoringReady},
+	conditions: []string{v1alpha1.ConditionMonitoringReady, v1alpha1.ConditionAutoscalersServed},
 	off:        `{"spec":{"monitoring":{"monitors":"Disabled","alerts":"Disabled","dashboard":"Disabled"}}}`,
 }
 
@@ -267,6 +267,7 @@ func thenTheSame(t *testing.T, step string, before, after observation, to *kit.I
 		if !slices.Contains(before.events, event) {
 			g.Expect(event).To(Or(ContainSubstring(" DriftRepaired: "), ContainSubstring(" CertificateIssued: "),
 				ContainSubstring(": CertificatesReady turned True: "), ContainSubstring(": MonitoringReady turned True: "),
+				ContainSubstring(": AutoscalersServed turned True: "),
 				Satisfy(isOfNewObjects), Satisfy(isOfRolls)), "%s: an Event", step)
 		}
 	}

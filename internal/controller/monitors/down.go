@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
-	"github.com/metricspipeline/operator/internal/scrape/index"
+	"github.com/metricspipeline/operator/internal/text"
 )
 
 // mostDown bounds the list of apps that are down.
@@ -82,7 +82,7 @@ func (a *asked) listDown() ([]v1alpha1.DownApp, int32) {
 			total += known.DownTotal - len(known.DownApps) // Those that are not kept.
 		}
 	}
-	return index.Share(lists, mostDown, func(one, other v1alpha1.DownApp) int {
+	return text.Share(lists, mostDown, func(one, other v1alpha1.DownApp) int {
 		return cmp.Or(strings.Compare(one.Namespace, other.Namespace), strings.Compare(one.Kind, other.Kind),
 			strings.Compare(one.Name, other.Name))
 	}), int32(total)

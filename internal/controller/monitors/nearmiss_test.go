@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/pace"
 	"github.com/metricspipeline/operator/internal/scrape/index"
 )
 
@@ -266,7 +267,7 @@ func TestHostileNearMisses(t *testing.T) {
 		status.NearMisses[19].Namespace != "shop" {
 		t.Errorf("%d of %d are listed, the last is %+v", len(status.NearMisses), status.NearMissesTotal, status.NearMisses[len(status.NearMisses)-1])
 	}
-	if len(w.nearMisses) != mostEvents+1 || !slices.Contains(w.nearMisses, "Service shop/a") {
+	if len(w.nearMisses) != pace.MostEvents+1 || !slices.Contains(w.nearMisses, "Service shop/a") {
 		t.Errorf("%d Events: %q", len(w.nearMisses), w.nearMisses)
 	}
 	if state, _ := w.observe(t); !state.Met {

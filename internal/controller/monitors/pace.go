@@ -4,62 +4,26 @@
 package monitors
 
 import (
-	"maps"
-	"sync"
-	"time"
-
-	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/clock"
-)
 
-const (
-	// statusBurst is how often in a row what users of namespaces cause is reported at once.
-	statusBurst = 6
-	// mostEvents is how many Events of one reason a namespace gets in an hour.
-	mostEvents = 20
-	// mostPaces is how many of these are remembered before those without a recent Event are forgotten.
-	mostPaces = 1000
+	"github.com/metricspipeline/operator/internal/pace"
 )
 
 // sendEvent sends a Warning to an object of a namespace.
 type sendEvent func(about *corev1.ObjectReference, reason, message string)
 
-// paced sends Events at a rate for each namespace, so that nobody fills the API server with Events about what they write. What is not
-// said stands in the status, or is counted there.
+// paced sends Events at a rate for each namespace.
 func paced(send sendEvent, clock clock.PassiveClock) sendEvent {
-	var mu sync.Mutex
-	type key struct{ namespace, reason string }
-	paces := map[key]*rate.Limiter{}
+	events := pace.NewEvents(clock)
 	return func(about *corev1.ObjectReference, reason, message string) {
-		mu.Lock()
-		defer mu.Unlock()
-		now := clock.Now()
-		of := key{about.Namespace, reason}
-		pace := paces[of]
-		if pace == nil {
-			if len(paces) >= mostPaces {
-				maps.DeleteFunc(paces, func(_ key, pace *rate.Limiter) bool { return pace.TokensAt(now) >= mostEvents })
-			}
-			pace = rate.NewLimiter(rate.Every(time.Hour/mostEvents), mostEvents)
-			paces[of] = pace
-		}
-		if pace.AllowN(now, 1) {
+		if events.Allow(about.Namespace, reason) {
 			send(about, reason, message)
 		}
 	}
 }
 
-// newStatusPace returns the pace of reports that users of namespaces cause.
-func newStatusPace(every time.Duration) *rate.Limiter {
-	return rate.NewLimiter(rate.Every(every), statusBurst)
-}
-
 // recount has the snapshot computed soon, once for all that happens until then.
 func (r *Reconciler) recount() {
-	wait := r.counts
-	if missing := 1 - r.reports.TokensAt(r.clock.Now()); missing > 0 {
-		wait = max(wait, time.Duration(missing/float64(r.reports.Limit())*float64(time.Second)))
-	}
-	r.queue.AddAfter(inCommon, wait)
+	r.queue.AddAfter(inCommon, max(r.counts, pace.Wait(r.reports, r.clock.Now())))
 }

@@ -11,51 +11,25 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/pace"
 )
-
-// TestEventsArePaced: a namespace with very many rejected apps gets some Events an hour, and others theirs.
-func TestEventsArePaced(t *testing.T) {
-	clock := clocktesting.NewFakePassiveClock(time.Unix(0, 0))
-	sent := map[string]int{}
-	send := paced(func(about *corev1.ObjectReference, _, _ string) { sent[about.Namespace]++ }, clock)
-	about := func(namespace string) *corev1.ObjectReference { return &corev1.ObjectReference{Namespace: namespace} }
-	for range 10_000 {
-		send(about("attack"), "ScrapeRejected", "")
-	}
-	send(about("shop"), "ScrapeRejected", "")
-	if sent["attack"] != mostEvents || sent["shop"] != 1 {
-		t.Errorf("at once: %v", sent)
-	}
-	send(about("attack"), "NotScraped", "")
-	if sent["attack"] != mostEvents+1 {
-		t.Errorf("of another reason: %v", sent)
-	}
-	clock.SetTime(clock.Now().Add(time.Hour))
-	for range 10_000 {
-		send(about("attack"), "ScrapeRejected", "")
-	}
-	if sent["attack"] != 2*mostEvents+1 {
-		t.Errorf("an hour later: %v", sent)
-	}
-}
 
 // TestReportsArePaced: what users of namespaces cause is reported at once for some times, and then once a minute.
 func TestReportsArePaced(t *testing.T) {
 	w := working(t)
 	w.observe(t)
 	var waits []string
-	for i := range statusBurst + 2 {
+	for i := range pace.Burst + 2 {
 		must(t, w.services().Add(service("shop", fmt.Sprintf("app-%d", i), annotated())))
 		_, delayed := w.requested()
 		w.observe(t)
 		waits = append(waits, delayed...)
 	}
-	want := append(slices.Repeat([]string{" after 10s"}, statusBurst), " after 1m0s", " after 2m0s")
-	if !slices.Equal(waits[:statusBurst], want[:statusBurst]) || waits[statusBurst] != " after 1m0s" {
+	want := append(slices.Repeat([]string{" after 10s"}, pace.Burst), " after 1m0s", " after 2m0s")
+	if !slices.Equal(waits[:pace.Burst], want[:pace.Burst]) || waits[pace.Burst] != " after 1m0s" {
 		t.Errorf("reports %q, want %q", waits, want)
 	}
 	w.clock.SetTime(w.clock.Now().Add(time.Hour))
@@ -83,8 +57,8 @@ func TestLabelsOfNamespacesArePaced(t *testing.T) {
 		must(t, err)
 		w.observe(t)
 	}
-	if reports := w.announced - before; reports > statusBurst {
-		t.Errorf("%d reports at one time, want at most %d", reports, statusBurst)
+	if reports := w.announced - before; reports > pace.Burst {
+		t.Errorf("%d reports at one time, want at most %d", reports, pace.Burst)
 	}
 	if _, delayed := w.requested(); !slices.Contains(delayed, " after 1m0s") {
 		t.Errorf("what was left out is to follow: %q", delayed)

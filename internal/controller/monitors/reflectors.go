@@ -123,8 +123,7 @@ func (r *reflectors) follow(kinds []index.Kind, prefix string) {
 func (r *reflectors) start(kind index.Kind, how reflected, prefix string) reflector {
 	ctx, stop := context.WithCancel(r.ctx)
 	feed := r.watches.Reflect(kind.GroupVersionKind(), how.requests, func() bool { return r.index.Listed(kind) })
-	store := r.index.Open(kind, prefix)
-	go toolscache.NewReflectorWithOptions(feed.Requests(), how.object, store, toolscache.ReflectorOptions{}).RunWithContext(ctx)
+	feed.Fill(ctx, how.object, r.index.Open(kind, prefix))
 	return reflector{prefix: prefix, feed: feed, stop: stop}
 }
 

@@ -29,6 +29,7 @@ import (
 	"github.com/metricspipeline/operator/internal/cluster"
 	"github.com/metricspipeline/operator/internal/kinds"
 	"github.com/metricspipeline/operator/internal/ownership"
+	"github.com/metricspipeline/operator/internal/pace"
 	"github.com/metricspipeline/operator/internal/scrape"
 	"github.com/metricspipeline/operator/internal/scrape/index"
 	"github.com/metricspipeline/operator/internal/text"
@@ -109,7 +110,7 @@ func Setup(mgr ctrl.Manager, options Options) (*Reconciler, error) {
 		looks: map[string]look{}, pieces: pieces, lookEvery: options.Looks, sightings: map[string]sighting{},
 		sourceChanged: make(chan event.GenericEvent, 1), spawn: func(survey func()) { go survey() }, surveyEvery: options.Targets,
 		rest:    options.Rest,
-		schemas: cluster.NewSchemas(mgr.GetAPIReader()), reports: newStatusPace(options.Reports),
+		schemas: cluster.NewSchemas(mgr.GetAPIReader()), reports: pace.Reports(options.Reports),
 		clock: clock.RealClock{}, refusals: flowcontrol.NewBackOff(options.LastFailure, longestRefusal),
 		taken: flowcontrol.NewBackOff(options.FirstFailure, longestTaken),
 	}

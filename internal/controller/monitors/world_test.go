@@ -34,6 +34,7 @@ import (
 	"github.com/metricspipeline/operator/internal/cluster"
 	"github.com/metricspipeline/operator/internal/kinds"
 	"github.com/metricspipeline/operator/internal/ownership"
+	"github.com/metricspipeline/operator/internal/pace"
 	"github.com/metricspipeline/operator/internal/scrape/index"
 )
 
@@ -160,7 +161,7 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 		sightings: map[string]sighting{}, pieces: &listed{},
 		rest: restPeriod, clock: w.clock,
 		sourceChanged: make(chan event.GenericEvent, 1), spawn: func(survey func()) { survey() }, surveyEvery: time.Minute,
-		schemas: cluster.NewSchemas(w.client), reports: newStatusPace(time.Minute),
+		schemas: cluster.NewSchemas(w.client), reports: pace.Reports(time.Minute),
 		refusals: flowcontrol.NewFakeBackOff(30*time.Second, longestRefusal, clocktesting.NewFakeClock(time.Unix(0, 0))),
 		taken:    flowcontrol.NewFakeBackOff(time.Second, longestTaken, clocktesting.NewFakeClock(time.Unix(0, 0)))}
 	w.r.send = paced(func(about *corev1.ObjectReference, reason, message string) {

@@ -29,7 +29,7 @@ func (r *Reconciler) observe(ctx context.Context, pipeline *v1alpha1.MetricsPipe
 	o := report.Observation{
 		Generation: pipeline.Generation, Spec: pipeline.Spec, Version: r.Version,
 		Facts: in.facts, Plan: in.plan, Planned: in.planned,
-		Workloads: map[string][]cluster.Workload{}, Scrape: r.Scrape(pipeline),
+		Workloads: map[string][]cluster.Workload{}, Scrape: r.Scrape(pipeline), Autoscalers: r.Autoscalers(pipeline),
 		Pruned: in.pruned, Deregistered: in.deregistered.Deleted,
 	}
 	failed := func(err error) {

@@ -52,6 +52,8 @@ type Config struct {
 	Source func(cluster.Prometheus)
 	// Scrape returns what is known of annotated apps for a pipeline; nil before that has been looked at.
 	Scrape func(*v1alpha1.MetricsPipeline) *report.Scrape
+	// Autoscalers returns what is known of HPAs for a pipeline; nil before they have been looked at.
+	Autoscalers func(*v1alpha1.MetricsPipeline) *report.Autoscalers
 
 	Applier *apply.Applier
 	Prober  *probe.Prober

@@ -132,7 +132,10 @@ func (w *world) restart() {
 		Client: w.operator, Live: liveReader{w.client, w},
 		Facts: &cluster.Source{Client: w.operator, Prometheuses: w.operator, Kinds: kindsOf{w}, Mapper: meta.MultiRESTMapper{},
 			Namespace: namespace},
-		Scrape:  func(*v1alpha1.MetricsPipeline) *report.Scrape { return w.scrape },
+		Scrape: func(*v1alpha1.MetricsPipeline) *report.Scrape { return w.scrape },
+		Autoscalers: func(*v1alpha1.MetricsPipeline) *report.Autoscalers {
+			return &report.Autoscalers{Status: &v1alpha1.AutoscalersStatus{}}
+		},
 		Applier: apply.New(w.operator, w.client, w.clock, time.Minute), Prober: prober, Nodes: nodes,
 		Census:   prometheus.NewCensus(func() {}, w.clock, prometheus.Pace{}),
 		Renderer: &render.Renderer{Assets: assets(w.gadgets...), Catalog: operand.Catalog(operands)},

@@ -127,8 +127,8 @@ func (a *App) Reference() *corev1.ObjectReference {
 	return &corev1.ObjectReference{APIVersion: version, Kind: kind, Namespace: a.namespace, Name: a.name, UID: a.details.uid}
 }
 
-// key is unique among the apps of a kind.
-func (a *App) key() string { return a.namespace + "/" + a.name }
+// Key is unique among the apps of a kind.
+func (a *App) Key() string { return a.namespace + "/" + a.name }
 
 // GetObjectMeta is for the stores of reflectors, which read key and resourceVersion.
 func (a *App) GetObjectMeta() metav1.Object {

@@ -42,9 +42,9 @@ func newWatched(r Rules) *watched {
 	w.Index = New(Events{
 		Affected: func(namespace string) { w.affected = append(w.affected, namespace) },
 		Rejected: func(a *App, rejection *scrape.Rejection, first bool) {
-			w.rejected, w.first = append(w.rejected, fmt.Sprintf("%s %s: %s", a.kind, a.key(), rejection.Reason)), append(w.first, first)
+			w.rejected, w.first = append(w.rejected, fmt.Sprintf("%s %s: %s", a.kind, a.Key(), rejection.Reason)), append(w.first, first)
 		},
-		NearMiss: func(a *App, reason string, _ bool) { w.nearMisses = append(w.nearMisses, a.key()+": "+reason) },
+		NearMiss: func(a *App, reason string, _ bool) { w.nearMisses = append(w.nearMisses, a.Key()+": "+reason) },
 		Counted:  func() { w.counted++ },
 		Listed:   func(kind Kind) { w.listed = append(w.listed, kind) },
 	})

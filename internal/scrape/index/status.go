@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/text"
 )
 
 // mostRejected bounds each list of apps in the status.
@@ -53,21 +54,6 @@ func (x *Index) Status(of func(namespace string) Namespace) v1alpha1.ScrapeStatu
 			nearMisses = append(nearMisses, listed)
 		}
 	}
-	status.Rejected, status.NearMisses = Share(rejected, mostRejected, byApp), Share(nearMisses, mostRejected, byApp)
+	status.Rejected, status.NearMisses = text.Share(rejected, mostRejected, byApp), text.Share(nearMisses, mostRejected, byApp)
 	return status
-}
-
-// Share fills a list with at most so many entries, of each namespace one in turn, so that none takes the places of another, and
-// sorts it. lists are those of the namespaces, in the order of their names.
-func Share[T any](lists [][]T, most int, compare func(one, other T) int) []T {
-	var shared []T
-	for turn := 0; turn < most && len(shared) < most; turn++ {
-		for _, list := range lists {
-			if turn < len(list) && len(shared) < most {
-				shared = append(shared, list[turn])
-			}
-		}
-	}
-	slices.SortFunc(shared, compare)
-	return shared
 }
