@@ -5,10 +5,87 @@ package cli
 
 import (
 	"context"
-	"errors"
+	"fmt"
+
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/scale"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/diagnose"
+	"github.com/metricspipeline/operator/internal/diagnose/collect"
+	"github.com/metricspipeline/operator/internal/operand"
+	"github.com/metricspipeline/operator/internal/operand/registry"
 )
 
-// diagnoser is what looks at HPAs in the cluster.
-func (e *environment) newDiagnoser(context.Context, reader, string) (diagnoser, error) {
-	return nil, errors.New("evidence is not collected yet")
+// live looks at HPAs in the cluster.
+type live struct{ collector *collect.Collector }
+
+func (l live) diagnose(ctx context.Context, hpa *autoscalingv2.HorizontalPodAutoscaler) (diagnose.Diagnosis, error) {
+	evidence, err := l.collector.Collect(ctx, hpa)
+	if err != nil {
+		return diagnose.Diagnosis{}, err
+	}
+	return diagnose.Examine(evidence), nil
+}
+
+// newDiagnoser reads what all HPAs have in common once, and tries Prometheus once.
+func (e *environment) newDiagnoser(ctx context.Context, c client.Client, direct string) (diagnoser, error) {
+	sources, err := e.sources(ctx, c, direct)
+	if err != nil {
+		return nil, err
+	}
+	return live{collect.New(sources)}, nil
+}
+
+func (e *environment) sources(ctx context.Context, c client.Client, direct string) (collect.Sources, error) {
+	config, err := e.config()
+	if err != nil {
+		return collect.Sources{}, err
+	}
+	scales, err := scalesOf(config, c)
+	if err != nil {
+		return collect.Sources{}, err
+	}
+	found := &v1alpha1.MetricsPipeline{}
+	notRead := c.Get(ctx, client.ObjectKey{Name: v1alpha1.SingletonName}, found)
+	sources := collect.Sources{Objects: c, Mapper: c.RESTMapper(), Scales: scales, Explain: explainer(),
+		Pipeline: func(context.Context) (*v1alpha1.MetricsPipeline, error) { return found, notRead }}
+	if notRead != nil {
+		found = nil
+	}
+	asked, err := askPrometheus(ctx, config, found, direct)
+	if err != nil {
+		sources.NoPrometheus = err.Error()
+		return sources, nil
+	}
+	sources.Prometheus = collect.Ask(asked)
+	return sources, nil
+}
+
+// scalesOf reads the subresource scale of any kind.
+func scalesOf(config *rest.Config, c client.Client) (scale.ScalesGetter, error) {
+	discovered, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("make a client of the API server %s: %w", config.Host, err)
+	}
+	scales, err := scale.NewForConfig(rest.CopyConfig(config), c.RESTMapper(), dynamic.LegacyAPIPathResolverFunc,
+		scale.NewDiscoveryScaleKindResolver(discovered))
+	if err != nil {
+		return nil, fmt.Errorf("make a client of scales: %w", err)
+	}
+	return scales, nil
+}
+
+// explainer is the operand that makes metrics by rules.
+func explainer() operand.Explainer {
+	for _, one := range registry.Operands() {
+		if explains, ok := one.(operand.Explainer); ok {
+			return explains
+		}
+	}
+	return nil
 }

@@ -33,7 +33,7 @@ type environment struct {
 	config func() (*rest.Config, error)
 	client func() (client.Client, error)
 	// diagnoser looks at HPAs through a client, and asks Prometheus at a URL, or through the API server.
-	diagnoser func(ctx context.Context, reader reader, direct string) (diagnoser, error)
+	diagnoser func(ctx context.Context, c client.Client, direct string) (diagnoser, error)
 	now       func() time.Time
 	// pause waits between two looks; its error is the context's.
 	pause func(context.Context, time.Duration) error

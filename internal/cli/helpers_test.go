@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"flag"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -46,7 +47,7 @@ func newWorld(t *testing.T, intercept interceptor.Funcs, objects ...client.Objec
 	streams, in, out, errOut := genericiooptions.NewTestIOStreams()
 	in.WriteString("")
 	w := &world{environment: newEnvironment("v9.9.9", streams), out: out, errOut: errOut}
-	c := fake.NewClientBuilder().WithScheme(scheme()).WithObjects(objects...).WithInterceptorFuncs(intercept).
+	c := fake.NewClientBuilder().WithScheme(scheme()).WithRESTMapper(allKinds()).WithObjects(objects...).WithInterceptorFuncs(intercept).
 		WithIndex(&corev1.Event{}, "involvedObject.kind", func(o client.Object) []string {
 			return []string{o.(*corev1.Event).InvolvedObject.Kind}
 		}).
@@ -112,3 +113,11 @@ var noCRD = interceptor.Funcs{Get: func(ctx context.Context, c client.WithWatch,
 	}
 	return c.Get(ctx, key, object, options...)
 }}
+
+// allKinds knows the kinds of the scheme.
+func allKinds() meta.RESTMapper {
+	outside := maps.Clone(clusterScoped)
+	outside[schema.GroupKind{Group: v1alpha1.GroupVersion.Group, Kind: "MetricsPipeline"}] = true
+	outside[schema.GroupKind{Group: "apiregistration.k8s.io", Kind: "APIService"}] = true
+	return kindsOf(scheme(), outside)
+}

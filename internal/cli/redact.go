@@ -33,6 +33,9 @@ func cleanPipeline(found *v1alpha1.MetricsPipeline) {
 	for i := range found.Spec.Patches {
 		found.Spec.Patches[i].Patch = replaced
 	}
+	if autoscalers := found.Status.Autoscalers; autoscalers != nil {
+		autoscalers.Failing = nil
+	}
 	if scrape := found.Status.Scrape; scrape != nil {
 		scrape.Rejected, scrape.NearMisses, scrape.NotScraped, scrape.Down = nil, nil, nil, nil
 	}

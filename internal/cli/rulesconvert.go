@@ -10,7 +10,9 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/version"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	adapter "sigs.k8s.io/prometheus-adapter/pkg/config"
 
@@ -150,9 +152,19 @@ var clusterScoped = map[schema.GroupKind]bool{
 }
 
 // builtInKinds knows the resources of Kubernetes itself, as every API server serves them.
-func builtInKinds() meta.RESTMapper {
-	mapper := meta.NewDefaultRESTMapper(clientgoscheme.Scheme.PrioritizedVersionsAllGroups())
-	for kind := range clientgoscheme.Scheme.AllKnownTypes() {
+func builtInKinds() meta.RESTMapper { return kindsOf(clientgoscheme.Scheme, clusterScoped) }
+
+// kindsOf knows the kinds of a scheme, each in its best version: by two a resource would be ambiguous.
+func kindsOf(scheme *runtime.Scheme, clusterScoped map[schema.GroupKind]bool) meta.RESTMapper {
+	best := map[schema.GroupKind]schema.GroupVersionKind{}
+	for kind := range scheme.AllKnownTypes() {
+		known, seen := best[kind.GroupKind()]
+		if !seen || version.CompareKubeAwareVersionStrings(kind.Version, known.Version) > 0 {
+			best[kind.GroupKind()] = kind
+		}
+	}
+	mapper := meta.NewDefaultRESTMapper(nil)
+	for _, kind := range best {
 		scope := meta.RESTScopeNamespace
 		if clusterScoped[kind.GroupKind()] {
 			scope = meta.RESTScopeRoot

@@ -111,5 +111,19 @@ func scrapeNode(status v1alpha1.MetricsPipelineStatus) *node {
 
 func appName(kind, namespace, name string) string { return kind + " " + namespace + "/" + name }
 
-// autoscalersNode is written once the status has them.
-func autoscalersNode(v1alpha1.MetricsPipelineStatus) *node { return nil }
+func autoscalersNode(status v1alpha1.MetricsPipelineStatus) *node {
+	autoscalers := status.Autoscalers
+	if autoscalers == nil {
+		return nil
+	}
+	part := &node{mark: works, title: "autoscalers", text: fmt.Sprintf("%d of %d work", autoscalers.Working, autoscalers.Total)}
+	for _, failing := range autoscalers.Failing {
+		title := failing.Namespace + "/" + failing.Name
+		if failing.Metric != "" {
+			title += " " + failing.Metric
+		}
+		part.add(broken, title, failing.Reason+": "+failing.Message)
+		part.mark = limits // Most faults are the HPA's, not the pipeline's: the condition AutoscalersServed tells them apart.
+	}
+	return part
+}

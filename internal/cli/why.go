@@ -147,20 +147,13 @@ func autoscalerName(arguments []string) (string, error) {
 }
 
 func (e *environment) whyOne(ctx context.Context, name, direct string, output outputFlag) error {
-	namespace, err := e.namespace()
-	if err != nil {
-		return err
-	}
 	reader, err := e.client()
 	if err != nil {
 		return err
 	}
-	hpa := &autoscalingv2.HorizontalPodAutoscaler{}
-	if err := reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, hpa); apierrors.IsNotFound(err) {
-		return fmt.Errorf("there is no HorizontalPodAutoscaler %s in the namespace %s: name another one, or its namespace by -n", name,
-			namespace)
-	} else if err != nil {
-		return fmt.Errorf("read HorizontalPodAutoscaler %s/%s: %w", namespace, name, err)
+	hpa, err := e.autoscaler(ctx, reader, name)
+	if err != nil {
+		return err
 	}
 	by, err := e.diagnoser(ctx, reader, direct)
 	if err != nil {
@@ -192,4 +185,22 @@ func (e *environment) explain(
 		found.Said = lastSaid(ctx, reader, hpa)
 	}
 	return found, nil
+}
+
+// autoscaler reads an HPA of the namespace.
+func (e *environment) autoscaler(ctx context.Context, reader reader, name string) (*autoscalingv2.HorizontalPodAutoscaler, error) {
+	namespace, err := e.namespace()
+	if err != nil {
+		return nil, err
+	}
+	hpa := &autoscalingv2.HorizontalPodAutoscaler{}
+	err = reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, hpa)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, fmt.Errorf("there is no HorizontalPodAutoscaler %s in the namespace %s: name another one, or its namespace by -n", name,
+			namespace)
+	case err != nil:
+		return nil, fmt.Errorf("read HorizontalPodAutoscaler %s/%s: %w", namespace, name, err)
+	}
+	return hpa, nil
 }

@@ -16,7 +16,8 @@ import (
 
 // verdictMarks are the marks of links.
 var verdictMarks = map[diagnose.Verdict]mark{
-	diagnose.Works: works, diagnose.Broken: broken, diagnose.Limits: limits, diagnose.Unseen: unseen, diagnose.NotReached: skipped,
+	diagnose.Works: works, diagnose.Broken: broken, diagnose.Limits: limits, diagnose.Unseen: unseen, diagnose.NoData: limits,
+	diagnose.NotReached: skipped,
 }
 
 // failingConditions are what an HPA says itself.
@@ -58,18 +59,25 @@ func printExplained(c canvas, found explained, now time.Time) {
 	}
 	c.tree(root)
 	for _, chain := range found.Chains {
-		if finding := chain.Finding; finding != nil {
-			fmt.Fprintf(c.out, "\n%s\n  %s\n  %s\n", c.paint(broken, chain.Metric+": "+finding.Reason), finding.Cause, finding.Remedy)
-			if finding.Administrator {
-				fmt.Fprintln(c.out, "  This is for an administrator of the cluster.")
-			}
-			fmt.Fprintf(c.out, "  See docs/autoscalers.md#%s\n", strings.ToLower(finding.Reason))
+		if chain.Finding != nil {
+			printFinding(c, broken, chain.Metric, *chain.Finding)
+		}
+		for _, limit := range chain.Limits {
+			printFinding(c, limits, chain.Metric, limit)
 		}
 	}
 	if found.Said != nil {
 		fmt.Fprintf(c.out, "\n%s\n  %s\n", c.paint(unseen, fmt.Sprintf("The operator said %s ago, %s:", since(found.Said.At, now), found.Said.Reason)),
 			found.Said.Message)
 	}
+}
+
+func printFinding(c canvas, m mark, metric string, finding diagnose.Finding) {
+	fmt.Fprintf(c.out, "\n%s\n  %s\n  %s\n", c.paint(m, metric+": "+finding.Reason), finding.Cause, finding.Remedy)
+	if finding.Administrator {
+		fmt.Fprintln(c.out, "  This is for an administrator of the cluster.")
+	}
+	fmt.Fprintf(c.out, "  See docs/autoscalers.md#%s\n", strings.ToLower(finding.Reason))
 }
 
 // chainNode is the chain of one metric.
