@@ -222,7 +222,8 @@ func reconciler(
 		Applier: apply.New(patient, mgr.GetAPIReader(), options.Clock, options.Timing.Stalled),
 		Prober:  probe.New(answered, options.Timing.FirstProbe, options.Timing.LastProbe),
 		Nodes:   nodes,
-		Census:  prometheus.NewCensus(answered, clock.RealClock{}, options.Timing.Census),
+		Census:  prometheus.NewCensus[int64](answered, clock.RealClock{}, options.Timing.Census),
+		Names:   prometheus.NewCensus[prometheus.Names](answered, clock.RealClock{}, options.Timing.Names),
 		Events:  mgr.GetEventRecorder("metricspipeline-operator"), Metrics: &exported,
 		Renderer: options.Renderer, Clock: options.Clock, Timing: options.Timing,
 	})

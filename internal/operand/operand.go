@@ -14,6 +14,7 @@ import (
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/cluster"
+	"github.com/metricspipeline/operator/internal/derive"
 	"github.com/metricspipeline/operator/internal/kubelet"
 	"github.com/metricspipeline/operator/internal/metricsapi"
 	"github.com/metricspipeline/operator/internal/prometheus"
@@ -84,6 +85,11 @@ type Proposal struct {
 	// been counted yet.
 	Series    []prometheus.Selector
 	Uncounted []RuleName
+	// Derived are the rules that follow from what HorizontalPodAutoscalers ask for. Names are selectors for whose series Prometheus is to
+	// find the names for a later plan, and Verdicts are what became of each metric that is asked for.
+	Derived  []v1alpha1.RuleStatus
+	Names    []prometheus.Selector
+	Verdicts []derive.Verdict
 	// Memory is stored with the form once that is applied, and comes back in LastGood.
 	Memory []byte
 	// Findings are what else is to be said.
