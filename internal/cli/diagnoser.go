@@ -22,48 +22,58 @@ import (
 )
 
 // live looks at HPAs in the cluster.
-type live struct{ collector *collect.Collector }
+type live struct {
+	sources collect.Sources
+	derivation
+}
 
-func (l live) diagnose(ctx context.Context, hpa *autoscalingv2.HorizontalPodAutoscaler) (diagnose.Diagnosis, error) {
-	evidence, err := l.collector.Collect(ctx, hpa)
+func (l *live) diagnose(ctx context.Context, hpa *autoscalingv2.HorizontalPodAutoscaler) (diagnose.Diagnosis, error) {
+	evidence, err := l.collect(ctx, hpa)
 	if err != nil {
 		return diagnose.Diagnosis{}, err
 	}
 	return diagnose.Examine(evidence), nil
 }
 
-// newDiagnoser reads what all HPAs have in common once, and tries Prometheus once.
+// collect returns the evidence of an HPA.
+func (l *live) collect(ctx context.Context, hpa *autoscalingv2.HorizontalPodAutoscaler) (*diagnose.Evidence, error) {
+	sources := l.sources
+	sources.Derived, sources.Candidates = l.rules(ctx, hpa), l.candidates
+	evidence, err := collect.New(sources).Collect(ctx, hpa)
+	if err != nil {
+		return nil, fmt.Errorf("look at HorizontalPodAutoscaler %s/%s: %w", hpa.Namespace, hpa.Name, err)
+	}
+	return evidence, nil
+}
+
 func (e *environment) newDiagnoser(ctx context.Context, c client.Client, direct string) (diagnoser, error) {
-	sources, err := e.sources(ctx, c, direct)
+	return e.live(ctx, c, direct)
+}
+
+// live reads what all HPAs have in common once, and tries Prometheus once.
+func (e *environment) live(ctx context.Context, c client.Client, direct string) (*live, error) {
+	config, err := e.config()
 	if err != nil {
 		return nil, err
 	}
-	return live{collect.New(sources)}, nil
-}
-
-func (e *environment) sources(ctx context.Context, c client.Client, direct string) (collect.Sources, error) {
-	config, err := e.config()
-	if err != nil {
-		return collect.Sources{}, err
-	}
 	scales, err := scalesOf(config, c)
 	if err != nil {
-		return collect.Sources{}, err
+		return nil, err
 	}
-	found := &v1alpha1.MetricsPipeline{}
-	notRead := c.Get(ctx, client.ObjectKey{Name: v1alpha1.SingletonName}, found)
-	sources := collect.Sources{Objects: c, Mapper: c.RESTMapper(), Scales: scales, Explain: explainer(),
-		Pipeline: func(context.Context) (*v1alpha1.MetricsPipeline, error) { return found, notRead }}
-	if notRead != nil {
-		found = nil
+	var found *v1alpha1.MetricsPipeline
+	read := &v1alpha1.MetricsPipeline{}
+	notRead := c.Get(ctx, client.ObjectKey{Name: v1alpha1.SingletonName}, read)
+	if notRead == nil {
+		found = read
 	}
-	asked, err := askPrometheus(ctx, config, found, direct)
-	if err != nil {
-		sources.NoPrometheus = err.Error()
-		return sources, nil
+	l := &live{derivation: derivation{pipeline: found}, sources: collect.Sources{Objects: c, Mapper: c.RESTMapper(), Scales: scales,
+		Explain: explainer(), Pipeline: func(context.Context) (*v1alpha1.MetricsPipeline, error) { return found, notRead }}}
+	if l.client, err = askPrometheus(ctx, config, found, direct); err != nil {
+		l.sources.NoPrometheus = err.Error()
+		return l, nil
 	}
-	sources.Prometheus = collect.Ask(asked)
-	return sources, nil
+	l.sources.Prometheus = collect.Ask(l.client)
+	return l, nil
 }
 
 // scalesOf reads the subresource scale of any kind.

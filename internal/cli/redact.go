@@ -33,6 +33,10 @@ func cleanPipeline(found *v1alpha1.MetricsPipeline) {
 	for i := range found.Spec.Patches {
 		found.Spec.Patches[i].Patch = replaced
 	}
+	// Derived rules are named by what tenants ask for.
+	found.Status.Rules = slices.DeleteFunc(found.Status.Rules, func(rule v1alpha1.RuleStatus) bool {
+		return rule.Origin == v1alpha1.RuleDerived
+	})
 	if autoscalers := found.Status.Autoscalers; autoscalers != nil {
 		autoscalers.Failing = nil
 	}

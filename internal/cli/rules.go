@@ -23,6 +23,6 @@ gives now.
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(rulesImportCommand(env), rulesTestCommand(env))
+	cmd.AddCommand(rulesImportCommand(env), rulesExportCommand(env), rulesTestCommand(env))
 	return cmd
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -73,22 +74,22 @@ func (e *environment) testRules(ctx context.Context, name, file, direct string) 
 	if err != nil {
 		return err
 	}
-	sources, err := e.sources(ctx, c, direct)
+	by, err := e.live(ctx, c, direct)
 	if err != nil {
 		return err
 	}
 	if file != "" {
-		if err := e.replaceRules(ctx, &sources, file); err != nil {
+		if err := e.replaceRules(ctx, by, file); err != nil {
 			return err
 		}
 	}
-	evidence, err := collect.New(sources).Collect(ctx, hpa)
+	evidence, err := by.collect(ctx, hpa)
 	if err != nil {
-		return fmt.Errorf("look at HorizontalPodAutoscaler %s/%s: %w", hpa.Namespace, hpa.Name, err)
+		return err
 	}
 	root := &node{title: fmt.Sprintf("HorizontalPodAutoscaler %s/%s", hpa.Namespace, hpa.Name)}
 	for i, metric := range evidence.Metrics {
-		root.children = append(root.children, testNode(ctx, sources.Prometheus, hpa.Spec.Metrics[i], metric, evidence.Unseen))
+		root.children = append(root.children, testNode(ctx, by.sources.Prometheus, hpa.Spec.Metrics[i], metric, evidence.Unseen))
 	}
 	newCanvas(e.Out).tree(root)
 	switch root.worst() {
@@ -102,7 +103,7 @@ func (e *environment) testRules(ctx context.Context, name, file, direct string) 
 }
 
 // replaceRules has the rules of a file take the place of those in the cluster, whose status says nothing of them.
-func (e *environment) replaceRules(ctx context.Context, sources *collect.Sources, file string) error {
+func (e *environment) replaceRules(ctx context.Context, by *live, file string) error {
 	content, err := e.read(file)
 	if err != nil {
 		return err
@@ -114,14 +115,17 @@ func (e *environment) replaceRules(ctx context.Context, sources *collect.Sources
 	if stated.Kind != "MetricsPipeline" {
 		return fmt.Errorf("%s has the kind %q: name a file with one MetricsPipeline, such as what rules import prints", file, stated.Kind)
 	}
-	found, err := sources.Pipeline(ctx)
+	found, err := by.sources.Pipeline(ctx)
 	if err != nil {
 		return fmt.Errorf("read MetricsPipeline %s: %w; its status says where Prometheus is", v1alpha1.SingletonName, err)
 	}
 	changed := found.DeepCopy()
 	changed.Spec.CustomMetrics.Rules, changed.Spec.ExternalMetrics.Rules = stated.Spec.CustomMetrics.Rules, stated.Spec.ExternalMetrics.Rules
-	changed.Status.Rules = nil
-	sources.Pipeline = func(context.Context) (*v1alpha1.MetricsPipeline, error) { return changed, nil }
+	// What the status says of stated rules is not about these.
+	changed.Status.Rules = slices.DeleteFunc(changed.Status.Rules, func(rule v1alpha1.RuleStatus) bool {
+		return rule.Origin != v1alpha1.RuleDerived
+	})
+	by.sources.Pipeline = func(context.Context) (*v1alpha1.MetricsPipeline, error) { return changed, nil }
 	return nil
 }
 

@@ -26,14 +26,15 @@ func counted(parts ...any) string {
 
 func rulesNode(status v1alpha1.MetricsPipelineStatus) *node {
 	total := status.RulesTotal
-	all := total.InUse + total.Warned + total.LastGood + total.Rejected
+	all := total.InUse + total.Warned + total.LastGood + total.Rejected + total.Derived
 	if all == 0 {
 		return nil
 	}
 	part := &node{mark: works, title: "rules",
-		text: counted(total.InUse, "in use", total.Warned, "warned", total.LastGood, "in their last good form", total.Rejected, "rejected")}
+		text: counted(total.InUse, "in use", total.Warned, "warned", total.LastGood, "in their last good form", total.Rejected, "rejected",
+			total.Derived, "derived")}
 	for _, rule := range status.Rules {
-		part.add(ruleMark(rule), rule.API+"/"+rule.ID, ruleText(rule))
+		part.add(ruleMark(rule), strings.TrimSuffix(rule.API, ".metrics.k8s.io")+" "+rule.ID, ruleText(rule))
 	}
 	if worst := part.worst(); worst != plain {
 		part.mark = worst
@@ -60,6 +61,12 @@ func ruleText(rule v1alpha1.RuleStatus) string {
 	text := string(rule.State)
 	if rule.Series != nil {
 		text += fmt.Sprintf(", about %d series", *rule.Series)
+	}
+	if rule.Autoscaler != "" {
+		text += ", for HorizontalPodAutoscaler " + rule.Autoscaler
+		if rule.Autoscalers > 1 {
+			text += fmt.Sprintf(" and %d more", rule.Autoscalers-1)
+		}
 	}
 	if rule.Message != "" {
 		text += ": " + rule.Message

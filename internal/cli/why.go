@@ -177,7 +177,7 @@ func (e *environment) explain(
 ) (explained, error) {
 	diagnosis, err := by.diagnose(ctx, hpa)
 	if err != nil {
-		return explained{}, fmt.Errorf("look at HorizontalPodAutoscaler %s/%s: %w", hpa.Namespace, hpa.Name, err)
+		return explained{}, err
 	}
 	found := explained{Namespace: hpa.Namespace, Name: hpa.Name, Pending: autoscaler.Pending(hpa), Diagnosis: diagnosis,
 		Complete: diagnosis.Complete(), conditions: failingConditions(hpa)}

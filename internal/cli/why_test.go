@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -69,7 +70,7 @@ type byName map[string]diagnose.Diagnosis
 func (b byName) diagnose(_ context.Context, hpa *autoscalingv2.HorizontalPodAutoscaler) (diagnose.Diagnosis, error) {
 	diagnosis, found := b[hpa.Name]
 	if !found {
-		return diagnosis, errors.New("the API server does not answer")
+		return diagnosis, fmt.Errorf("look at HorizontalPodAutoscaler %s/%s: %w", hpa.Namespace, hpa.Name, errors.New("the API server does not answer"))
 	}
 	return diagnosis, nil
 }

@@ -5,14 +5,19 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/prometheus/prometheus/promql/parser"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/metricspipeline/operator/internal/diagnose"
 )
+
+// reasonsPage has a section for each reason.
+const reasonsPage = "https://github.com/metricspipeline/operator/blob/main/docs/autoscalers.md"
 
 // verdictMarks are the marks of links.
 var verdictMarks = map[diagnose.Verdict]mark{
@@ -77,7 +82,33 @@ func printFinding(c canvas, m mark, metric string, finding diagnose.Finding) {
 	if finding.Administrator {
 		fmt.Fprintln(c.out, "  This is for an administrator of the cluster.")
 	}
-	fmt.Fprintf(c.out, "  See docs/autoscalers.md#%s\n", strings.ToLower(finding.Reason))
+	fmt.Fprintf(c.out, "  See %s#%s\n", reasonsPage, strings.ToLower(finding.Reason))
+}
+
+// longestQuery is what one line has of a query.
+const longestQuery = 160
+
+// terms are the parts of a long query that is several in one, joined by or.
+func terms(query string) []string {
+	if len(query) <= longestQuery {
+		return []string{query}
+	}
+	parsed, err := parser.NewParser(parser.Options{}).ParseExpr(query)
+	if err != nil { // What a store of another dialect takes.
+		return []string{query}
+	}
+	var parts []string
+	for {
+		binary, is := parsed.(*parser.BinaryExpr)
+		if !is || binary.Op != parser.LOR {
+			break
+		}
+		parts = append(parts, binary.RHS.String())
+		parsed = binary.LHS
+	}
+	parts = append(parts, parsed.String())
+	slices.Reverse(parts)
+	return parts
 }
 
 // chainNode is the chain of one metric.
@@ -86,7 +117,7 @@ func chainNode(chain diagnose.Chain) *node {
 	for _, link := range chain.Links {
 		text := link.Seen
 		for _, query := range link.Queries {
-			text += "\nPromQL: " + query
+			text += "\nPromQL: " + strings.Join(terms(query), "\n     or ")
 		}
 		part.add(verdictMarks[link.Verdict], string(link.Name), strings.TrimSpace(text))
 	}
