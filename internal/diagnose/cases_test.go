@@ -240,6 +240,9 @@ func ruleCases() []testCase {
 			v1alpha1.AutoscalerRuleLastGood, LinkRule),
 		metricCase("the rule cannot work", requests, state("Warned", "metricsQuery aggregates the label pod away"),
 			v1alpha1.AutoscalerRuleWarned, LinkRule),
+		metricCase("a rule for Services", requests, func(m *Metric) {
+			m.Rules[0].Problem = "it makes the metric of services"
+		}, v1alpha1.AutoscalerRuleOfOthers, LinkRule),
 		metricCase("two rules of one name", requests, func(m *Metric) {
 			m.Rules = append(m.Rules, Rule{ID: "requests-of-pods", Origin: "Spec", State: "InUse"})
 			m.Series.InNamespace, m.Series.ForPods, m.Series.Samples = 0, 0, 0
@@ -264,7 +267,8 @@ func ruleCases() []testCase {
 		metricCase("a ratio", podsMetric("http_error_ratio"), refused(v1alpha1.AutoscalerDeriveRatio, ""),
 			v1alpha1.AutoscalerDeriveRatio, LinkRule),
 		metricCase("as many derived rules as there may be", requests,
-			refused(v1alpha1.AutoscalerDeriveLimit, "20 rules are derived for namespace shop, and there are no more; state a rule"),
+			refused(v1alpha1.AutoscalerDeriveLimit, "20 rules are derived for the HorizontalPodAutoscalers of namespace shop, and there are no more; state a rule in "+
+				"spec.customMetrics.rules."),
 			v1alpha1.AutoscalerDeriveLimit, LinkRule),
 		metricCase("not derived for another reason", requests, refused("Odd", "The name has a character that PromQL has not"),
 			v1alpha1.AutoscalerDeriveRefused, LinkRule),
@@ -293,6 +297,8 @@ func seriesCases() []testCase {
 			v1alpha1.AutoscalerSeriesNamespaceLabel, LinkSeries),
 		metricCase("series without a pod", requests, series(func(s *Series) { s.InNamespace = 2 }),
 			v1alpha1.AutoscalerSeriesWithoutObject, LinkSeries),
+		metricCase("exported_pod", requests, series(func(s *Series) { s.InNamespace, s.OtherObjectLabel = 2, "exported_pod" }),
+			v1alpha1.AutoscalerSeriesObjectLabel, LinkSeries),
 		metricCase("series of other pods", requests, series(func(s *Series) {
 			s.InNamespace, s.OtherObjects = 2, []string{"api-1", "api-2"}
 		}), v1alpha1.AutoscalerSeriesOfOthers, LinkSeries),
@@ -340,7 +346,7 @@ func scrapeCases() []testCase {
 			s.Monitors, s.NamespaceNotScraped = nil, "spec.scrape.namespaceSelector does not select it"
 		}), v1alpha1.AutoscalerNamespaceNotScraped, LinkApp),
 		metricCase("the annotations are rejected", requests, scrape(func(s *Scrape) {
-			s.Rejected = `annotation prometheus.io/port "metrics" is no port of the Service`
+			s.Rejected = `Service web: annotation prometheus.io/port "metrics" is no port of the Service`
 		}), v1alpha1.AutoscalerAppRejected, LinkApp),
 		metricCase("the app is not annotated", requests, scrape(func(s *Scrape) { *s = Scrape{Known: true, Prefix: "prometheus.io"} }),
 			v1alpha1.AutoscalerAppNotAnnotated, LinkApp),
@@ -358,10 +364,15 @@ func valueCases() []testCase {
 			v1alpha1.AutoscalerUsageMissing, LinkValue),
 		metricCase("no usage of the container", containerCPU("app"), func(m *Metric) { m.ContainersWithMetrics = []string{"istio-proxy"} },
 			v1alpha1.AutoscalerContainerUsageMissing, LinkValue),
-		metricCase("a selector that matches nothing", selecting, series(func(s *Series) { s.Samples, s.Pods = 0, nil }),
+		metricCase("a selector that matches nothing", selecting, series(func(s *Series) { s.Samples, s.ForSelector = 0, 0 }),
 			v1alpha1.AutoscalerMetricSelectorMatchesNone, LinkValue),
-		metricCase("a query without a value", requests, series(func(s *Series) { s.Samples, s.Pods = 0, nil }),
+		metricCase("a query without a value", requests, series(func(s *Series) { s.Samples = 0 }),
 			v1alpha1.AutoscalerValueMissing, LinkValue),
+		metricCase("a selector that matches, and no value", selecting, series(func(s *Series) { s.Samples, s.ForSelector = 0, 1 }),
+			v1alpha1.AutoscalerValueMissing, LinkValue),
+		metricCase("a query that Prometheus refuses", requests, series(func(s *Series) {
+			s.Samples, s.QueryError = -1, "found duplicate series for the match group on the right hand-side of the operation"
+		}), v1alpha1.AutoscalerQueryFailed, LinkValue),
 		metricCase("a division by zero", queue, series(func(s *Series) { s.Samples, s.NaN = 1, 1 }), v1alpha1.AutoscalerValueNaN, LinkValue),
 		metricCase("one number for all pods", requests, series(func(s *Series) { s.Samples, s.Pods = 1, nil }),
 			v1alpha1.AutoscalerValueNotPerPod, LinkValue),

@@ -157,7 +157,8 @@ type Candidate struct {
 type Series struct {
 	// Unreachable is why Prometheus could not be asked; empty where it answers.
 	Unreachable string
-	// Total counts the series of the rule in the cluster; InNamespace those with the HPA's namespace in the rule's label for it.
+	// Total counts the series of the rule in the cluster, of a derived one those of InNamespace; InNamespace those with the HPA's
+	// namespace in the rule's label for it, or all where the rule has none.
 	Total, InNamespace int
 	// NamespaceLabel is the name of that label. OtherLabel is another label whose value is the HPA's namespace, such as
 	// exported_namespace; empty for none.
@@ -172,7 +173,8 @@ type Series struct {
 	// ForSelector counts those of ForPods that the selector of the HPA's metric selects, of an external metric those of InNamespace; -1
 	// without a selector as well.
 	ForSelector int
-	// Samples are the values of the rule's own query for this HPA. NaN counts those that are not a number, Pods names whose they are.
+	// Samples are the values of the rule's own query for this HPA. NaN counts those that are not a number, Pods names the objects that
+	// samples are of: none where the query sums over them.
 	Samples, NaN int
 	Pods         []string
 	// QueryError is why Prometheus gives no answer to the rule's own query, such as that it has duplicate series; empty where it does.
@@ -187,7 +189,8 @@ type Series struct {
 type Scrape struct {
 	// Known is false where it was not looked at.
 	Known bool
-	// Up and Down count the targets of the HPA's pods, -1 where they were not asked for; Error is what Prometheus says of one that is down, URL which one.
+	// Up and Down count the targets of the HPA's pods, -1 where they were not asked for; Error is what Prometheus says of one that is
+	// down, URL which one.
 	Up, Down   int
 	Error, URL string
 	// Dropped is why samples are dropped, such as a limit.

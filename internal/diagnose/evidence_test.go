@@ -121,7 +121,7 @@ func workingMetric(v view) Metric {
 			Query: `sum(rate(http_requests_total{namespace="shop",pod=~"web-1|web-2"}[2m])) by (pod)`,
 		}},
 		Series: Series{
-			Total: 8, InNamespace: 2, ForPods: 2, NamespaceLabel: "namespace", ObjectLabel: "pod", Samples: 2, Pods: []string{"web-1", "web-2"},
+			Total: 8, InNamespace: 2, ForPods: 2, NamespaceLabel: "namespace", ObjectLabel: "pod", Samples: 2, Pods: []string{"web-1", "web-2"}, ForSelector: -1,
 			Queries: []string{`count(http_requests_total{namespace="shop"})`},
 		},
 		Scrape: Scrape{Known: true, Up: 2, Monitors: []string{"ServiceMonitor metricspipeline-annotated"}, Annotated: []string{"Service web"}},

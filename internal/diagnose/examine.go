@@ -45,25 +45,28 @@ func Examine(evidence *Evidence) Diagnosis {
 	}
 	diagnosis := Diagnosis{Failing: autoscaler.Failing(evidence.HPA)}
 	without := autoscaler.WithoutValue(evidence.HPA)
-	said := map[string]bool{}
+	found, limited := map[string]bool{}, map[string]bool{}
 	for at := range max(1, len(evidence.HPA.Spec.Metrics)) {
 		v := viewOf(evidence, at, diagnosis.Failing && (len(evidence.HPA.Spec.Metrics) == 0 || slices.Contains(without, at)))
-		diagnosis.Chains = append(diagnosis.Chains, repeatNothing(v.chain(), said))
+		diagnosis.Chains = append(diagnosis.Chains, repeatNothing(v.chain(), found, limited))
 	}
 	return diagnosis
 }
 
-// repeatNothing leaves out of a chain what an earlier one says.
-func repeatNothing(chain Chain, said map[string]bool) Chain {
-	repeated := func(finding Finding) bool {
-		before := said[finding.Message()]
-		said[finding.Message()] = true
+// repeatNothing leaves out of a chain what an earlier one says. A finding is not left out because it was a limit of another metric.
+func repeatNothing(chain Chain, found, limited map[string]bool) Chain {
+	if chain.Finding != nil {
+		message := chain.Finding.Message()
+		if found[message] {
+			chain.Finding = nil
+		}
+		found[message] = true
+	}
+	chain.Limits = slices.DeleteFunc(chain.Limits, func(limit Finding) bool {
+		before := found[limit.Message()] || limited[limit.Message()]
+		limited[limit.Message()] = true
 		return before
-	}
-	if chain.Finding != nil && repeated(*chain.Finding) {
-		chain.Finding = nil
-	}
-	chain.Limits = slices.DeleteFunc(chain.Limits, repeated)
+	})
 	return chain
 }
 

@@ -213,6 +213,20 @@ func TestUnseen(t *testing.T) {
 			e.Unseen = map[LinkName]string{LinkScrape: "targets are not known"}
 			e.Metrics[0].Series, e.Metrics[0].Scrape = none, Scrape{}
 		}, []LinkName{LinkScrape, LinkMonitor, LinkApp}, v1alpha1.AutoscalerSeriesMissing, ""},
+		"the targets alone, and the monitor is not selected": {func(e *Evidence) {
+			e.Metrics[0].Series = none
+			e.Metrics[0].Scrape = Scrape{
+				Known: true, Up: -1, Down: -1, Monitors: []string{"PodMonitor web"}, Unselected: []string{"PodMonitor web"}, Selector: "a=b",
+			}
+		}, []LinkName{LinkScrape}, v1alpha1.AutoscalerMonitorNotSelected, LinkMonitor},
+		"the Services": {func(e *Evidence) {
+			e.Unseen = map[LinkName]string{LinkApp: "services is forbidden", LinkMonitor: "services is forbidden"}
+			e.Metrics[0].Series, e.Metrics[0].Scrape = none, Scrape{Up: -1, Down: -1}
+		}, []LinkName{LinkScrape, LinkMonitor, LinkApp}, v1alpha1.AutoscalerSeriesMissing, ""},
+		"series to derive a rule from": {func(e *Evidence) {
+			e.Unseen = map[LinkName]string{LinkSeries: "no access to Prometheus"}
+			e.Metrics[0].Rules, e.Metrics[0].Series = nil, Series{Total: -1, InNamespace: -1, ForPods: -1}
+		}, []LinkName{LinkRule}, v1alpha1.AutoscalerUnexplained, ""},
 		"the rules": {func(e *Evidence) {
 			e.Metrics[0].Rules, e.Metrics[0].RuleProblem = nil, "metricspipelines.metricspipeline.io is forbidden"
 		}, []LinkName{LinkRule}, v1alpha1.AutoscalerUnexplained, ""},

@@ -13,7 +13,7 @@ import (
 )
 
 // reasons are the values of the constants v1alpha1.Autoscaler*, each of which is its name without that prefix.
-func reasons(t *testing.T) []string {
+func reasons(t testing.TB) []string {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), "../../api/v1alpha1/autoscaler_reasons.go", nil, 0)
 	if err != nil {

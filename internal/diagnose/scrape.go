@@ -4,6 +4,7 @@
 package diagnose
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,9 +16,9 @@ import (
 // they are only described.
 var (
 	scrapeStep = step{
-		name: LinkScrape, needed: view.scraped, faults: []check{samplesDropped, scrapeDown}, starved: notScraped,
+		name: LinkScrape, needed: view.scraped, faults: []check{samplesDropped, scrapeDown}, starved: notScraped, unseen: unknownTargets,
 		seen: func(v view) string {
-			if scrape := v.metric.Scrape; scrape.Known && scrape.Up+scrape.Down > 0 {
+			if scrape := v.metric.Scrape; scrape.Known && scrape.Up >= 0 && scrape.Up+scrape.Down > 0 {
 				return fmt.Sprintf("Prometheus has %s of the pods, of which %d %s up.", count(scrape.Up+scrape.Down, "target"), scrape.Up, are(scrape.Up))
 			}
 			return ""
@@ -45,7 +46,7 @@ var (
 
 // scraped is true where the series are to come from the pods of the target: those of an Ingress or a queue come from elsewhere.
 func (v view) scraped() bool {
-	if !v.pipelines() || !v.metric.Scrape.Known && v.Unseen[LinkScrape] == "" {
+	if !v.pipelines() || !v.metric.Scrape.Known && v.unseenApp() == "" {
 		return false
 	}
 	if v.spec.Object != nil {
@@ -60,11 +61,23 @@ func unknownScrape(v view) string {
 	if v.metric.Scrape.Known {
 		return ""
 	}
-	return v.Unseen[LinkScrape]
+	return v.unseenApp()
+}
+
+func (v view) unseenApp() string {
+	return cmp.Or(v.Unseen[LinkScrape], v.Unseen[LinkMonitor], v.Unseen[LinkApp])
+}
+
+// unknownTargets is that Prometheus was not asked for them, where it matters.
+func unknownTargets(v view) string {
+	if why := unknownScrape(v); why != "" || v.has() || v.metric.Scrape.Up >= 0 {
+		return why
+	}
+	return "Prometheus was not asked for its targets."
 }
 
 // withoutTargets is true where Prometheus scrapes none of the pods, and there are no series of them.
-func (v view) withoutTargets() bool { return !v.has() && v.metric.Scrape.Up == 0 }
+func (v view) withoutTargets() bool { return !v.has() && v.metric.Scrape.Up <= 0 }
 
 func samplesDropped(v view) *Finding {
 	scrape := v.metric.Scrape
@@ -78,7 +91,7 @@ func samplesDropped(v view) *Finding {
 
 func scrapeDown(v view) *Finding {
 	scrape := v.metric.Scrape
-	if !v.withoutTargets() || scrape.Down == 0 {
+	if !v.withoutTargets() || scrape.Down <= 0 {
 		return nil
 	}
 	which := ""
@@ -185,7 +198,7 @@ func appRejected(v view) *Finding {
 		app = names(scrape.Annotated)
 	}
 	return found(v1alpha1.AutoscalerAppRejected,
-		fmt.Sprintf("%s of %s is annotated and not scraped: %s", upper(app), v.target(), sentence(scrape.Rejected)),
+		fmt.Sprintf("The app of %s is annotated and not scraped: %s", v.target(), sentence(scrape.Rejected)),
 		"Correct the annotations of "+app+" by that reason.")
 }
 

@@ -15,7 +15,7 @@ var seriesStep = step{
 	name:    LinkSeries,
 	needed:  func(v view) bool { return v.pipelines() && (v.served() || v.metric.Series.Unreachable != "") },
 	unseen:  unasked,
-	faults:  []check{prometheusUnreachable, seriesNamespaceLabel},
+	faults:  []check{prometheusUnreachable, seriesNamespaceLabel, seriesObjectLabel},
 	starved: seriesMissing,
 	seen: func(v view) string {
 		if !v.has() {
@@ -30,6 +30,8 @@ var seriesStep = step{
 func (v view) ofHPA() int {
 	series := v.metric.Series
 	switch {
+	case v.spec.External == nil && series.ForPods < 0 && series.ObjectLabel == "": // A metric of the namespace itself.
+		return series.InNamespace
 	case v.spec.External == nil:
 		return series.ForPods
 	case series.NamespaceLabel == "": // A metric of the whole cluster.
@@ -70,6 +72,18 @@ func seriesNamespaceLabel(v view) *Finding {
 			rule, name(v.HPA.Namespace), quoted(series.OtherLabel), quoted(series.NamespaceLabel)),
 		fmt.Sprintf("An administrator names %s in resources of rule %s, with a matcher in its seriesQuery that no other app meets.",
 			quoted(series.OtherLabel), rule)))
+}
+
+func seriesObjectLabel(v view) *Finding {
+	series := v.metric.Series
+	if !v.served() || v.has() || series.OtherObjectLabel == "" {
+		return nil
+	}
+	rule := name(v.metric.Rules[0].ID)
+	return byAdministrator(found(v1alpha1.AutoscalerSeriesObjectLabel,
+		fmt.Sprintf("The series of rule %s name %s in the label %s, and the rule reads it from %s.",
+			rule, v.subject(), quoted(series.OtherObjectLabel), quoted(series.ObjectLabel)),
+		fmt.Sprintf("An administrator names %s in resources of rule %s.", quoted(series.OtherObjectLabel), rule)))
 }
 
 // seriesMissing is the finding where what is scraped does not explain why there are no series.

@@ -19,7 +19,7 @@ import (
 var valueStep = step{
 	name:   LinkValue,
 	needed: func(v view) bool { return !v.failing || !v.pipelines() || v.has() },
-	faults: []check{usageMissing, containerUsageMissing, metricSelectorMatchesNone, valueMissing, valueNaN, valueNotPerPod},
+	faults: []check{usageMissing, containerUsageMissing, metricSelectorMatchesNone, queryFailed, valueMissing, valueNaN, valueNotPerPod},
 	seen: func(v view) string {
 		if v.failing {
 			if v.metric.Series.Samples > 0 {
@@ -118,13 +118,23 @@ func (v view) valueless() bool { return v.pipelines() && v.has() && v.metric.Ser
 
 func metricSelectorMatchesNone(v view) *Finding {
 	selector := v.selector()
-	if !v.valueless() || selector == nil || len(selector.MatchLabels)+len(selector.MatchExpressions) == 0 {
+	if !v.pipelines() || !v.has() || v.metric.Series.ForSelector != 0 || selector == nil ||
+		len(selector.MatchLabels)+len(selector.MatchExpressions) == 0 {
 		return nil
 	}
 	return found(v1alpha1.AutoscalerMetricSelectorMatchesNone,
 		fmt.Sprintf("The selector %s of spec.metrics[%d] of %s matches none of the %s of %s.",
 			quoted(formatted(selector)), v.at, v.hpa(), count(v.ofHPA(), "series"), v.subject()),
 		"Correct the selector of the metric: it is about labels of the series, not of the pods.")
+}
+
+func queryFailed(v view) *Finding {
+	if !v.pipelines() || v.metric.Series.QueryError == "" {
+		return nil
+	}
+	return byAdministrator(found(v1alpha1.AutoscalerQueryFailed,
+		fmt.Sprintf("Prometheus refuses the query of rule %s: %s.", v.ruleID(), quoted(v.metric.Series.QueryError)),
+		fmt.Sprintf("An administrator corrects metricsQuery of rule %s in %s.rules of MetricsPipeline default.", v.ruleID(), v.field())))
 }
 
 func valueMissing(v view) *Finding {

@@ -24,9 +24,6 @@ const (
 	kindPod     = "Pod"
 )
 
-// scrapeLabel on a Namespace with the value false leaves it out.
-const scrapeLabel = "metricspipeline.io/scrape"
-
 // readApps reads which Services select the HPA's pods, which of these and of the pods are annotated, and which monitors select them.
 func (c *collection) readApps(ctx context.Context) {
 	c.scrape.Up, c.scrape.Down, c.scrape.Prefix = unknown, unknown, c.prefix()
@@ -48,6 +45,9 @@ func (c *collection) readApps(ctx context.Context) {
 	namespace := c.readNamespace(ctx)
 	c.readAnnotations()
 	c.readStatus()
+	if c.rejected != "" && len(c.scrape.Annotated) > 1 {
+		c.scrape.Rejected = c.rejected + ": " + c.scrape.Rejected // It is one of several.
+	}
 	c.readMonitors(ctx, namespace)
 }
 
@@ -69,8 +69,8 @@ func (c *collection) readNamespace(ctx context.Context) *metav1.PartialObjectMet
 	selector := c.pipeline.Spec.Scrape.NamespaceSelector
 	selected, err := metav1.LabelSelectorAsSelector(selector)
 	switch {
-	case namespace.Labels[scrapeLabel] == "false":
-		c.scrape.NamespaceNotScraped = fmt.Sprintf("Namespace %s has the label %s: false", namespace.Name, scrapeLabel)
+	case namespace.Labels[v1alpha1.ScrapeOptOutLabel] == "false":
+		c.scrape.NamespaceNotScraped = fmt.Sprintf("Namespace %s has the label %s: false", namespace.Name, v1alpha1.ScrapeOptOutLabel)
 	case selector != nil && err == nil && !selected.Matches(labels.Set(namespace.Labels)):
 		c.scrape.NamespaceNotScraped = fmt.Sprintf("spec.scrape.namespaceSelector %q of MetricsPipeline %s excludes Namespace %s",
 			metav1.FormatLabelSelector(selector), c.pipeline.Name, namespace.Name)
@@ -84,7 +84,7 @@ func (c *collection) readNamespace(ctx context.Context) *metav1.PartialObjectMet
 func (c *collection) readAnnotations() {
 	reject := func(app string, rejection *scrape.Rejection) {
 		if rejection != nil && c.scrape.Rejected == "" {
-			c.scrape.Rejected = app + ": " + rejection.Reason
+			c.rejected, c.scrape.Rejected = app, rejection.Reason
 		}
 	}
 	add := func(app string) {
@@ -133,7 +133,7 @@ func (c *collection) readStatus() {
 	status := c.pipeline.Status.Scrape
 	for _, app := range status.Rejected {
 		if c.scrape.Rejected == "" && c.isApp(app.Namespace, app.Kind, app.Name) {
-			c.scrape.Rejected = app.Kind + " " + app.Name + ": " + app.Reason
+			c.rejected, c.scrape.Rejected = app.Kind+" "+app.Name, app.Reason
 		}
 	}
 	for _, app := range status.Down {

@@ -48,6 +48,8 @@ func (a asker) Query(ctx context.Context, promql string) (model.Vector, error) {
 const (
 	// mostQuestions is how many one Collect puts at most.
 	mostQuestions = 12
+	// answerWithin is how long one is waited for. Where one is not answered no other is put.
+	answerWithin = 5 * time.Second
 	// perMetric is how many one metric takes at most: the counts, those of the rule that serves, what is there instead, the rule's own.
 	perMetric = 4
 )
@@ -94,6 +96,8 @@ func (q *questioner) ask(ctx context.Context, promql string) (model.Vector, erro
 		return nil, ErrNotNow
 	}
 	q.put++
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
 	answer, err := q.asker.Query(ctx, promql)
 	var unusable *prometheus.UnusableError
 	if errors.As(err, &unusable) || ctx.Err() != nil {

@@ -42,11 +42,13 @@ type Sources struct {
 	// Prometheus answers questions; nil where it cannot be asked, and NoPrometheus says why.
 	Prometheus   Asker
 	NoPrometheus string
+	// Targets returns the targets of a scrape pool, as who scrapes sees them; nil where that cannot be asked.
+	Targets func(ctx context.Context, pool string) ([]prometheus.PodTarget, error)
 	// Budget bounds the questions of all HPAs together; nil does not.
 	Budget *Budget
 	// Explain says what makes a metric.
 	Explain operand.Explainer
-	// Derived are the rules that are derived from HPAs, in the order in which the backend has them behind those of the spec.
+	// Derived are the rules that are derived from HPAs.
 	Derived []operand.MetricRule
 	// Candidates returns what a rule for a metric could be derived from, where no rule makes it, and why none is derived: a reason, and
 	// a sentence. nil looks for none.
@@ -108,6 +110,8 @@ func (c *Collector) Collect(ctx context.Context, hpa *autoscalingv2.HorizontalPo
 		}
 		s.evidence.Metrics = append(s.evidence.Metrics, collected)
 	}
+	s.readErrors(ctx)
+	s.settleTargets()
 	for i, metric := range hpa.Spec.Metrics {
 		if ofPods(metric) {
 			s.evidence.Metrics[i].Scrape = s.scrape
@@ -143,7 +147,13 @@ type collection struct {
 	// scrape is what metrics of the pods have in common, and targetsRead is true once it has the targets.
 	scrape      diagnose.Scrape
 	targetsRead bool
-	usage       usage
+	// refused is how many targets give samples although their scrape fails.
+	refused int
+	usage   usage
+	// rejected is the app that scrape.Rejected is about.
+	rejected string
+	// pools are the scrape pools of the monitors that select the pods.
+	pools []string
 	// pods are all that were read, and services those that select one of them.
 	pods     []corev1.Pod
 	services []corev1.Service

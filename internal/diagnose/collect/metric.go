@@ -80,8 +80,11 @@ func (c *collection) requested() []string {
 
 // describe finds the resource of the object that a metric describes. Of a Namespace the HPA controller requests its own.
 func (c *collection) describe(ref autoscalingv2.CrossVersionObjectReference, request *operand.MetricRequest) error {
-	kind := schema.GroupKind{Group: groupOf(ref.APIVersion), Kind: ref.Kind}
-	mapping, err := c.Mapper.RESTMapping(kind)
+	kind := schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind)
+	mapping, err := c.Mapper.RESTMapping(kind.GroupKind(), kind.Version)
+	if notServed(err) {
+		mapping, err = c.Mapper.RESTMapping(kind.GroupKind()) // The metric is of a resource, in whatever version.
+	}
 	if err != nil {
 		return fmt.Errorf("describedObject %s %s: %w", ref.Kind, ref.Name, err)
 	}
@@ -97,6 +100,7 @@ func (c *collection) custom(ctx context.Context, collected *diagnose.Metric, req
 	if c.pipeline == nil || collected.API.Registered && !collected.API.Ours || collected.RuleProblem != "" {
 		return nil
 	}
+	collected.DeriveDisabled = !metricsapi.Derives(c.pipeline.Spec, request.API)
 	rules, err := c.rules(ctx, collected, request)
 	if err == nil && len(rules) == 0 && collected.RuleProblem == "" && c.Candidates != nil {
 		candidates := c.Candidates(ctx, c.hpa, request)
@@ -127,8 +131,8 @@ func (c *collection) rules(ctx context.Context, collected *diagnose.Metric, requ
 	if c.Explain == nil {
 		return nil, nil
 	}
-	stated := slices.Concat(operand.RulesOf(c.pipeline.Spec, originSpec), c.Derived)
-	explained, err := c.Explain.Explain(stated, request, operand.Explaining{Mapper: c.Mapper, Dialect: c.pipeline.Spec.Prometheus.Dialect,
+	// Derived ones stand before the stated ones, which so serve instead.
+	explained, err := c.Explain.Explain(slices.Concat(c.Derived, operand.RulesOf(c.pipeline.Spec, originSpec)), request, operand.Explaining{Mapper: c.Mapper, Dialect: c.pipeline.Spec.Prometheus.Dialect,
 		Names: func(selector, label string) ([]string, error) { return c.names(ctx, collected, selector, label) }})
 	if err != nil {
 		if !errors.Is(err, ErrNotNow) && !errors.Is(err, errNoMore) && !errors.Is(err, errUnanswered) {

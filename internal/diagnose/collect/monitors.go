@@ -24,6 +24,7 @@ import (
 type monitor struct {
 	kind, name string
 	labels     map[string]string
+	endpoints  int
 }
 
 func (m monitor) String() string { return m.kind + " " + m.name }
@@ -35,6 +36,7 @@ func (c *collection) readMonitors(ctx context.Context, namespace *metav1.Partial
 	found = found[:min(len(found), diagnose.MostPods)]
 	for _, one := range found {
 		c.scrape.Monitors = append(c.scrape.Monitors, one.String())
+		c.pools = append(c.pools, prometheus.Pools(one.kind, c.hpa.Namespace, one.name, one.endpoints)...)
 	}
 	if len(found) == 0 || namespace == nil || c.pipeline == nil {
 		return
@@ -96,7 +98,7 @@ func (c *collection) serviceMonitors(ctx context.Context) []monitor {
 				selector.Matches(labels.Set(service.Labels))
 		})
 		if selects && covers(one.Spec.NamespaceSelector, c.hpa.Namespace) {
-			found = append(found, monitor{monitoringv1.ServiceMonitorsKind, one.Name, one.Labels})
+			found = append(found, monitor{monitoringv1.ServiceMonitorsKind, one.Name, one.Labels, len(one.Spec.Endpoints)})
 		}
 	}
 	return found
@@ -118,7 +120,7 @@ func (c *collection) podMonitors(ctx context.Context) []monitor {
 				selector.Matches(labels.Set(pod.Labels))
 		})
 		if selects && covers(one.Spec.NamespaceSelector, c.hpa.Namespace) {
-			found = append(found, monitor{monitoringv1.PodMonitorsKind, one.Name, one.Labels})
+			found = append(found, monitor{monitoringv1.PodMonitorsKind, one.Name, one.Labels, len(one.Spec.PodMetricsEndpoints)})
 		}
 	}
 	return found

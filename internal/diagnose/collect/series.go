@@ -157,6 +157,12 @@ func (s served) read(numbers map[string]float64, into *diagnose.Series) {
 	into.ForPods = int(or(numbers, "objects", unknown))
 	into.ForSelector = int(or(numbers, "selected", unknown))
 	into.NamespaceLabel, into.ObjectLabel = s.NamespaceLabel, s.ObjectLabel
+	switch {
+	case s.NamespaceLabel == "":
+		into.InNamespace = into.Total // They belong to all.
+	case s.Origin != originSpec:
+		into.Total = into.InNamespace // Of a name that a tenant chose no other namespace's are counted.
+	}
 	for _, label := range namespaceLabels {
 		if into.OtherLabel == "" && numbers["by "+label] > 0 {
 			into.OtherLabel = label
@@ -169,6 +175,8 @@ func (c *collection) missing(ctx context.Context, metric *diagnose.Metric, reque
 	var gone selector
 	t := terms{namespace: request.Namespace}
 	switch {
+	case rule.namespaced(request.Namespace) == nil:
+		return nil
 	case metric.Series.InNamespace == 0:
 		gone = rule.namespaced(request.Namespace)
 	case metric.Series.ForPods == 0:
@@ -225,10 +233,9 @@ func (c *collection) evaluate(ctx context.Context, metric *diagnose.Metric, rule
 	}
 	metric.Series.Samples, metric.Series.NaN = len(samples), 0
 	for _, sample := range samples {
-		if !math.IsNaN(float64(sample.Value)) {
-			continue
+		if math.IsNaN(float64(sample.Value)) {
+			metric.Series.NaN++
 		}
-		metric.Series.NaN++
 		name := string(sample.Metric[model.LabelName(rule.ObjectLabel)])
 		if rule.ObjectLabel != "" && name != "" && len(metric.Series.Pods) < diagnose.MostPods {
 			metric.Series.Pods = append(metric.Series.Pods, name)
@@ -274,7 +281,7 @@ func (c *collection) query(ctx context.Context, into *diagnose.Series, promql st
 	switch {
 	case errors.Is(err, ErrNotNow), errors.Is(err, errNoMore):
 		return nil, err
-	case errors.As(err, &unusable), err != nil && ctx.Err() != nil:
+	case errors.As(err, &unusable), err != nil && c.questions.unreachable != nil:
 		into.Unreachable = err.Error()
 		return nil, errUnanswered
 	}

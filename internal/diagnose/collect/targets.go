@@ -4,7 +4,9 @@
 package collect
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -41,11 +43,48 @@ func (c *collection) readTargets(numbers map[string]float64) {
 	}
 	c.targetsRead = true
 	c.scrape.Up, c.scrape.Down = int(numbers["up"]), int(numbers["down"])
-	switch refused, dropped := numbers["refused"], numbers["dropped"]; {
-	case refused > 0:
-		c.scrape.Dropped = fmt.Sprintf("%d of the targets of the pods give samples of which Prometheus stores none: a limit of the scrape is "+
-			"exceeded, or the answer is not in its format", int(refused))
-	case dropped > 0:
-		c.scrape.Dropped = fmt.Sprintf("metricRelabelings drop all samples of %d of the targets of the pods", int(dropped))
+	c.refused = int(numbers["refused"])
+	if dropped := int(numbers["dropped"]); dropped > 0 && c.refused == 0 {
+		c.scrape.Dropped = fmt.Sprintf("metricRelabelings drop all samples of %d of the targets of the pods", dropped)
+	}
+}
+
+// settleTargets says what keeps Prometheus from storing what it reads of a target: its error, where that is known.
+func (c *collection) settleTargets() {
+	switch {
+	case c.refused == 0:
+	case strings.Contains(c.scrape.Error, "limit"):
+		c.scrape.Dropped = c.scrape.Error
+	case c.scrape.Error == "":
+		c.scrape.Dropped = fmt.Sprintf("it reads samples of %d of the targets and stores none of them", c.refused)
+	}
+}
+
+// mostPools is how many scrape pools are asked for.
+const mostPools = 4
+
+// readErrors asks who scrapes why a target of the pods is down, where the status does not say it. An error of that is none: that the
+// target is down is known.
+func (c *collection) readErrors(ctx context.Context) {
+	if c.Targets == nil || c.scrape.Down <= 0 || c.scrape.Error != "" {
+		return
+	}
+	names := c.running()
+	for _, pool := range c.pools[:min(len(c.pools), mostPools)] {
+		if !c.Budget.take(c.questions.now) {
+			return
+		}
+		ctx, cancel := context.WithTimeout(ctx, answerWithin)
+		targets, err := c.Targets(ctx, pool)
+		cancel()
+		if err != nil {
+			return
+		}
+		for _, target := range targets {
+			if target.Down && slices.Contains(names, target.Pod) {
+				c.scrape.Error, c.scrape.URL = target.Error, target.URL
+				return
+			}
+		}
 	}
 }
