@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
@@ -86,6 +87,9 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+var customAPI = v1alpha1.APIServiceStatus{Name: "v1beta2.custom.metrics.k8s.io", Group: "custom.metrics.k8s.io", Version: "v1beta2",
+	Owner: "this pipeline", Backend: "prometheus-adapter", Available: metav1.ConditionTrue, Reason: "Passed"}
+
 // liveWorld has an HPA whose pods give the metric of the rule http, through an API server.
 func liveWorld(t *testing.T, server *apiServer, intercept interceptor.Funcs) *world {
 	t.Helper()
@@ -95,9 +99,8 @@ func liveWorld(t *testing.T, server *apiServer, intercept interceptor.Funcs) *wo
 		MetricsQuery: "sum(rate(<<.Series>>{<<.LabelMatchers>>}[2m])) by (<<.GroupBy>>)"},
 		Resources: v1alpha1.ResourceMapping{Overrides: map[string]v1alpha1.GroupResource{
 			"namespace": {Resource: "namespace"}, "pod": {Resource: "pod"}}}}}
-	pipeline.Status.APIServices = append(pipeline.Status.APIServices, v1alpha1.APIServiceStatus{Name: "v1beta2.custom.metrics.k8s.io",
-		Group: "custom.metrics.k8s.io", Version: "v1beta2", Owner: "this pipeline", Backend: "prometheus-adapter",
-		Available: metav1.ConditionTrue, Reason: "Passed"})
+	pipeline.Status.APIServices = append(pipeline.Status.APIServices, customAPI)
+	pipeline.Spec.Scrape.Targets = []v1alpha1.ScrapeTarget{v1alpha1.ScrapePods}
 	hpa := newHPA("shop", "web", false)
 	hpa.Spec.MaxReplicas = 3
 	hpa.Spec.ScaleTargetRef = autoscalingv2.CrossVersionObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "web"}
@@ -216,6 +219,68 @@ func TestWhyInOneNamespace(t *testing.T) {
 	}
 	if len(server.queries) > 0 {
 		t.Errorf("Prometheus was asked %v, though its URL cannot be known", server.queries)
+	}
+}
+
+// TestWhyDerived: a derived rule is known from the status; one that the status has no room for, from what Prometheus has; and where none
+// is derived, it is said of what one could be.
+func TestWhyDerived(t *testing.T) {
+	derived := v1alpha1.RuleStatus{ID: "derived/http_requests_per_second/pods", API: "custom.metrics.k8s.io", State: v1alpha1.RuleInUse,
+		Origin: v1alpha1.RuleDerived, Query: "sum(rate(http_requests_total{<<.LabelMatchers>>}[2m])) by (<<.GroupBy>>)", Autoscaler: "shop/web"}
+	answered := `{"metric":{"selector":"answered"},"value":[1,"1"]}`
+	one := `{"metric":{"selector":"0","__name__":"http_requests_total"},"value":[1,"2"]}`
+	for name, test := range map[string]struct {
+		listed bool
+		total  int32
+		names  string
+		want   string
+	}{
+		"listed":     {true, 1, answered, "Derived"},
+		"not listed": {false, 1, answered + "," + one, "Derived"},
+		"none":       {false, 0, answered + "," + one, "RuleDeriving"},
+		"no series":  {false, 0, answered, "AppNotAnnotated"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := newAPIServer(t)
+			server.samples["topk(20,count by (__name__,quantile)"] = test.names
+			w := liveWorld(t, server, interceptor.Funcs{})
+			c, err := w.client()
+			if err != nil {
+				t.Fatal(err)
+			}
+			changed := readPipeline(t, "ready")
+			changed.Status.APIServices = append(changed.Status.APIServices, customAPI)
+			changed.Spec.Scrape.Targets = []v1alpha1.ScrapeTarget{v1alpha1.ScrapePods}
+			if changed.Status.Rules = nil; test.listed {
+				changed.Status.Rules = []v1alpha1.RuleStatus{derived}
+			}
+			changed.Status.RulesTotal.Derived = test.total
+			if err := replace(t.Context(), c, changed); err != nil {
+				t.Fatal(err)
+			}
+			found := w.explainWeb(t, ExitBroken)
+			rule, finding := verdictOf(t, found, diagnose.LinkRule), found.first()
+			if text := rule.Seen + finding.Reason + finding.Message(); !strings.Contains(text, test.want) {
+				t.Errorf("the rule is %+v, the finding %+v; want %q", rule, finding, test.want)
+			}
+			if works := rule.Verdict == diagnose.Works; works != (test.want == "Derived") {
+				t.Errorf("the rule is %+v", rule)
+			}
+		})
+	}
+}
+
+// TestTerms: a query that is several in one is printed as these.
+func TestTerms(t *testing.T) {
+	long := strings.Repeat("a", longestQuery)
+	for query, want := range map[string][]string{
+		"a or b":                      {"a or b"},
+		long + " or b or sum(c or d)": {long, "b", "sum(c or d)"},
+		long + " or (":                {long + " or ("},
+	} {
+		if diff := cmp.Diff(want, terms(query)); diff != "" {
+			t.Errorf("%.20s: %s", query, diff)
+		}
 	}
 }
 

@@ -16,8 +16,8 @@ import (
 	"github.com/metricspipeline/operator/internal/diagnose"
 )
 
-// reasonsPage has a section for each reason.
-const reasonsPage = "https://github.com/metricspipeline/operator/blob/main/docs/autoscalers.md"
+// reasonsPage leads to a section for each reason.
+const reasonsPage = "https://github.com/metricspipeline/operator/blob/main/docs/autoscalers.md#reasons"
 
 // verdictMarks are the marks of links.
 var verdictMarks = map[diagnose.Verdict]mark{
@@ -63,13 +63,18 @@ func printExplained(c canvas, found explained, now time.Time) {
 		root.children = append(root.children, chainNode(chain))
 	}
 	c.tree(root)
+	explained := false
 	for _, chain := range found.Chains {
+		explained = explained || chain.Finding != nil || len(chain.Limits) > 0
 		if chain.Finding != nil {
 			printFinding(c, broken, chain.Metric, *chain.Finding)
 		}
 		for _, limit := range chain.Limits {
 			printFinding(c, limits, chain.Metric, limit)
 		}
+	}
+	if explained {
+		fmt.Fprintf(c.out, "\nEach reason is explained at %s\n", reasonsPage)
 	}
 	if found.Said != nil {
 		fmt.Fprintf(c.out, "\n%s\n  %s\n", c.paint(unseen, fmt.Sprintf("The operator said %s ago, %s:", since(found.Said.At, now), found.Said.Reason)),
@@ -82,7 +87,6 @@ func printFinding(c canvas, m mark, metric string, finding diagnose.Finding) {
 	if finding.Administrator {
 		fmt.Fprintln(c.out, "  This is for an administrator of the cluster.")
 	}
-	fmt.Fprintf(c.out, "  See %s#%s\n", reasonsPage, strings.ToLower(finding.Reason))
 }
 
 // longestQuery is what one line has of a query.
