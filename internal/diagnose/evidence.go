@@ -140,6 +140,9 @@ type Rule struct {
 	Origin, State, Message string
 	// Query is what the backend sends for this HPA, and SeriesQuery the selector of the series that it is made from.
 	Query, SeriesQuery string
+	// Problem is why the rule does not serve this HPA although it makes a metric of the name, such as that it makes it of services;
+	// empty where it does.
+	Problem string
 }
 
 // Candidate is a series that a rule for a metric could be derived from.
@@ -164,9 +167,16 @@ type Series struct {
 	ForPods      int
 	ObjectLabel  string
 	OtherObjects []string
+	// OtherObjectLabel is another label that names the HPA's objects in series of the namespace, such as exported_pod; empty for none.
+	OtherObjectLabel string
+	// ForSelector counts those of ForPods that the selector of the HPA's metric selects, of an external metric those of InNamespace; -1
+	// without a selector as well.
+	ForSelector int
 	// Samples are the values of the rule's own query for this HPA. NaN counts those that are not a number, Pods names whose they are.
 	Samples, NaN int
 	Pods         []string
+	// QueryError is why Prometheus gives no answer to the rule's own query, such as that it has duplicate series; empty where it does.
+	QueryError string
 	// LastSeen is when the newest sample of series that have none now was; zero for none within an hour.
 	LastSeen time.Time
 	// Queries are the PromQL that was sent.
@@ -177,7 +187,7 @@ type Series struct {
 type Scrape struct {
 	// Known is false where it was not looked at.
 	Known bool
-	// Up and Down count the targets of the HPA's pods; Error is what Prometheus says of one that is down, URL which one.
+	// Up and Down count the targets of the HPA's pods, -1 where they were not asked for; Error is what Prometheus says of one that is down, URL which one.
 	Up, Down   int
 	Error, URL string
 	// Dropped is why samples are dropped, such as a limit.

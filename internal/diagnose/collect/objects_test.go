@@ -1,0 +1,404 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package collect
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/diagnose"
+)
+
+func TestTarget(t *testing.T) {
+	deployments := schema.GroupResource{Group: "apps", Resource: "deployments"}
+	notServed := apierrors.NewGenericServerResponse(404, "get", deployments, "web", "404 page not found", 0, true)
+	for name, test := range map[string]struct {
+		change func(*world)
+		want   diagnose.Target
+		pods   int
+	}{
+		"works": {want: diagnose.Target{Found: true, KindServed: true, Scalable: true, Replicas: 2, Selector: "app=web"}, pods: 2},
+		"a kind that is not served": {change: func(w *world) { w.hpa.Spec.ScaleTargetRef.Kind = "Deploiment" },
+			want: diagnose.Target{}},
+		"a version that is not served": {change: func(w *world) { w.hpa.Spec.ScaleTargetRef.APIVersion = "extensions/v1beta1" },
+			want: diagnose.Target{}},
+		"a version that is none": {change: func(w *world) { w.hpa.Spec.ScaleTargetRef.APIVersion = "a/b/c" }, want: diagnose.Target{}},
+		"an object that does not exist": {change: func(w *world) { w.scaleErr = apierrors.NewNotFound(deployments, "web") },
+			want: diagnose.Target{KindServed: true, Scalable: true}},
+		"a kind without a scale": {change: func(w *world) { w.hpa.Spec.ScaleTargetRef.Kind, w.scaleErr = "DaemonSet", notServed },
+			want: diagnose.Target{Found: true, KindServed: true}},
+		"without a selector": {change: func(w *world) { w.scale.Status.Selector = "" },
+			want: diagnose.Target{Found: true, KindServed: true, Scalable: true, Replicas: 2}},
+		"a selector that selects others too": {change: func(w *world) {
+			w.scale.Status.Selector = "tier=front"
+			w.objects = []client.Object{pod("web-0", labeled("tier", "front")), pod("old-0", labeled("tier", "front"), ownedBy("StatefulSet", "old")),
+				pod("new-0", labeled("tier", "front"), labeled("rollouts-pod-template-hash", "f"), ownedBy("ReplicaSet", "new-f"))}
+		}, want: diagnose.Target{Found: true, KindServed: true, Scalable: true, Replicas: 2, Selector: "tier=front",
+			SelectorElsewhere: []string{"Rollout new", "StatefulSet old"}}, pods: 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			if test.change != nil {
+				test.change(w)
+			}
+			evidence := w.collect(t)
+			if diff := cmp.Diff(test.want, evidence.Target); diff != "" {
+				t.Error(diff)
+			}
+			if len(evidence.Pods) != test.pods || evidence.PodsTotal != test.pods {
+				t.Errorf("%d pods of %d, want %d", len(evidence.Pods), evidence.PodsTotal, test.pods)
+			}
+		})
+	}
+}
+
+func labeled(key, value string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) { p.Labels[key] = value }
+}
+
+func ownedBy(kind, name string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		p.OwnerReferences = []metav1.OwnerReference{{Kind: kind, Name: name, Controller: ptr.To(true)}}
+	}
+}
+
+func TestPods(t *testing.T) {
+	w := newWorld(func(w *world) {
+		w.objects = nil
+		for i := range 30 {
+			w.objects = append(w.objects, pod("web-"+string(rune('a'+i%26))+string(rune('0'+i/26))))
+		}
+		w.objects = append(w.objects,
+			pod("zz-bare", func(p *corev1.Pod) {
+				p.Spec.Containers[0].Resources.Requests = nil
+				p.Annotations = map[string]string{"prometheus.io/port": "80", "other": "value"}
+			}),
+			pod("zz-stuck", func(p *corev1.Pod) {
+				p.Status.Conditions = nil
+				p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "app", State: corev1.ContainerState{
+					Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff"}}}}
+				p.Spec.InitContainers = []corev1.Container{{Name: "setup"}, {Name: "proxy", RestartPolicy: ptr.To(corev1.ContainerRestartPolicyAlways)}}
+			}),
+			pod("zz-unscheduled", func(p *corev1.Pod) {
+				p.Status = corev1.PodStatus{Phase: corev1.PodPending, Conditions: []corev1.PodCondition{
+					{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Message: "0/3 nodes are available"}}}
+			}))
+	})
+	evidence := w.collect(t)
+	if len(evidence.Pods) != diagnose.MostPods || evidence.PodsTotal != 33 {
+		t.Errorf("%d pods of %d", len(evidence.Pods), evidence.PodsTotal)
+	}
+	stuck, unscheduled, bare := evidence.Pods[0], evidence.Pods[1], evidence.Pods[2]
+	if stuck.Waiting != "container app: ImagePullBackOff" || stuck.Ready || stuck.Owner != "Deployment web" ||
+		!slices.Equal(slices.Sorted(maps.Keys(stuck.Requests)), []string{"app", "proxy"}) {
+		t.Errorf("%+v", stuck)
+	}
+	if unscheduled.Waiting != "scheduler: 0/3 nodes are available" || unscheduled.Phase != corev1.PodPending {
+		t.Errorf("%+v", unscheduled)
+	}
+	if bare.Name != "zz-bare" || len(bare.Requests) != 1 || len(bare.Annotations) != 1 || !bare.Created.Equal(queryTime.Add(-time.Hour)) {
+		t.Errorf("%+v", bare)
+	}
+}
+
+func TestOthers(t *testing.T) {
+	target := map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+	w := newWorld(func(w *world) {
+		second, third := hpa(), hpa()
+		second.Name, third.Name = "second", "third"
+		third.Spec.ScaleTargetRef.Name = "worker"
+		w.hpa.OwnerReferences = []metav1.OwnerReference{{APIVersion: "keda.sh/v1alpha1", Kind: "ScaledObject", Name: "shop-web"}}
+		so := other(scaledObjects, "shop-web", map[string]any{"status": map[string]any{"conditions": []any{
+			map[string]any{"type": "Ready", "status": "False", "message": "ScaledObject doesn't have correct triggers specification"},
+			map[string]any{"type": "Fallback", "status": "True", "message": "At least one trigger is falling back"}}}})
+		so.SetAnnotations(map[string]string{"autoscaling.keda.sh/paused-replicas": "3"})
+		w.objects = append(w.objects, second, third, so,
+			other(vpas, "web", map[string]any{"spec": map[string]any{"targetRef": target, "resourcePolicy": map[string]any{"containerPolicies": []any{
+				map[string]any{"containerName": "proxy", "mode": "Off"},
+				map[string]any{"containerName": "*", "controlledResources": []any{"memory"}}}}}}),
+			other(vpas, "off", map[string]any{"spec": map[string]any{"targetRef": target, "updatePolicy": map[string]any{"updateMode": "Off"}}}),
+			other(vpas, "worker", map[string]any{"spec": map[string]any{"targetRef": map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "name": "worker"}}}))
+	})
+	evidence := w.collect(t)
+	want := &diagnose.Evidence{Others: []string{"second"},
+		ScaledObject: &diagnose.ScaledObject{Name: "shop-web", Paused: "autoscaling.keda.sh/paused-replicas: 3", ReadyFalse: true, FallbackTrue: true,
+			Ready: "ScaledObject doesn't have correct triggers specification", Fallback: "At least one trigger is falling back"},
+		VPAs: []diagnose.VPA{{Name: "off", Mode: "Off"}, {Name: "web", Mode: "Auto", Resources: []string{"memory"}}}}
+	got := &diagnose.Evidence{Others: evidence.Others, ScaledObject: evidence.ScaledObject, VPAs: evidence.VPAs}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestUsage(t *testing.T) {
+	measured := func(name string, containers ...any) client.Object {
+		object := other(podMetrics, name, map[string]any{"containers": containers})
+		object.SetLabels(map[string]string{"app": "web"})
+		return object
+	}
+	w := newWorld(func(w *world) {
+		w.hpa = hpa(cpuMetric(), cpuMetric())
+		w.objects = append(w.objects, measured("web-0", map[string]any{"name": "app"}, map[string]any{"name": "proxy"}))
+	})
+	for _, metric := range w.collect(t).Metrics {
+		if !slices.Equal(metric.PodsWithMetrics, []string{"web-0"}) || !slices.Equal(metric.ContainersWithMetrics, []string{"app", "proxy"}) ||
+			!metric.API.Available || metric.Rules != nil || metric.Scrape.Known {
+			t.Errorf("%+v", metric)
+		}
+	}
+	w.pipeline.Status.APIServices[0].Available = metav1.ConditionFalse
+	if metric := w.collect(t).Metrics[0]; metric.PodsWithMetrics != nil || metric.API.Available {
+		t.Errorf("%+v", metric)
+	}
+}
+
+func TestAPI(t *testing.T) {
+	custom := func(changes ...func(*v1alpha1.APIServiceStatus)) func(*world) {
+		return func(w *world) {
+			w.pipeline.Spec.CustomMetrics.Policy = v1alpha1.PolicyObserve
+			w.pipeline.Status.APIServices = nil
+			for _, change := range changes {
+				status := v1alpha1.APIServiceStatus{Group: "custom.metrics.k8s.io", Available: metav1.ConditionUnknown, Reason: "NoRules"}
+				change(&status)
+				w.pipeline.Status.APIServices = append(w.pipeline.Status.APIServices, status)
+			}
+		}
+	}
+	absent := func(*v1alpha1.APIServiceStatus) {}
+	theirs := func(s *v1alpha1.APIServiceStatus) {
+		s.Owner, s.Available, s.Reason = "helm", metav1.ConditionTrue, "Passed"
+	}
+	broken := func(s *v1alpha1.APIServiceStatus) {
+		s.Owner, s.Backend, s.Available, s.Reason, s.Message = "metricspipeline", "adapter", metav1.ConditionFalse, "MissingEndpoints", "no endpoints"
+	}
+	for name, test := range map[string]struct {
+		change func(*world)
+		want   diagnose.API
+	}{
+		"not registered":                        {change: custom(absent), want: diagnose.API{Policy: "Observe", Reason: "NoRules"}},
+		"another's":                             {change: custom(theirs), want: diagnose.API{Policy: "Observe", Registered: true, Owner: "helm", Available: true, Reason: "Passed"}},
+		"not available":                         {change: custom(broken), want: diagnose.API{Policy: "Observe", Registered: true, Ours: true, Owner: "metricspipeline", Backend: "adapter", Reason: "MissingEndpoints", Message: "no endpoints"}},
+		"available in the second version alone": {change: custom(broken, theirs), want: diagnose.API{Policy: "Observe", Registered: true, Owner: "helm", Available: true, Reason: "Passed"}},
+		"no pipeline":                           {change: func(w *world) { w.pipeline = nil }, want: diagnose.API{NoPipeline: true}},
+		"no pipeline, and another's": {change: func(w *world) {
+			w.pipeline = nil
+			w.objects = append(w.objects, &apiregv1.APIService{ObjectMeta: metav1.ObjectMeta{Name: "v1beta1.custom.metrics.k8s.io"},
+				Spec:   apiregv1.APIServiceSpec{Service: &apiregv1.ServiceReference{Namespace: "datadog", Name: "agent"}},
+				Status: apiregv1.APIServiceStatus{Conditions: []apiregv1.APIServiceCondition{{Type: apiregv1.Available, Status: apiregv1.ConditionTrue, Reason: "Passed"}}}})
+		}, want: diagnose.API{NoPipeline: true, Registered: true, Owner: "Service datadog/agent", Available: true, Reason: "Passed"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test.want.Group = "custom.metrics.k8s.io"
+			if diff := cmp.Diff(test.want, newWorld(test.change).collect(t).Metrics[0].API); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestApps(t *testing.T) {
+	annotated := func(values ...string) func(*corev1.Service) {
+		return func(s *corev1.Service) {
+			s.Annotations = map[string]string{"prometheus.io/scrape": "true"}
+			for i := 0; i+1 < len(values); i += 2 {
+				s.Annotations["prometheus.io/"+values[i]] = values[i+1]
+			}
+		}
+	}
+	selecting := func(name string, labels, selector map[string]string) client.Object {
+		return &monitoringv1.ServiceMonitor{ObjectMeta: metav1.ObjectMeta{Namespace: shop, Name: name, Labels: labels},
+			Spec: monitoringv1.ServiceMonitorSpec{Selector: metav1.LabelSelector{MatchLabels: selector}}}
+	}
+	prometheusSelecting := func(labels map[string]string) func(*world) {
+		return func(w *world) {
+			w.pipeline.Status.Prometheus = &v1alpha1.PrometheusStatus{Chosen: &v1alpha1.PrometheusReference{Namespace: "monitoring", Name: "k8s"}}
+			w.objects = append(w.objects, &monitoringv1.Prometheus{ObjectMeta: metav1.ObjectMeta{Namespace: "monitoring", Name: "k8s"},
+				Spec: monitoringv1.PrometheusSpec{CommonPrometheusFields: monitoringv1.CommonPrometheusFields{
+					ServiceMonitorSelector: &metav1.LabelSelector{MatchLabels: labels}, ServiceMonitorNamespaceSelector: &metav1.LabelSelector{}}}})
+		}
+	}
+	with := func(objects ...client.Object) func(*world) {
+		return func(w *world) { w.objects = append(w.objects, objects...) }
+	}
+	for name, test := range map[string]struct {
+		changes []func(*world)
+		want    diagnose.Scrape
+	}{
+		"no Service": {want: diagnose.Scrape{}},
+		"a Service that is not annotated, and one of other pods": {changes: []func(*world){with(service("web"), service("worker", annotated(), func(s *corev1.Service) {
+			s.Spec.Selector = map[string]string{"app": "worker"}
+		}))}},
+		"an annotated Service": {changes: []func(*world){with(service("web", annotated()))}, want: diagnose.Scrape{Annotated: []string{"Service web"}}},
+		"an annotated Pod": {changes: []func(*world){with(pod("web-2", func(p *corev1.Pod) {
+			p.Annotations = map[string]string{"prometheus.io/scrape": "true"}
+		}))}, want: diagnose.Scrape{Annotated: []string{"Pod web-2"}}},
+		"annotations of Services do not count": {changes: []func(*world){with(service("web", annotated())), func(w *world) {
+			w.pipeline.Spec.Scrape.Targets = []v1alpha1.ScrapeTarget{v1alpha1.ScrapePods}
+		}}},
+		"another prefix": {changes: []func(*world){with(service("web", annotated())), func(w *world) {
+			w.pipeline.Spec.Scrape.AnnotationPrefix = "example.com"
+		}}, want: diagnose.Scrape{Prefix: "example.com"}},
+		"a rejected Service": {changes: []func(*world){with(service("web", annotated("port", "no port")))},
+			want: diagnose.Scrape{Annotated: []string{"Service web"}, Rejected: "Service web: annotation prometheus.io/port"}},
+		"what the status says": {changes: []func(*world){with(service("web", annotated())), func(w *world) {
+			w.pipeline.Status.Scrape = &v1alpha1.ScrapeStatus{
+				Rejected:   []v1alpha1.RejectedApp{{Kind: "Service", Namespace: "other", Name: "web", Reason: "of others"}, {Kind: "Service", Namespace: shop, Name: "web", Reason: "host network"}},
+				Down:       []v1alpha1.DownApp{{Kind: "Service", Namespace: "other", Name: "web", Error: "of others"}, {Kind: "Service", Namespace: shop, Name: "web", Error: "connection refused"}},
+				NotScraped: []v1alpha1.NotScrapedNamespace{{Namespace: "other", Message: "of others"}, {Namespace: shop, Message: "a quota"}}}
+		}}, want: diagnose.Scrape{Annotated: []string{"Service web"}, Rejected: "Service web: host network", Error: "connection refused", NamespaceNotScraped: "a quota"}},
+		"a namespace that opts out": {changes: []func(*world){func(w *world) {
+			w.objects[0].SetLabels(map[string]string{v1alpha1.ScrapeOptOutLabel: "false"})
+		}}, want: diagnose.Scrape{NamespaceNotScraped: "Namespace shop has the label metricspipeline.io/scrape: false"}},
+		"a namespace that is not selected": {changes: []func(*world){func(w *world) {
+			w.pipeline.Spec.Scrape.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"team": "a"}}
+		}}, want: diagnose.Scrape{NamespaceNotScraped: `spec.scrape.namespaceSelector "team=a" of MetricsPipeline default excludes Namespace shop`}},
+		"a monitor that is selected, and one of other Services": {changes: []func(*world){prometheusSelecting(map[string]string{"release": "x"}),
+			with(service("web"), selecting("web", map[string]string{"release": "x"}, map[string]string{"app": "web"}), selecting("other", nil, map[string]string{"app": "other"}))},
+			want: diagnose.Scrape{Monitors: []string{"ServiceMonitor web"}}},
+		"a monitor that is not selected": {changes: []func(*world){prometheusSelecting(map[string]string{"release": "x"}),
+			with(service("web"), selecting("web", nil, map[string]string{"app": "web"}))},
+			want: diagnose.Scrape{Monitors: []string{"ServiceMonitor web"}, Unselected: []string{"ServiceMonitor web"},
+				Selector: `serviceMonitorSelector "release=x" of Prometheus monitoring/k8s`}},
+		"the operator's own monitor does not select what is not annotated": {changes: []func(*world){
+			with(service("web"), selecting("metricspipeline", map[string]string{v1alpha1.ManagedLabel: "default"}, nil))}},
+		"the operator's own monitor": {changes: []func(*world){
+			with(service("web", annotated()), selecting("metricspipeline", map[string]string{v1alpha1.ManagedLabel: "default"}, nil))},
+			want: diagnose.Scrape{Annotated: []string{"Service web"}, Monitors: []string{"ServiceMonitor metricspipeline"}}},
+		"a PodMonitor": {changes: []func(*world){with(&monitoringv1.PodMonitor{ObjectMeta: metav1.ObjectMeta{Namespace: shop, Name: "web"},
+			Spec: monitoringv1.PodMonitorSpec{Selector: metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}}})},
+			want: diagnose.Scrape{Monitors: []string{"PodMonitor web"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			evidence := newWorld(test.changes...).collect(t)
+			test.want.Known = true
+			if test.want.Prefix == "" {
+				test.want.Prefix = "prometheus.io"
+			}
+			begins := cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".Rejected" },
+				cmp.Comparer(func(a, b string) bool {
+					return (a == "") == (b == "") && (strings.HasPrefix(a, b) || strings.HasPrefix(b, a))
+				}))
+			if diff := cmp.Diff(test.want, evidence.Metrics[0].Scrape, begins, cmpopts.EquateEmpty()); diff != "" {
+				t.Error(diff)
+			}
+			if len(evidence.Unseen) > 0 {
+				t.Error(evidence.Unseen)
+			}
+		})
+	}
+}
+
+// What may not be read is named, and all the rest is there.
+func TestRefusedReads(t *testing.T) {
+	full := func(w *world) {
+		w.hpa = hpa(cpuMetric(), podsMetric("http_requests_per_second", nil))
+		w.hpa.Labels = map[string]string{scaledObjectLabel: "web"}
+		w.pipeline.Status.Prometheus = &v1alpha1.PrometheusStatus{Chosen: &v1alpha1.PrometheusReference{Namespace: "monitoring", Name: "k8s"}}
+		w.objects = append(w.objects, service("web"), other(scaledObjects, "web", map[string]any{}),
+			&monitoringv1.Prometheus{ObjectMeta: metav1.ObjectMeta{Namespace: "monitoring", Name: "k8s"}},
+			&monitoringv1.PodMonitor{ObjectMeta: metav1.ObjectMeta{Namespace: shop, Name: "web"},
+				Spec: monitoringv1.PodMonitorSpec{Selector: metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}}})
+	}
+	for kind, links := range map[string][]diagnose.LinkName{
+		"MetricsPipeline":             {diagnose.LinkAPI, diagnose.LinkMonitor, diagnose.LinkRule, diagnose.LinkSeries},
+		"HorizontalPodAutoscalerList": {diagnose.LinkAutoscaler},
+		"ScaledObject":                {diagnose.LinkAutoscaler},
+		"VerticalPodAutoscalerList":   {diagnose.LinkAutoscaler},
+		"PodList":                     {diagnose.LinkPods},
+		"ServiceList":                 {diagnose.LinkApp, diagnose.LinkMonitor},
+		"Namespace":                   {diagnose.LinkMonitor},
+		"ServiceMonitorList":          {diagnose.LinkMonitor},
+		"PodMonitorList":              {diagnose.LinkMonitor},
+		"Prometheus":                  {diagnose.LinkMonitor},
+		"PodMetricsList":              {diagnose.LinkValue},
+	} {
+		t.Run(kind, func(t *testing.T) {
+			w := newWorld(full, func(w *world) { w.refused = []string{kind} })
+			evidence := w.collect(t)
+			if got := slices.Sorted(maps.Keys(evidence.Unseen)); !slices.Equal(got, links) {
+				t.Errorf("unseen are %v, want %v: %v", got, links, evidence.Unseen)
+			}
+			for _, why := range evidence.Unseen {
+				if !strings.Contains(why, kind+` "`) && !strings.Contains(why, "forbidden") {
+					t.Errorf("the permission is not named: %s", why)
+				}
+			}
+			if !evidence.Target.Found || len(evidence.Metrics) != 2 {
+				t.Errorf("the rest is not there: %+v", evidence)
+			}
+		})
+	}
+	t.Run("scale", func(t *testing.T) {
+		evidence := newWorld(full, func(w *world) {
+			w.scaleErr = apierrors.NewForbidden(schema.GroupResource{Group: "apps", Resource: "deployments/scale"}, "web", errors.New("no right"))
+		}).collect(t)
+		for _, link := range []diagnose.LinkName{diagnose.LinkTarget, diagnose.LinkPods} {
+			if !strings.Contains(evidence.Unseen[link], "deployments/scale") {
+				t.Errorf("%s: %q", link, evidence.Unseen[link])
+			}
+		}
+	})
+}
+
+func TestBudget(t *testing.T) {
+	w := newWorld(func(w *world) {
+		w.store = store{`http_requests_total{namespace="shop",pod="web-0"}`: {value: 1, growth: 1}}
+	})
+	sources := w.sources(t)
+	sources.Budget = NewBudget(30)
+	collector := New(sources)
+	collected := 0
+	for range mostQuestions {
+		evidence, err := collector.Collect(t.Context(), w.hpa)
+		if errors.Is(err, ErrNotNow) {
+			break
+		}
+		if err != nil || len(evidence.Metrics) != 1 {
+			t.Fatal(evidence, err)
+		}
+		collected++
+	}
+	// Each puts two questions, and needs room for perMetric.
+	if collected != (mostQuestions-perMetric)/2+1 {
+		t.Errorf("collected %d times", collected)
+	}
+	// One that Prometheus need not be asked for is collected all the same.
+	if _, err := collector.Collect(t.Context(), hpa(cpuMetric())); err != nil {
+		t.Error(err)
+	}
+}
+
+// An HPA with many metrics has its share of the questions, and no more.
+func TestManyMetrics(t *testing.T) {
+	metrics := make([]autoscalingv2.MetricSpec, 30)
+	for i := range metrics {
+		metrics[i] = podsMetric("http_requests_per_second", nil)
+	}
+	asked := &recorder{}
+	w := newWorld(func(w *world) {
+		w.hpa, w.asker = hpa(metrics...), asked
+		w.change = func(s *Sources) { s.Budget = NewBudget(30) }
+	})
+	evidence := w.collect(t)
+	if len(asked.asked) != mostQuestions || len(evidence.Metrics) != 30 || evidence.Unseen[diagnose.LinkSeries] == "" {
+		t.Errorf("%d questions for %d metrics; %v", len(asked.asked), len(evidence.Metrics), evidence.Unseen)
+	}
+}

@@ -1,0 +1,82 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package collect
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// targetLabels are the labels of targets that name the namespace and the pod: as monitors have them, and as the configuration of
+// annotations that many Prometheus servers have.
+var targetLabels = []struct{ namespace, pod string }{{"namespace", "pod"}, {"kubernetes_namespace", "kubernetes_pod_name"}}
+
+// countTargets asks for the targets of the HPA's pods, once.
+func (c *collection) countTargets(t *terms) {
+	names := c.running()
+	if c.targetsRead || len(names) == 0 {
+		return
+	}
+	add := func(name, format string) {
+		var either []string
+		for _, label := range targetLabels {
+			pods := selector{equal(label.namespace, t.namespace), oneOf(label.pod, names)}
+			of := func(metric string) string { return series(metric).with(pods...).String() }
+			either = append(either, strings.NewReplacer("UP", of("up"), "READ", of("scrape_samples_scraped"),
+				"STORED", of("scrape_samples_post_metric_relabeling")).Replace(format))
+		}
+		t.inside(name, count(strings.Join(either, " or ")), targetLabels[0].namespace, targetLabels[1].namespace)
+	}
+	add("up", "UP == 1")
+	add("down", "UP == 0")
+	add("refused", "(UP == 0 and READ > 0)")
+	add("dropped", "(STORED == 0 and READ > 0)")
+}
+
+// readTargets takes the numbers of countTargets.
+func (c *collection) readTargets(numbers map[string]float64) {
+	if _, asked := numbers["up"]; !asked {
+		return
+	}
+	c.targetsRead = true
+	c.scrape.Up, c.scrape.Down = int(numbers["up"]), int(numbers["down"])
+	switch refused, dropped := numbers["refused"], numbers["dropped"]; {
+	case refused > 0:
+		c.scrape.Dropped = fmt.Sprintf("%d of the targets of the pods give samples of which Prometheus stores none: a limit of the scrape is "+
+			"exceeded, or the answer is not in its format", int(refused))
+	case dropped > 0:
+		c.scrape.Dropped = fmt.Sprintf("metricRelabelings drop all samples of %d of the targets of the pods", int(dropped))
+	}
+}
+
+// mostPools is how many scrape pools are asked for.
+const mostPools = 4
+
+// readErrors asks who scrapes why a target of the pods is down, where the status does not say it. An error of that is none: that the
+// target is down is known.
+func (c *collection) readErrors(ctx context.Context) {
+	if c.Targets == nil || c.scrape.Down <= 0 || c.scrape.Error != "" {
+		return
+	}
+	names := c.running()
+	for _, pool := range c.pools[:min(len(c.pools), mostPools)] {
+		if !c.Budget.take(c.questions.now) {
+			return
+		}
+		ctx, cancel := context.WithTimeout(ctx, answerWithin)
+		targets, err := c.Targets(ctx, pool)
+		cancel()
+		if err != nil {
+			return
+		}
+		for _, target := range targets {
+			if target.Down && slices.Contains(names, target.Pod) {
+				c.scrape.Error, c.scrape.URL = target.Error, target.URL
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,107 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package diagnose
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+)
+
+// ruleStep is what makes the metric of series.
+var ruleStep = step{
+	name:    LinkRule,
+	needed:  view.pipelines,
+	unseen:  func(v view) string { return v.metric.RuleProblem },
+	faults:  []check{ruleRejected, ruleLastGood, ruleWarned, ruleCollision, notDerived},
+	starved: ruleMissing,
+	seen: func(v view) string {
+		if !v.served() {
+			return ""
+		}
+		rule := v.metric.Rules[0]
+		return fmt.Sprintf("The %s is made by rule %s (%s, %s).", v.measured(), name(rule.ID), name(rule.Origin), name(rule.State))
+	},
+	queries: func(v view) []string {
+		if !v.served() || v.metric.Rules[0].Query == "" {
+			return nil
+		}
+		return []string{v.metric.Rules[0].Query}
+	},
+}
+
+// served is true where a rule makes the metric.
+func (v view) served() bool {
+	return len(v.metric.Rules) > 0 && v.metric.Rules[0].State != string(v1alpha1.RuleRejected)
+}
+
+// ruleIn returns the rule that serves, where it is in a state.
+func (v view) ruleIn(state v1alpha1.RuleState) (Rule, bool) {
+	if len(v.metric.Rules) == 0 || v.metric.Rules[0].State != string(state) {
+		return Rule{}, false
+	}
+	return v.metric.Rules[0], true
+}
+
+func (v view) correctRule(rule Rule) string {
+	return fmt.Sprintf("An administrator corrects rule %s of %s.rules in MetricsPipeline default.", name(rule.ID), v.field())
+}
+
+func ruleRejected(v view) *Finding {
+	rule, ok := v.ruleIn(v1alpha1.RuleRejected)
+	if !ok {
+		return nil
+	}
+	return byAdministrator(found(v1alpha1.AutoscalerRuleRejected,
+		join(fmt.Sprintf("Rule %s, which is to make the %s, is rejected.", name(rule.ID), v.measured()), sentence(rule.Message)),
+		v.correctRule(rule)))
+}
+
+func ruleLastGood(v view) *Finding {
+	rule, ok := v.ruleIn(v1alpha1.RuleLastGood)
+	if !ok {
+		return nil
+	}
+	return byAdministrator(found(v1alpha1.AutoscalerRuleLastGood,
+		join(fmt.Sprintf("Rule %s, which makes the %s, is rejected as it is, and serves in an earlier form.", name(rule.ID), v.measured()),
+			sentence(rule.Message)), v.correctRule(rule)))
+}
+
+func ruleWarned(v view) *Finding {
+	rule, ok := v.ruleIn(v1alpha1.RuleWarned)
+	if !ok {
+		return nil
+	}
+	return byAdministrator(found(v1alpha1.AutoscalerRuleWarned,
+		join(fmt.Sprintf("Rule %s, which makes the %s, cannot work as it is written.", name(rule.ID), v.measured()), sentence(rule.Message)),
+		v.correctRule(rule)))
+}
+
+// ruleCollision breaks the metric where the rule that serves has nothing for this HPA.
+func ruleCollision(v view) *Finding {
+	if v.has() {
+		return nil
+	}
+	return collision(v)
+}
+
+func collision(v view) *Finding {
+	if !v.served() {
+		return nil
+	}
+	serves := name(v.metric.Rules[0].ID)
+	var others []string
+	for _, rule := range v.metric.Rules[1:] {
+		if rule.ID != v.metric.Rules[0].ID && rule.State != string(v1alpha1.RuleRejected) && !slices.Contains(others, rule.ID) {
+			others = append(others, rule.ID)
+		}
+	}
+	if len(others) == 0 {
+		return nil
+	}
+	return byAdministrator(found(v1alpha1.AutoscalerRuleCollision,
+		fmt.Sprintf("Rule %s and rule %s make a %s, and rule %s alone serves it.", serves, names(others), v.measured(), serves),
+		"An administrator gives each of these rules a name of its own in MetricsPipeline default: name.as."))
+}

@@ -1,0 +1,204 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package diagnose
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+)
+
+// The scrape, the monitor and the app are looked at for what the pods expose themselves. They matter where there are no series; else
+// they are only described.
+var (
+	scrapeStep = step{
+		name: LinkScrape, needed: view.scraped, faults: []check{samplesDropped, scrapeDown}, starved: notScraped,
+		seen: func(v view) string {
+			if scrape := v.metric.Scrape; scrape.Known && scrape.Up+scrape.Down > 0 {
+				return fmt.Sprintf("Prometheus has %s of the pods, of which %d %s up.", count(scrape.Up+scrape.Down, "target"), scrape.Up, are(scrape.Up))
+			}
+			return ""
+		},
+	}
+	monitorStep = step{
+		name: LinkMonitor, needed: view.scraped, faults: []check{monitorNotSelected}, starved: withoutMonitor, unseen: unknownScrape,
+		seen: func(v view) string {
+			if len(v.metric.Scrape.Monitors) == 0 {
+				return ""
+			}
+			return "The pods are selected by " + names(v.metric.Scrape.Monitors) + "."
+		},
+	}
+	appStep = step{
+		name: LinkApp, needed: view.scraped, faults: []check{namespaceNotScraped, appRejected, appNotAnnotated}, unseen: unknownScrape,
+		seen: func(v view) string {
+			if len(v.metric.Scrape.Annotated) == 0 {
+				return ""
+			}
+			return "Annotated: " + names(v.metric.Scrape.Annotated) + "."
+		},
+	}
+)
+
+// scraped is true where the series are to come from the pods of the target: those of an Ingress or a queue come from elsewhere.
+func (v view) scraped() bool {
+	if !v.pipelines() || !v.metric.Scrape.Known && v.Unseen[LinkScrape] == "" {
+		return false
+	}
+	if v.spec.Object != nil {
+		kind, target := v.spec.Object.DescribedObject.Kind, v.HPA.Spec.ScaleTargetRef.Kind
+		return kind == "Service" || kind == "Pod" || kind == target
+	}
+	return v.spec.Pods != nil
+}
+
+// unknownScrape is why monitors and annotations are not known either: targets alone may be out of sight.
+func unknownScrape(v view) string {
+	if v.metric.Scrape.Known {
+		return ""
+	}
+	return v.Unseen[LinkScrape]
+}
+
+// withoutTargets is true where Prometheus scrapes none of the pods, and there are no series of them.
+func (v view) withoutTargets() bool { return !v.has() && v.metric.Scrape.Up == 0 }
+
+func samplesDropped(v view) *Finding {
+	scrape := v.metric.Scrape
+	if v.has() || scrape.Dropped == "" {
+		return nil
+	}
+	return found(v1alpha1.AutoscalerSamplesDropped,
+		fmt.Sprintf("Prometheus drops what it scrapes of the pods of %s: %s", v.target(), sentence(scrape.Dropped)),
+		"Have the app expose less, or an administrator raises that limit in spec.scrape.limits of MetricsPipeline default.")
+}
+
+func scrapeDown(v view) *Finding {
+	scrape := v.metric.Scrape
+	if !v.withoutTargets() || scrape.Down == 0 {
+		return nil
+	}
+	which := ""
+	if scrape.URL != "" {
+		which = " of " + quoted(scrape.URL)
+	}
+	return found(v1alpha1.AutoscalerScrapeDown,
+		fmt.Sprintf("%s of the pods of %s %s down: Prometheus says%s %s.",
+			count(scrape.Down, "target"), v.target(), are(scrape.Down), which, quoted(scrape.Error)),
+		v.correctScrape())
+}
+
+// correctScrape is the remedy for an error of Prometheus.
+func (v view) correctScrape() string {
+	scrape := v.metric.Scrape
+	if len(scrape.Annotated) == 0 {
+		return "Correct the port, path and scheme of " + orPods(scrape.Monitors) + " to where the app serves its metrics."
+	}
+	return fmt.Sprintf("Correct the annotations %s/port, %s/path and %s/scheme of %s to where the app serves its metrics.",
+		v.prefix(), v.prefix(), v.prefix(), names(scrape.Annotated))
+}
+
+func orPods(monitors []string) string {
+	if len(monitors) == 0 {
+		return "what scrapes the pods"
+	}
+	return names(monitors)
+}
+
+func (v view) prefix() string {
+	if v.metric.Scrape.Prefix == "" {
+		return "prometheus.io"
+	}
+	return name(v.metric.Scrape.Prefix)
+}
+
+func notScraped(v view) *Finding {
+	scrape := v.metric.Scrape
+	if !v.withoutTargets() || scrape.Down > 0 {
+		return nil
+	}
+	var by string
+	switch {
+	case len(scrape.Monitors) > 0:
+		by = names(scrape.Monitors) + " selects them"
+	case len(scrape.Annotated) > 0:
+		by = names(scrape.Annotated) + " is annotated"
+	default: // The monitor and the app say why.
+		return &Finding{}
+	}
+	return found(v1alpha1.AutoscalerNotScraped,
+		fmt.Sprintf("Prometheus has no target of the pods of %s, although %s.", v.target(), by),
+		"Name a port in the monitor or the annotation that a container of the pods has; a new target comes within a minute.")
+}
+
+func monitorNotSelected(v view) *Finding {
+	scrape := v.metric.Scrape
+	if !v.withoutTargets() || len(scrape.Unselected) == 0 || len(scrape.Unselected) < len(scrape.Monitors) {
+		return nil
+	}
+	finding := found(v1alpha1.AutoscalerMonitorNotSelected,
+		fmt.Sprintf("Prometheus does not select %s: its selector is %s.", names(scrape.Unselected), quoted(scrape.Selector)),
+		"Give "+names(scrape.Unselected)+" the labels of that selector.")
+	for _, monitor := range scrape.Unselected {
+		if strings.Contains(monitor, " metricspipeline-") {
+			finding.Remedy = "An administrator sets the labels of that selector in spec.scrape.labels of MetricsPipeline default."
+			return byAdministrator(finding)
+		}
+	}
+	return finding
+}
+
+// withoutMonitor says nothing of its own: the app is the cause.
+func withoutMonitor(v view) *Finding {
+	if !v.withoutTargets() || len(v.metric.Scrape.Monitors) > 0 {
+		return nil
+	}
+	return &Finding{}
+}
+
+func namespaceNotScraped(v view) *Finding {
+	scrape := v.metric.Scrape
+	if !v.withoutTargets() || scrape.NamespaceNotScraped == "" || scrape.selects() {
+		return nil
+	}
+	return byAdministrator(found(v1alpha1.AutoscalerNamespaceNotScraped,
+		fmt.Sprintf("No app of namespace %s is scraped. %s", name(v.HPA.Namespace), sentence(scrape.NamespaceNotScraped)),
+		"An administrator changes spec.scrape of MetricsPipeline default, or what the Prometheus selects, to include namespace "+
+			name(v.HPA.Namespace)+"."))
+}
+
+// selects is true where Prometheus selects a monitor of the pods.
+func (s Scrape) selects() bool {
+	return slices.ContainsFunc(s.Monitors, func(monitor string) bool { return !slices.Contains(s.Unselected, monitor) })
+}
+
+func appRejected(v view) *Finding {
+	scrape := v.metric.Scrape
+	if !v.withoutTargets() || scrape.Rejected == "" {
+		return nil
+	}
+	app := "the app"
+	if len(scrape.Annotated) > 0 {
+		app = names(scrape.Annotated)
+	}
+	return found(v1alpha1.AutoscalerAppRejected,
+		fmt.Sprintf("%s of %s is annotated and not scraped: %s", upper(app), v.target(), sentence(scrape.Rejected)),
+		"Correct the annotations of "+app+" by that reason.")
+}
+
+func appNotAnnotated(v view) *Finding {
+	scrape := v.metric.Scrape
+	if !v.withoutTargets() || len(scrape.Annotated) > 0 || len(scrape.Monitors) > 0 {
+		return nil
+	}
+	return found(v1alpha1.AutoscalerAppNotAnnotated,
+		fmt.Sprintf("Prometheus does not scrape the pods of %s: no monitor selects them, and neither they nor a Service of them has the "+
+			"annotation %s/scrape.", v.target(), v.prefix()),
+		fmt.Sprintf("Set the annotations %s/scrape: \"true\" and %s/port, the port of the metrics, on their Service or in the template of %s.",
+			v.prefix(), v.prefix(), v.target()))
+}
+
+func upper(sentence string) string { return strings.ToUpper(sentence[:1]) + sentence[1:] }
