@@ -240,6 +240,7 @@ func reconciler(mgr ctrl.Manager, options Options, by parts, answered func()) *p
 		Nodes:       by.nodes,
 		Census:      prometheus.NewCensus[int64](answered, clock.RealClock{}, options.Timing.Census),
 		Names:       prometheus.NewCensus[prometheus.Names](answered, clock.RealClock{}, options.Timing.Names),
+		Asked:       by.hpas.Asked,
 		Events:      mgr.GetEventRecorder("metricspipeline-operator"), Metrics: &exported,
 		Renderer: options.Renderer, Clock: options.Clock, Timing: options.Timing,
 	})

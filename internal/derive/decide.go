@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 )
@@ -48,6 +49,25 @@ type Verdict struct {
 	Problem *Problem
 	// Found are the candidates.
 	Found []Found
+}
+
+// State is how it stands with derived rules.
+type State struct {
+	// Rules in force, and the window of their rates.
+	Rules  []Rule
+	Window time.Duration
+	// Known is false while it is not known what HPAs ask for, or what Prometheus has; then there are no Verdicts.
+	Known    bool
+	Verdicts []Verdict
+}
+
+// Of returns what became of a metric of an HPA; false where that is not known.
+func (s State) Of(ask Ask) (Verdict, bool) {
+	i := slices.IndexFunc(s.Verdicts, func(v Verdict) bool { return v.Ask == ask })
+	if i < 0 {
+		return Verdict{}, false
+	}
+	return s.Verdicts[i], true
 }
 
 // Decision is which rules follow.

@@ -59,9 +59,9 @@ type Config struct {
 
 	Applier *apply.Applier
 	// Asked returns the metrics that HorizontalPodAutoscalers ask for, and false while they are not known; nil where nobody knows. When
-	// it returns something else than before, the reconciler has to be called. Verdicts is called with what became of each; nil for nobody.
-	Asked    func() ([]autoscaler.Asked, bool)
-	Verdicts func([]derive.Verdict)
+	// it returns something else than before, the reconciler has to be called. Derived is called with the rules that follow; nil for nobody.
+	Asked   func() ([]autoscaler.Asked, bool)
+	Derived func(derive.State)
 
 	Prober *probe.Prober
 	// Census counts the series of rules, and Names finds those that rules can be derived from.
