@@ -101,11 +101,14 @@ func tooWide(v view, so string) *Finding {
 			"so make it anew.")
 }
 
-// podsNotReady matters to metrics of the pods themselves: nothing is measured of a pod that does not run.
+// podsNotReady matters to metrics of the pods themselves: nothing is measured of a pod that does not run. Of cpu the HPA controller leaves
+// a pod out that has never been Ready, also where there is usage of it.
 func podsNotReady(v view) *Finding {
-	alive := v.alive()
-	if !v.ofPods() || len(alive) == 0 || len(v.Pods) < v.PodsTotal ||
-		slices.ContainsFunc(alive, func(pod Pod) bool { return pod.Ready || slices.Contains(v.metric.PodsWithMetrics, pod.Name) }) {
+	alive, m := v.alive(), measure{}
+	m, _ = v.resource()
+	if !v.ofPods() || len(alive) == 0 || len(v.Pods) < v.PodsTotal || slices.ContainsFunc(alive, func(pod Pod) bool {
+		return pod.Ready || m.resource != corev1.ResourceCPU && slices.Contains(v.metric.PodsWithMetrics, pod.Name)
+	}) {
 		return nil
 	}
 	pod := alive[0]

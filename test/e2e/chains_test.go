@@ -56,7 +56,7 @@ func (a *scalingApp) container() *corev1.Container {
 func (c chain) healthy(namespace string) *scalingApp {
 	sample := kit.SampleApp("web")
 	a := &scalingApp{namespace: kit.Namespace(namespace), deployment: sample[0].(*appsv1.Deployment), service: sample[1].(*corev1.Service),
-		scaler: kit.SampleScaler("web", c.metric)}
+		scaler: kit.SampleScaler("web", *c.metric.DeepCopy())}
 	for _, object := range []client.Object{a.deployment, a.service, a.scaler} {
 		object.SetNamespace(namespace)
 	}
@@ -77,7 +77,7 @@ func ofContainer(name string) autoscalingv2.MetricSpec {
 		ContainerResource: &autoscalingv2.ContainerResourceMetricSource{Name: corev1.ResourceCPU, Container: name, Target: kit.CPU().Resource.Target}}
 }
 
-// requests is the name of the metric that an HPA on kit.RequestsOfPods reads.
+// metric is the name of the metric that an HPA on kit.RequestsOfPods reads.
 func (a *scalingApp) metric() *string { return &a.scaler.Spec.Metrics[0].Pods.Metric.Name }
 
 // named has the HPA read another metric of its pods.
@@ -158,7 +158,7 @@ func chains() []chain {
 		{v1alpha1.AutoscalerValueNaN, pods, named("nan_requests")},
 		// What is scraped.
 		{v1alpha1.AutoscalerAppNotAnnotated, pods, annotated(nil)},
-		{v1alpha1.AutoscalerAppRejected, pods, annotated(optIn("port", "metrics-port"))},
+		{v1alpha1.AutoscalerAppRejected, pods, annotated(optIn("port", "80 80"))},
 		{v1alpha1.AutoscalerScrapeDown, pods, annotated(optIn("port", "7778"))},
 		{v1alpha1.AutoscalerMonitorNotSelected, pods, func(a *scalingApp) {
 			a.service.Annotations = nil

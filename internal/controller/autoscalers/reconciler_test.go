@@ -111,6 +111,22 @@ func TestANewHPAHasAMinute(t *testing.T) {
 	}
 }
 
+// TestANewHPAIsLookedAt: it does not fail at first, as every HPA, and has its minute once the HPA controller says that it fails.
+func TestANewHPAIsLookedAt(t *testing.T) {
+	w := newWorld(t, pipeline())
+	w.listed().pass(minute)
+	created := w.clock.Now()
+	awaited := hpa("shop", "web", "", created)
+	awaited.Status = autoscalingv2.HorizontalPodAutoscalerStatus{}
+	w.write(awaited)
+	w.pass(15 * time.Second)
+	w.write(hpa("shop", "web", "no metrics", created))
+	w.pass(44 * time.Second)
+	expect(t, "at first", w.took(), nil)
+	w.pass(time.Second)
+	expect(t, "after a minute", w.took(), []string{"shop/web"})
+}
+
 // TestAFindingIsRemembered until the evidence changes, and looked at again ever more rarely.
 func TestAFindingIsRemembered(t *testing.T) {
 	w := newWorld(t, pipeline())

@@ -64,8 +64,11 @@ func (r *result) resume(before *v1alpha1.AutoscalersStatus) {
 func (r *result) fails(failure autoscaler.Failure, patience time.Duration) (changed bool) {
 	again := !r.works.IsZero()
 	evident := r.failure.Evidence != failure.Evidence && r.evidence != failure.Evidence
+	observed := r.failure.Awaited && !failure.Awaited
 	r.failure = failure
 	switch {
+	case observed && r.examined.IsZero():
+		r.due = dueOf(failure, patience)
 	case again:
 		r.works, r.lasts, r.due = time.Time{}, false, failure.Since.Add(patience)
 	case evident && !r.examined.IsZero():

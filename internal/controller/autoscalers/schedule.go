@@ -115,14 +115,7 @@ func (s *schedule) sync(
 
 // add begins with an HPA. before is the status at a start, for what is found then; nil later.
 func (s *schedule) add(failure autoscaler.Failure, before *v1alpha1.AutoscalersStatus) {
-	r := &result{failure: failure, due: failure.Since.Add(s.patience)}
-	young := failure.Created.Add(youth * s.patience)
-	if failure.Awaited {
-		young = failure.Created.Add(awaited)
-	}
-	if r.due.Before(young) {
-		r.due = young
-	}
+	r := &result{failure: failure, due: dueOf(failure, s.patience)}
 	if before != nil {
 		r.resume(before)
 		if r.found != nil || r.quiet {
@@ -139,6 +132,18 @@ func (s *schedule) add(failure autoscaler.Failure, before *v1alpha1.AutoscalersS
 		s.results[failure.Namespace] = map[string]*result{}
 	}
 	s.results[failure.Namespace][failure.Name] = r
+}
+
+// dueOf is when an HPA is examined that has not been.
+func dueOf(failure autoscaler.Failure, patience time.Duration) time.Time {
+	due, young := failure.Since.Add(patience), failure.Created.Add(youth*patience)
+	if failure.Awaited {
+		young = failure.Created.Add(awaited)
+	}
+	if due.Before(young) {
+		return young
+	}
+	return due
 }
 
 // leave takes up that an HPA does not fail any more, and returns whether anything is to be reported that was not.
