@@ -30,16 +30,7 @@ var podsStep = step{
 		if v.PodsTotal == 0 {
 			return ""
 		}
-		ready := 0
-		for _, pod := range v.Pods {
-			if pod.Ready {
-				ready++
-			}
-		}
-		if v.PodsTotal > len(v.Pods) {
-			return fmt.Sprintf("There %s %s; of the %d that were looked at %d are Ready.", are(v.PodsTotal), v.podsOf(), len(v.Pods), ready)
-		}
-		return fmt.Sprintf("There %s %s, of which %d %s Ready.", are(v.PodsTotal), v.podsOf(), ready, are(ready))
+		return fmt.Sprintf("There %s %s, of which %d %s Ready.", are(v.PodsTotal), v.podsOf(), v.PodsReady, are(v.PodsReady))
 	},
 }
 
@@ -104,8 +95,8 @@ func tooWide(v view, so string) *Finding {
 // podsNotReady matters to metrics of the pods themselves: nothing is measured of a pod that does not run.
 func podsNotReady(v view) *Finding {
 	alive := v.alive()
-	if !v.ofPods() || len(alive) == 0 || len(v.Pods) < v.PodsTotal ||
-		slices.ContainsFunc(alive, func(pod Pod) bool { return pod.Ready || slices.Contains(v.metric.PodsWithMetrics, pod.Name) }) {
+	measured := func(pod Pod) bool { return slices.Contains(v.metric.PodsWithMetrics, pod.Name) }
+	if !v.ofPods() || len(alive) == 0 || v.PodsReady > 0 || slices.ContainsFunc(alive, measured) {
 		return nil
 	}
 	pod := alive[0]
