@@ -47,10 +47,11 @@ func (a asker) Query(ctx context.Context, promql string) (model.Vector, error) {
 
 const (
 	// mostQuestions is how many one Collect puts at most.
-	mostQuestions = 12
+	mostQuestions = 15
 	// answerWithin is how long one is waited for. Where one is not answered no other is put.
 	answerWithin = 5 * time.Second
-	// perMetric is how many one metric takes at most: the counts, those of the rule that serves, what is there instead, the rule's own.
+	// perMetric is how many one metric takes at most: which series a rule or a derived one is about, the counts, those of the rule that
+	// serves instead of the first, what is there instead or the rule's own query.
 	perMetric = 4
 )
 

@@ -75,10 +75,10 @@ func (c *collection) measure(ctx context.Context, metric *diagnose.Metric, reque
 	if err != nil {
 		return err
 	}
+	c.readTargets(numbers)
 	for i := range rules {
 		rules[i].total = or(numbers, "total "+strconv.Itoa(i), unknown)
 	}
-	c.readTargets(numbers)
 	if len(rules) == 0 {
 		return nil
 	}
@@ -245,11 +245,8 @@ func (c *collection) evaluate(ctx context.Context, metric *diagnose.Metric, rule
 	return nil
 }
 
-// put puts terms as one question, and returns its numbers; none without terms.
+// put puts terms, and returns their numbers; none without terms.
 func (c *collection) put(ctx context.Context, into *diagnose.Series, t *terms) (map[string]float64, error) {
-	if len(t.exprs) == 0 {
-		return nil, nil
-	}
 	answer, err := c.putAll(ctx, into, t)
 	if err != nil {
 		return nil, err
@@ -259,16 +256,20 @@ func (c *collection) put(ctx context.Context, into *diagnose.Series, t *terms) (
 
 // putAll returns the whole answer.
 func (c *collection) putAll(ctx context.Context, into *diagnose.Series, t *terms) (model.Vector, error) {
-	answer, err := c.query(ctx, into, t.question())
-	if err != nil {
-		return nil, err
+	var all model.Vector
+	for _, question := range t.questions() {
+		answer, err := c.query(ctx, into, question)
+		if err != nil {
+			return nil, err
+		}
+		if into.QueryError != "" {
+			// Not the rule's own query: a store that does not understand the question.
+			into.Unreachable, into.QueryError = into.QueryError, ""
+			return nil, errUnanswered
+		}
+		all = append(all, answer...)
 	}
-	if into.QueryError != "" {
-		// Not the rule's own query: a store that does not understand the question.
-		into.Unreachable, into.QueryError = into.QueryError, ""
-		return nil, errUnanswered
-	}
-	return answer, nil
+	return all, nil
 }
 
 // errUnanswered ends the questions about a metric, whose evidence says why.
