@@ -117,7 +117,8 @@ func apiForeign(v view) *Finding {
 		remedy = "An administrator adds the metric there."
 	}
 	return byAdministrator(found(v1alpha1.AutoscalerAPIForeign,
-		fmt.Sprintf("%s is served by another owner than a MetricsPipeline, and that one has no value of the %s.", v.group(), v.measured()), remedy))
+		fmt.Sprintf("%s is served by another owner than a MetricsPipeline, and that one has no value of the %s.", v.group(), v.measured()),
+		remedy))
 }
 
 // pipelines is true where the pipeline makes the metric, or is to make it.

@@ -277,6 +277,9 @@ func ruleCases() []testCase {
 		metricCase("not derived for another reason", requests, refused("Odd", "The name has a character that PromQL has not"),
 			v1alpha1.AutoscalerDeriveRefused, LinkRule),
 		metricCase("the app exposes no such metric", requests, withoutRule(func(*Metric) {}), v1alpha1.AutoscalerRuleMissing, LinkRule),
+		metricCase("the app exposes none of what a rule could be derived from", requests, refused(v1alpha1.AutoscalerRuleMissing,
+			"Prometheus has no samples for the pods of Deployment web that the metric http_requests_per_second could be derived from: "+
+				"neither http_requests_per_second nor a counter http_requests_total."), v1alpha1.AutoscalerRuleMissing, LinkRule),
 		metricCase("no such external metric", queue, withoutRule(func(*Metric) {}), v1alpha1.AutoscalerRuleMissing, LinkRule),
 		metricCase("no rule, and the app is not annotated", requests, withoutRule(func(m *Metric) { m.Scrape = Scrape{Known: true} }),
 			v1alpha1.AutoscalerAppNotAnnotated, LinkApp),
