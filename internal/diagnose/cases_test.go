@@ -365,7 +365,7 @@ func scrapeCases() []testCase {
 			s.Unselected, s.Selector = s.Monitors, "serviceMonitorSelector, which is not set,"
 		}), v1alpha1.AutoscalerMonitorNotSelected, LinkMonitor),
 		metricCase("Prometheus may not list the namespace", requests, scrape(func(s *Scrape) {
-			s.NamespaceNotScraped = "Prometheus has no target in the namespace: it may not list its Services"
+			s.NamespaceNotScraped = "Prometheus has no target in the namespace: it is not allowed to list its Services"
 		}), v1alpha1.AutoscalerNamespaceNotScraped, LinkApp),
 		metricCase("the namespace is not scraped", requests, scrape(func(s *Scrape) {
 			s.Monitors, s.NamespaceNotScraped = nil, "spec.scrape.namespaceSelector does not select it"
