@@ -179,6 +179,8 @@ func podsCases() []testCase {
 			eachPod(func(pod *Pod) { pod.Created = now.Add(-20 * time.Second) })(e)
 			e.Metrics[0].PodsWithMetrics = []string{}
 		}, v1alpha1.AutoscalerPodsStarting, LinkPods},
+		{"the pods have usage, and the HPA controller does not count it yet", cpu,
+			eachPod(func(pod *Pod) { pod.Created = now.Add(-100 * time.Second) }), v1alpha1.AutoscalerPodsStarting, LinkPods},
 		{"the pods have just started, and are not scraped yet", requests, func(e *Evidence) {
 			eachPod(func(pod *Pod) { pod.Created = now.Add(-20 * time.Second) })(e)
 			e.Metrics[0].Series, e.Metrics[0].Scrape.Up = Series{NamespaceLabel: "namespace", ObjectLabel: "pod"}, 0
