@@ -114,13 +114,22 @@ func ruleMissing(v view) *Finding {
 	}
 	if v.spec.External != nil {
 		return found(v1alpha1.AutoscalerRuleMissing,
-			fmt.Sprintf("No rule makes the %s, and Prometheus has no series of this name in namespace %s.",
-				v.measured(), name(v.HPA.Namespace)),
+			v.sought(fmt.Sprintf("No rule makes the %s, and Prometheus has no series of this name in namespace %s.",
+				v.measured(), name(v.HPA.Namespace))),
 			"Correct the name of the metric in "+v.hpa()+"; or "+lower(v.writeRule("that makes it")))
 	}
 	return found(v1alpha1.AutoscalerRuleMissing,
-		fmt.Sprintf("No rule makes the %s, and %s have no series from which one is derived by its name.", v.measured(), v.subject()),
+		v.sought(fmt.Sprintf("No rule makes the %s, and there are no series of %s from which one is derived by its name.",
+			v.measured(), v.subject())),
 		"Correct the name of the metric in "+v.hpa()+", or have the app expose it; or "+lower(v.writeRule("that makes it")))
+}
+
+// sought is what was looked for, as the evidence says it.
+func (v view) sought(otherwise string) string {
+	if v.metric.CandidatesReason != v1alpha1.AutoscalerRuleMissing || v.metric.CandidatesProblem == "" {
+		return otherwise
+	}
+	return join(fmt.Sprintf("No rule makes the %s.", v.measured()), sentence(v.metric.CandidatesProblem))
 }
 
 func lower(sentence string) string { return strings.ToLower(sentence[:1]) + sentence[1:] }

@@ -6,6 +6,7 @@ package diagnose
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
@@ -30,16 +31,7 @@ var podsStep = step{
 		if v.PodsTotal == 0 {
 			return ""
 		}
-		ready := 0
-		for _, pod := range v.Pods {
-			if pod.Ready {
-				ready++
-			}
-		}
-		if v.PodsTotal > len(v.Pods) {
-			return fmt.Sprintf("There %s %s; of the %d that were looked at %d are Ready.", are(v.PodsTotal), v.podsOf(), len(v.Pods), ready)
-		}
-		return fmt.Sprintf("There %s %s, of which %d %s Ready.", are(v.PodsTotal), v.podsOf(), ready, are(ready))
+		return fmt.Sprintf("There %s %s, of which %d %s Ready.", are(v.PodsTotal), v.podsOf(), v.PodsReady, are(v.PodsReady))
 	},
 }
 
@@ -104,11 +96,12 @@ func tooWide(v view, so string) *Finding {
 // podsNotReady matters to metrics of the pods themselves: nothing is measured of a pod that does not run. Of cpu the HPA controller leaves
 // a pod out that has never been Ready, also where there is usage of it.
 func podsNotReady(v view) *Finding {
-	alive, m := v.alive(), measure{}
-	m, _ = v.resource()
-	if !v.ofPods() || len(alive) == 0 || len(v.Pods) < v.PodsTotal || slices.ContainsFunc(alive, func(pod Pod) bool {
-		return pod.Ready || m.resource != corev1.ResourceCPU && slices.Contains(v.metric.PodsWithMetrics, pod.Name)
-	}) {
+	alive := v.alive()
+	m, _ := v.resource()
+	measured := func(pod Pod) bool {
+		return m.resource != corev1.ResourceCPU && slices.Contains(v.metric.PodsWithMetrics, pod.Name)
+	}
+	if !v.ofPods() || len(alive) == 0 || v.PodsReady > 0 || slices.ContainsFunc(alive, measured) {
 		return nil
 	}
 	pod := alive[0]
@@ -126,8 +119,8 @@ func podsNotReady(v view) *Finding {
 }
 
 // podsStarting is said in place of what time removes, and so is no fault of this link.
-func (v view) podsStarting() *Finding {
+func (v view) podsStarting(age time.Duration) *Finding {
 	return found(v1alpha1.AutoscalerPodsStarting,
-		fmt.Sprintf("The %s started less than %d seconds ago, and there are no metrics of them yet.", v.podsOf(), int(young.Seconds())),
-		"Wait for a minute: metrics need two looks at a pod.")
+		fmt.Sprintf("The %s started less than %d seconds ago, and there are no metrics of them yet.", v.podsOf(), int(age.Seconds())),
+		"Wait for two minutes: metrics need two looks at a pod.")
 }
