@@ -107,6 +107,7 @@ func (c *collection) custom(
 	case err != nil:
 	case c.Prometheus == nil:
 		c.unseen(diagnose.LinkSeries, "ask Prometheus", errors.New(c.NoPrometheus))
+		c.unseen(diagnose.LinkScrape, "ask Prometheus for its targets", errors.New(c.NoPrometheus))
 	default:
 		err = c.measure(ctx, collected, request, rules)
 	}

@@ -141,8 +141,17 @@ func TestWithoutAnAnswer(t *testing.T) {
 		}
 	}
 	w.change = func(s *Sources) { s.Prometheus, s.NoPrometheus = nil, "no way leads to it" }
-	if seen := w.collect(t).Unseen[diagnose.LinkSeries]; seen != "ask Prometheus: no way leads to it" {
-		t.Error(seen)
+	for link, want := range map[diagnose.LinkName]string{diagnose.LinkSeries: "ask Prometheus: no way leads to it",
+		diagnose.LinkScrape: "ask Prometheus for its targets: no way leads to it"} {
+		if seen := w.collect(t).Unseen[link]; seen != want {
+			t.Error(seen)
+		}
+	}
+	// One that does not answer is not asked again.
+	silent := &unanswering{}
+	w.change = func(s *Sources) { s.Prometheus = silent }
+	if w.collect(t); silent.asked != 1 {
+		t.Errorf("asked %d times", silent.asked)
 	}
 }
 
@@ -225,22 +234,26 @@ func TestTargets(t *testing.T) {
 // Why a target is down only who scrapes knows.
 func TestErrorsOfTargets(t *testing.T) {
 	var asked []string
+	why := "refused"
 	w := newWorld(func(w *world) {
-		w.store = store{`up{namespace="shop",pod="web-0"}`: {value: 0}}
+		w.store = store{`up{namespace="shop",pod="web-0"}`: {value: 0}, `scrape_samples_scraped{namespace="shop",pod="web-0"}`: {value: 5}}
 		w.objects = append(w.objects, &monitoringv1.PodMonitor{ObjectMeta: metav1.ObjectMeta{Namespace: shop, Name: "web"},
 			Spec: monitoringv1.PodMonitorSpec{Selector: metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}},
 				PodMetricsEndpoints: []monitoringv1.PodMetricsEndpoint{{}, {}}}})
 		w.change = func(s *Sources) {
 			s.Targets = func(_ context.Context, pool string) ([]prometheus.PodTarget, error) {
 				asked = append(asked, pool)
-				return map[string][]prometheus.PodTarget{"podMonitor/shop/web/1": {{Pod: "web-0", URL: "http://10.0.0.1:80/metrics", Down: true, Error: "refused"},
-					{Pod: "worker-0", Down: true, Error: "of others"}}}[pool], nil
+				return map[string][]prometheus.PodTarget{"podMonitor/shop/web/1": {{Pod: "worker-0", Down: true, Error: "of others"},
+					{Pod: "web-0", URL: "http://10.0.0.1:80/metrics", Down: true, Error: why}}}[pool], nil
 			}
 		}
 	})
 	scrape := w.collect(t).Metrics[0].Scrape
-	if scrape.Error != "refused" || scrape.URL != "http://10.0.0.1:80/metrics" || !slices.Equal(asked, []string{"podMonitor/shop/web/0", "podMonitor/shop/web/1"}) {
+	if scrape.Error != "refused" || scrape.Dropped != "" || scrape.URL != "http://10.0.0.1:80/metrics" || !slices.Equal(asked, []string{"podMonitor/shop/web/0", "podMonitor/shop/web/1"}) {
 		t.Errorf("%+v, asked %v", scrape, asked)
+	}
+	if why = "sample limit exceeded"; w.collect(t).Metrics[0].Scrape.Dropped != why {
+		t.Errorf("%s is not said", why)
 	}
 	asked, w.store = nil, store{`up{namespace="shop",pod="web-0"}`: {value: 1}}
 	if w.collect(t); asked != nil {
