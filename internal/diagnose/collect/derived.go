@@ -21,12 +21,8 @@ import (
 // derived returns the rule that is derived for a metric which no stated rule makes, where the status has it. Else it says what one could
 // be derived from, or why none is. It asks Prometheus what the operator asks, so that both come to the same.
 func (c *collection) derived(
-	ctx context.Context, collected *diagnose.Metric, spec autoscalingv2.MetricSpec, api string,
+	ctx context.Context, collected *diagnose.Metric, spec autoscalingv2.MetricSpec,
 ) (*operand.MetricRule, error) {
-	if disabled(c.pipeline.Spec, api) {
-		collected.DeriveDisabled = true
-		return nil, nil
-	}
 	ask, asks := derive.AskOf(c.hpa, spec)
 	if !asks {
 		return nil, nil
@@ -48,13 +44,6 @@ func (c *collection) derived(
 	}
 	rule := derive.Rule{Key: key, Candidate: judgment.Found[0].Candidate}
 	return c.ruleOf(rule), nil
-}
-
-func disabled(spec v1alpha1.MetricsPipelineSpec, api string) bool {
-	if api == metricsapi.External.Group {
-		return spec.ExternalMetrics.Derive == v1alpha1.DeriveDisabled
-	}
-	return spec.CustomMetrics.Derive == v1alpha1.DeriveDisabled
 }
 
 // judge asks Prometheus for the series that a metric can be made of.
