@@ -139,7 +139,8 @@ func (c *collection) rules(
 	}
 	if c.Candidates != nil {
 		candidates := c.Candidates(ctx, c.hpa, request)
-		collected.Candidates, collected.CandidatesReason, collected.CandidatesProblem = candidates.Found, candidates.Reason, candidates.Problem
+		collected.Candidates, collected.CandidatesReason = candidates.Found, candidates.Reason
+		collected.CandidatesProblem = candidates.Problem
 		return nil, nil
 	}
 	rule, err := c.derived(ctx, collected, spec)
