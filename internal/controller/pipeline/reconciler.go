@@ -134,7 +134,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	deregistered, deregisterErr := r.registrar.Deregister(work, facts, pipeline.Spec)
 	facts = facts.Without(deregistered.Gone)
 	plan, workloadsErr := r.plan(work, pipeline, facts)
-	plan.RequeueAfter = operand.Sooner(plan.RequeueAfter, r.count(facts, plan)) //nolint:contextcheck // a query outlives the reconcile
+	plan.RequeueAfter = operand.Sooner(plan.RequeueAfter, r.count(facts, plan))
 	targetsErr := r.patchTargets(pipeline)
 	plan = retainFor(targetsErr, plan)
 	outcomes, authorities := r.climb(work, pipeline, facts, plan, probes)

@@ -4,7 +4,6 @@
 package collect
 
 import (
-	"context"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,11 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/diagnose"
@@ -141,8 +137,17 @@ func TestWithoutAnAnswer(t *testing.T) {
 		}
 	}
 	w.change = func(s *Sources) { s.Prometheus, s.NoPrometheus = nil, "no way leads to it" }
-	if seen := w.collect(t).Unseen[diagnose.LinkSeries]; seen != "ask Prometheus: no way leads to it" {
-		t.Error(seen)
+	for link, want := range map[diagnose.LinkName]string{diagnose.LinkSeries: "ask Prometheus: no way leads to it",
+		diagnose.LinkScrape: "ask Prometheus for its targets: no way leads to it"} {
+		if seen := w.collect(t).Unseen[link]; seen != want {
+			t.Error(seen)
+		}
+	}
+	// One that does not answer is not asked again.
+	silent := &unanswering{}
+	w.change = func(s *Sources) { s.Prometheus = silent }
+	if w.collect(t); silent.asked != 1 {
+		t.Errorf("asked %d times", silent.asked)
 	}
 }
 
@@ -185,111 +190,6 @@ func TestRulesInTheirOrder(t *testing.T) {
 			}
 			if !slices.Equal(ids, test.want) || metric.Series.ForPods != test.pods {
 				t.Errorf("rules %v with %d series, want %v with %d", ids, metric.Series.ForPods, test.want, test.pods)
-			}
-		})
-	}
-}
-
-func TestTargets(t *testing.T) {
-	scraped := func(up, read, stored float64) store {
-		return store{`up{namespace="shop",pod="web-0"}`: {value: up}, `scrape_samples_scraped{namespace="shop",pod="web-0"}`: {value: read},
-			`scrape_samples_post_metric_relabeling{namespace="shop",pod="web-0"}`: {value: stored}}
-	}
-	for name, test := range map[string]struct {
-		store    store
-		up, down int
-		dropped  string
-	}{
-		"none":                        {},
-		"up":                          {store: scraped(1, 5, 5), up: 1},
-		"down":                        {store: scraped(0, 0, 0), down: 1},
-		"of another namespace":        {store: store{`up{namespace="other",pod="web-0"}`: {value: 1}}},
-		"beyond a limit":              {store: scraped(0, 5, 0), down: 1, dropped: "it reads samples of 1 of the targets and stores none"},
-		"dropped by relabelings":      {store: scraped(1, 5, 0), up: 1, dropped: "metricRelabelings drop all samples"},
-		"by the labels of kubernetes": {store: store{`up{kubernetes_namespace="shop",kubernetes_pod_name="web-1"}`: {value: 1}}, up: 1},
-	} {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld(func(w *world) {
-				w.store, w.pipeline.Spec.CustomMetrics.Rules = test.store, nil // Also without a rule.
-				w.objects = append(w.objects, service("web"))
-			})
-			scrape := w.collect(t).Metrics[0].Scrape
-			if scrape.Up != test.up || scrape.Down != test.down || !strings.Contains(scrape.Dropped, test.dropped) ||
-				(scrape.Dropped == "") != (test.dropped == "") || !scrape.Known {
-				t.Errorf("%+v", scrape)
-			}
-		})
-	}
-}
-
-// Why a target is down only who scrapes knows.
-func TestErrorsOfTargets(t *testing.T) {
-	var asked []string
-	w := newWorld(func(w *world) {
-		w.store = store{`up{namespace="shop",pod="web-0"}`: {value: 0}}
-		w.objects = append(w.objects, &monitoringv1.PodMonitor{ObjectMeta: metav1.ObjectMeta{Namespace: shop, Name: "web"},
-			Spec: monitoringv1.PodMonitorSpec{Selector: metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}},
-				PodMetricsEndpoints: []monitoringv1.PodMetricsEndpoint{{}, {}}}})
-		w.change = func(s *Sources) {
-			s.Targets = func(_ context.Context, pool string) ([]prometheus.PodTarget, error) {
-				asked = append(asked, pool)
-				return map[string][]prometheus.PodTarget{"podMonitor/shop/web/1": {{Pod: "web-0", URL: "http://10.0.0.1:80/metrics", Down: true, Error: "refused"},
-					{Pod: "worker-0", Down: true, Error: "of others"}}}[pool], nil
-			}
-		}
-	})
-	scrape := w.collect(t).Metrics[0].Scrape
-	if scrape.Error != "refused" || scrape.URL != "http://10.0.0.1:80/metrics" || !slices.Equal(asked, []string{"podMonitor/shop/web/0", "podMonitor/shop/web/1"}) {
-		t.Errorf("%+v, asked %v", scrape, asked)
-	}
-	asked, w.store = nil, store{`up{namespace="shop",pod="web-0"}`: {value: 1}}
-	if w.collect(t); asked != nil {
-		t.Errorf("asked %v, and nothing is down", asked)
-	}
-}
-
-func TestDerived(t *testing.T) {
-	growing := sample{value: 1, growth: 1}
-	mine := store{`http_requests_total{namespace="shop",pod="web-5d7f9-abcde"}`: growing, `http_requests_total{namespace="shop",pod="other"}`: growing}
-	const id = "derived/http_requests_per_second/pods"
-	listed := func(w *world) {
-		w.pipeline.Status.Rules = []v1alpha1.RuleStatus{{API: "custom.metrics.k8s.io", ID: id, Origin: v1alpha1.RuleDerived, State: v1alpha1.RuleInUse}}
-	}
-	candidate := []diagnose.Candidate{{Series: "http_requests_total", How: "the rate of http_requests_total", Samples: 1}}
-	for name, test := range map[string]struct {
-		change     func(*world)
-		store      store
-		rule       string
-		candidates []diagnose.Candidate
-		reason     string
-		disabled   bool
-	}{
-		"in force":                       {change: listed, store: mine, rule: id, candidates: candidate},
-		"not yet":                        {store: mine, candidates: candidate},
-		"in force, and not listed":       {change: func(w *world) { w.pipeline.Status.RulesTotal.Derived = 30 }, store: mine, rule: id, candidates: candidate},
-		"series of others":               {store: store{`http_requests_total{namespace="other",pod="web-0"}`: growing}, reason: v1alpha1.AutoscalerRuleMissing},
-		"refused by its name":            {change: func(w *world) { w.hpa = hpa(podsMetric("latency_p99", nil)) }, reason: v1alpha1.AutoscalerDeriveQuantile},
-		"disabled":                       {change: func(w *world) { w.pipeline.Spec.CustomMetrics.Derive = v1alpha1.DeriveDisabled }, store: mine, disabled: true},
-		"a stated rule makes the metric": {change: func(w *world) { w.pipeline.Spec.CustomMetrics.Rules = pipeline().Spec.CustomMetrics.Rules }, store: mine, rule: "requests"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld(func(w *world) {
-				w.store, w.pipeline.Spec.CustomMetrics.Rules, w.objects = test.store, nil, []client.Object{pod("web-5d7f9-abcde")}
-			})
-			if test.change != nil {
-				test.change(w)
-			}
-			metric := w.collect(t).Metrics[0]
-			rule := ""
-			if len(metric.Rules) > 0 {
-				rule = metric.Rules[0].ID
-			}
-			if diff := cmp.Diff(test.candidates, metric.Candidates); diff != "" || rule != test.rule || metric.CandidatesReason != test.reason ||
-				metric.DeriveDisabled != test.disabled || (metric.CandidatesProblem == "") != (test.reason == "") {
-				t.Errorf("%s\nrule %q, reason %q: %s", diff, rule, metric.CandidatesReason, metric.CandidatesProblem)
-			}
-			if rule == id && (metric.Rules[0].Origin != "Derived" || metric.Rules[0].Query != `sum(rate(http_requests_total{namespace="shop",pod="web-5d7f9-abcde"}[5m])) by (pod)` || metric.Series.ForPods != 1) {
-				t.Errorf("%+v", metric)
 			}
 		})
 	}

@@ -245,8 +245,8 @@ func (d derived) written(stated checked) (config string, memory []byte, err erro
 	return config, memory, nil
 }
 
-// report adds to a proposal what is known of derived rules.
-func (d derived) report(to *operand.Proposal) {
+// report adds to a proposal what is known of derived rules, and returns them.
+func (d derived) report(to *operand.Proposal) derived {
 	to.Names, to.Derivation = d.names, &d.State
 	to.RequeueAfter = operand.Sooner(to.RequeueAfter, d.requeueAfter)
 	for _, rule := range d.Rules {
@@ -258,8 +258,9 @@ func (d derived) report(to *operand.Proposal) {
 			status.Series = &rule.Samples
 		}
 		if d.Known && rule.Asking == 0 {
-			status.Message = "No HorizontalPodAutoscaler asks for the metric any more; the rule is removed ten minutes after the last one did"
+			status.Message = "No HorizontalPodAutoscaler asks for the metric any more; the rule goes ten minutes after the last one did"
 		}
 		to.Derived = append(to.Derived, status)
 	}
+	return d
 }
