@@ -416,7 +416,7 @@ func TestANewPipeline(t *testing.T) {
 	p.CreationTimestamp, p.Status = metav1.NewTime(moment), v1alpha1.MetricsPipelineStatus{}
 	w := newWorld(t, p)
 	w.fails("shop/web", "no metrics")
-	w.listed().pass(settling - time.Second)
+	w.listed().pass(settling*patience - time.Second)
 	if got := w.report(); got != "1 of 1 work" || len(w.took()) > 0 {
 		t.Errorf("at first: %s", got)
 	}

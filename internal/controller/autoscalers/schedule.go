@@ -22,8 +22,8 @@ const (
 	youth = 2
 	// awaited is how long the HPA controller has to look at a new HPA.
 	awaited = 5 * time.Minute
-	// settling is how long nothing is said of HPAs while a new pipeline comes up.
-	settling = 3 * time.Minute
+	// settling is for how many times as long nothing is said of HPAs while a new pipeline comes up.
+	settling = 6
 	// first and last bound the wait until an HPA is examined again that fails on, which doubles as long as the reason is the same.
 	first, last = 2 * time.Minute, 16 * time.Minute
 	// pause is the least time between two examinations of one HPA, whatever changes, and afterChange that after a change of the pipeline,
@@ -64,7 +64,10 @@ func (s *schedule) adopt(pipeline *v1alpha1.MetricsPipeline) {
 	if !s.started {
 		s.started, s.before = true, pipeline.Status.Autoscalers
 	}
-	s.settled = comesUp(pipeline)
+	s.settled = time.Time{}
+	if since := comesUp(pipeline); !since.IsZero() {
+		s.settled = since.Add(settling * s.patience)
+	}
 	digest := digestOf(pipeline)
 	if s.pipeline == digest {
 		return
