@@ -86,18 +86,38 @@ type ResourceMetricsSpec struct {
 // FromPrometheus is true where metrics.k8s.io is made of series in Prometheus.
 func (s ResourceMetricsSpec) FromPrometheus() bool { return s.Backend == BackendPrometheusAdapter }
 
+// DerivePolicy says whether rules are derived from the metrics that HorizontalPodAutoscalers ask for.
+//
+// +kubebuilder:validation:Enum=Enabled;Disabled
+type DerivePolicy string
+
+const (
+	// DeriveEnabled derives a rule for a metric that no stated rule makes, where its name says from which series.
+	DeriveEnabled DerivePolicy = "Enabled"
+	// DeriveDisabled serves the stated rules alone.
+	DeriveDisabled DerivePolicy = "Disabled"
+)
+
 // CustomMetricsSpec says who serves custom.metrics.k8s.io, and which metrics there are.
 type CustomMetricsSpec struct {
 	APIOptions `json:",inline"`
 
 	// rules say which series become custom metrics, in the form of prometheus-adapter's own rules, each under an id.
-	// Without a rule the API is not registered. A rule that prometheus-adapter would not accept is rejected and named in
-	// status.rules; the others work.
+	// Without a rule, and without one that is derived, the API is not registered. A rule that prometheus-adapter would not
+	// accept is rejected and named in status.rules; the others work.
 	// +optional
 	// +listType=map
 	// +listMapKey=id
 	// +kubebuilder:validation:MaxItems=256
 	Rules []CustomMetricRule `json:"rules,omitempty"`
+
+	// derive says whether a rule follows from a metric that a HorizontalPodAutoscaler asks for and none of rules makes. Enabled
+	// (default) derives one where the metric's name says from which series, such as http_requests_per_second from
+	// http_requests_total, and exactly one candidate has samples for the pods or the object of that HorizontalPodAutoscaler.
+	// status.rules lists it. Disabled serves rules alone.
+	// +optional
+	// +kubebuilder:default=Enabled
+	Derive DerivePolicy `json:"derive,omitempty"`
 }
 
 // ExternalMetricsSpec says who serves external.metrics.k8s.io, and which metrics there are.
@@ -105,11 +125,18 @@ type ExternalMetricsSpec struct {
 	APIOptions `json:",inline"`
 
 	// rules say which series become external metrics, in the form of prometheus-adapter's own externalRules, each under an
-	// id. Without a rule the API is not registered. A rule that prometheus-adapter would not accept is rejected and named
-	// in status.rules; the others work.
+	// id. Without a rule, and without one that is derived, the API is not registered. A rule that prometheus-adapter would
+	// not accept is rejected and named in status.rules; the others work.
 	// +optional
 	// +listType=map
 	// +listMapKey=id
 	// +kubebuilder:validation:MaxItems=256
 	Rules []ExternalMetricRule `json:"rules,omitempty"`
+
+	// derive says whether a rule follows from a metric that a HorizontalPodAutoscaler asks for and none of rules makes. Enabled
+	// (default) derives one where the metric's name says from which series, and exactly one candidate has samples in the
+	// HorizontalPodAutoscaler's own namespace that its selector selects. status.rules lists it. Disabled serves rules alone.
+	// +optional
+	// +kubebuilder:default=Enabled
+	Derive DerivePolicy `json:"derive,omitempty"`
 }

@@ -60,8 +60,9 @@ type MetricsPipelineStatus struct {
 	// +optional
 	Prometheus *PrometheusStatus `json:"prometheus,omitempty"`
 
-	// rules are the states of the spec's rules, at most 20 of them, what needs attention first: rejected ones, then those
-	// that serve in their last good form, those that cannot work as they are written, those in use without series, and the others.
+	// rules are the states of the spec's rules and of those that are derived, at most 20 of them, what needs attention first:
+	// rejected ones, then those that serve in their last good form, those that cannot work as they are written, those in use without
+	// series, and the others; then derived ones, those of each namespace in turn.
 	// +optional
 	// +listType=map
 	// +listMapKey=api
@@ -196,9 +197,21 @@ const (
 	RuleRejected RuleState = "Rejected"
 )
 
+// RuleOrigin is where a rule comes from.
+//
+// +kubebuilder:validation:Enum=Spec;Derived
+type RuleOrigin string
+
+const (
+	// RuleOfSpec is the origin of a rule that the spec has.
+	RuleOfSpec RuleOrigin = "Spec"
+	// RuleDerived is the origin of a rule that follows from a metric that a HorizontalPodAutoscaler asks for.
+	RuleDerived RuleOrigin = "Derived"
+)
+
 // RuleStatus is the state of one rule.
 type RuleStatus struct {
-	// id of the rule.
+	// id of the rule. That of a derived rule begins with derived/, and has the metric's name and the resource that it describes.
 	// +required
 	ID string `json:"id,omitempty"`
 
@@ -222,6 +235,24 @@ type RuleStatus struct {
 	// there are no series yet.
 	// +optional
 	Message string `json:"message,omitempty"`
+
+	// origin is Derived for a rule that follows from a metric that a HorizontalPodAutoscaler asks for. Unset or Spec: the spec has it.
+	// +optional
+	Origin RuleOrigin `json:"origin,omitempty"`
+
+	// autoscaler is the namespace and the name of a HorizontalPodAutoscaler that asks for the metric of a derived rule: the first
+	// one, as long as it does.
+	// +optional
+	Autoscaler string `json:"autoscaler,omitempty"`
+
+	// autoscalers is about how many HorizontalPodAutoscalers ask for the metric of a derived rule.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Autoscalers int32 `json:"autoscalers,omitempty"`
+
+	// query is what is queried for a derived rule, as metricsQuery of a rule of the spec says it, with the name of the series.
+	// +optional
+	Query string `json:"query,omitempty"`
 }
 
 // RuleTotals count rules by their state, listed or not.
@@ -241,4 +272,8 @@ type RuleTotals struct {
 	// rejected is the number of rules that are rejected and serve nothing.
 	// +optional
 	Rejected int32 `json:"rejected"`
+
+	// derived is the number of rules that follow from metrics that HorizontalPodAutoscalers ask for, beside the others.
+	// +optional
+	Derived int32 `json:"derived,omitempty"`
 }

@@ -13,6 +13,7 @@ import (
 	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/autoscaler"
 	"github.com/metricspipeline/operator/internal/health"
 	"github.com/metricspipeline/operator/internal/metricsapi"
 	"github.com/metricspipeline/operator/internal/ownership"
@@ -40,6 +41,10 @@ type Facts struct {
 	SystemPriority bool
 	// Prometheus is where application metrics come from.
 	Prometheus Prometheus
+	// Asked are the metrics of custom.metrics.k8s.io and external.metrics.k8s.io that HorizontalPodAutoscalers ask for, and AskedKnown
+	// is false while they cannot be read.
+	Asked      []autoscaler.Asked
+	AskedKnown bool
 	// Nodes are the names of the nodes, sorted; nil where they cannot be read.
 	Nodes []string
 	// Authorities are those that operands' sections of the spec name, by field.
@@ -71,6 +76,8 @@ type Prometheus struct {
 	Answer probe.Answer
 	// Series are how many series it has, by the selectors of an earlier plan. One that is not there has not been counted.
 	Series map[string]int64
+	// Names are the names of the series of other selectors of an earlier plan, in the same way.
+	Names map[string]prometheus.Names
 	// Demands are the answers to what operands need to know of its series, by the operand's name.
 	Demands map[string]probe.Answer
 }

@@ -21,7 +21,7 @@ func hpas(mgr ctrl.Manager, options Options, operator *Operator, announce func()
 	name, timing := options.Name+"-autoscalers", options.Timing
 	r, err := autoscalers.Setup(mgr, autoscalers.Options{
 		Name: name, Watches: options.Watches, Examine: examiner.examine, Announce: announce,
-		Asked: func() {}, // Nothing is derived from it yet.
+		Asked: announce, // Rules are derived from it.
 		Work:  timing.Work, FirstFailure: timing.FirstFailure, LastFailure: timing.LastFailure,
 		Counts: timing.Counts, Reports: timing.Reports, Patience: timing.Patience,
 		Wrap: func(r reconcile.Reconciler) reconcile.Reconciler { return operator.workers.add(name, timing.Work, r) },

@@ -238,7 +238,9 @@ func reconciler(mgr ctrl.Manager, options Options, by parts, answered func()) *p
 		Applier:     apply.New(patient, mgr.GetAPIReader(), options.Clock, options.Timing.Stalled),
 		Prober:      probe.New(answered, options.Timing.FirstProbe, options.Timing.LastProbe),
 		Nodes:       by.nodes,
-		Census:      prometheus.NewCensus(answered, clock.RealClock{}, options.Timing.Census),
+		Census:      prometheus.NewCensus[int64](answered, clock.RealClock{}, options.Timing.Census),
+		Names:       prometheus.NewCensus[prometheus.Names](answered, clock.RealClock{}, options.Timing.Names),
+		Asked:       by.hpas.Asked,
 		Events:      mgr.GetEventRecorder("metricspipeline-operator"), Metrics: &exported,
 		Renderer: options.Renderer, Clock: options.Clock, Timing: options.Timing,
 	})

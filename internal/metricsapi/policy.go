@@ -78,6 +78,18 @@ func InForce(spec v1alpha1.MetricsPipelineSpec) v1alpha1.MetricsPipelineSpec {
 	return spec
 }
 
+// Derives is true where rules are derived for a metrics API, if the operator serves it.
+func Derives(spec v1alpha1.MetricsPipelineSpec, group string) bool {
+	switch group {
+	case CustomV1Beta1.Group:
+		return spec.CustomMetrics.Derive != v1alpha1.DeriveDisabled
+	case External.Group:
+		return spec.ExternalMetrics.Derive != v1alpha1.DeriveDisabled
+	default:
+		return false
+	}
+}
+
 // serves is true for a policy by which the operator may serve an API. Where the schema's default was bypassed, the policy is
 // empty and means Auto.
 func serves(policy v1alpha1.APIPolicy) bool {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/cluster"
+	"github.com/metricspipeline/operator/internal/derive"
 	"github.com/metricspipeline/operator/internal/kubelet"
 	"github.com/metricspipeline/operator/internal/metricsapi"
 	"github.com/metricspipeline/operator/internal/prometheus"
@@ -84,6 +85,11 @@ type Proposal struct {
 	// been counted yet.
 	Series    []prometheus.Selector
 	Uncounted []RuleName
+	// Derived are the rules that follow from what HorizontalPodAutoscalers ask for, and Derivation is how they do; nil where none can.
+	// Names are selectors for whose series Prometheus is to find the names for a later plan.
+	Derived    []v1alpha1.RuleStatus
+	Derivation *derive.State
+	Names      []prometheus.Selector
 	// Memory is stored with the form once that is applied, and comes back in LastGood.
 	Memory []byte
 	// Findings are what else is to be said.

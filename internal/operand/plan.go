@@ -15,6 +15,7 @@ import (
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/cluster"
+	"github.com/metricspipeline/operator/internal/derive"
 	"github.com/metricspipeline/operator/internal/kubelet"
 	"github.com/metricspipeline/operator/internal/metricsapi"
 	"github.com/metricspipeline/operator/internal/ownership"
@@ -34,6 +35,11 @@ type Plan struct {
 	// Series are selectors whose series Prometheus is to count for a later plan, and Uncounted the rules that wait for that.
 	Series    []prometheus.Selector
 	Uncounted []RuleName
+	// Derived are the rules that follow from what HorizontalPodAutoscalers ask for, Derivation is how they do, and Names are the selectors
+	// that this takes.
+	Derived    []v1alpha1.RuleStatus
+	Derivation *derive.State
+	Names      []prometheus.Selector
 	// Findings of the operands.
 	Findings []Finding
 	// RequeueAfter is when to plan again where nothing brings an event; 0 is never.
@@ -113,6 +119,11 @@ func For(request Request) Plan {
 		plan.Removed = append(plan.Removed, proposal.Removed...)
 		plan.Series = append(plan.Series, proposal.Series...)
 		plan.Uncounted = append(plan.Uncounted, proposal.Uncounted...)
+		plan.Derived = append(plan.Derived, proposal.Derived...)
+		plan.Names = append(plan.Names, proposal.Names...)
+		if proposal.Derivation != nil {
+			plan.Derivation = proposal.Derivation
+		}
 		plan.Findings = append(plan.Findings, proposal.Findings...)
 		plan.RequeueAfter = Sooner(plan.RequeueAfter, proposal.RequeueAfter)
 		switch {

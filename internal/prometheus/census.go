@@ -14,7 +14,7 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// Selector is one whose series are to be counted.
+// Selector is one whose series are to be counted, or found.
 type Selector struct {
 	Text string
 	// Settled is true where what was counted is as it should be, and need not be counted again soon.
@@ -44,24 +44,25 @@ func (p Pace) OrDefaults() Pace {
 		LastUnsettled: cmp.Or(p.LastUnsettled, 10*time.Minute), Settled: cmp.Or(p.Settled, time.Hour)}
 }
 
-// Census counts series outside of the reconcile worker, and remembers the numbers. Each selector is counted once and, rarely, again;
-// all of them together have a bounded number of queries. Its methods may be called from any goroutine.
-type Census struct {
+// Census finds out of series, outside of the reconcile worker, and remembers what: T is a number of them, or what else is known of a
+// selector. Each selector is counted once and, rarely, again; all of them together have a bounded number of queries, and the one that has
+// waited longest is the first. Its methods may be called from any goroutine.
+type Census[T any] struct {
 	announce func()
 	clock    clock.PassiveClock
 	pace     Pace
 
 	mu      sync.Mutex
 	source  string
-	entries map[string]*entry
+	entries map[string]*entry[T]
 	// next is when the next query may be sent, and busy is true while one is under way.
 	next time.Time
 	busy bool
 }
 
 // entry is a selector.
-type entry struct {
-	series  int64
+type entry[T any] struct {
+	series  T
 	known   bool
 	settled bool
 	// due is when it is to be counted, and tries how often it has been without being settled.
@@ -72,15 +73,15 @@ type entry struct {
 }
 
 // NewCensus returns a census that calls announce after each query. announce must not block.
-func NewCensus(announce func(), clock clock.PassiveClock, pace Pace) *Census {
-	return &Census{announce: announce, clock: clock, pace: pace.OrDefaults(), entries: map[string]*entry{}}
+func NewCensus[T any](announce func(), clock clock.PassiveClock, pace Pace) *Census[T] {
+	return &Census[T]{announce: announce, clock: clock, pace: pace.OrDefaults(), entries: map[string]*entry[T]{}}
 }
 
 // Series returns what has been counted at a source, by selector.
-func (c *Census) Series(source string) map[string]int64 {
+func (c *Census[T]) Series(source string) map[string]T {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	series := map[string]int64{}
+	series := map[string]T{}
 	for selector, e := range c.entries {
 		if e.known && source == c.source {
 			series[selector] = e.series
@@ -90,11 +91,11 @@ func (c *Census) Series(source string) map[string]int64 {
 }
 
 // Counter counts the series of selectors in one query.
-type Counter func(ctx context.Context, selectors []string) (map[string]int64, error)
+type Counter[T any] func(ctx context.Context, selectors []string) (map[string]T, error)
 
 // Take has the series of selectors counted at a source, and forgets all others. It never waits, and returns when to call it again; 0
 // where that need not be, or where an announcement comes first.
-func (c *Census) Take(source string, selectors []Selector, count Counter) time.Duration {
+func (c *Census[T]) Take(source string, selectors []Selector, count Counter[T]) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.clock.Now()
@@ -115,20 +116,20 @@ func (c *Census) Take(source string, selectors []Selector, count Counter) time.D
 }
 
 // want takes up what is wanted.
-func (c *Census) want(source string, selectors []Selector, now time.Time) {
+func (c *Census[T]) want(source string, selectors []Selector, now time.Time) {
 	if source != c.source {
-		c.source, c.entries = source, map[string]*entry{}
+		c.source, c.entries = source, map[string]*entry[T]{}
 	}
 	settled := map[string]bool{}
 	for _, selector := range selectors {
 		before, seen := settled[selector.Text]
 		settled[selector.Text] = selector.Settled && (before || !seen)
 	}
-	maps.DeleteFunc(c.entries, func(selector string, _ *entry) bool { _, wanted := settled[selector]; return !wanted })
+	maps.DeleteFunc(c.entries, func(selector string, _ *entry[T]) bool { _, wanted := settled[selector]; return !wanted })
 	for selector, settled := range settled {
 		e := c.entries[selector]
 		if e == nil {
-			c.entries[selector] = &entry{due: now}
+			c.entries[selector] = &entry[T]{due: now}
 			continue
 		}
 		if e.known && e.settled != settled {
@@ -139,7 +140,7 @@ func (c *Census) want(source string, selectors []Selector, now time.Time) {
 }
 
 // wait is how long until a selector that has been counted is counted again.
-func (c *Census) wait(e *entry) time.Duration {
+func (c *Census[T]) wait(e *entry[T]) time.Duration {
 	if e.settled {
 		return c.pace.Settled
 	}
@@ -147,9 +148,9 @@ func (c *Census) wait(e *entry) time.Duration {
 }
 
 // batch returns the selectors of the next query, and when the next is due where there are none.
-func (c *Census) batch(now time.Time) (batch []string, next time.Time) {
+func (c *Census[T]) batch(now time.Time) (batch []string, next time.Time) {
 	length := 0
-	for _, selector := range slices.Sorted(maps.Keys(c.entries)) {
+	for _, selector := range slices.SortedFunc(maps.Keys(c.entries), c.sooner) {
 		e := c.entries[selector]
 		if e.due.After(now) {
 			if next.IsZero() || e.due.Before(next) {
@@ -165,8 +166,13 @@ func (c *Census) batch(now time.Time) (batch []string, next time.Time) {
 	return batch, next
 }
 
+// sooner orders selectors by when they are due: where there are more than can be counted, each has its turn.
+func (c *Census[T]) sooner(a, b string) int {
+	return cmp.Or(c.entries[a].due.Compare(c.entries[b].due), cmp.Compare(a, b))
+}
+
 // query counts, and records the answer unless another source has taken the place of this one.
-func (c *Census) query(source string, batch []string, count Counter) {
+func (c *Census[T]) query(source string, batch []string, count Counter[T]) {
 	ctx, cancel := context.WithTimeout(context.Background(), censusTimeout)
 	defer cancel()
 	series, err := count(ctx, batch)

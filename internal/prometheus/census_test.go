@@ -17,7 +17,7 @@ import (
 
 // bureau is a census at a Prometheus of numbers, and what was queried.
 type bureau struct {
-	*Census
+	*Census[int64]
 	t         *testing.T
 	clock     *testclock.FakePassiveClock
 	announced chan struct{}
@@ -30,7 +30,7 @@ func newBureau(t *testing.T) *bureau {
 	t.Helper()
 	b := &bureau{t: t, clock: testclock.NewFakePassiveClock(time.Unix(1_800_000_000, 0)),
 		announced: make(chan struct{}, 1), numbers: map[string]int64{}}
-	b.Census = NewCensus(func() { b.announced <- struct{}{} }, b.clock, Pace{})
+	b.Census = NewCensus[int64](func() { b.announced <- struct{}{} }, b.clock, Pace{})
 	return b
 }
 
@@ -128,6 +128,23 @@ func TestCensusIsBounded(t *testing.T) {
 	b.take("one", strings.Repeat("x", mostText)+" "+strings.Repeat("y", mostText))
 	if last := b.queries[len(b.queries)-1]; len(last) != 1 {
 		t.Errorf("%d long selectors are counted in one query", len(last))
+	}
+}
+
+// TestCensusTakesTurns: where more are due than can be counted, those that were counted wait for the others.
+func TestCensusTakesTurns(t *testing.T) {
+	b := newBureau(t)
+	b.pace.Unsettled, b.pace.LastUnsettled = time.Second, time.Second
+	var all []string
+	for i := range 60 {
+		all = append(all, fmt.Sprintf("s%03d", i))
+	}
+	for range 3 {
+		b.take("one", strings.Join(all, " "))
+		b.pass(15 * time.Second)
+	}
+	if known := len(b.Series("one")); known != 60 {
+		t.Errorf("%d of 60 are known", known)
 	}
 }
 

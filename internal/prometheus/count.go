@@ -28,41 +28,58 @@ var errNoCount = errors.New("the answer to a query that counts series does not h
 const mostCounted = 64 << 10
 
 // CounterOf returns what counts series at the Prometheus at a URL.
-func CounterOf(base string, access Access) Counter {
-	return func(ctx context.Context, selectors []string) (map[string]int64, error) {
+func CounterOf(base string, access Access) Counter[int64] { return at(base, access, Count) }
+
+// at is what sends a query about selectors to the Prometheus at a URL.
+func at[T any](base string, access Access, query func(context.Context, promv1.API, []string) (map[string]T, error)) Counter[T] {
+	return func(ctx context.Context, selectors []string) (map[string]T, error) {
 		client, err := NewClient(base, access, mostCounted)
 		if err != nil {
 			return nil, err
 		}
 		defer client.Close()
-		return Count(ctx, client, selectors)
+		return query(ctx, client, selectors)
 	}
 }
 
 // Count returns how many series Prometheus has of each selector, in one query.
 func Count(ctx context.Context, client promv1.API, selectors []string) (map[string]int64, error) {
+	counts := map[string]int64{}
+	err := each(ctx, client, selectors, "count(%s)", func(selector string, sample *model.Sample) {
+		counts[selector] = int64(sample.Value)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return counts, nil
+}
+
+// each evaluates an expression for each selector, in one query, and takes the samples of each.
+func each(
+	ctx context.Context, client promv1.API, selectors []string, expression string, take func(selector string, sample *model.Sample),
+) error {
 	terms := []string{named("vector(1)", answered)}
 	for i, selector := range selectors {
-		terms = append(terms, named("count("+selector+")", strconv.Itoa(i)))
+		terms = append(terms, named(fmt.Sprintf(expression, selector), strconv.Itoa(i)))
 	}
 	value, _, err := client.Query(ctx, strings.Join(terms, " or "), time.Now())
 	if err != nil {
-		return nil, fmt.Errorf("count series: %w", err)
+		return fmt.Errorf("count series: %w", err)
 	}
 	vector, _ := value.(model.Vector)
-	counts, complete := map[string]int64{}, false
+	complete := false
 	for _, sample := range vector {
 		name := string(sample.Metric[selectorLabel])
 		if name == answered {
 			complete = true
 		} else if i, err := strconv.Atoi(name); err == nil && i >= 0 && i < len(selectors) {
-			counts[selectors[i]] = int64(sample.Value)
+			take(selectors[i], sample)
 		}
 	}
 	if !complete {
-		return nil, errNoCount
+		return errNoCount
 	}
-	return counts, nil
+	return nil
 }
 
 func named(expr, name string) string {

@@ -41,7 +41,7 @@ func aggregationLayer(o Observation) finding {
 }
 
 func rulesAccepted(o Observation) finding {
-	rules, totals := ruleStatuses(o.rules())
+	rules, totals := ruleStatuses(o.rules(), nil)
 	stated := len(o.Plan.Rules)
 	switch {
 	case !o.rulesKnown():

@@ -40,7 +40,7 @@ func prometheusReady(o Observation) finding {
 		kept = " " + c.Name + " stays as it is until then, and queries what it queried before."
 	}
 	switch {
-	case !p.Required:
+	case !p.Required && len(o.Plan.Derived) == 0:
 		return met(v1alpha1.ReasonNotRequired, "No rule queries Prometheus.")
 	case p.NotFound != nil:
 		return stalled(p.NotFound.Reason, p.NotFound.Message+kept)

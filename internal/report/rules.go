@@ -6,6 +6,7 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -14,13 +15,15 @@ import (
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/metricsapi"
 	"github.com/metricspipeline/operator/internal/operand"
+	"github.com/metricspipeline/operator/internal/text"
 )
 
 // mostRules bounds status.rules.
 const mostRules = 20
 
-// ruleStatuses returns what most needs attention first, and counts all of them.
-func ruleStatuses(rules []v1alpha1.RuleStatus) ([]v1alpha1.RuleStatus, v1alpha1.RuleTotals) {
+// ruleStatuses returns what most needs attention first, and counts all of them. Derived rules, which tenants cause, have the places that
+// are left, those of each namespace in turn.
+func ruleStatuses(rules, derived []v1alpha1.RuleStatus) ([]v1alpha1.RuleStatus, v1alpha1.RuleTotals) {
 	var totals v1alpha1.RuleTotals
 	for _, rule := range rules {
 		switch rule.State {
@@ -36,7 +39,32 @@ func ruleStatuses(rules []v1alpha1.RuleStatus) ([]v1alpha1.RuleStatus, v1alpha1.
 	}
 	sorted := slices.Clone(rules)
 	slices.SortStableFunc(sorted, func(a, b v1alpha1.RuleStatus) int { return cmp.Compare(urgency(a), urgency(b)) })
-	return sorted[:min(len(sorted), mostRules)], totals
+	sorted = sorted[:min(len(sorted), mostRules)]
+	totals.Derived = int32(min(len(derived), 1<<30)) //nolint:gosec // it is bounded
+	byNamespace := map[string][]v1alpha1.RuleStatus{}
+	for _, rule := range derived {
+		namespace, _, _ := strings.Cut(rule.Autoscaler, "/")
+		byNamespace[namespace] = append(byNamespace[namespace], rule)
+	}
+	var lists [][]v1alpha1.RuleStatus
+	for _, namespace := range slices.Sorted(maps.Keys(byNamespace)) {
+		lists = append(lists, byNamespace[namespace])
+	}
+	return append(sorted, text.Share(lists, mostRules-len(sorted), func(a, b v1alpha1.RuleStatus) int {
+		return cmp.Or(cmp.Compare(a.API, b.API), cmp.Compare(a.ID, b.ID))
+	})...), totals
+}
+
+// derived are the states of derived rules. What is not known yet of one, as after a start, is as the status before has it.
+func (o Observation) derived() []v1alpha1.RuleStatus {
+	rules := slices.Clone(o.Plan.Derived)
+	for i, rule := range rules {
+		before := slices.IndexFunc(o.previous.Rules, func(r v1alpha1.RuleStatus) bool { return r.API == rule.API && r.ID == rule.ID })
+		if before >= 0 && slices.Contains(o.Plan.Uncounted, operand.RuleName{API: rule.API, ID: rule.ID}) {
+			rules[i] = o.previous.Rules[before]
+		}
+	}
+	return rules
 }
 
 // urgency is less for what needs attention more.

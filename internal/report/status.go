@@ -36,7 +36,7 @@ func Status(o Observation, previous v1alpha1.MetricsPipelineStatus) v1alpha1.Met
 		status.Certificates = certificateStatuses(o)
 		status.Prometheus = prometheusStatus(o)
 		if o.rulesKnown() {
-			status.Rules, status.RulesTotal = ruleStatuses(slices.Concat(o.rules(), o.Plan.Removed))
+			status.Rules, status.RulesTotal = ruleStatuses(slices.Concat(o.rules(), o.Plan.Removed), o.derived())
 		}
 		status.Components = componentStatuses(o)
 		status.Nodes = nodesStatus(o)

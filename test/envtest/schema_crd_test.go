@@ -39,8 +39,8 @@ func TestSchemaDefaults(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(string(spec)).To(MatchYAML(`
 resourceMetrics: {policy: Auto, onUnavailable: Keep, backend: MetricsServer}
-customMetrics: {policy: Auto, onUnavailable: Keep}
-externalMetrics: {policy: Auto, onUnavailable: Keep}
+customMetrics: {policy: Auto, onUnavailable: Keep, derive: Enabled}
+externalMetrics: {policy: Auto, onUnavailable: Keep, derive: Enabled}
 metricsServer:
   replicas: 2
   metricResolution: 15s

@@ -23,6 +23,8 @@ func ruleSiblings(api string) []sibling {
 	override := map[string]string{"spec.customMetrics": "pod", "spec.externalMetrics": "ns"}[api]
 	mapping := rule + ".resources.overrides"
 	cases := []sibling{
+		{bound: "enum", set: api + ".derive", ok: "Enabled", bad: ""},
+		{bound: "enum", set: api + ".derive", ok: "Disabled", bad: "Off"},
 		{bound: "maxItems", set: rules, ok: rulesLike(256, minimal), bad: rulesLike(257, minimal)},
 		{bound: "map", set: rules, ok: rulesLike(2, minimal), bad: repeat(2, rulesLike(1, minimal)[0]), field: rules + "[1]"},
 		{bound: "pattern", set: rule + ".id", ok: "0-requests-9", bad: "Requests"},

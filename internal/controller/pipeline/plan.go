@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/autoscaler"
 	"github.com/metricspipeline/operator/internal/certs/provider"
 	"github.com/metricspipeline/operator/internal/cluster"
 	"github.com/metricspipeline/operator/internal/health"
@@ -48,10 +50,14 @@ func (r *Reconciler) read(ctx context.Context, pipeline *v1alpha1.MetricsPipelin
 		(unknown == nil || unknown.Reason != v1alpha1.ReasonUnreadable) { // Else it stays who it was.
 		r.Source(facts.Prometheus)
 	}
-	if p := facts.Prometheus; p.Required && p.Usable() {
+	if r.Asked != nil {
+		facts.Asked, facts.AskedKnown = r.Asked()
+	}
+	if p := facts.Prometheus; (p.Required || derives(pipeline, facts)) && p.Usable() {
 		//nolint:contextcheck // a question outlives the reconcile, so it must not end with its context
 		facts.Prometheus.Answer = probes.Ask(prometheusQuestion(p.Target, pipeline.Spec.Prometheus.AdapterURL, p.Access))
 		facts.Prometheus.Series = r.Census.Series(sourceOf(p))
+		facts.Prometheus.Names = r.Names.Series(sourceOf(p))
 		//nolint:contextcheck // the same
 		facts.Prometheus.Demands = r.demands(pipeline.Spec, facts, probes)
 	}
@@ -68,7 +74,27 @@ func (r *Reconciler) count(facts cluster.Facts, plan operand.Plan) time.Duration
 	if !p.Usable() || !p.Answer.Yes() {
 		return 0
 	}
-	return r.Census.Take(sourceOf(p), plan.Series, prometheus.CounterOf(p.Target.URL, p.Access))
+	return operand.Sooner(
+		r.Census.Take(sourceOf(p), plan.Series, prometheus.CounterOf(p.Target.URL, p.Access)),
+		r.Names.Take(sourceOf(p), plan.Names, prometheus.NamerOf(p.Target.URL, p.Access)))
+}
+
+// derives is true where rules are derived, or may be, from what HorizontalPodAutoscalers ask for.
+func derives(pipeline *v1alpha1.MetricsPipeline, facts cluster.Facts) bool {
+	withheld := metricsapi.Withhold(pipeline.Spec, facts.Foreign())
+	served := func(api metricsapi.API) bool {
+		return metricsapi.Derives(pipeline.Spec, api.Group) && !withheld.Withheld(api)
+	}
+	custom, external := served(metricsapi.CustomV1Beta1), served(metricsapi.External)
+	if pipeline.Status.RulesTotal.Derived > 0 {
+		return custom || external
+	}
+	return slices.ContainsFunc(facts.Asked, func(asked autoscaler.Asked) bool {
+		if asked.Type == autoscalingv2.ExternalMetricSourceType {
+			return external
+		}
+		return custom
+	})
 }
 
 // demands returns whether Prometheus has the series that operands demand, by the operand's name.
@@ -156,6 +182,9 @@ func (r *Reconciler) plan(ctx context.Context, pipeline *v1alpha1.MetricsPipelin
 		}
 	}
 	plan := operand.For(request)
+	if r.Derived != nil && plan.Derivation != nil {
+		r.Derived(*plan.Derivation)
+	}
 	for name := range r.forms {
 		if _, planned := plan.Component(name); !planned {
 			delete(r.forms, name) // It begins anew when it is wanted again.

@@ -23,8 +23,10 @@ import (
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/apply"
+	"github.com/metricspipeline/operator/internal/autoscaler"
 	"github.com/metricspipeline/operator/internal/certs/provider"
 	"github.com/metricspipeline/operator/internal/cluster"
+	"github.com/metricspipeline/operator/internal/derive"
 	"github.com/metricspipeline/operator/internal/operand"
 	"github.com/metricspipeline/operator/internal/ownership"
 	"github.com/metricspipeline/operator/internal/probe"
@@ -56,8 +58,15 @@ type Config struct {
 	Autoscalers func(*v1alpha1.MetricsPipeline) *report.Autoscalers
 
 	Applier *apply.Applier
-	Prober  *probe.Prober
-	Census  *prometheus.Census
+	// Asked returns the metrics that HorizontalPodAutoscalers ask for, and false while they are not known; nil where nobody knows. When
+	// it returns something else than before, the reconciler has to be called. Derived is called with the rules that follow; nil for nobody.
+	Asked   func() ([]autoscaler.Asked, bool)
+	Derived func(derive.State)
+
+	Prober *probe.Prober
+	// Census counts the series of rules, and Names finds those that rules can be derived from.
+	Census *prometheus.Census[int64]
+	Names  *prometheus.Census[prometheus.Names]
 	// Nodes finds out of which nodes there are metrics, and why not.
 	Nodes    *Nodes
 	Renderer *render.Renderer
@@ -125,7 +134,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	deregistered, deregisterErr := r.registrar.Deregister(work, facts, pipeline.Spec)
 	facts = facts.Without(deregistered.Gone)
 	plan, workloadsErr := r.plan(work, pipeline, facts)
-	plan.RequeueAfter = operand.Sooner(plan.RequeueAfter, r.count(facts, plan)) //nolint:contextcheck // a query outlives the reconcile
+	plan.RequeueAfter = operand.Sooner(plan.RequeueAfter, r.count(facts, plan))
 	targetsErr := r.patchTargets(pipeline)
 	plan = retainFor(targetsErr, plan)
 	outcomes, authorities := r.climb(work, pipeline, facts, plan, probes)

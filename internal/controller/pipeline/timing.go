@@ -48,6 +48,9 @@ type Timing struct {
 	Work time.Duration
 	// Census is how often series of rules are counted.
 	Census prometheus.Pace
+	// Names is how often series are looked for that rules can be derived from: at most one query in 5 s, 15 s after the first and then
+	// up to 2 minutes apart while there are none, since a new app is not to wait long for its metric.
+	Names prometheus.Pace
 	// Snapshot is how long a report waits for what is to be said of annotated apps after a start or a change of the spec, 1s.
 	Snapshot time.Duration
 }
@@ -70,8 +73,10 @@ func (t Timing) OrDefaults() Timing {
 		Targets:      cmp.Or(t.Targets, time.Minute),
 		Patience:     cmp.Or(t.Patience, 30*time.Second),
 		Census:       t.Census.OrDefaults(),
-		Handover:     cmp.Or(t.Handover, 10*time.Second),
-		Work:         cmp.Or(t.Work, 25*time.Second),
-		Snapshot:     cmp.Or(t.Snapshot, time.Second),
+		Names: prometheus.Pace{Query: cmp.Or(t.Names.Query, 5*time.Second), Unsettled: cmp.Or(t.Names.Unsettled, 15*time.Second),
+			LastUnsettled: cmp.Or(t.Names.LastUnsettled, 2*time.Minute), Settled: t.Names.Settled}.OrDefaults(),
+		Handover: cmp.Or(t.Handover, 10*time.Second),
+		Work:     cmp.Or(t.Work, 25*time.Second),
+		Snapshot: cmp.Or(t.Snapshot, time.Second),
 	}
 }

@@ -137,7 +137,8 @@ func (w *world) restart() {
 			return &report.Autoscalers{Status: &v1alpha1.AutoscalersStatus{}}
 		},
 		Applier: apply.New(w.operator, w.client, w.clock, time.Minute), Prober: prober, Nodes: nodes,
-		Census:   prometheus.NewCensus(func() {}, w.clock, prometheus.Pace{}),
+		Census:   prometheus.NewCensus[int64](func() {}, w.clock, prometheus.Pace{}),
+		Names:    prometheus.NewCensus[prometheus.Names](func() {}, w.clock, prometheus.Pace{}),
 		Renderer: &render.Renderer{Assets: assets(w.gadgets...), Catalog: operand.Catalog(operands)},
 		Events:   w.events, Metrics: &report.Exporter{}, Clock: w.clock, Timing: w.timing.OrDefaults(),
 	})

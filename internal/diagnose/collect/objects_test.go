@@ -257,13 +257,13 @@ func TestApps(t *testing.T) {
 			w.pipeline.Spec.Scrape.AnnotationPrefix = "example.com"
 		}}, want: diagnose.Scrape{Prefix: "example.com"}},
 		"a rejected Service": {changes: []func(*world){with(service("web", annotated("port", "no port")))},
-			want: diagnose.Scrape{Annotated: []string{"Service web"}, Rejected: "Service web: annotation prometheus.io/port"}},
+			want: diagnose.Scrape{Annotated: []string{"Service web"}, Rejected: "annotation prometheus.io/port"}},
 		"what the status says": {changes: []func(*world){with(service("web", annotated())), func(w *world) {
 			w.pipeline.Status.Scrape = &v1alpha1.ScrapeStatus{
 				Rejected:   []v1alpha1.RejectedApp{{Kind: "Service", Namespace: "other", Name: "web", Reason: "of others"}, {Kind: "Service", Namespace: shop, Name: "web", Reason: "host network"}},
 				Down:       []v1alpha1.DownApp{{Kind: "Service", Namespace: "other", Name: "web", Error: "of others"}, {Kind: "Service", Namespace: shop, Name: "web", Error: "connection refused"}},
 				NotScraped: []v1alpha1.NotScrapedNamespace{{Namespace: "other", Message: "of others"}, {Namespace: shop, Message: "a quota"}}}
-		}}, want: diagnose.Scrape{Annotated: []string{"Service web"}, Rejected: "Service web: host network", Error: "connection refused", NamespaceNotScraped: "a quota"}},
+		}}, want: diagnose.Scrape{Annotated: []string{"Service web"}, Rejected: "host network", Error: "connection refused", NamespaceNotScraped: "a quota"}},
 		"a namespace that opts out": {changes: []func(*world){func(w *world) {
 			w.objects[0].SetLabels(map[string]string{v1alpha1.ScrapeOptOutLabel: "false"})
 		}}, want: diagnose.Scrape{NamespaceNotScraped: "Namespace shop has the label metricspipeline.io/scrape: false"}},
@@ -276,7 +276,7 @@ func TestApps(t *testing.T) {
 		"a monitor that is not selected": {changes: []func(*world){prometheusSelecting(map[string]string{"release": "x"}),
 			with(service("web"), selecting("web", nil, map[string]string{"app": "web"}))},
 			want: diagnose.Scrape{Monitors: []string{"ServiceMonitor web"}, Unselected: []string{"ServiceMonitor web"},
-				Selector: `serviceMonitorSelector "release=x" of Prometheus monitoring/k8s`}},
+				Selector: `serviceMonitorSelector "release=x"`}},
 		"the operator's own monitor does not select what is not annotated": {changes: []func(*world){
 			with(service("web"), selecting("metricspipeline", map[string]string{v1alpha1.ManagedLabel: "default"}, nil))}},
 		"the operator's own monitor": {changes: []func(*world){

@@ -24,7 +24,7 @@ func input() operand.Input {
 // newOperand returns the operand, and the clock by which it repeats checks.
 func newOperand() (*Operand, *clocktesting.FakeClock) {
 	clock := clocktesting.NewFakeClock(time.Unix(0, 0))
-	return &Operand{checks: memo{clock: clock}}, clock
+	return with(clock), clock
 }
 
 // plan returns what a new operand wants, as after a restart.

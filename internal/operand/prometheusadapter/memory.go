@@ -38,9 +38,9 @@ type checked struct {
 	counts  map[string]counts
 	// accepted are the rules that serve as they are in the spec.
 	accepted []accepted
-	// config is the adapter's configuration with the usable rules, and memory has them for the next time.
-	config string
-	memory []byte
+	// usable are the rules that serve, and known what is known of each; dormant those that may serve again.
+	usable, dormant []rules.Rule
+	known           []rules.Findings
 	// unserved is true when a rule waits for a resource to be served.
 	unserved     bool
 	requeueAfter time.Duration
@@ -59,10 +59,7 @@ type memo struct {
 
 func (m *memo) check(in operand.Input) (checked, error) {
 	stated := rules.Of(in.Spec)
-	var remembered []rules.Rule
-	if in.LastGood != nil && json.Unmarshal(in.LastGood.Memory, &remembered) != nil {
-		remembered = nil // Written by another version: what is not understood is not put back.
-	}
+	remembered, _ := recall(in.LastGood)
 	content, err := json.Marshal([]any{stated, remembered, in.Facts.Served.CRDs, in.Spec.Prometheus.Dialect})
 	if err != nil {
 		return checked{}, fmt.Errorf("digest of the rules: %w", err)
@@ -96,7 +93,6 @@ func (m *memo) check(in operand.Input) (checked, error) {
 func check(in operand.Input, stated, remembered []rules.Rule) (checked, error) {
 	j := judge{mapper: in.Facts.Mapper, dialect: in.Spec.Prometheus.Dialect, remembered: remembered}
 	result := checked{counts: map[string]counts{}}
-	var usable []rules.Rule
 	for _, section := range sections {
 		all := ofAPI(stated, section.group)
 		var serving []rules.Rule
@@ -106,30 +102,25 @@ func check(in operand.Input, stated, remembered []rules.Rule) (checked, error) {
 				result.accepted = append(result.accepted, accepted{findings: findings, status: len(result.statuses)})
 			}
 			result.statuses = append(result.statuses, status)
-			serving = append(serving, served...)
+			for _, form := range served {
+				serving, result.known = append(serving, form), append(result.known, findings)
+			}
 		}
 		if len(all) > 0 && len(serving) == 0 {
 			for _, rule := range ofAPI(remembered, section.group) {
-				if _, err := j.check(rule); err == nil {
-					serving = append(serving, rule)
+				if findings, err := j.check(rule); err == nil {
+					serving, result.known = append(serving, rule), append(result.known, findings)
 					result.removed = append(result.removed, removed(rule, len(all)))
 				}
 			}
 		}
 		result.counts[section.group] = counts{stated: len(all), usable: len(serving)}
-		usable = append(usable, serving...)
+		result.usable = append(result.usable, serving...)
 	}
 	if j.unreachable != nil {
 		return checked{}, j.unreachable
 	}
-	result.unserved = j.unserved
-	var err error
-	if result.config, err = rules.Config(usable); err != nil {
-		return checked{}, err
-	}
-	if result.memory, err = json.Marshal(append(usable, dormant(stated, usable, remembered)...)); err != nil {
-		return checked{}, fmt.Errorf("write the rules in use: %w", err)
-	}
+	result.unserved, result.dormant = j.unserved, dormant(stated, result.usable, remembered)
 	return result, nil
 }
 
@@ -186,9 +177,9 @@ func (j *judge) status(rule rules.Rule) (v1alpha1.RuleStatus, []rules.Rule, rule
 		if form.ID != rule.ID {
 			continue
 		}
-		if _, err := j.check(form); err == nil {
+		if served, err := j.check(form); err == nil {
 			status.State = v1alpha1.RuleLastGood
-			return status, []rules.Rule{form}, findings
+			return status, []rules.Rule{form}, served
 		}
 	}
 	return status, nil, findings

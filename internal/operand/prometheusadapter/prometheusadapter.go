@@ -26,12 +26,18 @@ const Name = "prometheus-adapter"
 type Operand struct {
 	// checks remembers the last check of the rules, which may have to query the API server's discovery.
 	checks memo
+	// derived remembers the rules that follow from what HorizontalPodAutoscalers ask for.
+	derived deriver
 }
 
 var _ operand.Operand = (*Operand)(nil)
 
 // New returns the operand.
-func New() *Operand { return &Operand{checks: memo{clock: clock.RealClock{}}} }
+func New() *Operand { return with(clock.RealClock{}) }
+
+func with(clock clock.PassiveClock) *Operand {
+	return &Operand{checks: memo{clock: clock}, derived: deriver{clock: clock}}
+}
 
 // Describe implements operand.Operand.
 func (*Operand) Describe() operand.Description {
@@ -63,16 +69,16 @@ func (o *Operand) Plan(in operand.Input) (operand.Proposal, error) {
 	} else if err != nil {
 		return operand.Proposal{}, err
 	}
-	proposal := operand.Proposal{Omitted: metricsapi.Omissions{}, Removed: checked.removed, Memory: checked.memory,
-		RequeueAfter: checked.requeueAfter}
+	proposal := operand.Proposal{Omitted: metricsapi.Omissions{}, Removed: checked.removed, RequeueAfter: checked.requeueAfter}
 	proposal.Rules, proposal.Uncounted, proposal.Series = checked.judged(in.Facts.Prometheus.Series)
+	derived := o.derived.derive(in, checked).report(&proposal)
 	component := o.Describe().Catalog
 	resource := resourceMetrics(in)
 	proposal.Findings, proposal.Leaving, component.APIs = resource.findings, resource.leaving, resource.apis
 	if resource.omission.Reason != "" {
 		proposal.Omitted[metricsapi.Resource.Name()] = resource.omission
 	}
-	total, apis := filled(in, checked.counts, proposal.Omitted)
+	total, apis := filled(in, derived.counted(checked.counts), proposal.Omitted)
 	total.stated, total.usable = total.stated+resource.stated, total.usable+resource.usable
 	component.APIs = append(component.APIs, apis...)
 	if total.stated == 0 {
@@ -95,7 +101,10 @@ func (o *Operand) Plan(in operand.Input) (operand.Proposal, error) {
 	if proposal.Access = data; data == nil {
 		component.AccessSecret = ""
 	}
-	config := checked.config
+	var config string
+	if config, proposal.Memory, err = derived.written(checked); err != nil {
+		return operand.Proposal{}, err
+	}
 	if len(resource.apis) > 0 {
 		if config, err = withResourceRules(config, window(in)); err != nil {
 			return operand.Proposal{}, err
@@ -143,8 +152,9 @@ func omission(group string, count counts, in operand.Input) (metricsapi.Omission
 	switch {
 	case count.stated == 0:
 		return metricsapi.Omission{
-			Reason:  v1alpha1.ReasonNoRules,
-			Message: field + " is empty, so the API is not registered and would serve nothing; add a rule to register it.",
+			Reason: v1alpha1.ReasonNoRules,
+			Message: field + " is empty" + underived(group, in) + ", so the API is not registered and would serve nothing; add a rule to " +
+				"register it.",
 		}, true
 	case count.usable == 0:
 		return metricsapi.Omission{
@@ -154,6 +164,14 @@ func omission(group string, count counts, in operand.Input) (metricsapi.Omission
 		}, true
 	}
 	return sourceless(in)
+}
+
+// underived says that no rule is derived either; empty where none would be.
+func underived(group string, in operand.Input) string {
+	if !metricsapi.Derives(in.Spec, group) {
+		return ""
+	}
+	return " and no rule follows from what HorizontalPodAutoscalers ask for"
 }
 
 // sourceless returns why no API can be served, where there is no Prometheus to query.

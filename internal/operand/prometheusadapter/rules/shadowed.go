@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
 	"sigs.k8s.io/prometheus-adapter/pkg/client"
 )
 
@@ -18,10 +20,13 @@ type made struct {
 	of []string
 	// from is the same for rules of the same series.
 	from string
+	// any is true where labels lead to whatever resource there is, and name returns that of the metric of a series; empty for none.
+	any  bool
+	name func(series string) string
 }
 
 func madeBy(s *subject) made {
-	var m made
+	m := made{any: s.Resources.Template != "", name: s.metricOf}
 	for _, name := range s.kept() {
 		named, err := s.namer.MetricNameForSeries(seriesOf(name))
 		if err != nil {
@@ -49,6 +54,35 @@ func (f Findings) Shadows(earlier Findings, served bool) bool {
 		return false
 	}
 	return contains(f.made.names, earlier.made.names) && contains(f.made.of, earlier.made.of)
+}
+
+// Makes is true where a rule makes a metric of a resource: by the names that its series can have, or else from one of these. An empty
+// resource is any.
+func (f Findings) Makes(metric, resource string, series []string) bool {
+	if resource != "" && !f.made.any && !slices.Contains(f.made.of, resource) {
+		return false
+	}
+	if len(f.made.names) > 0 || f.made.name == nil {
+		return slices.Contains(f.made.names, metric)
+	}
+	return slices.ContainsFunc(series, func(name string) bool { return f.made.name(name) == metric })
+}
+
+// metricOf returns the metric that is made of a series of this name, whatever its labels; empty for none.
+func (s *subject) metricOf(series string) string {
+	if s.selector != nil && slices.ContainsFunc(s.selector.LabelMatchers, func(m *labels.Matcher) bool {
+		return m.Name == model.MetricNameLabel && !m.Matches(series)
+	}) {
+		return ""
+	}
+	if len(s.namer.FilterSeries([]client.Series{seriesOf(series)})) == 0 {
+		return ""
+	}
+	metric, err := s.namer.MetricNameForSeries(seriesOf(series))
+	if err != nil {
+		return ""
+	}
+	return metric
 }
 
 // Names are those of the metrics that the rule makes; none where they are not known.

@@ -1,0 +1,266 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package prometheusadapter
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/derive"
+	"github.com/metricspipeline/operator/internal/metricsapi"
+	"github.com/metricspipeline/operator/internal/operand"
+	"github.com/metricspipeline/operator/internal/operand/prometheusadapter/rules"
+	"github.com/metricspipeline/operator/internal/prometheus"
+)
+
+const (
+	// lingering is how long a derived rule stays after the last HorizontalPodAutoscaler that asked for it.
+	lingering = 10 * time.Minute
+	// rolloutPace is the least time between two changes of derived rules, since each replaces the adapter's pods.
+	rolloutPace = 2 * time.Minute
+	// gathering is how long a change waits for the answers about what else is asked for.
+	gathering = 20 * time.Second
+	// shownPace is the least time between two changes of what is said of rules that stay.
+	shownPace = time.Minute
+)
+
+// deriver remembers the rules that are derived from one plan to the next. It is for one goroutine.
+type deriver struct {
+	clock clock.PassiveClock
+
+	// rules are in force. Until the first change they are those that are stored.
+	rules   []derive.Rule
+	changed bool
+	// idle is since when nobody asks for a rule.
+	idle map[derive.Key]time.Time
+	// at is when the rules changed last, since when the next change waits for answers, and shown when what is said of them changed.
+	at, since, shown time.Time
+}
+
+// derived is what a plan has of derived rules.
+type derived struct {
+	derive.State
+	names        []prometheus.Selector
+	requeueAfter time.Duration
+	// awaited is true while an answer is missing.
+	awaited bool
+}
+
+// derive returns the rules that are in force from now on. As long as it is not known what is asked for, or what Prometheus has, those
+// that are in force stay.
+func (d *deriver) derive(in operand.Input, stated checked) derived {
+	now := d.clock.Now()
+	if !d.changed {
+		_, d.rules = recall(in.LastGood)
+	}
+	d.rules = slices.DeleteFunc(slices.Clone(d.rules), func(rule derive.Rule) bool { return !derives(in, rule.API) })
+	result := derived{State: derive.State{Window: derive.Window(in.Facts.ScrapeInterval(in.Spec.Scrape))}}
+	if source := in.Facts.Prometheus; !in.Facts.AskedKnown || !source.Usable() || !source.Answer.Yes() {
+		d.idle = nil // The time in which it was not known whether they are asked for is none without an asker.
+		result.Rules = d.rules
+		return result
+	}
+	decision := derive.Decide(derive.Input{
+		Asked: slices.DeleteFunc(derive.Asks(in.Facts.Asked), func(ask derive.Ask) bool {
+			key, _ := derive.KeyOf(ask)
+			return !derives(in, key.API)
+		}),
+		Served:  stated.makes,
+		Answers: answers(in.Facts.Prometheus.Names),
+		Current: d.rules,
+	})
+	d.refuse(in, &decision, result.Window)
+	var wanted []derive.Rule
+	wanted, result.requeueAfter = d.lasting(decision.Rules, now)
+	result.requeueAfter = operand.Sooner(result.requeueAfter, d.settle(wanted, decision.Awaited, now))
+	for i, v := range decision.Verdicts {
+		decision.Verdicts[i].Waiting = v.Derived && !slices.ContainsFunc(d.rules, func(rule derive.Rule) bool { return rule.Key == v.Key })
+	}
+	result.Rules, result.Verdicts, result.Known, result.awaited = d.rules, decision.Verdicts, true, decision.Awaited
+	for _, selector := range decision.Selectors {
+		result.names = append(result.names, prometheus.Selector{Text: selector.Text, Settled: selector.Settled})
+	}
+	return result
+}
+
+// derives is true where rules are derived for a metrics API.
+func derives(in operand.Input, group string) bool {
+	api := metricsapi.CustomV1Beta1
+	if group == metricsapi.External.Group {
+		api = metricsapi.External
+	}
+	return metricsapi.Derives(in.Spec, group) && !in.Omitted.Withheld(api)
+}
+
+// makes is true where a rule that serves makes a metric. Of one whose names are not known it may not be seen; such a rule stands behind
+// the derived ones, and of two that make one metric the adapter serves the later.
+func (c checked) makes(key derive.Key, series []string) bool {
+	for i, findings := range c.known {
+		if c.usable[i].API == key.API && findings.Makes(key.Metric, key.Resource, series) {
+			return true
+		}
+	}
+	return false
+}
+
+func answers(names map[string]prometheus.Names) derive.Answers {
+	return func(selector string) (derive.Answer, bool) {
+		found, known := names[selector]
+		answer := derive.Answer{}
+		for name, count := range found {
+			answer[name] = derive.Count(count)
+		}
+		return answer, known
+	}
+}
+
+// refuse takes out new rules that the adapter would not run. There is none such in the grammar, but it would exit on one.
+func (d *deriver) refuse(in operand.Input, decision *derive.Decision, window time.Duration) {
+	decision.Rules = slices.DeleteFunc(decision.Rules, func(rule derive.Rule) bool {
+		if contains(d.rules, rule) {
+			return false
+		}
+		_, err := rules.Of(derive.Add(v1alpha1.MetricsPipelineSpec{}, []derive.Rule{rule}, window))[0].
+			Check(in.Facts.Mapper, in.Spec.Prometheus.Dialect)
+		if err != nil {
+			decision.Refuse(rule.Key, err)
+		}
+		return err != nil
+	})
+}
+
+// contains is true where a rule is among others, whoever asks for it.
+func contains(all []derive.Rule, one derive.Rule) bool {
+	return slices.ContainsFunc(all, func(rule derive.Rule) bool { return rule.Key == one.Key && rule.Candidate == one.Candidate })
+}
+
+// lasting returns the rules that are asked for, or were not long ago, and when the next of these ends.
+func (d *deriver) lasting(all []derive.Rule, now time.Time) (wanted []derive.Rule, next time.Duration) {
+	idle := map[derive.Key]time.Time{}
+	for _, rule := range all {
+		if rule.Asking > 0 {
+			wanted = append(wanted, rule)
+			continue
+		}
+		since, known := d.idle[rule.Key]
+		if !known {
+			since = now
+		}
+		idle[rule.Key] = since
+		if left := lingering - now.Sub(since); left > 0 {
+			wanted, next = append(wanted, rule), operand.Sooner(next, left)
+		}
+	}
+	d.idle = idle
+	return wanted, next
+}
+
+// settle puts rules in force, or changes what is said of those that are, unless that has to wait, and returns how long.
+func (d *deriver) settle(wanted []derive.Rule, awaited bool, now time.Time) time.Duration {
+	if slices.Equal(wanted, d.rules) {
+		d.since = time.Time{}
+		return 0
+	}
+	alike := len(wanted) == len(d.rules) && !slices.ContainsFunc(wanted, func(rule derive.Rule) bool { return !contains(d.rules, rule) })
+	last, pace := &d.at, rolloutPace
+	if alike {
+		last, pace = &d.shown, shownPace
+	}
+	if d.since.IsZero() {
+		d.since = now
+	}
+	wait := last.Add(pace).Sub(now)
+	if awaited {
+		wait = max(wait, d.since.Add(gathering).Sub(now))
+	}
+	if wait > 0 {
+		return wait
+	}
+	*last = now
+	d.rules, d.changed, d.shown, d.since = wanted, true, now, time.Time{}
+	return 0
+}
+
+// remembered is a rule as it is stored, and how it was derived.
+type remembered struct {
+	rules.Rule
+	Derived *derive.Rule `json:"derived,omitempty"`
+}
+
+// recall returns the stated rules of a last good form, and the derived ones. What another version has written, and what somebody has
+// edited, is not put back.
+func recall(form *operand.LastGood) (stated []rules.Rule, derived []derive.Rule) {
+	var all []remembered
+	if form == nil || json.Unmarshal(form.Memory, &all) != nil {
+		return nil, nil
+	}
+	for _, one := range all {
+		switch {
+		case one.Derived == nil:
+			stated = append(stated, one.Rule)
+		case one.Derived.Valid():
+			derived = append(derived, *one.Derived)
+		}
+	}
+	return stated, derived
+}
+
+// counted adds the derived rules to numbers of stated ones, by API.
+func (d derived) counted(stated map[string]counts) map[string]counts {
+	all := maps.Clone(stated)
+	for _, rule := range d.Rules {
+		count := all[rule.API]
+		count.stated, count.usable = count.stated+1, count.usable+1
+		all[rule.API] = count
+	}
+	return all
+}
+
+// written returns the adapter's configuration, and what is remembered of it. Derived rules stand first: the adapter serves a metric by
+// the last rule that makes it.
+func (d derived) written(stated checked) (config string, memory []byte, err error) {
+	var all []rules.Rule
+	var stored []remembered
+	for i, rule := range d.Rules {
+		form := rules.Of(derive.Add(v1alpha1.MetricsPipelineSpec{}, []derive.Rule{rule}, d.Window))[0]
+		all, stored = append(all, form), append(stored, remembered{form, &d.Rules[i]})
+	}
+	all = append(all, stated.usable...)
+	for _, rule := range slices.Concat(stated.usable, stated.dormant) {
+		stored = append(stored, remembered{Rule: rule})
+	}
+	if config, err = rules.Config(all); err != nil {
+		return "", nil, err
+	}
+	if memory, err = json.Marshal(stored); err != nil {
+		return "", nil, fmt.Errorf("write the rules in use: %w", err)
+	}
+	return config, memory, nil
+}
+
+// report adds to a proposal what is known of derived rules, and returns them.
+func (d derived) report(to *operand.Proposal) derived {
+	to.Names, to.Derivation = d.names, &d.State
+	to.RequeueAfter = operand.Sooner(to.RequeueAfter, d.requeueAfter)
+	for _, rule := range d.Rules {
+		status := v1alpha1.RuleStatus{ID: rule.ID(), API: rule.API, State: v1alpha1.RuleInUse, Origin: v1alpha1.RuleDerived,
+			Autoscaler: rule.Namespace + "/" + rule.Autoscaler, Autoscalers: int32(min(rule.Asking, 1<<30)), Query: rule.Query(d.Window)}
+		if !d.Known || d.awaited && rule.Samples == 0 {
+			to.Uncounted = append(to.Uncounted, operand.RuleName{API: status.API, ID: status.ID})
+		} else {
+			status.Series = &rule.Samples
+		}
+		if d.Known && rule.Asking == 0 {
+			status.Message = "No HorizontalPodAutoscaler asks for the metric any more; the rule goes ten minutes after the last one did"
+		}
+		to.Derived = append(to.Derived, status)
+	}
+	return d
+}
