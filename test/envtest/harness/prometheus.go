@@ -21,6 +21,7 @@ type Prometheus struct {
 	server       *httptest.Server
 	down, sparse atomic.Bool
 	series       atomic.Pointer[map[string]int]
+	names        atomic.Pointer[map[string]string]
 }
 
 // demanded kinds are named so in a query that demands them.
@@ -56,7 +57,19 @@ func sample(metric map[string]any, value int) any {
 // counted is what the operator's query has for each selector: see prometheus.Count.
 var counted = regexp.MustCompile(`count\((\{.*?\})\),"selector","(\d+)"`)
 
+// sought is what the operator's query has for each selector whose series' names it looks for: see prometheus.NamesOf.
+var sought = regexp.MustCompile(`count by \(__name__,quantile\) \((\{.*?\})\)\),"selector","(\d+)"`)
+
 func (p *Prometheus) result(query string) []any {
+	if selectors := sought.FindAllStringSubmatch(query, -1); selectors != nil {
+		result := []any{sample(map[string]any{"selector": "answered"}, 1)}
+		for _, match := range selectors {
+			if names := p.names.Load(); names != nil && (*names)[match[1]] != "" {
+				result = append(result, sample(map[string]any{"selector": match[2], "__name__": (*names)[match[1]]}, 1))
+			}
+		}
+		return result
+	}
 	if kinds := demanded.FindAllStringSubmatch(query, -1); kinds != nil {
 		samples := []any{}
 		for _, kind := range kinds {
@@ -81,6 +94,9 @@ func (p *Prometheus) result(query string) []any {
 
 // SetSeries makes it count so many series of selectors, and none of others.
 func (p *Prometheus) SetSeries(series map[string]int) { p.series.Store(&series) }
+
+// SetNames makes it have a series of this name for each of some selectors.
+func (p *Prometheus) SetNames(names map[string]string) { p.names.Store(&names) }
 
 // SetSparse makes it have no series of the kinds that a query demands, or have them again.
 func (p *Prometheus) SetSparse(sparse bool) { p.sparse.Store(sparse) }
