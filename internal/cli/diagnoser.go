@@ -68,11 +68,12 @@ func (e *environment) live(ctx context.Context, c client.Client, direct string) 
 	}
 	l := &live{derivation: derivation{pipeline: found}, sources: collect.Sources{Objects: c, Mapper: c.RESTMapper(), Scales: scales,
 		Explain: explainer(), Pipeline: func(context.Context) (*v1alpha1.MetricsPipeline, error) { return found, notRead }}}
-	if l.client, err = askPrometheus(ctx, config, found, direct); err != nil {
-		l.sources.NoPrometheus = err.Error()
-		return l, nil
+	asked, unasked := askPrometheus(ctx, config, found, direct)
+	if unasked != nil { // The rest can be seen all the same.
+		l.sources.NoPrometheus = unasked.Error()
+	} else {
+		l.client, l.sources.Prometheus = asked, collect.Ask(asked)
 	}
-	l.sources.Prometheus = collect.Ask(l.client)
 	return l, nil
 }
 
