@@ -179,8 +179,8 @@ func Evidence(hpa *autoscalingv2.HorizontalPodAutoscaler) uint64 {
 type Failure struct {
 	Namespace, Name string
 	UID             types.UID
-	// Awaited is true for one that the HPA controller has not looked at yet.
-	Awaited bool
+	// Awaited is true for one that the HPA controller has not looked at yet, and Asks for one that asks a custom or external metrics API.
+	Awaited, Asks bool
 	// Created is when it was made, and Since when it was first seen in its state.
 	Created, Since time.Time
 	// Evidence is that of the function Evidence.
@@ -191,6 +191,6 @@ type Failure struct {
 func (f Failure) Key() string { return f.Namespace + "/" + f.Name }
 
 func (c *compact) failure() Failure {
-	return Failure{Namespace: c.namespace, Name: c.name, UID: c.uid, Awaited: c.state == Awaited, Created: time.Unix(c.created, 0),
+	return Failure{Namespace: c.namespace, Name: c.name, UID: c.uid, Awaited: c.state == Awaited, Asks: len(c.wants) > 0, Created: time.Unix(c.created, 0),
 		Since: time.Unix(0, c.since), Evidence: c.evidence}
 }

@@ -217,11 +217,18 @@ func (x *Index) Counts() Counts {
 	return x.counts
 }
 
-// Failing returns the HPAs that fail or wait for the HPA controller, by namespace, of each at most so many, those that have longest first.
-func (x *Index) Failing(most int) map[string][]Failure {
+// Failing returns the HPAs that fail or wait for the HPA controller, by namespace, of each at most so many, those that have longest
+// first. Of very many namespaces each has an equal share of inAll, and one at least.
+func (x *Index) Failing(most, inAll int) map[string][]Failure {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	all := map[string][]Failure{}
+	all, namespaces := map[string][]Failure{}, 0
+	for _, ns := range x.namespaces {
+		if len(ns.failing) > 0 {
+			namespaces++
+		}
+	}
+	most = max(1, min(most, inAll/max(1, namespaces)))
 	for name, ns := range x.namespaces {
 		for _, c := range ns.failing[:min(len(ns.failing), most)] {
 			all[name] = append(all[name], c.failure())

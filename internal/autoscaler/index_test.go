@@ -99,7 +99,7 @@ func broken(h *autoscalingv2.HorizontalPodAutoscaler, message string) *autoscali
 // failing returns the keys of those that fail.
 func (w *watched) failing(most int) []string {
 	var all []string
-	for _, failures := range w.Failing(most) {
+	for _, failures := range w.Failing(most, 1000) {
 		for _, failure := range failures {
 			all = append(all, failure.Key())
 		}
@@ -163,13 +163,13 @@ func TestSince(t *testing.T) {
 	must(t, w.store.Add(broken(hpa("shop", "web"), "no metrics")))
 	w.clock.Step(time.Minute)
 	must(t, w.store.Update(broken(hpa("shop", "web"), "forbidden")))
-	if got := w.Failing(1)["shop"][0]; !got.Since.Equal(began) || !got.Created.Equal(time.Unix(500_000, 0)) {
+	if got := w.Failing(1, 1000)["shop"][0]; !got.Since.Equal(began) || !got.Created.Equal(time.Unix(500_000, 0)) {
 		t.Errorf("%+v", got)
 	}
 	anew := broken(hpa("shop", "web"), "forbidden")
 	anew.UID = "another"
 	must(t, w.store.Update(anew))
-	if got := w.Failing(1)["shop"][0]; !got.Since.Equal(w.clock.Now()) || got.UID != "another" {
+	if got := w.Failing(1, 1000)["shop"][0]; !got.Since.Equal(w.clock.Now()) || got.UID != "another" {
 		t.Errorf("made anew: %+v", got)
 	}
 }
@@ -184,6 +184,9 @@ func TestFailingIsBounded(t *testing.T) {
 	must(t, w.store.Add(broken(hpa("bank", "a"), "no metrics")))
 	if got, want := w.failing(2), []string{"bank/a", "shop/b", "shop/c"}; !slices.Equal(got, want) {
 		t.Errorf("failing %q, want %q", got, want)
+	}
+	if got := w.Failing(10, 3); len(got["shop"]) != 1 || len(got["bank"]) != 1 {
+		t.Errorf("a share of 3: %v", got)
 	}
 }
 
