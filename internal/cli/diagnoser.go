@@ -22,10 +22,7 @@ import (
 )
 
 // live looks at HPAs in the cluster.
-type live struct {
-	sources collect.Sources
-	derivation
-}
+type live struct{ sources collect.Sources }
 
 func (l *live) diagnose(ctx context.Context, hpa *autoscalingv2.HorizontalPodAutoscaler) (diagnose.Diagnosis, error) {
 	evidence, err := l.collect(ctx, hpa)
@@ -37,9 +34,7 @@ func (l *live) diagnose(ctx context.Context, hpa *autoscalingv2.HorizontalPodAut
 
 // collect returns the evidence of an HPA.
 func (l *live) collect(ctx context.Context, hpa *autoscalingv2.HorizontalPodAutoscaler) (*diagnose.Evidence, error) {
-	sources := l.sources
-	sources.Derived, sources.Candidates = l.rules(ctx, hpa), l.candidates
-	evidence, err := collect.New(sources).Collect(ctx, hpa)
+	evidence, err := collect.New(l.sources).Collect(ctx, hpa)
 	if err != nil {
 		return nil, fmt.Errorf("look at HorizontalPodAutoscaler %s/%s: %w", hpa.Namespace, hpa.Name, err)
 	}
@@ -66,13 +61,13 @@ func (e *environment) live(ctx context.Context, c client.Client, direct string) 
 	if notRead == nil {
 		found = read
 	}
-	l := &live{derivation: derivation{pipeline: found}, sources: collect.Sources{Objects: c, Mapper: c.RESTMapper(), Scales: scales,
-		Explain: explainer(), Pipeline: func(context.Context) (*v1alpha1.MetricsPipeline, error) { return found, notRead }}}
+	l := &live{collect.Sources{Objects: c, Mapper: c.RESTMapper(), Scales: scales, Explain: explainer(),
+		Pipeline: func(context.Context) (*v1alpha1.MetricsPipeline, error) { return found, notRead }}}
 	asked, unasked := askPrometheus(ctx, config, found, direct)
 	if unasked != nil { // The rest can be seen all the same.
 		l.sources.NoPrometheus = unasked.Error()
 	} else {
-		l.client, l.sources.Prometheus = asked, collect.Ask(asked)
+		l.sources.Prometheus = collect.Ask(asked)
 	}
 	return l, nil
 }

@@ -48,19 +48,8 @@ type Sources struct {
 	Budget *Budget
 	// Explain says what makes a metric.
 	Explain operand.Explainer
-	// Derived are the rules that are derived from HPAs.
-	Derived []operand.MetricRule
-	// Candidates returns what a rule for a metric could be derived from, where no rule makes it, and why none is derived: a reason, and
-	// a sentence. nil looks for none.
-	Candidates func(context.Context, *autoscalingv2.HorizontalPodAutoscaler, operand.MetricRequest) Candidates
 	// Clock is the time; nil is that of the system.
 	Clock clock.PassiveClock
-}
-
-// Candidates are what a rule could be derived from, as in diagnose.Metric.
-type Candidates struct {
-	Found           []diagnose.Candidate
-	Reason, Problem string
 }
 
 // Collector collects evidence. It may be used by several goroutines.
@@ -80,8 +69,8 @@ const (
 	mostListed = 300
 )
 
-// originSpec is that of a rule of the spec, as in status.rules.
-const originSpec = "Spec"
+// originSpec is that of a rule of the spec.
+const originSpec = string(v1alpha1.RuleOfSpec)
 
 // Collect returns what can be observed of an HPA. The error is ErrNotNow alone: then the evidence does not have what Prometheus would
 // have said, and nothing should be concluded from it.

@@ -75,10 +75,10 @@ func (c *collection) measure(ctx context.Context, metric *diagnose.Metric, reque
 	if err != nil {
 		return err
 	}
+	c.readTargets(numbers)
 	for i := range rules {
 		rules[i].total = or(numbers, "total "+strconv.Itoa(i), unknown)
 	}
-	c.readTargets(numbers)
 	if len(rules) == 0 {
 		return nil
 	}
@@ -186,7 +186,8 @@ func (c *collection) missing(ctx context.Context, metric *diagnose.Metric, reque
 		t.inside(otherObjects, fmt.Sprintf("topk(%d, group by (%s) (%s))", mostOthers, rule.ObjectLabel, others), rule.NamespaceLabel)
 		for _, label := range podLabels {
 			if label != rule.ObjectLabel {
-				t.inside("as "+label, count(rule.namespaced(request.Namespace, oneOf(label, request.Objects)).String()), rule.NamespaceLabel)
+				mine := rule.namespaced(request.Namespace, oneOf(label, request.Objects))
+				t.inside("as "+label, count(mine.String()), rule.NamespaceLabel)
 			}
 		}
 	default:
@@ -245,11 +246,8 @@ func (c *collection) evaluate(ctx context.Context, metric *diagnose.Metric, rule
 	return nil
 }
 
-// put puts terms as one question, and returns its numbers; none without terms.
+// put puts terms, and returns their numbers; none without terms.
 func (c *collection) put(ctx context.Context, into *diagnose.Series, t *terms) (map[string]float64, error) {
-	if len(t.exprs) == 0 {
-		return nil, nil
-	}
 	answer, err := c.putAll(ctx, into, t)
 	if err != nil {
 		return nil, err
@@ -259,16 +257,20 @@ func (c *collection) put(ctx context.Context, into *diagnose.Series, t *terms) (
 
 // putAll returns the whole answer.
 func (c *collection) putAll(ctx context.Context, into *diagnose.Series, t *terms) (model.Vector, error) {
-	answer, err := c.query(ctx, into, t.question())
-	if err != nil {
-		return nil, err
+	var all model.Vector
+	for _, question := range t.questions() {
+		answer, err := c.query(ctx, into, question)
+		if err != nil {
+			return nil, err
+		}
+		if into.QueryError != "" {
+			// Not the rule's own query: a store that does not understand the question.
+			into.Unreachable, into.QueryError = into.QueryError, ""
+			return nil, errUnanswered
+		}
+		all = append(all, answer...)
 	}
-	if into.QueryError != "" {
-		// Not the rule's own query: a store that does not understand the question.
-		into.Unreachable, into.QueryError = into.QueryError, ""
-		return nil, errUnanswered
-	}
-	return answer, nil
+	return all, nil
 }
 
 // errUnanswered ends the questions about a metric, whose evidence says why.
@@ -288,7 +290,7 @@ func (c *collection) query(ctx context.Context, into *diagnose.Series, promql st
 	into.Queries = append(into.Queries, promql)
 	if err != nil {
 		into.QueryError = err.Error()
-		return nil, nil
+		return nil, nil //nolint:nilerr // the evidence has it
 	}
 	if answer == nil {
 		answer = model.Vector{}

@@ -6,6 +6,7 @@ package collect
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,10 +17,10 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/diagnose"
-	"github.com/metricspipeline/operator/internal/operand"
 	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
@@ -93,11 +94,11 @@ func TestSeries(t *testing.T) {
 			w.pipeline.Spec.ExternalMetrics.Rules[0].Resources.Namespaced = ptr.To(false)
 		}, want: diagnose.Series{ForPods: -1, ForSelector: -1, Samples: -1, NaN: -1}},
 		"of a derived rule, which are not counted elsewhere": {change: func(w *world) {
-			rule := w.pipeline.Spec.CustomMetrics.Rules[0]
 			w.pipeline.Spec.CustomMetrics.Rules = nil
-			w.change = func(s *Sources) { s.Derived = []operand.MetricRule{{Origin: "Derived", Custom: &rule}} }
-		}, store: store{`http_requests_total{namespace="shop",pod="web-0"}`: growing, `http_requests_total{namespace="other",pod="web-0"}`: growing},
-			want: of(diagnose.Series{Total: 1, InNamespace: 1, ForPods: 1, ForSelector: -1, Samples: 1, Pods: []string{"web-0"}})},
+			w.pipeline.Status.Rules = []v1alpha1.RuleStatus{{API: "custom.metrics.k8s.io", ID: "derived/http_requests_per_second/pods", Origin: v1alpha1.RuleDerived, State: v1alpha1.RuleInUse}}
+			w.objects = append(w.objects, pod("web-5d7f9-abcde"))
+		}, store: store{`http_requests_total{namespace="shop",pod="web-5d7f9-abcde"}`: growing, `http_requests_total{namespace="other",pod="web-0"}`: growing},
+			want: of(diagnose.Series{Total: 1, InNamespace: 1, ForPods: 1, ForSelector: -1, Samples: 1, Pods: []string{"web-5d7f9-abcde"}})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(func(w *world) { w.store = test.store })
@@ -244,5 +245,74 @@ func TestErrorsOfTargets(t *testing.T) {
 	asked, w.store = nil, store{`up{namespace="shop",pod="web-0"}`: {value: 1}}
 	if w.collect(t); asked != nil {
 		t.Errorf("asked %v, and nothing is down", asked)
+	}
+}
+
+func TestDerived(t *testing.T) {
+	growing := sample{value: 1, growth: 1}
+	mine := store{`http_requests_total{namespace="shop",pod="web-5d7f9-abcde"}`: growing, `http_requests_total{namespace="shop",pod="other"}`: growing}
+	const id = "derived/http_requests_per_second/pods"
+	listed := func(w *world) {
+		w.pipeline.Status.Rules = []v1alpha1.RuleStatus{{API: "custom.metrics.k8s.io", ID: id, Origin: v1alpha1.RuleDerived, State: v1alpha1.RuleInUse}}
+	}
+	candidate := []diagnose.Candidate{{Series: "http_requests_total", How: "the rate of http_requests_total", Samples: 1}}
+	for name, test := range map[string]struct {
+		change     func(*world)
+		store      store
+		rule       string
+		candidates []diagnose.Candidate
+		reason     string
+		disabled   bool
+	}{
+		"in force":                       {change: listed, store: mine, rule: id, candidates: candidate},
+		"not yet":                        {store: mine, candidates: candidate},
+		"in force, and not listed":       {change: func(w *world) { w.pipeline.Status.RulesTotal.Derived = 30 }, store: mine, rule: id, candidates: candidate},
+		"series of others":               {store: store{`http_requests_total{namespace="other",pod="web-0"}`: growing}, reason: v1alpha1.AutoscalerRuleMissing},
+		"refused by its name":            {change: func(w *world) { w.hpa = hpa(podsMetric("latency_p99", nil)) }, reason: v1alpha1.AutoscalerDeriveQuantile},
+		"disabled":                       {change: func(w *world) { w.pipeline.Spec.CustomMetrics.Derive = v1alpha1.DeriveDisabled }, store: mine, disabled: true},
+		"a stated rule makes the metric": {change: func(w *world) { w.pipeline.Spec.CustomMetrics.Rules = pipeline().Spec.CustomMetrics.Rules }, store: mine, rule: "requests"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(func(w *world) {
+				w.store, w.pipeline.Spec.CustomMetrics.Rules, w.objects = test.store, nil, []client.Object{pod("web-5d7f9-abcde")}
+			})
+			if test.change != nil {
+				test.change(w)
+			}
+			metric := w.collect(t).Metrics[0]
+			rule := ""
+			if len(metric.Rules) > 0 {
+				rule = metric.Rules[0].ID
+			}
+			if diff := cmp.Diff(test.candidates, metric.Candidates); diff != "" || rule != test.rule || metric.CandidatesReason != test.reason ||
+				metric.DeriveDisabled != test.disabled || (metric.CandidatesProblem == "") != (test.reason == "") {
+				t.Errorf("%s\nrule %q, reason %q: %s", diff, rule, metric.CandidatesReason, metric.CandidatesProblem)
+			}
+			if rule == id && (metric.Rules[0].Origin != "Derived" || metric.Rules[0].Query != `sum(rate(http_requests_total{namespace="shop",pod="web-5d7f9-abcde"}[5m])) by (pod)` || metric.Series.ForPods != 1) {
+				t.Errorf("%+v", metric)
+			}
+		})
+	}
+}
+
+// A question is a URL, which has a bound; each part that has no room is left out, or put alone.
+func TestLongestQuestion(t *testing.T) {
+	asked := &recorder{something: true}
+	w := newWorld(func(w *world) {
+		w.asker, w.objects = asked, nil
+		w.hpa = hpa(podsMetric("http_requests_per_second", map[string]string{"verb": "GET"}))
+		w.pipeline.Spec.CustomMetrics.Rules[0].SeriesQuery = `http_requests_total{path!="` + strings.Repeat("x", 1500) + `"}`
+		for i := range 30 {
+			w.objects = append(w.objects, pod(strings.Repeat("w", 60)+strconv.Itoa(i)))
+		}
+	})
+	scrape := w.collect(t).Metrics[0].Series
+	for _, question := range asked.asked {
+		if len(question) > longestQuestion+100 {
+			t.Errorf("%d bytes: %s", len(question), question)
+		}
+	}
+	if !strings.Contains(strings.Join(asked.asked, "\n"), `"dropped"`) || scrape.ForPods != 1 {
+		t.Errorf("the targets or the pods were not asked for: %q", asked.asked)
 	}
 }
