@@ -239,7 +239,7 @@ func TestItWorksAgain(t *testing.T) {
 		t.Errorf("at first: said %q", got)
 	}
 	w.pass(31 * time.Second)
-	expect(t, "it works", w.said(), []string{"Normal Works shop/web: Every metric of the HorizontalPodAutoscaler has had a value for a minute."})
+	expect(t, "it works", w.said(), []string{"Normal Works shop/web: Worked again: every metric has had a value since then."})
 	w.pass(minute)
 	if got := w.report(); got != "1 of 1 work" {
 		t.Errorf("reported: %s", got)

@@ -33,8 +33,8 @@ const (
 	exhausted = 4 * time.Second
 	// mostFailures is how many examinations of one HPA may fail before that is reported.
 	mostFailures = 3
-	// lasting is how long an HPA has to work until it is said to work again.
-	lasting = time.Minute
+	// lasting is how many times as long as the patience an HPA has to work until it is said to work again.
+	lasting = 2
 )
 
 // schedule says which HPA is examined next, and remembers what was found. Namespaces take turns: one with very many HPAs that fail delays
@@ -149,7 +149,7 @@ func (s *schedule) leave(r *result, is autoscaler.State, now time.Time) (changed
 		if r.works.IsZero() {
 			r.works, changed = now, true
 		}
-		if now.Sub(r.works) < lasting {
+		if now.Sub(r.works) < lasting*s.patience {
 			return changed
 		}
 		s.pending = append(s.pending, worksAgain(r.failure))
@@ -203,7 +203,7 @@ func (s *schedule) due(namespace string, now time.Time, later func(time.Time)) (
 		r := s.results[namespace][name]
 		switch at := s.dueAt(r); {
 		case !r.works.IsZero():
-			later(r.works.Add(lasting))
+			later(r.works.Add(lasting * s.patience))
 		case at.After(now):
 			later(at)
 		case longest == nil || r.due.Before(longest.due):
