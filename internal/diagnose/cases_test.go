@@ -168,9 +168,13 @@ func podsCases() []testCase {
 			eachPod(func(pod *Pod) {
 				pod.Phase, pod.Ready, pod.Waiting = corev1.PodPending, false, "container app: ImagePullBackOff"
 			})(e)
+			e.PodsTotal, e.PodsReady = 50, 0
 			e.Metrics[0].PodsWithMetrics = []string{}
 		}, v1alpha1.AutoscalerPodsNotReady, LinkPods},
-		{"the readiness probe fails", requests, eachPod(func(pod *Pod) { pod.Ready = false }), v1alpha1.AutoscalerPodsNotReady, LinkPods},
+		{"the readiness probe fails", requests, func(e *Evidence) {
+			eachPod(func(pod *Pod) { pod.Ready = false })(e)
+			e.PodsReady = 0
+		}, v1alpha1.AutoscalerPodsNotReady, LinkPods},
 		{"the pods have just started", cpu, func(e *Evidence) {
 			eachPod(func(pod *Pod) { pod.Created = now.Add(-20 * time.Second) })(e)
 			e.Metrics[0].PodsWithMetrics = []string{}
@@ -273,6 +277,9 @@ func ruleCases() []testCase {
 		metricCase("not derived for another reason", requests, refused("Odd", "The name has a character that PromQL has not"),
 			v1alpha1.AutoscalerDeriveRefused, LinkRule),
 		metricCase("the app exposes no such metric", requests, withoutRule(func(*Metric) {}), v1alpha1.AutoscalerRuleMissing, LinkRule),
+		metricCase("the app exposes none of what a rule could be derived from", requests, refused(v1alpha1.AutoscalerRuleMissing,
+			"Prometheus has no samples for the pods of Deployment web that the metric http_requests_per_second could be derived from: "+
+				"neither http_requests_per_second nor a counter http_requests_total."), v1alpha1.AutoscalerRuleMissing, LinkRule),
 		metricCase("no such external metric", queue, withoutRule(func(*Metric) {}), v1alpha1.AutoscalerRuleMissing, LinkRule),
 		metricCase("no rule, and the app is not annotated", requests, withoutRule(func(m *Metric) { m.Scrape = Scrape{Known: true} }),
 			v1alpha1.AutoscalerAppNotAnnotated, LinkApp),
@@ -305,6 +312,10 @@ func seriesCases() []testCase {
 		metricCase("series that have ended", requests, series(func(s *Series) { s.LastSeen = now.Add(-12 * time.Minute) }),
 			v1alpha1.AutoscalerSeriesStale, LinkSeries),
 		metricCase("no series at all", requests, series(func(s *Series) { s.Total = 0 }), v1alpha1.AutoscalerSeriesMissing, LinkSeries),
+		metricCase("no series of a derived rule", requests, func(m *Metric) {
+			m.Rules[0].Origin, m.Rules[0].SeriesQuery = "Derived", `{__name__="http_requests_total",namespace="shop"}`
+			m.Series = Series{NamespaceLabel: "namespace", ObjectLabel: "pod"}
+		}, v1alpha1.AutoscalerSeriesNotInNamespace, LinkSeries),
 		metricCase("no series of the namespace", queue, series(func(*Series) {}), v1alpha1.AutoscalerSeriesNotInNamespace, LinkSeries),
 		metricCase("no series of an Ingress, whoever scrapes the pods", ingress, func(m *Metric) {
 			m.Series = Series{Total: 8, InNamespace: 3, NamespaceLabel: "namespace", ObjectLabel: "ingress", OtherObjects: []string{"api"}}
@@ -329,6 +340,8 @@ func scrapeCases() []testCase {
 		metricCase("the targets of a monitor of its own are down", requests, scrape(func(s *Scrape) {
 			s.Down, s.Error, s.Annotated, s.Monitors = 1, "context deadline exceeded", nil, []string{"PodMonitor web"}
 		}), v1alpha1.AutoscalerScrapeDown, LinkScrape),
+		metricCase("a target is down, and nobody says why", requests, scrape(func(s *Scrape) { s.Down = 1 }),
+			v1alpha1.AutoscalerScrapeDown, LinkScrape),
 		metricCase("a limit drops the samples", requests, scrape(func(s *Scrape) {
 			s.Down, s.Dropped = 2, "sample limit exceeded: 10000 samples of a target"
 		}), v1alpha1.AutoscalerSamplesDropped, LinkScrape),
@@ -337,11 +350,23 @@ func scrapeCases() []testCase {
 		}), v1alpha1.AutoscalerNotScraped, LinkScrape),
 		metricCase("the monitor has not the labels", requests, scrape(func(s *Scrape) {
 			s.Annotated, s.Monitors, s.Unselected = nil, []string{"ServiceMonitor web"}, []string{"ServiceMonitor web"}
-			s.Selector = "release=monitoring"
+			s.Selector = `serviceMonitorSelector "release=monitoring"`
 		}), v1alpha1.AutoscalerMonitorNotSelected, LinkMonitor),
 		metricCase("our monitor has not the labels", requests, scrape(func(s *Scrape) {
-			s.Unselected, s.Selector = s.Monitors, "release=monitoring"
+			s.Unselected, s.Selector = s.Monitors, `serviceMonitorSelector "release=monitoring"`
 		}), v1alpha1.AutoscalerMonitorNotSelected, LinkMonitor),
+		metricCase("Prometheus does not look into the namespace", requests, scrape(func(s *Scrape) {
+			s.Unselected, s.Selector = s.Monitors, `serviceMonitorNamespaceSelector, which is "team=a",`
+		}), v1alpha1.AutoscalerMonitorNotSelected, LinkMonitor),
+		metricCase("an agent that reads no ServiceMonitors", requests, scrape(func(s *Scrape) {
+			s.Unselected, s.Selector = s.Monitors, "its mode DaemonSet reads no ServiceMonitors; change its mode, or set spec.scrape.targets to [Pods]"
+		}), v1alpha1.AutoscalerMonitorNotSelected, LinkMonitor),
+		metricCase("Prometheus has no selector of monitors", requests, scrape(func(s *Scrape) {
+			s.Unselected, s.Selector = s.Monitors, "serviceMonitorSelector, which is not set,"
+		}), v1alpha1.AutoscalerMonitorNotSelected, LinkMonitor),
+		metricCase("Prometheus may not list the namespace", requests, scrape(func(s *Scrape) {
+			s.NamespaceNotScraped = "Prometheus has no target in the namespace: it may not list its Services"
+		}), v1alpha1.AutoscalerNamespaceNotScraped, LinkApp),
 		metricCase("the namespace is not scraped", requests, scrape(func(s *Scrape) {
 			s.Monitors, s.NamespaceNotScraped = nil, "spec.scrape.namespaceSelector does not select it"
 		}), v1alpha1.AutoscalerNamespaceNotScraped, LinkApp),

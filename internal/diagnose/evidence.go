@@ -24,9 +24,10 @@ type Evidence struct {
 	VPAs []VPA
 	// Target is the object of scaleTargetRef.
 	Target Target
-	// Pods are those that the target's selector selects, at most MostPods of them; PodsTotal counts them all.
-	Pods      []Pod
-	PodsTotal int
+	// Pods are those that the target's selector selects, at most MostPods of them; PodsTotal counts them all, and PodsReady those of all
+	// that are Ready.
+	Pods                 []Pod
+	PodsTotal, PodsReady int
 	// Metrics is the evidence of each metric, by its place in spec.metrics.
 	Metrics []Metric
 	// Unseen says for a link why its evidence could not be read, such as a permission that is missing.
@@ -197,7 +198,8 @@ type Scrape struct {
 	Dropped string
 	// Monitors are those of the namespace that select the pods, such as ServiceMonitor metricspipeline-annotated.
 	Monitors []string
-	// Unselected are those of them that the chosen Prometheus does not select, and Selector the selector that says so.
+	// Unselected are those of them that the chosen Prometheus does not select, and Selector the field with the selector that says so, such
+	// as serviceMonitorSelector "release=monitoring"; without the name of the Prometheus, which is of another namespace.
 	Unselected []string
 	Selector   string
 	// Annotated are the annotated Services and Pods that lead to the HPA's pods, such as Service web.

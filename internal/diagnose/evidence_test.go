@@ -85,7 +85,7 @@ func healthy(metrics []autoscalingv2.MetricSpec, failing ...int) *Evidence {
 		},
 	}
 	evidence := &Evidence{
-		Now: now, HPA: hpa, PodsTotal: 2,
+		Now: now, HPA: hpa, PodsTotal: 2, PodsReady: 2,
 		Target: Target{Found: true, KindServed: true, Scalable: true, Replicas: 2, Selector: "app=web"},
 		Pods:   []Pod{pod("web-1"), pod("web-2")},
 	}

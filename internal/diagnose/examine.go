@@ -23,6 +23,8 @@ type step struct {
 	// starved returns what is to be said where the link works and gets nothing from the links behind it, unless one of these turns out
 	// to be broken; nil where the link has something. A finding without a reason says nothing.
 	starved check
+	// known is true where the link was seen for this metric, whatever Evidence.Unseen says of others; nil for never.
+	known func(view) bool
 	// unseen is why the evidence for the link is missing, beyond Evidence.Unseen; empty where it is not.
 	unseen func(view) string
 	// seen is what was observed, in one sentence.
@@ -149,6 +151,9 @@ func (v view) link(step step, behind bool) Link {
 		return link
 	}
 	why := v.Unseen[step.name]
+	if step.known != nil && step.known(v) {
+		why = ""
+	}
 	if why == "" && step.unseen != nil {
 		why = step.unseen(v)
 	}

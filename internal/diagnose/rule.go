@@ -96,7 +96,8 @@ func ruleWarned(v view) *Finding {
 		return nil
 	}
 	return byAdministrator(found(v1alpha1.AutoscalerRuleWarned,
-		join(fmt.Sprintf("Rule %s, which makes the %s, cannot work as it is written.", name(rule.ID), v.measured()), sentence(rule.Message)),
+		join(fmt.Sprintf("Rule %s, which makes the %s, cannot work as it is written.", name(rule.ID), v.measured()),
+			sentence(rule.Message)),
 		v.correctRule(rule)))
 }
 
@@ -115,7 +116,8 @@ func collision(v view) *Finding {
 	serves := name(v.metric.Rules[0].ID)
 	var others []string
 	for _, rule := range v.metric.Rules[1:] {
-		if rule.ID != v.metric.Rules[0].ID && rule.Problem == "" && rule.State != string(v1alpha1.RuleRejected) && !slices.Contains(others, rule.ID) {
+		usable := rule.Problem == "" && rule.State != string(v1alpha1.RuleRejected)
+		if usable && rule.ID != v.metric.Rules[0].ID && !slices.Contains(others, rule.ID) {
 			others = append(others, rule.ID)
 		}
 	}

@@ -17,11 +17,14 @@ import (
 var (
 	scrapeStep = step{
 		name: LinkScrape, needed: view.scraped, faults: []check{samplesDropped, scrapeDown}, starved: notScraped, unseen: unknownTargets,
+		known: func(v view) bool { return v.metric.Scrape.Known && v.metric.Scrape.Up >= 0 },
 		seen: func(v view) string {
-			if scrape := v.metric.Scrape; scrape.Known && scrape.Up >= 0 && scrape.Up+scrape.Down > 0 {
-				return fmt.Sprintf("Prometheus has %s of the pods, of which %d %s up.", count(scrape.Up+scrape.Down, "target"), scrape.Up, are(scrape.Up))
+			scrape := v.metric.Scrape
+			all := scrape.Up + scrape.Down
+			if !scrape.Known || scrape.Up < 0 || all <= 0 {
+				return ""
 			}
-			return ""
+			return fmt.Sprintf("Prometheus has %s of the pods, of which %d %s up.", count(all, "target"), scrape.Up, are(scrape.Up))
 		},
 	}
 	monitorStep = step{
@@ -94,13 +97,15 @@ func scrapeDown(v view) *Finding {
 	if !v.withoutTargets() || scrape.Down <= 0 {
 		return nil
 	}
-	which := ""
-	if scrape.URL != "" {
-		which = " of " + quoted(scrape.URL)
+	says := ""
+	if scrape.Error != "" {
+		says = ": Prometheus says " + quoted(scrape.Error)
+	}
+	if scrape.Error != "" && scrape.URL != "" {
+		says = ": Prometheus says of " + quoted(scrape.URL) + " " + quoted(scrape.Error)
 	}
 	return found(v1alpha1.AutoscalerScrapeDown,
-		fmt.Sprintf("%s of the pods of %s %s down: Prometheus says%s %s.",
-			count(scrape.Down, "target"), v.target(), are(scrape.Down), which, quoted(scrape.Error)),
+		fmt.Sprintf("%s of the pods of %s %s down%s.", count(scrape.Down, "target"), v.target(), are(scrape.Down), says),
 		v.correctScrape())
 }
 
@@ -152,17 +157,30 @@ func monitorNotSelected(v view) *Finding {
 	if !v.withoutTargets() || len(scrape.Unselected) == 0 || len(scrape.Unselected) < len(scrape.Monitors) {
 		return nil
 	}
-	finding := found(v1alpha1.AutoscalerMonitorNotSelected,
-		fmt.Sprintf("Prometheus does not select %s: its selector is %s.", names(scrape.Unselected), quoted(scrape.Selector)),
-		"Give "+names(scrape.Unselected)+" the labels of that selector.")
-	for _, monitor := range scrape.Unselected {
-		if strings.Contains(monitor, " metricspipeline-") {
-			finding.Remedy = "An administrator sets the labels of that selector in spec.scrape.labels of MetricsPipeline default."
-			return byAdministrator(finding)
-		}
+	why, _, _ := strings.Cut(scrape.Selector, "; ")
+	if !strings.HasPrefix(why, "its ") {
+		why = "its " + why + " excludes it"
 	}
-	return finding
+	finding := found(v1alpha1.AutoscalerMonitorNotSelected,
+		fmt.Sprintf("Prometheus does not select %s: %s", names(scrape.Unselected), sentence(why)),
+		"Give "+names(scrape.Unselected)+" the labels of that selector.")
+	switch {
+	case strings.Contains(scrape.Selector, " mode "):
+		finding.Remedy = "An administrator changes that mode, or has pods scraped by PodMonitors."
+	case strings.Contains(scrape.Selector, "NamespaceSelector"):
+		finding.Remedy = "An administrator gives namespace " + name(v.HPA.Namespace) + " the labels of that selector, or widens it."
+	case strings.Contains(scrape.Selector, "not set"):
+		finding.Remedy = "An administrator sets that selector: while it is not set the Prometheus selects no monitor."
+	case slices.ContainsFunc(scrape.Unselected, ours):
+		finding.Remedy = "An administrator sets the labels of that selector in spec.scrape.labels of MetricsPipeline default."
+	default:
+		return finding
+	}
+	return byAdministrator(finding)
 }
+
+// ours is true for the monitors that the operator makes for annotated apps.
+func ours(monitor string) bool { return strings.Contains(monitor, " metricspipeline-") }
 
 // withoutMonitor says nothing of its own: the app is the cause.
 func withoutMonitor(v view) *Finding {
@@ -174,7 +192,7 @@ func withoutMonitor(v view) *Finding {
 
 func namespaceNotScraped(v view) *Finding {
 	scrape := v.metric.Scrape
-	if !v.withoutTargets() || scrape.NamespaceNotScraped == "" || scrape.selects() {
+	if !v.withoutTargets() || scrape.NamespaceNotScraped == "" || scrape.selectsOwn() {
 		return nil
 	}
 	return byAdministrator(found(v1alpha1.AutoscalerNamespaceNotScraped,
@@ -183,9 +201,9 @@ func namespaceNotScraped(v view) *Finding {
 			name(v.HPA.Namespace)+"."))
 }
 
-// selects is true where Prometheus selects a monitor of the pods.
-func (s Scrape) selects() bool {
-	return slices.ContainsFunc(s.Monitors, func(monitor string) bool { return !slices.Contains(s.Unselected, monitor) })
+// selectsOwn is true where Prometheus selects a monitor of the pods that the operator has not made: it scrapes without annotations.
+func (s Scrape) selectsOwn() bool {
+	return slices.ContainsFunc(s.Monitors, func(monitor string) bool { return !ours(monitor) && !slices.Contains(s.Unselected, monitor) })
 }
 
 func appRejected(v view) *Finding {
@@ -210,8 +228,8 @@ func appNotAnnotated(v view) *Finding {
 	return found(v1alpha1.AutoscalerAppNotAnnotated,
 		fmt.Sprintf("Prometheus does not scrape the pods of %s: no monitor selects them, and neither they nor a Service of them has the "+
 			"annotation %s/scrape.", v.target(), v.prefix()),
-		fmt.Sprintf("Set the annotations %s/scrape: \"true\" and %s/port, the port of the metrics, on their Service or in the template of %s.",
-			v.prefix(), v.prefix(), v.target()))
+		fmt.Sprintf("Set the annotations %s/scrape: \"true\" and %s/port, the port of the metrics, on their Service or in the "+
+			"template of %s.", v.prefix(), v.prefix(), v.target()))
 }
 
 func upper(sentence string) string { return strings.ToUpper(sentence[:1]) + sentence[1:] }

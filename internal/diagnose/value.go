@@ -144,8 +144,8 @@ func valueMissing(v view) *Finding {
 	return found(v1alpha1.AutoscalerValueMissing,
 		fmt.Sprintf("There %s %s of %s, and the query of rule %s makes no value of them.",
 			are(v.ofHPA()), count(v.ofHPA(), "series"), v.subject(), v.ruleID()),
-		"Wait for a second sample, which a rate needs; or have an administrator set a window of at least twice the scrape interval in rule "+
-			v.ruleID()+".")
+		"Wait for a second sample, which a rate needs; or have an administrator set a window of at least twice the scrape interval "+
+			"in rule "+v.ruleID()+".")
 }
 
 // ruleID is the id of the rule that serves.
@@ -170,8 +170,10 @@ func notNumber(v view) *Finding {
 		return nil
 	}
 	return found(v1alpha1.AutoscalerValueNaN,
-		fmt.Sprintf("%d of %s of the %s %s NaN, not a number.", series.NaN, count(max(series.Samples, series.NaN), "value"), v.measured(), are(series.NaN)),
-		"Have rule "+v.ruleID()+" give a number without traffic as well: a division by zero is NaN, so its divisor needs a lower bound above 0.")
+		fmt.Sprintf("%d of %s of the %s %s NaN, not a number.",
+			series.NaN, count(max(series.Samples, series.NaN), "value"), v.measured(), are(series.NaN)),
+		"Have rule "+v.ruleID()+" give a number without traffic as well: a division by zero is NaN, so its divisor needs a lower bound "+
+			"above 0.")
 }
 
 // valueNotPerPod is that the query sums over the pods, so that no value has a pod's name.
@@ -183,5 +185,6 @@ func valueNotPerPod(v view) *Finding {
 	return byAdministrator(found(v1alpha1.AutoscalerValueNotPerPod,
 		fmt.Sprintf("The query of rule %s gives %s without the label %s, and a metric of type Pods is one number for each pod.",
 			v.ruleID(), count(series.Samples, "value"), quoted(series.ObjectLabel)),
-		"An administrator aggregates by <<.GroupBy>> in metricsQuery of rule "+v.ruleID()+"; or the HPA takes a metric of type Object or External."))
+		"An administrator aggregates by <<.GroupBy>> in metricsQuery of rule "+v.ruleID()+
+			"; or the HPA takes a metric of type Object or External."))
 }

@@ -56,7 +56,7 @@ func (c *collection) readMonitors(ctx context.Context, namespace *metav1.Partial
 		}
 		if excluded := excludes(*selection, one, namespace); excluded != "" {
 			c.scrape.Unselected = append(c.scrape.Unselected, one.String())
-			c.scrape.Selector = excluded + " of " + target.Object
+			c.scrape.Selector = excluded
 		}
 	}
 }

@@ -276,7 +276,7 @@ func TestApps(t *testing.T) {
 		"a monitor that is not selected": {changes: []func(*world){prometheusSelecting(map[string]string{"release": "x"}),
 			with(service("web"), selecting("web", nil, map[string]string{"app": "web"}))},
 			want: diagnose.Scrape{Monitors: []string{"ServiceMonitor web"}, Unselected: []string{"ServiceMonitor web"},
-				Selector: `serviceMonitorSelector "release=x" of Prometheus monitoring/k8s`}},
+				Selector: `serviceMonitorSelector "release=x"`}},
 		"the operator's own monitor does not select what is not annotated": {changes: []func(*world){
 			with(service("web"), selecting("metricspipeline", map[string]string{v1alpha1.ManagedLabel: "default"}, nil))}},
 		"the operator's own monitor": {changes: []func(*world){
