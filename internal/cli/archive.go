@@ -26,7 +26,8 @@ func archive(files []reportFile, modified time.Time) ([]byte, error) {
 	compressor := gzip.NewWriter(&out)
 	writer := tar.NewWriter(compressor)
 	for _, file := range files {
-		header := &tar.Header{Typeflag: tar.TypeReg, Name: folder + file.name, Mode: 0o644, Size: int64(len(file.content)), ModTime: modified}
+		header := &tar.Header{Typeflag: tar.TypeReg, Name: folder + file.name, Mode: 0o644, Size: int64(len(file.content)),
+			ModTime: modified}
 		if err := writer.WriteHeader(header); err != nil {
 			return nil, fmt.Errorf("pack %s: %w", file.name, err)
 		}

@@ -61,14 +61,14 @@ func (e *environment) live(ctx context.Context, c client.Client, direct string) 
 	if notRead == nil {
 		found = read
 	}
-	l := &live{sources: collect.Sources{Objects: c, Mapper: c.RESTMapper(), Scales: scales,
-		Explain: explainer(), Pipeline: func(context.Context) (*v1alpha1.MetricsPipeline, error) { return found, notRead }}}
-	asked, err := askPrometheus(ctx, config, found, direct)
-	if err != nil {
-		l.sources.NoPrometheus = err.Error()
-		return l, nil
+	l := &live{collect.Sources{Objects: c, Mapper: c.RESTMapper(), Scales: scales, Explain: explainer(),
+		Pipeline: func(context.Context) (*v1alpha1.MetricsPipeline, error) { return found, notRead }}}
+	asked, unasked := askPrometheus(ctx, config, found, direct)
+	if unasked != nil { // The rest can be seen all the same.
+		l.sources.NoPrometheus = unasked.Error()
+	} else {
+		l.sources.Prometheus = collect.Ask(asked)
 	}
-	l.sources.Prometheus = collect.Ask(asked)
 	return l, nil
 }
 

@@ -227,22 +227,21 @@ func TestWhyInOneNamespace(t *testing.T) {
 func TestWhyDerived(t *testing.T) {
 	derived := v1alpha1.RuleStatus{ID: "derived/http_requests_per_second/pods", API: "custom.metrics.k8s.io", State: v1alpha1.RuleInUse,
 		Origin: v1alpha1.RuleDerived, Query: "sum(rate(http_requests_total{<<.LabelMatchers>>}[2m])) by (<<.GroupBy>>)", Autoscaler: "shop/web"}
-	answered := `{"metric":{"selector":"answered"},"value":[1,"1"]}`
-	one := `{"metric":{"selector":"0","__name__":"http_requests_total"},"value":[1,"2"]}`
+	one := `{"metric":{"question":"0","__name__":"http_requests_total"},"value":[1,"2"]}`
 	for name, test := range map[string]struct {
 		listed bool
 		total  int32
 		names  string
 		want   string
 	}{
-		"listed":     {true, 1, answered, "Derived"},
-		"not listed": {false, 1, answered + "," + one, "Derived"},
-		"none":       {false, 0, answered + "," + one, "RuleDeriving"},
-		"no series":  {false, 0, answered, "AppNotAnnotated"},
+		"listed":     {true, 1, "", "Derived"},
+		"not listed": {false, 1, one, "Derived"},
+		"none":       {false, 0, one, "RuleDeriving"},
+		"no series":  {false, 0, "", "AppNotAnnotated"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := newAPIServer(t)
-			server.samples["topk(20,count by (__name__,quantile)"] = test.names
+			server.samples["count by (__name__, quantile)"] = test.names
 			w := liveWorld(t, server, interceptor.Funcs{})
 			c, err := w.client()
 			if err != nil {

@@ -131,14 +131,14 @@ func newRedactor(namespaces []string) redactor {
 		names[i] = regexp.QuoteMeta(name)
 	}
 	if len(names) > 0 {
-		any := `(?:` + strings.Join(names, "|") + `)`
+		one := `(?:` + strings.Join(names, "|") + `)`
 		all = append(all,
 			// namespaces/shop/pods/web, "namespace":"shop", namespace=\"shop\", namespace shop.
-			redaction{regexp.MustCompile(`(namespaces?(?:\\?["'])?(?:/|\s*[:=]~?\s*|\s+)(?:\\?["'])?)` + any + `\b((?:/[a-z]+/)[A-Za-z0-9.*-]+)?`),
-				"${1}" + tenant},
+			redaction{regexp.MustCompile(`(namespaces?(?:\\?["'])?(?:/|\s*[:=]~?\s*|\s+)(?:\\?["'])?)` + one +
+				`\b((?:/[a-z]+/)[A-Za-z0-9.*-]+)?`), "${1}" + tenant},
 			// shop/web, and "shop".
-			redaction{regexp.MustCompile(`(^|[^A-Za-z0-9./-])` + any + `/[a-z0-9][a-z0-9.-]*`), "${1}" + tenant},
-			redaction{regexp.MustCompile(`(\\?["'])` + any + `(\\?["'])`), "${1}" + tenant + "${2}"},
+			redaction{regexp.MustCompile(`(^|[^A-Za-z0-9./-])` + one + `/[a-z0-9][a-z0-9.-]*`), "${1}" + tenant},
+			redaction{regexp.MustCompile(`(\\?["'])` + one + `(\\?["'])`), "${1}" + tenant + "${2}"},
 			// http_requests{namespace="shop",pod="web-1"}, and "namespace":"shop","name":"web".
 			redaction{regexp.MustCompile(`([A-Za-z0-9_])\{[^{}]*\b` + tenant + `\b[^{}]*\}`), "${1}{" + tenant + "}"},
 			redaction{regexp.MustCompile(`(\b` + tenant + `\\?"\s*,\s*\\?"name\\?"\s*:\s*\\?")[^"\\]+`), "${1}" + tenant})

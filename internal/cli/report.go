@@ -67,7 +67,8 @@ Exit codes:
 			return nil
 		}),
 	}
-	cmd.Flags().StringVarP(&file, "filename", "f", "", "The archive to write, metricspipeline-report-TIME.tar.gz by default. It must not exist.")
+	cmd.Flags().StringVarP(&file, "filename", "f", "",
+		"The archive to write, metricspipeline-report-TIME.tar.gz by default. It must not exist.")
 	cmd.Flags().StringVar(&namespace, "operator-namespace", "", "The operator's namespace, found by its Deployment by default.")
 	cmd.Flags().DurationVar(&timeout, "timeout", 2*time.Minute, "How long to gather at most.")
 	return cmd

@@ -25,7 +25,7 @@ func Main(ctx context.Context, version string, arguments []string, streams gener
 
 func run(ctx context.Context, env *environment, arguments []string) int {
 	quietKlog()
-	root := command(env)
+	root := command(env)                           //nolint:contextcheck // a command gets its context from cobra
 	root.SetArgs(append([]string{}, arguments...)) // For nil cobra would take the arguments of the process.
 	err := root.ExecuteContext(ctx)
 	if err == nil {

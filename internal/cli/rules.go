@@ -11,13 +11,13 @@ func rulesCommand(env *environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rules",
 		Short: "Import, export and test rules",
-		Long: `Import rules from prometheus-adapter, export rules that the operator derived from HorizontalPodAutoscalers, and test what a rule
-gives now.
+		Long: `Import rules from prometheus-adapter, export rules that the operator derived from HorizontalPodAutoscalers, and test
+what a rule gives now.
 
 ` + exitCodes,
 		Args: func(cmd *cobra.Command, arguments []string) error {
 			if len(arguments) > 0 {
-				return usage("%s has no command %q: see %s --help for those that it has", cmd.CommandPath(), arguments[0], cmd.CommandPath())
+				return usage("%[1]s has no command %[2]q: see %[1]s --help for those that it has", cmd.CommandPath(), arguments[0])
 			}
 			return nil
 		},

@@ -20,8 +20,8 @@ func rulesExportCommand(env *environment) *cobra.Command {
 	return &cobra.Command{
 		Use:   "export [METRIC...]",
 		Short: "Write derived rules as rules to keep",
-		Long: `Write the rules that the operator derived from HorizontalPodAutoscalers as rules of a MetricsPipeline, on standard output; those of
-some metrics, or all. A rule that the spec has stays when no HorizontalPodAutoscaler asks for its metric any more, and can be changed.
+		Long: `Write the rules that the operator derived from HorizontalPodAutoscalers as rules of a MetricsPipeline, on standard
+output; those of some metrics, or all. A rule that the spec has stays when no HorizontalPodAutoscaler asks for its metric any more, and can be changed.
 
 The status lists at most 20 rules. Where it does not have all derived rules, standard error says so: apply those that were written, which
 makes room for others, and export again.
@@ -108,8 +108,8 @@ func exportOf(found *v1alpha1.MetricsPipeline, metrics []string) exportedRules {
 		all.listed++
 		rule, window, known := derive.Restore(status)
 		if !known {
-			all.warnings = append(all.warnings, fmt.Sprintf("status.rules has %s with the query %q, which this version does not know: use the "+
-				"plugin of the operator's version, %s", status.ID, status.Query, found.Status.Version))
+			all.warnings = append(all.warnings, fmt.Sprintf("status.rules has %s with the query %q, which this version does not know: "+
+				"use the plugin of the operator's version, %s", status.ID, status.Query, found.Status.Version))
 			continue
 		}
 		if len(metrics) > 0 && !slices.Contains(metrics, rule.Metric) {

@@ -151,8 +151,8 @@ func fromValues(content []byte) (source, error) {
 		return source{}, fmt.Errorf("it is not the values of the chart prometheus-adapter: %w", err)
 	}
 	if values.Rules.Existing != "" {
-		return source{}, errors.New("rules.existing is " + values.Rules.Existing + ": the rules are in the ConfigMap of that name; import " +
-			"it by kubectl get configmap " + values.Rules.Existing + " -o yaml | kubectl metricspipeline rules import -f -")
+		return source{}, errors.New("rules.existing is " + values.Rules.Existing + ": the rules are in the ConfigMap of that name; " +
+			"import it by kubectl get configmap " + values.Rules.Existing + " -o yaml | kubectl metricspipeline rules import -f -")
 	}
 	var found source
 	if values.Rules.Default == nil || *values.Rules.Default {

@@ -28,8 +28,8 @@ func rulesTestCommand(env *environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "test hpa/NAME",
 		Short: "Show what rules give now for a HorizontalPodAutoscaler",
-		Long: `Show for each metric of a HorizontalPodAutoscaler which rule makes it, the PromQL that prometheus-adapter sends for it, and what
-Prometheus answers just now.
+		Long: `Show for each metric of a HorizontalPodAutoscaler which rule makes it, the PromQL that prometheus-adapter sends for it,
+and what Prometheus answers just now.
 
 With -f the rules of that MetricsPipeline take the place of those in the cluster, so that a rule can be tested before it is applied.
 
@@ -120,7 +120,8 @@ func (e *environment) replaceRules(ctx context.Context, by *live, file string) e
 		return fmt.Errorf("read MetricsPipeline %s: %w; its status says where Prometheus is", v1alpha1.SingletonName, err)
 	}
 	changed := found.DeepCopy()
-	changed.Spec.CustomMetrics.Rules, changed.Spec.ExternalMetrics.Rules = stated.Spec.CustomMetrics.Rules, stated.Spec.ExternalMetrics.Rules
+	changed.Spec.CustomMetrics.Rules = stated.Spec.CustomMetrics.Rules
+	changed.Spec.ExternalMetrics.Rules = stated.Spec.ExternalMetrics.Rules
 	// What the status says of stated rules is not about these.
 	changed.Status.Rules = slices.DeleteFunc(changed.Status.Rules, func(rule v1alpha1.RuleStatus) bool {
 		return rule.Origin != v1alpha1.RuleDerived
@@ -131,7 +132,8 @@ func (e *environment) replaceRules(ctx context.Context, by *live, file string) e
 
 // testNode says what the rule of a metric gives.
 func testNode(
-	ctx context.Context, prometheus collect.Asker, spec autoscalingv2.MetricSpec, metric diagnose.Metric, notSeen map[diagnose.LinkName]string,
+	ctx context.Context, prometheus collect.Asker, spec autoscalingv2.MetricSpec, metric diagnose.Metric,
+	notSeen map[diagnose.LinkName]string,
 ) *node {
 	part := &node{title: diagnose.MetricName(spec)}
 	switch {

@@ -120,7 +120,9 @@ func (e *environment) watchStatus(ctx context.Context, reader reader, timeout ti
 }
 
 // unready is what a watch ends with that did not see the pipeline Ready.
-func (e *environment) unready(ctx context.Context, last *v1alpha1.MetricsPipeline, timeout time.Duration) (*v1alpha1.MetricsPipeline, error) {
+func (e *environment) unready(
+	ctx context.Context, last *v1alpha1.MetricsPipeline, timeout time.Duration,
+) (*v1alpha1.MetricsPipeline, error) {
 	switch {
 	case ctx.Err() != nil:
 		return nil, errors.New("interrupted before the pipeline was Ready")

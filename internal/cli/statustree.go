@@ -111,10 +111,10 @@ func apisNode(status v1alpha1.MetricsPipelineStatus) *node {
 
 // apiMark: an API that nobody needs is no fault, and the conditions say which are needed.
 func apiMark(api v1alpha1.APIServiceStatus) mark {
-	switch {
-	case api.Available == metav1.ConditionTrue:
+	switch api.Available {
+	case metav1.ConditionTrue:
 		return works
-	case api.Available == metav1.ConditionFalse:
+	case metav1.ConditionFalse:
 		return broken
 	default:
 		return skipped

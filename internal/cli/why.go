@@ -77,8 +77,8 @@ func whyCommand(env *environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "why hpa[/NAME]",
 		Short: "Say why a HorizontalPodAutoscaler does not scale",
-		Long: `Say why a HorizontalPodAutoscaler does not scale: the links of the chain between it and its number, what was seen of each just now,
-the PromQL that was sent, the first broken link, its cause and what to do.
+		Long: `Say why a HorizontalPodAutoscaler does not scale: the links of the chain between it and its number, what was seen of
+each just now, the PromQL that was sent, the first broken link, its cause and what to do.
 
 Without a name it is a table of all HorizontalPodAutoscalers of the namespace, or of all namespaces with --all-namespaces. Of those that
 work it has one line each, from what they say themselves.

@@ -91,7 +91,7 @@ func whyWorld(t *testing.T) *world {
 		event("3", reporter, "SeriesMissing", "There are no series. Annotate it.", 30),
 	}
 	w := newWorld(t, interceptor.Funcs{}, objects...)
-	w.environment.diagnoser = func(context.Context, client.Client, string) (diagnoser, error) { return diagnoses, nil }
+	w.diagnoser = func(context.Context, client.Client, string) (diagnoser, error) { return diagnoses, nil }
 	return w
 }
 

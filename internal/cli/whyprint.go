@@ -77,8 +77,8 @@ func printExplained(c canvas, found explained, now time.Time) {
 		fmt.Fprintf(c.out, "\nEach reason is explained at %s\n", reasonsPage)
 	}
 	if found.Said != nil {
-		fmt.Fprintf(c.out, "\n%s\n  %s\n", c.paint(unseen, fmt.Sprintf("The operator said %s ago, %s:", since(found.Said.At, now), found.Said.Reason)),
-			found.Said.Message)
+		heading := fmt.Sprintf("The operator said %s ago, %s:", since(found.Said.At, now), found.Said.Reason)
+		fmt.Fprintf(c.out, "\n%s\n  %s\n", c.paint(unseen, heading), found.Said.Message)
 	}
 }
 

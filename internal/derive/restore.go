@@ -50,7 +50,7 @@ func labelsOf(key Key) []Labels {
 		return everybody.labels
 	}
 	for _, of := range resources {
-		if of.GroupResource.String() == key.Resource {
+		if of.String() == key.Resource {
 			return of.labels
 		}
 	}

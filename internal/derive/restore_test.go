@@ -17,7 +17,7 @@ import (
 func TestRestore(t *testing.T) {
 	keys := []Key{{API: metricsapi.External.Group, Metric: "queue_depth"}}
 	for _, of := range resources {
-		keys = append(keys, Key{API: metricsapi.CustomV1Beta1.Group, Metric: "a:b_per_second", Resource: of.GroupResource.String()})
+		keys = append(keys, Key{API: metricsapi.CustomV1Beta1.Group, Metric: "a:b_per_second", Resource: of.String()})
 	}
 	restored := 0
 	for _, key := range keys {

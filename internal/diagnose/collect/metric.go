@@ -102,7 +102,6 @@ func (c *collection) custom(
 	if c.pipeline == nil || collected.API.Registered && !collected.API.Ours || collected.RuleProblem != "" {
 		return nil
 	}
-	collected.DeriveDisabled = !metricsapi.Derives(c.pipeline.Spec, request.API)
 	rules, err := c.rules(ctx, collected, spec, request)
 	switch {
 	case err != nil:
