@@ -8,10 +8,7 @@ import (
 	"fmt"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
-	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/scale"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
@@ -51,9 +48,13 @@ func (e *environment) live(ctx context.Context, c client.Client, direct string) 
 	if err != nil {
 		return nil, err
 	}
-	scales, err := scalesOf(config, c)
+	through, err := rest.HTTPClientFor(config)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("make a client of the API server %s: %w", config.Host, err)
+	}
+	scales, resources, err := collect.NewScales(config, through, c.RESTMapper())
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it says what it makes
 	}
 	var found *v1alpha1.MetricsPipeline
 	read := &v1alpha1.MetricsPipeline{}
@@ -61,7 +62,7 @@ func (e *environment) live(ctx context.Context, c client.Client, direct string) 
 	if notRead == nil {
 		found = read
 	}
-	l := &live{collect.Sources{Objects: c, Mapper: c.RESTMapper(), Scales: scales, Explain: explainer(),
+	l := &live{collect.Sources{Objects: c, Mapper: c.RESTMapper(), Scales: scales, Resources: resources, Explain: explainer(),
 		Pipeline: func(context.Context) (*v1alpha1.MetricsPipeline, error) { return found, notRead }}}
 	asked, unasked := askPrometheus(ctx, config, found, direct)
 	if unasked != nil { // The rest can be seen all the same.
@@ -70,20 +71,6 @@ func (e *environment) live(ctx context.Context, c client.Client, direct string) 
 		l.sources.Prometheus = collect.Ask(asked)
 	}
 	return l, nil
-}
-
-// scalesOf reads the subresource scale of any kind.
-func scalesOf(config *rest.Config, c client.Client) (scale.ScalesGetter, error) {
-	discovered, err := discovery.NewDiscoveryClientForConfig(config)
-	if err != nil {
-		return nil, fmt.Errorf("make a client of the API server %s: %w", config.Host, err)
-	}
-	scales, err := scale.NewForConfig(rest.CopyConfig(config), c.RESTMapper(), dynamic.LegacyAPIPathResolverFunc,
-		scale.NewDiscoveryScaleKindResolver(discovered))
-	if err != nil {
-		return nil, fmt.Errorf("make a client of scales: %w", err)
-	}
-	return scales, nil
 }
 
 // explainer is the operand that makes metrics by rules.

@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -18,9 +17,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/rest"
 	"k8s.io/client-go/scale"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -50,13 +46,13 @@ type examiner struct {
 
 // newExaminer reads live: of HPAs that fail alone, so next to nothing is read that a cache would keep for all.
 func newExaminer(mgr ctrl.Manager, options Options) (*examiner, error) {
-	scales, err := scalesOf(mgr)
+	scales, resources, err := collect.NewScales(mgr.GetConfig(), mgr.GetHTTPClient(), mgr.GetRESTMapper())
 	if err != nil {
-		return nil, err
+		return nil, err //nolint:wrapcheck // it says what it makes
 	}
 	cached := options.Watches.Client(mgr.GetClient(), mgr.GetCache())
 	e := &examiner{sources: collect.Sources{
-		Objects: mgr.GetAPIReader(), Mapper: mgr.GetRESTMapper(), Scales: scales, Budget: collect.NewBudget(questions),
+		Objects: mgr.GetAPIReader(), Mapper: mgr.GetRESTMapper(), Scales: scales, Resources: resources, Budget: collect.NewBudget(questions),
 		Pipeline: func(ctx context.Context) (*v1alpha1.MetricsPipeline, error) {
 			pipeline := &v1alpha1.MetricsPipeline{}
 			err := cached.Get(ctx, client.ObjectKey{Name: v1alpha1.SingletonName}, pipeline)
@@ -79,22 +75,6 @@ func newExaminer(mgr ctrl.Manager, options Options) (*examiner, error) {
 		}
 	}
 	return e, nil
-}
-
-// scalesOf returns a client of the subresource scale of any kind.
-func scalesOf(mgr ctrl.Manager) (scale.ScalesGetter, error) {
-	limited := *mgr.GetHTTPClient()
-	limited.Timeout = discoveryTimeout
-	resources, err := discovery.NewDiscoveryClientForConfigAndClient(mgr.GetConfig(), &limited)
-	if err != nil {
-		return nil, fmt.Errorf("make a client of the API server's discovery: %w", err)
-	}
-	scales, err := scale.NewForConfig(rest.CopyConfig(mgr.GetConfig()), mgr.GetRESTMapper(), dynamic.LegacyAPIPathResolverFunc,
-		scale.NewDiscoveryScaleKindResolver(resources))
-	if err != nil {
-		return nil, fmt.Errorf("make the client of scales: %w", err)
-	}
-	return scales, nil
 }
 
 // examine implements autoscalers.Examine.

@@ -33,8 +33,9 @@ type Sources struct {
 	Objects client.Reader
 	// Mapper knows the resources that the API server serves.
 	Mapper meta.RESTMapper
-	// Scales reads the subresource scale of any kind.
-	Scales scale.ScalesGetter
+	// Scales reads the subresource scale of any kind, and Resources say which kinds have it; nil where that is not known.
+	Scales    scale.ScalesGetter
+	Resources Resources
 	// Pipeline returns the MetricsPipeline; nil reads it. A NotFound error is that there is none.
 	Pipeline func(context.Context) (*v1alpha1.MetricsPipeline, error)
 	// Scraper returns who scrapes, with its selectors of monitors; nil reads the object that the pipeline names.

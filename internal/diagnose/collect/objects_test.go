@@ -26,7 +26,10 @@ import (
 
 func TestTarget(t *testing.T) {
 	deployments := schema.GroupResource{Group: "apps", Resource: "deployments"}
-	notServed := apierrors.NewGenericServerResponse(404, "get", deployments, "web", "404 page not found", 0, true)
+	// As a real API server says it, in JSON.
+	notServed := &apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure, Code: 404, Reason: metav1.StatusReasonNotFound,
+		Message: "the server could not find the requested resource", Details: &metav1.StatusDetails{}}}
+	daemonSets := schema.GroupResource{Group: "apps", Resource: "daemonsets/scale"}
 	for name, test := range map[string]struct {
 		change func(*world)
 		want   diagnose.Target
@@ -42,6 +45,9 @@ func TestTarget(t *testing.T) {
 			want: diagnose.Target{KindServed: true, Scalable: true}},
 		"a kind without a scale": {change: func(w *world) { w.hpa.Spec.ScaleTargetRef.Kind, w.scaleErr = "DaemonSet", notServed },
 			want: diagnose.Target{Found: true, KindServed: true}},
+		"a kind without a scale, which may not be read": {change: func(w *world) {
+			w.hpa.Spec.ScaleTargetRef.Kind, w.scaleErr = "DaemonSet", apierrors.NewForbidden(daemonSets, "web", errors.New("no right"))
+		}, want: diagnose.Target{Found: true, KindServed: true}},
 		"without a selector": {change: func(w *world) { w.scale.Status.Selector = "" },
 			want: diagnose.Target{Found: true, KindServed: true, Scalable: true, Replicas: 2}},
 		"a selector that selects others too": {change: func(w *world) {

@@ -6,7 +6,6 @@ package collect
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -45,7 +44,7 @@ func (c *collection) readTarget(ctx context.Context) {
 	into.KindServed = true
 	scale, err := c.Scales.Scales(c.hpa.Namespace).Get(ctx, mapping.Resource.GroupResource(), ref.Name, metav1.GetOptions{})
 	switch {
-	case withoutScale(err):
+	case err != nil && c.withoutScale(mapping.Resource, err):
 		into.Found = true // The path is not served, whatever the name.
 	case apierrors.IsNotFound(err):
 		into.Scalable = true
@@ -55,18 +54,6 @@ func (c *collection) readTarget(ctx context.Context) {
 		into.Found, into.Scalable = true, true
 		into.Replicas, into.Selector = scale.Spec.Replicas, scale.Status.Selector
 	}
-}
-
-// withoutScale is true for the error that a path is not served, as the scale of a kind that has none. That an object does not exist the
-// API server says itself.
-func withoutScale(err error) bool {
-	var status apierrors.APIStatus
-	if !errors.As(err, &status) || !apierrors.IsNotFound(err) || status.Status().Details == nil {
-		return false
-	}
-	return slices.ContainsFunc(status.Status().Details.Causes, func(cause metav1.StatusCause) bool {
-		return cause.Type == metav1.CauseTypeUnexpectedServerResponse
-	})
 }
 
 // readPods reads the pods that the target's selector selects.

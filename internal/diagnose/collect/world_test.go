@@ -235,7 +235,7 @@ func (w *world) sources(t *testing.T) Sources {
 		}).Build()
 	scales := &scalefake.FakeScaleClient{}
 	scales.AddReactor("get", "*", func(clienttesting.Action) (bool, runtime.Object, error) { return true, w.scale, w.scaleErr })
-	sources := Sources{Objects: reader, Mapper: mapper(), Scales: scales, Explain: prometheusadapter.New(), Prometheus: w.asker,
+	sources := Sources{Objects: reader, Mapper: mapper(), Scales: scales, Resources: scalable, Explain: prometheusadapter.New(), Prometheus: w.asker,
 		Clock: clocktesting.NewFakePassiveClock(queryTime)}
 	if w.asker == nil {
 		sources.Prometheus = w.store.serve(t).asker(t)
@@ -244,6 +244,12 @@ func (w *world) sources(t *testing.T) Sources {
 		w.change(&sources)
 	}
 	return sources
+}
+
+// scalable is what discovery says: all workloads but DaemonSets have a scale.
+func scalable(string) (*metav1.APIResourceList, error) {
+	return &metav1.APIResourceList{APIResources: []metav1.APIResource{{Name: "daemonsets"}, {Name: "deployments"}, {Name: "deployments/scale"},
+		{Name: "statefulsets"}, {Name: "statefulsets/scale"}}}, nil
 }
 
 func (w *world) collect(t *testing.T) *diagnose.Evidence {
