@@ -230,6 +230,9 @@ func (c *collection) evaluate(ctx context.Context, metric *diagnose.Metric, rule
 		return err
 	}
 	if samples == nil {
+		if ofNone {
+			metric.Series.QueryError = "it cannot be evaluated" // What Prometheus says names series of others.
+		}
 		return nil
 	}
 	metric.Series.Samples, metric.Series.NaN = len(samples), 0
