@@ -179,6 +179,8 @@ func podsCases() []testCase {
 			eachPod(func(pod *Pod) { pod.Created = now.Add(-20 * time.Second) })(e)
 			e.Metrics[0].PodsWithMetrics = []string{}
 		}, v1alpha1.AutoscalerPodsStarting, LinkPods},
+		{"the pods have usage, and the HPA controller does not count it yet", cpu,
+			eachPod(func(pod *Pod) { pod.Created = now.Add(-100 * time.Second) }), v1alpha1.AutoscalerPodsStarting, LinkPods},
 		{"the pods have just started, and are not scraped yet", requests, func(e *Evidence) {
 			eachPod(func(pod *Pod) { pod.Created = now.Add(-20 * time.Second) })(e)
 			e.Metrics[0].Series, e.Metrics[0].Scrape.Up = Series{NamespaceLabel: "namespace", ObjectLabel: "pod"}, 0
@@ -365,7 +367,7 @@ func scrapeCases() []testCase {
 			s.Unselected, s.Selector = s.Monitors, "serviceMonitorSelector, which is not set,"
 		}), v1alpha1.AutoscalerMonitorNotSelected, LinkMonitor),
 		metricCase("Prometheus may not list the namespace", requests, scrape(func(s *Scrape) {
-			s.NamespaceNotScraped = "Prometheus has no target in the namespace: it may not list its Services"
+			s.NamespaceNotScraped = "Prometheus has no target in the namespace: it is not allowed to list its Services"
 		}), v1alpha1.AutoscalerNamespaceNotScraped, LinkApp),
 		metricCase("the namespace is not scraped", requests, scrape(func(s *Scrape) {
 			s.Monitors, s.NamespaceNotScraped = nil, "spec.scrape.namespaceSelector does not select it"

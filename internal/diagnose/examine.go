@@ -196,10 +196,14 @@ var soon = []string{
 func (v view) orStarting(links []Link, finding *Finding) ([]Link, *Finding) {
 	pods := slices.IndexFunc(links, func(link Link) bool { return link.Name == LinkPods })
 	seen := links[pods].Verdict == Works || links[pods].Verdict == Broken
-	if !slices.Contains(soon, finding.Reason) || !seen || !v.ofPods() || !v.starting() {
+	age := young
+	if finding.Reason == v1alpha1.AutoscalerUnexplained {
+		age = settling
+	}
+	if !slices.Contains(soon, finding.Reason) || !seen || !v.ofPods() || !v.starting(age) {
 		return links, finding
 	}
-	finding = v.podsStarting()
+	finding = v.podsStarting(age)
 	links[pods].Verdict, links[pods].Seen = Broken, finding.Cause
 	for i := pods + 1; i < len(links); i++ {
 		links[i] = Link{Name: links[i].Name, Verdict: NotReached}

@@ -6,6 +6,7 @@ package diagnose
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
@@ -114,8 +115,8 @@ func podsNotReady(v view) *Finding {
 }
 
 // podsStarting is said in place of what time removes, and so is no fault of this link.
-func (v view) podsStarting() *Finding {
+func (v view) podsStarting(age time.Duration) *Finding {
 	return found(v1alpha1.AutoscalerPodsStarting,
-		fmt.Sprintf("The %s started less than %d seconds ago, and there are no metrics of them yet.", v.podsOf(), int(young.Seconds())),
-		"Wait for a minute: metrics need two looks at a pod.")
+		fmt.Sprintf("The %s started less than %d seconds ago, and there are no metrics of them yet.", v.podsOf(), int(age.Seconds())),
+		"Wait for two minutes: metrics need two looks at a pod.")
 }
