@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
@@ -100,7 +101,7 @@ func (c *Collector) Collect(ctx context.Context, hpa *autoscalingv2.HorizontalPo
 	s.readOthers(ctx)
 	s.readTarget(ctx)
 	s.readPods(ctx)
-	if asks(hpa) > 0 {
+	if slices.ContainsFunc(hpa.Spec.Metrics, ofPods) {
 		s.readApps(ctx)
 	}
 	for _, metric := range hpa.Spec.Metrics {
