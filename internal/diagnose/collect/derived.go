@@ -5,8 +5,10 @@ package collect
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/prometheus/common/model"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
@@ -27,6 +29,13 @@ func (c *collection) derived(
 	if !asks {
 		return nil, nil
 	}
+	key, known := derive.KeyOf(ask)
+	if rule := c.listed(key); known && rule != nil {
+		return rule, nil
+	}
+	if c.Prometheus == nil {
+		c.unseen(diagnose.LinkRule, "ask Prometheus what a rule for "+ask.Name+" follows from", errors.New(c.NoPrometheus))
+	}
 	judgment, err := c.judge(ctx, collected, ask)
 	if err != nil {
 		return nil, err
@@ -38,12 +47,21 @@ func (c *collection) derived(
 	if judgment.Problem != nil {
 		collected.CandidatesReason, collected.CandidatesProblem = judgment.Problem.Reason, judgment.Problem.Message
 	}
-	key, known := derive.KeyOf(ask)
 	if !known || len(judgment.Found) != 1 || judgment.Problem != nil || !c.inForce(key) {
 		return nil, nil
 	}
 	rule := derive.Rule{Key: key, Candidate: judgment.Found[0].Candidate}
-	return c.ruleOf(rule), nil
+	return ruleOf(rule, derive.Window(c.pipeline.Spec.Scrape.Interval.Or(0))), nil
+}
+
+// listed is the derived rule that the status has for a metric; nil for none, or where it has no room for it.
+func (c *collection) listed(key derive.Key) *operand.MetricRule {
+	for _, status := range c.pipeline.Status.Rules {
+		if rule, window, restored := derive.Restore(status); restored && rule.Key == key {
+			return ruleOf(rule, window)
+		}
+	}
+	return nil
 }
 
 // judge asks Prometheus for the series that a metric can be made of.
@@ -98,8 +116,7 @@ func (c *collection) inForce(key derive.Key) bool {
 }
 
 // ruleOf is a derived rule in the form of the spec.
-func (c *collection) ruleOf(rule derive.Rule) *operand.MetricRule {
-	window := derive.Window(c.pipeline.Spec.Scrape.Interval.Or(0))
+func ruleOf(rule derive.Rule, window time.Duration) *operand.MetricRule {
 	derived := operand.MetricRule{Origin: string(v1alpha1.RuleDerived)}
 	if rule.API == metricsapi.External.Group {
 		external := rule.External(window)
