@@ -81,15 +81,20 @@ func conditionMark(condition metav1.Condition) mark {
 
 func conditionsNode(status v1alpha1.MetricsPipelineStatus) *node {
 	var children []*node
+	isReady := meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionReady)
 	for _, condition := range status.Conditions {
 		if condition.Type == v1alpha1.ConditionReady { // It is the root.
 			continue
+		}
+		shown := conditionMark(condition)
+		if shown == broken && isReady { // Ready does without it, such as ScrapeReady where nothing can be scraped.
+			shown = limits
 		}
 		text := condition.Reason
 		if condition.Message != "" {
 			text += ": " + condition.Message
 		}
-		children = append(children, &node{mark: conditionMark(condition), title: condition.Type, text: text})
+		children = append(children, &node{mark: shown, title: condition.Type, text: text})
 	}
 	return group("conditions", children)
 }

@@ -66,6 +66,7 @@ func TestAutoscalers(t *testing.T) {
 	w.Expect(w.condition(v1alpha1.ConditionReady)()).To(beTrue())
 	w.Eventually(func() []string { return w.eventsAbout(queue) }).Should(ConsistOf(ContainSubstring("External queue_length: ")))
 	w.rest()
+	w.explainsByCommandLine()
 
 	before, said := w.status(), w.eventsIn("scaled")
 	w.Expect(w.Operator.Stop()).To(Succeed())

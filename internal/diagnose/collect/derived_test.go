@@ -4,16 +4,13 @@
 package collect
 
 import (
-	"context"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/diagnose"
-	"github.com/metricspipeline/operator/internal/operand"
 )
 
 func TestDerived(t *testing.T) {
@@ -32,23 +29,11 @@ func TestDerived(t *testing.T) {
 		reason     string
 		disabled   bool
 	}{
-		"in force":                 {change: listed, store: mine, rule: id, candidates: candidate},
-		"not yet":                  {store: mine, candidates: candidate},
-		"in force, and not listed": {change: func(w *world) { w.pipeline.Status.RulesTotal.Derived = 30 }, store: mine, rule: id, candidates: candidate},
-		"series of others":         {store: store{`http_requests_total{namespace="other",pod="web-0"}`: growing}, reason: v1alpha1.AutoscalerRuleMissing},
-		"refused by its name":      {change: func(w *world) { w.hpa = hpa(podsMetric("latency_p99", nil)) }, reason: v1alpha1.AutoscalerDeriveQuantile},
-		"what is known otherwise": {change: func(w *world) {
-			w.change = func(s *Sources) {
-				s.Candidates = func(context.Context, *autoscalingv2.HorizontalPodAutoscaler, operand.MetricRequest) Candidates {
-					return Candidates{Reason: v1alpha1.AutoscalerDeriveLimit, Problem: "there are 20"}
-				}
-			}
-		}, store: mine, reason: v1alpha1.AutoscalerDeriveLimit},
-		"known to be derived": {change: func(w *world) {
-			rule := pipeline().Spec.CustomMetrics.Rules[0]
-			rule.ID = "known"
-			w.change = func(s *Sources) { s.Derived = []operand.MetricRule{{Origin: "Derived", Custom: &rule}} }
-		}, store: mine, rule: "known"},
+		"in force":                       {change: listed, store: mine, rule: id, candidates: candidate},
+		"not yet":                        {store: mine, candidates: candidate},
+		"in force, and not listed":       {change: func(w *world) { w.pipeline.Status.RulesTotal.Derived = 30 }, store: mine, rule: id, candidates: candidate},
+		"series of others":               {store: store{`http_requests_total{namespace="other",pod="web-0"}`: growing}, reason: v1alpha1.AutoscalerRuleMissing},
+		"refused by its name":            {change: func(w *world) { w.hpa = hpa(podsMetric("latency_p99", nil)) }, reason: v1alpha1.AutoscalerDeriveQuantile},
 		"disabled":                       {change: func(w *world) { w.pipeline.Spec.CustomMetrics.Derive = v1alpha1.DeriveDisabled }, store: mine, disabled: true},
 		"a stated rule makes the metric": {change: func(w *world) { w.pipeline.Spec.CustomMetrics.Rules = pipeline().Spec.CustomMetrics.Rules }, store: mine, rule: "requests"},
 	} {

@@ -102,6 +102,7 @@ func (c *collection) custom(
 	if c.pipeline == nil || collected.API.Registered && !collected.API.Ours || collected.RuleProblem != "" {
 		return nil
 	}
+	collected.DeriveDisabled = !metricsapi.Derives(c.pipeline.Spec, request.API)
 	rules, err := c.rules(ctx, collected, spec, request)
 	switch {
 	case err != nil:
@@ -123,24 +124,17 @@ func (c *collection) custom(
 	return nil // Of any other error the evidence says it.
 }
 
-// rules returns the rules that make a metric: those that are known, or else the one that is derived. The error is one of the questions.
+// rules returns the stated rules that make a metric, or else the one that is derived: of two the adapter serves the stated one. The error
+// is one of the questions.
 func (c *collection) rules(
 	ctx context.Context, collected *diagnose.Metric, spec autoscalingv2.MetricSpec, request operand.MetricRequest,
 ) ([]served, error) {
 	if c.Explain == nil {
 		return nil, nil
 	}
-	// Derived ones stand before the stated ones, which so serve instead.
-	known := slices.Concat(c.Derived, operand.RulesOf(c.pipeline.Spec, originSpec))
-	rules, err := c.explain(ctx, collected, request, known)
+	rules, err := c.explain(ctx, collected, request, operand.RulesOf(c.pipeline.Spec, originSpec))
 	if err != nil || len(rules) > 0 || collected.RuleProblem != "" || collected.DeriveDisabled {
 		return rules, err
-	}
-	if c.Candidates != nil {
-		candidates := c.Candidates(ctx, c.hpa, request)
-		collected.Candidates, collected.CandidatesReason = candidates.Found, candidates.Reason
-		collected.CandidatesProblem = candidates.Problem
-		return nil, nil
 	}
 	rule, err := c.derived(ctx, collected, spec)
 	if err != nil || rule == nil {

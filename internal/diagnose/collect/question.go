@@ -41,12 +41,21 @@ func series(name string) selector { return selector{equal(model.MetricNameLabel,
 // with returns the selector with further matchers.
 func (s selector) with(further ...*labels.Matcher) selector { return slices.Concat(s, further) }
 
+// String writes the name in front of the braces where it can stand there, as people do.
 func (s selector) String() string {
-	var all []string
+	name, all := "", []string{}
 	for _, matcher := range s {
-		all = append(all, matcher.String())
+		if name == "" && matcher.Name == model.MetricNameLabel && matcher.Type == labels.MatchEqual &&
+			model.LegacyValidation.IsValidMetricName(matcher.Value) {
+			name = matcher.Value
+		} else {
+			all = append(all, matcher.String())
+		}
 	}
-	return "{" + strings.Join(all, ",") + "}"
+	if name != "" && len(all) == 0 {
+		return name
+	}
+	return name + "{" + strings.Join(all, ",") + "}"
 }
 
 func equal(label, value string) *labels.Matcher {

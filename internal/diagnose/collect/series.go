@@ -18,6 +18,7 @@ import (
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/diagnose"
+	"github.com/metricspipeline/operator/internal/metricsapi"
 	"github.com/metricspipeline/operator/internal/operand"
 	"github.com/metricspipeline/operator/internal/prometheus"
 )
@@ -70,7 +71,9 @@ func (c *collection) measure(ctx context.Context, metric *diagnose.Metric, reque
 	if len(rules) > 0 {
 		rules[0].count(&t, request)
 	}
-	c.countTargets(&t)
+	if request.API != metricsapi.External.Group {
+		c.countTargets(&t)
+	}
 	numbers, err := c.put(ctx, &metric.Series, &t)
 	if err != nil {
 		return err
@@ -175,7 +178,7 @@ func (c *collection) missing(ctx context.Context, metric *diagnose.Metric, reque
 	var gone selector
 	t := terms{namespace: request.Namespace}
 	switch {
-	case rule.namespaced(request.Namespace) == nil:
+	case !rule.serves(), rule.namespaced(request.Namespace) == nil:
 		return nil
 	case metric.Series.InNamespace == 0:
 		gone = rule.namespaced(request.Namespace)
@@ -230,6 +233,9 @@ func (c *collection) evaluate(ctx context.Context, metric *diagnose.Metric, rule
 		return err
 	}
 	if samples == nil {
+		if ofNone {
+			metric.Series.QueryError = "it cannot be evaluated" // What Prometheus says names series of others.
+		}
 		return nil
 	}
 	metric.Series.Samples, metric.Series.NaN = len(samples), 0

@@ -85,6 +85,12 @@ func TestSeries(t *testing.T) {
 			asking(externalMetric("queue_depth", map[string]string{"queue": "mail"}))(w)
 			w.pipeline.Spec.ExternalMetrics.Rules[0].Resources.Namespaced = ptr.To(false)
 		}, store: store{`queue_depth{queue="mail"}`: growing}, want: diagnose.Series{Total: 1, InNamespace: 1, ForPods: -1, ForSelector: -1, Samples: 1}},
+		"external, of no namespace, and no answer to the rule's query": {change: func(w *world) {
+			asking(externalMetric("queue_depth", nil))(w)
+			w.pipeline.Spec.ExternalMetrics.Rules[0].Resources.Namespaced = ptr.To(false)
+			w.pipeline.Spec.ExternalMetrics.Rules[0].MetricsQuery = "<<.Series>> * on () <<.Series>>"
+		}, store: store{`queue_depth{team="a"}`: growing, `queue_depth{team="b"}`: growing},
+			want: diagnose.Series{Total: 2, InNamespace: 2, ForPods: -1, ForSelector: -1, Samples: -1, NaN: -1, QueryError: "it cannot be evaluated"}},
 		"external, of no namespace and none": {change: func(w *world) {
 			asking(externalMetric("queue_depth", nil))(w)
 			w.pipeline.Spec.ExternalMetrics.Rules[0].Resources.Namespaced = ptr.To(false)

@@ -251,11 +251,20 @@ func (n *nameMaker) selectorOf(series string) string {
 	if n.selector == nil {
 		return ""
 	}
-	matchers := []*labels.Matcher{{Type: labels.MatchEqual, Name: model.MetricNameLabel, Value: series}}
+	matchers, legacy := []*labels.Matcher{}, model.LegacyValidation.IsValidMetricName(series)
+	if !legacy {
+		matchers = append(matchers, &labels.Matcher{Type: labels.MatchEqual, Name: model.MetricNameLabel, Value: series})
+	}
 	for _, matcher := range n.selector.LabelMatchers {
 		if matcher.Name != model.MetricNameLabel {
 			matchers = append(matchers, matcher)
 		}
 	}
-	return selectorOf(matchers)
+	switch {
+	case !legacy:
+		return selectorOf(matchers)
+	case len(matchers) == 0:
+		return series
+	}
+	return series + selectorOf(matchers)
 }
