@@ -75,7 +75,7 @@ func (x *Index) Asked() []Asked {
 			asked := Asked{Metric: metric.Value(), Total: len(by)}
 			for _, by := range by[:min(len(by), MostAskers)] {
 				kind := by.hpa.kind.Value()
-				asked.HPAs = append(asked.HPAs, Asker{Name: by.hpa.name, Object: by.object, Failing: by.hpa.state == failing,
+				asked.HPAs = append(asked.HPAs, Asker{Name: by.hpa.name, Object: by.object, Failing: by.hpa.state == Fails,
 					Target: autoscalingv2.CrossVersionObjectReference{APIVersion: kind.apiVersion, Kind: kind.kind, Name: by.hpa.target}})
 			}
 			all = append(all, asked)

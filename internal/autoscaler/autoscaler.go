@@ -26,13 +26,18 @@ const (
 	longestName, longestSelector = 253, 512
 )
 
-// state is how an HPA stands.
-type state byte
+// State is how an HPA stands.
+type State byte
 
 const (
-	pending state = iota
-	working
-	failing
+	// Gone is the state of one that does not exist.
+	Gone State = iota
+	// Awaited is the state of one that the HPA controller has not looked at yet.
+	Awaited
+	// Working is the state of one that works, and of one that is disabled because its target has no replicas.
+	Working
+	// Fails is the state of one that fails.
+	Fails
 )
 
 // compact is what is kept of an HPA. There is one for every HPA of the cluster, so its size counts, and nothing in it is as long as its
@@ -49,7 +54,7 @@ type compact struct {
 	wants []want
 	// evidence changes with its spec and with why it fails.
 	evidence uint64
-	state    state
+	state    State
 	// since is when it was first seen in its state, in nanoseconds.
 	since int64
 }
@@ -87,13 +92,13 @@ func compactor(object any) (any, error) {
 func newCompact(hpa *autoscalingv2.HorizontalPodAutoscaler) *compact {
 	target := hpa.Spec.ScaleTargetRef
 	c := &compact{namespace: strings.Clone(hpa.Namespace), name: strings.Clone(hpa.Name), uid: types.UID(strings.Clone(string(hpa.UID))),
-		created: hpa.CreationTimestamp.Unix(), evidence: Evidence(hpa), state: working,
+		created: hpa.CreationTimestamp.Unix(), evidence: Evidence(hpa), state: Working,
 		kind: kindOf(target), target: bounded(target.Name)}
 	switch {
 	case Pending(hpa):
-		c.state = pending
+		c.state = Awaited
 	case Failing(hpa):
-		c.state = failing
+		c.state = Fails
 	}
 	for _, spec := range hpa.Spec.Metrics {
 		if metric, object, asked := metricOf(hpa.Namespace, spec); asked && len(c.wants) < mostMetrics {
@@ -170,11 +175,13 @@ func Evidence(hpa *autoscalingv2.HorizontalPodAutoscaler) uint64 {
 	return h.Sum64()
 }
 
-// Failure is an HPA that fails.
+// Failure is an HPA that fails, or that the HPA controller has not looked at yet.
 type Failure struct {
 	Namespace, Name string
 	UID             types.UID
-	// Created is when it was made, and Since when it was first seen to fail.
+	// Awaited is true for one that the HPA controller has not looked at yet, and Asks for one that asks a custom or external metrics API.
+	Awaited, Asks bool
+	// Created is when it was made, and Since when it was first seen in its state.
 	Created, Since time.Time
 	// Evidence is that of the function Evidence.
 	Evidence uint64
@@ -184,6 +191,6 @@ type Failure struct {
 func (f Failure) Key() string { return f.Namespace + "/" + f.Name }
 
 func (c *compact) failure() Failure {
-	return Failure{Namespace: c.namespace, Name: c.name, UID: c.uid, Created: time.Unix(c.created, 0), Since: time.Unix(0, c.since),
-		Evidence: c.evidence}
+	return Failure{Namespace: c.namespace, Name: c.name, UID: c.uid, Awaited: c.state == Awaited, Asks: len(c.wants) > 0, Created: time.Unix(c.created, 0),
+		Since: time.Unix(0, c.since), Evidence: c.evidence}
 }

@@ -18,7 +18,7 @@ import (
 
 // Events are called on changes, under the index's lock: they must not block, and not call the index. All of them must be set.
 type Events struct {
-	// Failing is called when an HPA begins to fail or ends to, or fails with other evidence.
+	// Failing is called when what Failing returns has changed.
 	Failing func()
 	// Counted is called when the counts have changed.
 	Counted func()
@@ -46,7 +46,7 @@ type Index struct {
 type namespace struct {
 	name string
 	hpas map[string]*compact
-	// failing are those that fail, the longest first.
+	// failing are those that do not work, the longest first.
 	failing []*compact
 	asked   askers
 }
@@ -168,20 +168,23 @@ func (x *Index) stand(ns *namespace, was, is *compact) {
 	if before != x.counts || (was == nil) != (is == nil) {
 		x.events.Counted()
 	}
-	if was != nil && was.state == failing {
+	failed, fails := was.fails(), is.fails()
+	if failed {
 		if at, found := slices.BinarySearchFunc(ns.failing, was, longestFirst); found {
 			ns.failing = slices.Delete(ns.failing, at, at+1)
 		}
 	}
-	if is != nil && is.state == failing {
+	if fails {
 		at, _ := slices.BinarySearchFunc(ns.failing, is, longestFirst)
 		ns.failing = slices.Insert(ns.failing, at, is)
 	}
-	failed, fails := was != nil && was.state == failing, is != nil && is.state == failing
-	if failed != fails || fails && was.evidence != is.evidence {
+	if failed != fails || fails && (was.evidence != is.evidence || was.state != is.state) {
 		x.events.Failing()
 	}
 }
+
+// fails is false for an HPA that works or does not exist.
+func (c *compact) fails() bool { return c != nil && c.state != Working }
 
 func longestFirst(one, other *compact) int {
 	return cmp.Or(cmp.Compare(one.since, other.since), strings.Compare(one.name, other.name))
@@ -193,9 +196,9 @@ func (c *Counts) add(of *compact, by int) {
 	}
 	c.Total += by
 	switch of.state {
-	case working:
+	case Working:
 		c.Working += by
-	case failing:
+	case Fails:
 		c.Failing += by
 	}
 }
@@ -214,11 +217,18 @@ func (x *Index) Counts() Counts {
 	return x.counts
 }
 
-// Failing returns the HPAs that fail, by namespace, of each at most so many, those that have failed longest first.
-func (x *Index) Failing(most int) map[string][]Failure {
+// Failing returns the HPAs that fail or wait for the HPA controller, by namespace, of each at most so many, those that have longest
+// first. Of very many namespaces each has an equal share of inAll, and one at least.
+func (x *Index) Failing(most, inAll int) map[string][]Failure {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	all := map[string][]Failure{}
+	all, namespaces := map[string][]Failure{}, 0
+	for _, ns := range x.namespaces {
+		if len(ns.failing) > 0 {
+			namespaces++
+		}
+	}
+	most = max(1, min(most, inAll/max(1, namespaces)))
 	for name, ns := range x.namespaces {
 		for _, c := range ns.failing[:min(len(ns.failing), most)] {
 			all[name] = append(all[name], c.failure())
@@ -227,13 +237,13 @@ func (x *Index) Failing(most int) map[string][]Failure {
 	return all
 }
 
-// Works is true for an HPA that the HPA controller has looked at and that does not fail, and false for one that does not exist.
-func (x *Index) Works(namespace, name string) bool {
+// State returns how an HPA stands.
+func (x *Index) State(namespace, name string) State {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	ns := x.namespaces[namespace]
 	if ns == nil || ns.hpas[name] == nil {
-		return false
+		return Gone
 	}
-	return ns.hpas[name].state == working
+	return ns.hpas[name].state
 }

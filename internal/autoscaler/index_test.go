@@ -99,7 +99,7 @@ func broken(h *autoscalingv2.HorizontalPodAutoscaler, message string) *autoscali
 // failing returns the keys of those that fail.
 func (w *watched) failing(most int) []string {
 	var all []string
-	for _, failures := range w.Failing(most) {
+	for _, failures := range w.Failing(most, 1000) {
 		for _, failure := range failures {
 			all = append(all, failure.Key())
 		}
@@ -131,8 +131,8 @@ func TestEvents(t *testing.T) {
 		counts  Counts
 		failing []string
 	}{
-		{"new", fresh, []string{"asked", "counted"}, Counts{Total: 1}, nil},
-		{"looked at", web(), []string{"counted"}, Counts{Total: 1, Working: 1}, nil},
+		{"new", fresh, []string{"asked", "counted", "failing"}, Counts{Total: 1}, []string{"shop/web"}},
+		{"looked at", web(), []string{"counted", "failing"}, Counts{Total: 1, Working: 1}, nil},
 		{"the same again", web(), nil, Counts{Total: 1, Working: 1}, nil},
 		{"scaled, and limited", scaled, nil, Counts{Total: 1, Working: 1}, nil},
 		{"failing", broken(web(), "no metrics"), []string{"counted", "failing"}, Counts{Total: 1, Failing: 1}, []string{"shop/web"}},
@@ -163,13 +163,13 @@ func TestSince(t *testing.T) {
 	must(t, w.store.Add(broken(hpa("shop", "web"), "no metrics")))
 	w.clock.Step(time.Minute)
 	must(t, w.store.Update(broken(hpa("shop", "web"), "forbidden")))
-	if got := w.Failing(1)["shop"][0]; !got.Since.Equal(began) || !got.Created.Equal(time.Unix(500_000, 0)) {
+	if got := w.Failing(1, 1000)["shop"][0]; !got.Since.Equal(began) || !got.Created.Equal(time.Unix(500_000, 0)) {
 		t.Errorf("%+v", got)
 	}
 	anew := broken(hpa("shop", "web"), "forbidden")
 	anew.UID = "another"
 	must(t, w.store.Update(anew))
-	if got := w.Failing(1)["shop"][0]; !got.Since.Equal(w.clock.Now()) || got.UID != "another" {
+	if got := w.Failing(1, 1000)["shop"][0]; !got.Since.Equal(w.clock.Now()) || got.UID != "another" {
 		t.Errorf("made anew: %+v", got)
 	}
 }
@@ -185,6 +185,9 @@ func TestFailingIsBounded(t *testing.T) {
 	if got, want := w.failing(2), []string{"bank/a", "shop/b", "shop/c"}; !slices.Equal(got, want) {
 		t.Errorf("failing %q, want %q", got, want)
 	}
+	if got := w.Failing(10, 3); len(got["shop"]) != 1 || len(got["bank"]) != 1 {
+		t.Errorf("a share of 3: %v", got)
+	}
 }
 
 // TestReplace finds what happened while the watch was interrupted, and a closed store changes nothing.
@@ -198,8 +201,8 @@ func TestReplace(t *testing.T) {
 	list := []any{broken(hpa("shop", "worker"), "no metrics"), hpa("bank", "web")}
 	must(t, w.store.Replace(list, "7"))
 	w.expect(t, "replaced", "asked", "counted", "failing", "listed")
-	if got := w.Counts(); got != (Counts{Total: 2, Working: 1, Failing: 1}) || !w.Listed() || !w.Works("bank", "web") || w.Works("shop", "worker") ||
-		w.Works("shop", "web") {
+	if got := w.Counts(); got != (Counts{Total: 2, Working: 1, Failing: 1}) || !w.Listed() || w.State("bank", "web") != Working ||
+		w.State("shop", "worker") != Fails || w.State("shop", "web") != Gone {
 		t.Errorf("replaced: %+v", got)
 	}
 	must(t, w.store.Replace(list, "8"))

@@ -62,6 +62,15 @@ package controller
 // What it watches for annotations; that it may read Services also serves the components' own.
 // +kubebuilder:rbac:groups="",resources=namespaces;pods;services,verbs=get;list;watch
 
+// The HPAs of the cluster, of which it watches all and reads one that fails. What follows is read of those alone, in their namespaces, to
+// say why: what they scale, the pods of that and their usage, and what of KEDA and of the VPA stands above them.
+// +kubebuilder:rbac:groups=autoscaling,resources=horizontalpodautoscalers,verbs=get;list;watch
+// +kubebuilder:rbac:groups=apps,resources=deployments/scale;replicasets/scale;statefulsets/scale,verbs=get
+// +kubebuilder:rbac:groups="",resources=replicationcontrollers/scale,verbs=get
+// +kubebuilder:rbac:groups=metrics.k8s.io,resources=pods,verbs=list
+// +kubebuilder:rbac:groups=keda.sh,resources=scaledobjects,verbs=get
+// +kubebuilder:rbac:groups=autoscaling.k8s.io,resources=verticalpodautoscalers,verbs=list
+
 // What it watches, the metadata of all and the template of a few, for annotations that belong to the template; that it may list
 // Deployments also serves the components' own.
 // +kubebuilder:rbac:groups=apps,resources=deployments;statefulsets;daemonsets,verbs=list;watch

@@ -28,6 +28,7 @@ import (
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/apply"
 	"github.com/metricspipeline/operator/internal/cluster"
+	"github.com/metricspipeline/operator/internal/controller/autoscalers"
 	"github.com/metricspipeline/operator/internal/controller/monitors"
 	"github.com/metricspipeline/operator/internal/controller/pipeline"
 	"github.com/metricspipeline/operator/internal/operand"
@@ -177,7 +178,11 @@ func Setup(mgr ctrl.Manager, options Options) (*Operator, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := reconciler(mgr, options, all, scrape, nodes, func() { announce(wake) })
+	hpas, examiner, err := hpas(mgr, options, operator, func() { announce(wake) })
+	if err != nil {
+		return nil, err
+	}
+	r := reconciler(mgr, options, parts{all, scrape, nodes, hpas, examiner}, func() { announce(wake) })
 	operator.pipeline = r
 	exported.Build(options.Version)
 	if err := mgr.Add(manager.RunnableFunc(func(ctx context.Context) error {
@@ -205,26 +210,38 @@ func Setup(mgr ctrl.Manager, options Options) (*Operator, error) {
 	return operator, nil
 }
 
+// parts are what the reconciler of the pipeline works with.
+type parts struct {
+	prometheuses cache.Cache
+	scrape       *monitors.Reconciler
+	nodes        *pipeline.Nodes
+	hpas         *autoscalers.Reconciler
+	examiner     *examiner
+}
+
 // reconciler returns that of the pipeline.
-func reconciler(
-	mgr ctrl.Manager, options Options, prometheuses cache.Cache, scrape *monitors.Reconciler, nodes *pipeline.Nodes, answered func(),
-) *pipeline.Reconciler {
+func reconciler(mgr ctrl.Manager, options Options, by parts, answered func()) *pipeline.Reconciler {
 	watches := options.Watches
 	patient := watches.Client(mgr.GetClient(), mgr.GetCache())
 	return pipeline.New(pipeline.Config{
 		Namespace: options.Namespace, Version: options.Version, Operands: options.Operands, Images: options.Images,
 		Client: patient, Live: mgr.GetAPIReader(),
-		Facts: &cluster.Source{Client: patient, Prometheuses: watches.Reader(prometheuses, prometheuses), Kinds: watches,
+		Facts: &cluster.Source{Client: patient, Prometheuses: watches.Reader(by.prometheuses, by.prometheuses), Kinds: watches,
 			Mapper: mgr.GetRESTMapper(), Namespace: options.Namespace, Authorities: operand.Authorities(options.Operands),
 			Discover: func() (meta.RESTMapper, error) { return Discover(mgr.GetConfig(), mgr.GetHTTPClient()) }},
-		Source:  func(p cluster.Prometheus) { scrape.Ask(sourceOf(p)) },
-		Scrape:  func(p *v1alpha1.MetricsPipeline) *report.Scrape { return scrapeOf(scrape, p) },
-		Applier: apply.New(patient, mgr.GetAPIReader(), options.Clock, options.Timing.Stalled),
-		Prober:  probe.New(answered, options.Timing.FirstProbe, options.Timing.LastProbe),
-		Nodes:   nodes,
-		Census:  prometheus.NewCensus[int64](answered, clock.RealClock{}, options.Timing.Census),
-		Names:   prometheus.NewCensus[prometheus.Names](answered, clock.RealClock{}, options.Timing.Names),
-		Events:  mgr.GetEventRecorder("metricspipeline-operator"), Metrics: &exported,
+		Source: func(p cluster.Prometheus) {
+			by.scrape.Ask(sourceOf(p))
+			by.examiner.prometheus.Store(&p)
+		},
+		Scrape:      func(p *v1alpha1.MetricsPipeline) *report.Scrape { return scrapeOf(by.scrape, p) },
+		Autoscalers: func(p *v1alpha1.MetricsPipeline) *report.Autoscalers { return autoscalersOf(by.hpas, p) },
+		Applier:     apply.New(patient, mgr.GetAPIReader(), options.Clock, options.Timing.Stalled),
+		Prober:      probe.New(answered, options.Timing.FirstProbe, options.Timing.LastProbe),
+		Nodes:       by.nodes,
+		Census:      prometheus.NewCensus[int64](answered, clock.RealClock{}, options.Timing.Census),
+		Names:       prometheus.NewCensus[prometheus.Names](answered, clock.RealClock{}, options.Timing.Names),
+		Asked:       by.hpas.Asked,
+		Events:      mgr.GetEventRecorder("metricspipeline-operator"), Metrics: &exported,
 		Renderer: options.Renderer, Clock: options.Clock, Timing: options.Timing,
 	})
 }

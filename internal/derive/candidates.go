@@ -115,26 +115,32 @@ var ratio = regexp.MustCompile(`[_:](ratio|percent|percentage|pct)$`)
 // refused returns why no rule is derived for a metric of this name, whatever Prometheus has; nil where one can be.
 func refused(metric, field string) *Problem {
 	if !metricName.MatchString(metric) {
-		return problem(v1alpha1.AutoscalerDeriveRefused, "%q is not a name that series of Prometheus have; ask for the name of a series, or state a rule in "+
-			"%s.rules with this name in name.as.", brief(metric), field)
+		return problem(v1alpha1.AutoscalerDeriveRefused,
+			"%q is not a name that series of Prometheus have; ask for the name of a series, or state a rule in "+
+				"%s.rules with this name in name.as.", brief(metric), field)
 	}
 	if len(metric) > longestName {
-		return problem(v1alpha1.AutoscalerDeriveRefused, "The name %s has %d characters, and a rule is derived for at most %d; state a rule in %s.rules.",
+		return problem(v1alpha1.AutoscalerDeriveRefused,
+			"The name %s has %d characters, and a rule is derived for at most %d; state a rule in %s.rules.",
 			brief(metric), len(metric), longestName, field)
 	}
 	if base, counter := strings.CutSuffix(metric, counterSuffix); counter {
-		return problem(v1alpha1.AutoscalerDeriveCounter, "%s is a counter by its name, and its value only grows; ask for %s_per_second, which is its rate.",
+		return problem(v1alpha1.AutoscalerDeriveCounter,
+			"%s is a counter by its name, and its value only grows; ask for %s_per_second, which is its rate.",
 			metric, base)
 	}
 	if strings.HasSuffix(metric, "_bucket") {
-		return problem(v1alpha1.AutoscalerDeriveQuantile, "%s is a bucket of a histogram by its name; state a rule with histogram_quantile in %s.rules.", metric, field)
+		return problem(v1alpha1.AutoscalerDeriveQuantile,
+			"%s is a bucket of a histogram by its name; state a rule with histogram_quantile in %s.rules.", metric, field)
 	}
 	if quantile.MatchString(metric) {
-		return problem(v1alpha1.AutoscalerDeriveQuantile, "%s is a quantile by its name, and the sum of quantiles is none; state a rule in %s.rules, such as one "+
-			"with histogram_quantile.", metric, field)
+		return problem(v1alpha1.AutoscalerDeriveQuantile,
+			"%s is a quantile by its name, and the sum of quantiles is none; state a rule in %s.rules, such as one "+
+				"with histogram_quantile.", metric, field)
 	}
 	if ratio.MatchString(metric) {
-		return problem(v1alpha1.AutoscalerDeriveRatio, "%s is a ratio by its name, and the sum of ratios is none; state a rule in %s.rules that divides two sums.",
+		return problem(v1alpha1.AutoscalerDeriveRatio,
+			"%s is a ratio by its name, and the sum of ratios is none; state a rule in %s.rules that divides two sums.",
 			metric, field)
 	}
 	return nil

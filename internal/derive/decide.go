@@ -7,15 +7,17 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 )
 
 // Limits of what tenants can cause.
 const (
-	// MostOfNamespace is how many rules the HPAs of one namespace can lead to, and Most how many there are in all. Each is a selector
-	// that the backend lists the series of at each relist.
-	MostOfNamespace, Most = 20, 500
+	// MostOfNamespace is how many rules the HPAs of one namespace can lead to.
+	MostOfNamespace = 20
+	// Most is how many there are in all. Each is a selector that the backend lists the series of at each relist.
+	Most = 500
 	// mostQuestioned is about how many metrics of one namespace Prometheus is queried, and mostInAll of all.
 	mostQuestioned, mostInAll = 40, 2000
 )
@@ -48,6 +50,25 @@ type Verdict struct {
 	Problem *Problem
 	// Found are the candidates.
 	Found []Found
+}
+
+// State is how it stands with derived rules.
+type State struct {
+	// Rules in force, and the window of their rates.
+	Rules  []Rule
+	Window time.Duration
+	// Known is false while it is not known what HPAs ask for, or what Prometheus has; then there are no Verdicts.
+	Known    bool
+	Verdicts []Verdict
+}
+
+// Of returns what became of a metric of an HPA; false where that is not known.
+func (s State) Of(ask Ask) (Verdict, bool) {
+	i := slices.IndexFunc(s.Verdicts, func(v Verdict) bool { return v.Ask == ask })
+	if i < 0 {
+		return Verdict{}, false
+	}
+	return s.Verdicts[i], true
 }
 
 // Decision is which rules follow.
@@ -118,8 +139,9 @@ func admitted(all []*request, current map[Key]Rule) []*request {
 	for _, r := range all {
 		namespace := r.verdict.Namespace
 		if len(byNamespace[namespace]) == mostQuestioned {
-			r.verdict.Problem = problem(v1alpha1.AutoscalerDeriveLimit, "The HorizontalPodAutoscalers of namespace %s ask for more metrics than the %d for which "+
-				"rules are looked for; state rules for them in %s.rules.", namespace, mostQuestioned, fieldOf(r.verdict.Ask))
+			r.verdict.Problem = problem(v1alpha1.AutoscalerDeriveLimit,
+				"The HorizontalPodAutoscalers of namespace %s ask for more metrics than the %d for which "+
+					"rules are looked for; state rules for them in %s.rules.", namespace, mostQuestioned, fieldOf(r.verdict.Ask))
 			continue
 		}
 		byNamespace[namespace] = append(byNamespace[namespace], r)
@@ -132,8 +154,9 @@ func admitted(all []*request, current map[Key]Rule) []*request {
 			} else if len(taken) < mostInAll {
 				taken = append(taken, of[round])
 			} else {
-				of[round].verdict.Problem = problem(v1alpha1.AutoscalerDeriveLimit, "HorizontalPodAutoscalers ask for more metrics than the %d for which rules are "+
-					"looked for; state rules for them in %s.rules.", mostInAll, fieldOf(of[round].verdict.Ask))
+				of[round].verdict.Problem = problem(v1alpha1.AutoscalerDeriveLimit,
+					"HorizontalPodAutoscalers ask for more metrics than the %d for which rules are "+
+						"looked for; state rules for them in %s.rules.", mostInAll, fieldOf(of[round].verdict.Ask))
 			}
 		}
 	}
@@ -153,8 +176,8 @@ func compare(a, b *request, current map[Key]Rule) int {
 		}
 		return 2
 	}
-	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.verdict.Namespace, b.verdict.Namespace), cmp.Compare(a.verdict.HPA, b.verdict.HPA),
-		a.verdict.Key.compare(b.verdict.Key))
+	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.verdict.Namespace, b.verdict.Namespace),
+		cmp.Compare(a.verdict.HPA, b.verdict.HPA), a.verdict.Key.compare(b.verdict.Key))
 }
 
 // rules returns those that follow, in the order of their keys, and notes which requests exceed a limit.
@@ -184,17 +207,19 @@ func rules(byKey map[Key][]*request, current map[Key]Rule, in Input) []Rule {
 	for _, rule := range evenly(fresh, perNamespace) {
 		switch {
 		case perNamespace[rule.Namespace] >= MostOfNamespace:
-			exceeding(byKey[rule.Key], problem(v1alpha1.AutoscalerDeriveLimit, "%d rules are derived for the HorizontalPodAutoscalers of namespace %s, and there "+
-				"are no more; state a rule in %s.rules.", MostOfNamespace, rule.Namespace, fieldOf(byKey[rule.Key][0].verdict.Ask)))
+			exceeding(byKey[rule.Key], problem(v1alpha1.AutoscalerDeriveLimit,
+				"%d rules are derived for the HorizontalPodAutoscalers of namespace %s, and there "+
+					"are no more; state a rule in %s.rules.", MostOfNamespace, rule.Namespace, fieldOf(byKey[rule.Key][0].verdict.Ask)))
 		case len(all) >= Most:
-			exceeding(byKey[rule.Key], problem(v1alpha1.AutoscalerDeriveLimit, "%d rules are derived, and there are no more; state a rule in %s.rules.",
+			exceeding(byKey[rule.Key], problem(v1alpha1.AutoscalerDeriveLimit,
+				"%d rules are derived, and there are no more; state a rule in %s.rules.",
 				Most, fieldOf(byKey[rule.Key][0].verdict.Ask)))
 		default:
 			perNamespace[rule.Namespace]++
 			all = append(all, rule)
 		}
 	}
-	slices.SortFunc(all, func(a, b Rule) int { return a.Key.compare(b.Key) })
+	slices.SortFunc(all, func(a, b Rule) int { return a.compare(b.Key) })
 	return all
 }
 
@@ -272,7 +297,8 @@ func (d *Decision) Refuse(key Key, because error) {
 	for i, v := range d.Verdicts {
 		if v.Key == key && v.Derived {
 			d.Verdicts[i].Derived = false
-			d.Verdicts[i].Problem = problem(v1alpha1.AutoscalerDeriveRefused, "No rule is derived for the metric %s: %v.", v.Name, because)
+			d.Verdicts[i].Problem = problem(v1alpha1.AutoscalerDeriveRefused,
+				"No rule is derived for the metric %s: %v.", v.Name, because)
 		}
 	}
 }
@@ -280,15 +306,16 @@ func (d *Decision) Refuse(key Key, because error) {
 // settle notes whether a rule serves a request.
 func (r *request) settle(all []Rule) {
 	v := r.verdict
-	i, found := slices.BinarySearchFunc(all, v.Key, func(rule Rule, key Key) int { return rule.Key.compare(key) })
+	i, found := slices.BinarySearchFunc(all, v.Key, func(rule Rule, key Key) int { return rule.compare(key) })
 	switch {
 	case !found:
 		if v.Problem == nil {
 			v.Problem = r.judgment.Problem
 		}
 	case r.judgment.only() && r.judgment.Found[0].Candidate != all[i].Candidate:
-		v.Problem = problem(v1alpha1.AutoscalerDeriveRefused, "The metric %s is derived from other series already, for another HorizontalPodAutoscaler, and %s has "+
-			"samples of %s alone; ask for the metric by another of its names, or state a rule in %s.rules.", v.Name, ownOf(v.Ask),
+		v.Problem = problem(v1alpha1.AutoscalerDeriveRefused,
+			"The metric %s is derived from other series already, for another HorizontalPodAutoscaler, and %s has "+
+				"samples of %s alone; ask for the metric by another of its names, or state a rule in %s.rules.", v.Name, ownOf(v.Ask),
 			r.judgment.Found[0].From, fieldOf(v.Ask))
 	default:
 		v.Derived, v.Problem = true, nil

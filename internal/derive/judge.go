@@ -79,21 +79,25 @@ func undecided(asked Ask, found []Found, part string) *Problem {
 	field := fieldOf(asked)
 	switch {
 	case len(found) == 0:
-		return problem(v1alpha1.AutoscalerRuleMissing, "Prometheus has no samples for %s that the metric %s could be derived from: neither %s nor a counter %s.",
+		return problem(v1alpha1.AutoscalerRuleMissing,
+			"Prometheus has no samples for %s that the metric %s could be derived from: neither %s nor a counter %s.",
 			ownOf(asked), asked.Name, asked.Name, grammarOf(asked.Name, true).rates[0])
 	case len(found) > 1:
 		var choices []string
 		for _, f := range found {
 			choices = append(choices, f.described())
 		}
-		return problem(v1alpha1.AutoscalerDeriveAmbiguous, "The metric %s could be several things, since Prometheus has samples for %s of each: %s; state a rule in "+
-			"%s.rules that says which.", asked.Name, ownOf(asked), text.Enumerate(choices, 4), field)
+		return problem(v1alpha1.AutoscalerDeriveAmbiguous,
+			"The metric %s could be several things, since Prometheus has samples for %s of each: %s; state a rule in "+
+				"%s.rules that says which.", asked.Name, ownOf(asked), text.Enumerate(choices, 4), field)
 	case found[0].From == asked.Name && part != "":
-		return problem(v1alpha1.AutoscalerDeriveCounter, "%s is a part of a histogram or summary, as %s is, and its value only grows; state a rule in %s.rules with "+
-			"its rate.", asked.Name, part, field)
+		return problem(v1alpha1.AutoscalerDeriveCounter,
+			"%s is a part of a histogram or summary, as %s is, and its value only grows; state a rule in %s.rules with "+
+				"its rate.", asked.Name, part, field)
 	case !found[0].Rate && found[0].Quantiles:
-		return problem(v1alpha1.AutoscalerDeriveQuantile, "The series %s have the label quantile, and the sum of quantiles is none; state a rule in %s.rules, such as "+
-			"one with quantile=\"0.99\" in its braces.", found[0].From, field)
+		return problem(v1alpha1.AutoscalerDeriveQuantile,
+			"The series %s have the label quantile, and the sum of quantiles is none; state a rule in %s.rules, such as "+
+				"one with quantile=\"0.99\" in its braces.", found[0].From, field)
 	}
 	return nil
 }

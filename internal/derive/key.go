@@ -86,7 +86,7 @@ var (
 // KeyOf returns which metric an HPA asks for, and false where it describes a kind of object that no rule is derived for.
 func KeyOf(asked Ask) (Key, bool) {
 	r, known := resourceOf(asked)
-	key := Key{API: metricsapi.CustomV1Beta1.Group, Metric: asked.Name, Resource: r.GroupResource.String()}
+	key := Key{API: metricsapi.CustomV1Beta1.Group, Metric: asked.Name, Resource: r.String()}
 	if asked.external() {
 		key.API = metricsapi.External.Group
 	}

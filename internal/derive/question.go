@@ -7,12 +7,11 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/prometheus/prometheus/model/labels"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	kubelabels "k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/apimachinery/pkg/util/validation"
-
-	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/metricsapi"
@@ -78,11 +77,13 @@ func fieldOf(asked Ask) string {
 
 func unsupported(asked Ask, field string) *Problem {
 	if asked.Kind == "Job" {
-		return problem(v1alpha1.AutoscalerDeriveJob, "The metric %s describes Job %s, and the label job names what Prometheus scrapes, not a Job; state a rule "+
-			"in %s.rules that maps a label such as job_name to {group: batch, resource: jobs}.", asked.Name, brief(asked.Object), field)
+		return problem(v1alpha1.AutoscalerDeriveJob,
+			"The metric %s describes Job %s, and the label job names what Prometheus scrapes, not a Job; state a rule "+
+				"in %s.rules that maps a label such as job_name to {group: batch, resource: jobs}.", asked.Name, brief(asked.Object), field)
 	}
-	return problem(v1alpha1.AutoscalerDeriveRefused, "The metric %s describes %s %s of API version %q, and no label is known to name objects of that kind; "+
-		"state a rule in %s.rules with resources.overrides.", asked.Name, brief(asked.Kind), brief(asked.Object),
+	return problem(v1alpha1.AutoscalerDeriveRefused,
+		"The metric %s describes %s %s of API version %q, and no label is known to name objects of that kind; "+
+			"state a rule in %s.rules with resources.overrides.", asked.Name, brief(asked.Kind), brief(asked.Object),
 		brief(asked.APIVersion), field)
 }
 
@@ -105,7 +106,8 @@ func object(asked Ask) (value, *Problem) {
 		name, where = asked.Target.Name, "scaleTargetRef"
 	}
 	if len(validation.IsDNS1123Subdomain(name)) > 0 {
-		return value{}, problem(v1alpha1.AutoscalerDeriveRefused, "%s.name is %q, which is not the name of an object; correct it.", where, brief(name))
+		return value{}, problem(v1alpha1.AutoscalerDeriveRefused,
+			"%s.name is %q, which is not the name of an object; correct it.", where, brief(name))
 	}
 	if asked.Type == autoscalingv2.PodsMetricSourceType {
 		return value{labels.MatchRegexp, podNames(asked.Target)}, nil
@@ -149,19 +151,22 @@ func selectorOf(selector, field string) ([]*labels.Matcher, *Problem) {
 		return nil, problem(v1alpha1.AutoscalerDeriveRefused, "metric.selector is not a selector: %v.", err)
 	}
 	if length := len(selector); length > longestSelector {
-		return nil, problem(v1alpha1.AutoscalerDeriveRefused, "metric.selector has %d characters, and a rule is derived for at most %d; state a rule in %s.rules.",
+		return nil, problem(v1alpha1.AutoscalerDeriveRefused,
+			"metric.selector has %d characters, and a rule is derived for at most %d; state a rule in %s.rules.",
 			length, longestSelector, field)
 	}
 	requirements, _ := parsed.Requirements()
 	var matchers []*labels.Matcher
 	for _, r := range requirements {
 		if r.Operator() == selection.GreaterThan || r.Operator() == selection.LessThan {
-			return nil, problem(v1alpha1.AutoscalerDeriveRefused, "metric.selector compares %s by %s, which PromQL has not for labels; list the "+
-				"values.", brief(r.Key()), r.Operator())
+			return nil, problem(v1alpha1.AutoscalerDeriveRefused,
+				"metric.selector compares %s by %s, which PromQL has not for labels; list the "+
+					"values.", brief(r.Key()), r.Operator())
 		}
 		if !labelName.MatchString(r.Key()) {
-			return nil, problem(v1alpha1.AutoscalerDeriveRefused, "metric.selector has the key %q, which is no name of a label in Prometheus; select by a label "+
-				"of the series, such as %s.", r.Key(), labelNames.ReplaceAllString(r.Key(), "_"))
+			return nil, problem(v1alpha1.AutoscalerDeriveRefused,
+				"metric.selector has the key %q, which is no name of a label in Prometheus; select by a label "+
+					"of the series, such as %s.", r.Key(), labelNames.ReplaceAllString(r.Key(), "_"))
 		}
 		matchers = append(matchers, required(r))
 	}

@@ -142,6 +142,6 @@ func (r Rule) Valid() bool {
 		}
 	}
 	return slices.ContainsFunc(known, func(of resource) bool {
-		return of.GroupResource.String() == r.Resource && slices.Contains(of.labels, r.Labels)
+		return of.String() == r.Resource && slices.Contains(of.labels, r.Labels)
 	}) && (r.API == metricsapi.External.Group || r.API == metricsapi.CustomV1Beta1.Group)
 }

@@ -84,6 +84,24 @@ func TestInForce(t *testing.T) {
 	}
 }
 
+// TestDerives: each API that rules fill has its own switch, which is on where nothing is set.
+func TestDerives(t *testing.T) {
+	var spec v1alpha1.MetricsPipelineSpec
+	derives := func() (is []bool) {
+		for _, api := range []API{Resource, CustomV1Beta1, External} {
+			is = append(is, Derives(spec, api.Group))
+		}
+		return is
+	}
+	if diff := cmp.Diff([]bool{false, true, true}, derives()); diff != "" {
+		t.Errorf("unset (-want +got):\n%s", diff)
+	}
+	spec.CustomMetrics.Derive, spec.ExternalMetrics.Derive = v1alpha1.DeriveDisabled, v1alpha1.DeriveEnabled
+	if diff := cmp.Diff([]bool{false, false, true}, derives()); diff != "" {
+		t.Errorf("disabled for custom metrics (-want +got):\n%s", diff)
+	}
+}
+
 // TestWithhold says for each policy, and by whether another owner serves the group, why the operator is not to serve it.
 func TestWithhold(t *testing.T) {
 	for policy, want := range map[v1alpha1.APIPolicy][2]string{

@@ -85,11 +85,11 @@ type Proposal struct {
 	// been counted yet.
 	Series    []prometheus.Selector
 	Uncounted []RuleName
-	// Derived are the rules that follow from what HorizontalPodAutoscalers ask for. Names are selectors for whose series Prometheus is to
-	// find the names for a later plan, and Verdicts are what became of each metric that is asked for.
-	Derived  []v1alpha1.RuleStatus
-	Names    []prometheus.Selector
-	Verdicts []derive.Verdict
+	// Derived are the rules that follow from what HorizontalPodAutoscalers ask for, and Derivation is how they do; nil where none can.
+	// Names are selectors for whose series Prometheus is to find the names for a later plan.
+	Derived    []v1alpha1.RuleStatus
+	Derivation *derive.State
+	Names      []prometheus.Selector
 	// Memory is stored with the form once that is applied, and comes back in LastGood.
 	Memory []byte
 	// Findings are what else is to be said.

@@ -35,11 +35,11 @@ type Plan struct {
 	// Series are selectors whose series Prometheus is to count for a later plan, and Uncounted the rules that wait for that.
 	Series    []prometheus.Selector
 	Uncounted []RuleName
-	// Derived are the rules that follow from what HorizontalPodAutoscalers ask for, Names the selectors that this takes, and Verdicts what
-	// became of each metric.
-	Derived  []v1alpha1.RuleStatus
-	Names    []prometheus.Selector
-	Verdicts []derive.Verdict
+	// Derived are the rules that follow from what HorizontalPodAutoscalers ask for, Derivation is how they do, and Names are the selectors
+	// that this takes.
+	Derived    []v1alpha1.RuleStatus
+	Derivation *derive.State
+	Names      []prometheus.Selector
 	// Findings of the operands.
 	Findings []Finding
 	// RequeueAfter is when to plan again where nothing brings an event; 0 is never.
@@ -121,7 +121,9 @@ func For(request Request) Plan {
 		plan.Uncounted = append(plan.Uncounted, proposal.Uncounted...)
 		plan.Derived = append(plan.Derived, proposal.Derived...)
 		plan.Names = append(plan.Names, proposal.Names...)
-		plan.Verdicts = append(plan.Verdicts, proposal.Verdicts...)
+		if proposal.Derivation != nil {
+			plan.Derivation = proposal.Derivation
+		}
 		plan.Findings = append(plan.Findings, proposal.Findings...)
 		plan.RequeueAfter = Sooner(plan.RequeueAfter, proposal.RequeueAfter)
 		switch {

@@ -26,6 +26,8 @@ type Autoscalers struct {
 	// Administrator counts those of them that fail for a cause that an administrator removes, and First is one of these.
 	Administrator map[string]int
 	First         v1alpha1.AutoscalerFailure
+	// Unsure is true until all HPAs have been examined that failed before a start: until then it is not known who has to act.
+	Unsure bool
 	// Problem is why it cannot be said whether HPAs work, such as a permission that is missing; empty where it can.
 	Problem string
 }
@@ -47,6 +49,8 @@ func autoscalersServed(o Observation) finding {
 		return undecided("The HorizontalPodAutoscalers have not been looked at yet.")
 	case a.Problem != "":
 		return unmet(v1alpha1.ReasonUnreadable, "It cannot be said whether HorizontalPodAutoscalers work: "+a.Problem+".")
+	case a.Unsure:
+		return undecided("The HorizontalPodAutoscalers that fail are being examined.")
 	case len(a.Administrator) > 0:
 		return unmet(v1alpha1.ReasonUnserved, fmt.Sprintf("%d of %d HorizontalPodAutoscalers fail for causes that an administrator "+
 			"removes: %s. HorizontalPodAutoscaler %s/%s: %s", sum(a.Administrator), a.Status.Total, counted(a.Administrator),

@@ -70,6 +70,11 @@ func TestAutoscalersStay(t *testing.T) {
 	if diff := cmp.Diff(before, after); diff != "" {
 		t.Errorf("not known (-before +after):\n%s", diff)
 	}
+	o.Autoscalers = failed()
+	o.Autoscalers.Unsure, o.Autoscalers.Administrator = true, nil
+	if diff := cmp.Diff(before, Status(o, before)); diff != "" {
+		t.Errorf("not examined again (-before +after):\n%s", diff)
+	}
 	o.Autoscalers = &Autoscalers{Problem: "it is forbidden"}
 	if diff := cmp.Diff(before.Autoscalers, Status(o, before).Autoscalers); diff != "" {
 		t.Errorf("not readable (-before +after):\n%s", diff)

@@ -216,7 +216,8 @@ func (o Observation) rulesKnown() bool {
 
 // ruled is true for an API that is served by rules.
 func (o Observation) ruled(api metricsapi.API) bool {
-	return slices.ContainsFunc(slices.Concat(o.Plan.Rules, o.Plan.Derived), func(rule v1alpha1.RuleStatus) bool { return rule.API == api.Group })
+	of := func(rule v1alpha1.RuleStatus) bool { return rule.API == api.Group }
+	return slices.ContainsFunc(o.Plan.Rules, of) || slices.ContainsFunc(o.Plan.Derived, of)
 }
 
 // queried is true for an API that is served from Prometheus.

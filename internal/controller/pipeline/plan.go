@@ -182,8 +182,8 @@ func (r *Reconciler) plan(ctx context.Context, pipeline *v1alpha1.MetricsPipelin
 		}
 	}
 	plan := operand.For(request)
-	if r.Verdicts != nil {
-		r.Verdicts(plan.Verdicts)
+	if r.Derived != nil && plan.Derivation != nil {
+		r.Derived(*plan.Derivation)
 	}
 	for name := range r.forms {
 		if _, planned := plan.Component(name); !planned {

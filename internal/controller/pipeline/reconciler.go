@@ -59,9 +59,9 @@ type Config struct {
 
 	Applier *apply.Applier
 	// Asked returns the metrics that HorizontalPodAutoscalers ask for, and false while they are not known; nil where nobody knows. When
-	// it returns something else than before, the reconciler has to be called. Verdicts is called with what became of each; nil for nobody.
-	Asked    func() ([]autoscaler.Asked, bool)
-	Verdicts func([]derive.Verdict)
+	// it returns something else than before, the reconciler has to be called. Derived is called with the rules that follow; nil for nobody.
+	Asked   func() ([]autoscaler.Asked, bool)
+	Derived func(derive.State)
 
 	Prober *probe.Prober
 	// Census counts the series of rules, and Names finds those that rules can be derived from.
@@ -134,7 +134,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	deregistered, deregisterErr := r.registrar.Deregister(work, facts, pipeline.Spec)
 	facts = facts.Without(deregistered.Gone)
 	plan, workloadsErr := r.plan(work, pipeline, facts)
-	plan.RequeueAfter = operand.Sooner(plan.RequeueAfter, r.count(facts, plan)) //nolint:contextcheck // a query outlives the reconcile
+	plan.RequeueAfter = operand.Sooner(plan.RequeueAfter, r.count(facts, plan))
 	targetsErr := r.patchTargets(pipeline)
 	plan = retainFor(targetsErr, plan)
 	outcomes, authorities := r.climb(work, pipeline, facts, plan, probes)

@@ -39,6 +39,8 @@ type Timing struct {
 	Looks time.Duration
 	// Targets is the least time between two surveys of what Prometheus scrapes, 1m; five times as long while all is up.
 	Targets time.Duration
+	// Patience is how long an HPA has to fail before it is examined and said to, 30s.
+	Patience time.Duration
 	// Handover is how long the earlier backend of a metrics API stays after a switch to another component, 10s: every API server has to
 	// see that first, and none says when it has.
 	Handover time.Duration
@@ -69,6 +71,7 @@ func (t Timing) OrDefaults() Timing {
 		Rest:         cmp.Or(t.Rest, 2*time.Second),
 		Looks:        cmp.Or(t.Looks, 5*time.Minute),
 		Targets:      cmp.Or(t.Targets, time.Minute),
+		Patience:     cmp.Or(t.Patience, 30*time.Second),
 		Census:       t.Census.OrDefaults(),
 		Names: prometheus.Pace{Query: cmp.Or(t.Names.Query, 5*time.Second), Unsettled: cmp.Or(t.Names.Unsettled, 15*time.Second),
 			LastUnsettled: cmp.Or(t.Names.LastUnsettled, 2*time.Minute), Settled: t.Names.Settled}.OrDefaults(),

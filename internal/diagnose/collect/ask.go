@@ -21,8 +21,8 @@ type Asker interface {
 	Query(ctx context.Context, promql string) (model.Vector, error)
 }
 
-// Ask returns an Asker that a client of Prometheus answers for. Its errors are UnusableErrors, but for those of a query that Prometheus
-// cannot evaluate.
+// Ask returns an Asker that a client of Prometheus answers for. Its errors are UnusableErrors, but for what Prometheus says of a query
+// that it cannot evaluate.
 func Ask(client *prometheus.Client) Asker { return asker{client} }
 
 type asker struct{ client *prometheus.Client }
@@ -31,7 +31,7 @@ func (a asker) Query(ctx context.Context, promql string) (model.Vector, error) {
 	value, _, err := a.client.Query(ctx, promql, time.Now())
 	var refused *promv1.Error
 	if errors.As(err, &refused) && (refused.Type == promv1.ErrExec || refused.Type == promv1.ErrBadData) {
-		return nil, fmt.Errorf("Prometheus answers: %s", refused.Msg)
+		return nil, errors.New(refused.Msg)
 	}
 	if err != nil {
 		return nil, a.client.Unusable(err)

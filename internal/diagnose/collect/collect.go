@@ -48,8 +48,19 @@ type Sources struct {
 	Budget *Budget
 	// Explain says what makes a metric.
 	Explain operand.Explainer
+	// Derived are rules that are known to be derived from HPAs.
+	Derived []operand.MetricRule
+	// Candidates returns what a rule for a metric could be derived from, where no rule makes it. nil asks Prometheus, as the operator does
+	// to derive one, and takes the rule that follows for one of Derived where the status has it.
+	Candidates func(context.Context, *autoscalingv2.HorizontalPodAutoscaler, operand.MetricRequest) Candidates
 	// Clock is the time; nil is that of the system.
 	Clock clock.PassiveClock
+}
+
+// Candidates are what a rule could be derived from and why none is, as in diagnose.Metric.
+type Candidates struct {
+	Found           []diagnose.Candidate
+	Reason, Problem string
 }
 
 // Collector collects evidence. It may be used by several goroutines.

@@ -20,11 +20,9 @@ import (
 
 // derived returns the rule that is derived for a metric which no stated rule makes, where the status has it. Else it says what one could
 // be derived from, or why none is. It asks Prometheus what the operator asks, so that both come to the same.
-func (c *collection) derived(ctx context.Context, collected *diagnose.Metric, spec autoscalingv2.MetricSpec, api string) (*operand.MetricRule, error) {
-	if disabled(c.pipeline.Spec, api) {
-		collected.DeriveDisabled = true
-		return nil, nil
-	}
+func (c *collection) derived(
+	ctx context.Context, collected *diagnose.Metric, spec autoscalingv2.MetricSpec,
+) (*operand.MetricRule, error) {
 	ask, asks := derive.AskOf(c.hpa, spec)
 	if !asks {
 		return nil, nil
@@ -34,7 +32,8 @@ func (c *collection) derived(ctx context.Context, collected *diagnose.Metric, sp
 		return nil, err
 	}
 	for _, found := range judgment.Found {
-		collected.Candidates = append(collected.Candidates, diagnose.Candidate{Series: found.From, How: found.How(), Samples: int(found.Series)})
+		collected.Candidates = append(collected.Candidates,
+			diagnose.Candidate{Series: found.From, How: found.How(), Samples: int(found.Series)})
 	}
 	if judgment.Problem != nil {
 		collected.CandidatesReason, collected.CandidatesProblem = judgment.Problem.Reason, judgment.Problem.Message
@@ -47,13 +46,6 @@ func (c *collection) derived(ctx context.Context, collected *diagnose.Metric, sp
 	return c.ruleOf(rule), nil
 }
 
-func disabled(spec v1alpha1.MetricsPipelineSpec, api string) bool {
-	if api == metricsapi.External.Group {
-		return spec.ExternalMetrics.Derive == v1alpha1.DeriveDisabled
-	}
-	return spec.CustomMetrics.Derive == v1alpha1.DeriveDisabled
-}
-
 // judge asks Prometheus for the series that a metric can be made of.
 func (c *collection) judge(ctx context.Context, collected *diagnose.Metric, ask derive.Ask) (derive.Judgment, error) {
 	questions, problem := derive.Questions(ask)
@@ -64,8 +56,8 @@ func (c *collection) judge(ctx context.Context, collected *diagnose.Metric, ask 
 	for i, question := range questions {
 		name := strconv.Itoa(i)
 		texts[question.Selector] = name
-		t.inside(name, fmt.Sprintf("topk(%d, count by (%s, %s) (%s))", mostNames, model.MetricNameLabel, model.QuantileLabel, question.Selector),
-			question.Labels.Namespace)
+		t.inside(name, fmt.Sprintf("topk(%d, count by (%s, %s) (%s))", mostNames, model.MetricNameLabel, model.QuantileLabel,
+			question.Selector), question.Labels.Namespace)
 	}
 	if len(t.exprs) == 0 {
 		return derive.Judgment{}, nil

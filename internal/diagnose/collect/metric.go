@@ -102,11 +102,13 @@ func (c *collection) custom(
 	if c.pipeline == nil || collected.API.Registered && !collected.API.Ours || collected.RuleProblem != "" {
 		return nil
 	}
+	collected.DeriveDisabled = !metricsapi.Derives(c.pipeline.Spec, request.API)
 	rules, err := c.rules(ctx, collected, spec, request)
 	switch {
 	case err != nil:
 	case c.Prometheus == nil:
 		c.unseen(diagnose.LinkSeries, "ask Prometheus", errors.New(c.NoPrometheus))
+		c.unseen(diagnose.LinkScrape, "ask Prometheus for its targets", errors.New(c.NoPrometheus))
 	default:
 		err = c.measure(ctx, collected, request, rules)
 	}
@@ -122,18 +124,25 @@ func (c *collection) custom(
 	return nil // Of any other error the evidence says it.
 }
 
-// rules returns the stated rules that make a metric, or else the derived one. The error is one of the questions.
+// rules returns the rules that make a metric: those that are known, or else the one that is derived. The error is one of the questions.
 func (c *collection) rules(
 	ctx context.Context, collected *diagnose.Metric, spec autoscalingv2.MetricSpec, request operand.MetricRequest,
 ) ([]served, error) {
 	if c.Explain == nil {
 		return nil, nil
 	}
-	rules, err := c.explain(ctx, collected, request, operand.RulesOf(c.pipeline.Spec, originSpec))
-	if err != nil || len(rules) > 0 || collected.RuleProblem != "" {
+	// Derived ones stand before the stated ones, which so serve instead.
+	known := slices.Concat(c.Derived, operand.RulesOf(c.pipeline.Spec, originSpec))
+	rules, err := c.explain(ctx, collected, request, known)
+	if err != nil || len(rules) > 0 || collected.RuleProblem != "" || collected.DeriveDisabled {
 		return rules, err
 	}
-	rule, err := c.derived(ctx, collected, spec, request.API)
+	if c.Candidates != nil {
+		candidates := c.Candidates(ctx, c.hpa, request)
+		collected.Candidates, collected.CandidatesReason, collected.CandidatesProblem = candidates.Found, candidates.Reason, candidates.Problem
+		return nil, nil
+	}
+	rule, err := c.derived(ctx, collected, spec)
 	if err != nil || rule == nil {
 		return nil, err
 	}

@@ -186,7 +186,8 @@ func (c *collection) missing(ctx context.Context, metric *diagnose.Metric, reque
 		t.inside(otherObjects, fmt.Sprintf("topk(%d, group by (%s) (%s))", mostOthers, rule.ObjectLabel, others), rule.NamespaceLabel)
 		for _, label := range podLabels {
 			if label != rule.ObjectLabel {
-				t.inside("as "+label, count(rule.namespaced(request.Namespace, oneOf(label, request.Objects)).String()), rule.NamespaceLabel)
+				mine := rule.namespaced(request.Namespace, oneOf(label, request.Objects))
+				t.inside("as "+label, count(mine.String()), rule.NamespaceLabel)
 			}
 		}
 	default:
@@ -289,7 +290,7 @@ func (c *collection) query(ctx context.Context, into *diagnose.Series, promql st
 	into.Queries = append(into.Queries, promql)
 	if err != nil {
 		into.QueryError = err.Error()
-		return nil, nil
+		return nil, nil //nolint:nilerr // the evidence has it
 	}
 	if answer == nil {
 		answer = model.Vector{}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/diagnose"
+	"github.com/metricspipeline/operator/internal/operand"
 	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
@@ -141,8 +142,17 @@ func TestWithoutAnAnswer(t *testing.T) {
 		}
 	}
 	w.change = func(s *Sources) { s.Prometheus, s.NoPrometheus = nil, "no way leads to it" }
-	if seen := w.collect(t).Unseen[diagnose.LinkSeries]; seen != "ask Prometheus: no way leads to it" {
-		t.Error(seen)
+	for link, want := range map[diagnose.LinkName]string{diagnose.LinkSeries: "ask Prometheus: no way leads to it",
+		diagnose.LinkScrape: "ask Prometheus for its targets: no way leads to it"} {
+		if seen := w.collect(t).Unseen[link]; seen != want {
+			t.Error(seen)
+		}
+	}
+	// One that does not answer is not asked again.
+	silent := &unanswering{}
+	w.change = func(s *Sources) { s.Prometheus = silent }
+	if w.collect(t); silent.asked != 1 {
+		t.Errorf("asked %d times", silent.asked)
 	}
 }
 
@@ -225,22 +235,26 @@ func TestTargets(t *testing.T) {
 // Why a target is down only who scrapes knows.
 func TestErrorsOfTargets(t *testing.T) {
 	var asked []string
+	why := "refused"
 	w := newWorld(func(w *world) {
-		w.store = store{`up{namespace="shop",pod="web-0"}`: {value: 0}}
+		w.store = store{`up{namespace="shop",pod="web-0"}`: {value: 0}, `scrape_samples_scraped{namespace="shop",pod="web-0"}`: {value: 5}}
 		w.objects = append(w.objects, &monitoringv1.PodMonitor{ObjectMeta: metav1.ObjectMeta{Namespace: shop, Name: "web"},
 			Spec: monitoringv1.PodMonitorSpec{Selector: metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}},
 				PodMetricsEndpoints: []monitoringv1.PodMetricsEndpoint{{}, {}}}})
 		w.change = func(s *Sources) {
 			s.Targets = func(_ context.Context, pool string) ([]prometheus.PodTarget, error) {
 				asked = append(asked, pool)
-				return map[string][]prometheus.PodTarget{"podMonitor/shop/web/1": {{Pod: "web-0", URL: "http://10.0.0.1:80/metrics", Down: true, Error: "refused"},
-					{Pod: "worker-0", Down: true, Error: "of others"}}}[pool], nil
+				return map[string][]prometheus.PodTarget{"podMonitor/shop/web/1": {{Pod: "worker-0", Down: true, Error: "of others"},
+					{Pod: "web-0", URL: "http://10.0.0.1:80/metrics", Down: true, Error: why}}}[pool], nil
 			}
 		}
 	})
 	scrape := w.collect(t).Metrics[0].Scrape
-	if scrape.Error != "refused" || scrape.URL != "http://10.0.0.1:80/metrics" || !slices.Equal(asked, []string{"podMonitor/shop/web/0", "podMonitor/shop/web/1"}) {
+	if scrape.Error != "refused" || scrape.Dropped != "" || scrape.URL != "http://10.0.0.1:80/metrics" || !slices.Equal(asked, []string{"podMonitor/shop/web/0", "podMonitor/shop/web/1"}) {
 		t.Errorf("%+v, asked %v", scrape, asked)
+	}
+	if why = "sample limit exceeded"; w.collect(t).Metrics[0].Scrape.Dropped != why {
+		t.Errorf("%s is not said", why)
 	}
 	asked, w.store = nil, store{`up{namespace="shop",pod="web-0"}`: {value: 1}}
 	if w.collect(t); asked != nil {
@@ -264,11 +278,23 @@ func TestDerived(t *testing.T) {
 		reason     string
 		disabled   bool
 	}{
-		"in force":                       {change: listed, store: mine, rule: id, candidates: candidate},
-		"not yet":                        {store: mine, candidates: candidate},
-		"in force, and not listed":       {change: func(w *world) { w.pipeline.Status.RulesTotal.Derived = 30 }, store: mine, rule: id, candidates: candidate},
-		"series of others":               {store: store{`http_requests_total{namespace="other",pod="web-0"}`: growing}, reason: v1alpha1.AutoscalerRuleMissing},
-		"refused by its name":            {change: func(w *world) { w.hpa = hpa(podsMetric("latency_p99", nil)) }, reason: v1alpha1.AutoscalerDeriveQuantile},
+		"in force":                 {change: listed, store: mine, rule: id, candidates: candidate},
+		"not yet":                  {store: mine, candidates: candidate},
+		"in force, and not listed": {change: func(w *world) { w.pipeline.Status.RulesTotal.Derived = 30 }, store: mine, rule: id, candidates: candidate},
+		"series of others":         {store: store{`http_requests_total{namespace="other",pod="web-0"}`: growing}, reason: v1alpha1.AutoscalerRuleMissing},
+		"refused by its name":      {change: func(w *world) { w.hpa = hpa(podsMetric("latency_p99", nil)) }, reason: v1alpha1.AutoscalerDeriveQuantile},
+		"what is known otherwise": {change: func(w *world) {
+			w.change = func(s *Sources) {
+				s.Candidates = func(context.Context, *autoscalingv2.HorizontalPodAutoscaler, operand.MetricRequest) Candidates {
+					return Candidates{Reason: v1alpha1.AutoscalerDeriveLimit, Problem: "there are 20"}
+				}
+			}
+		}, store: mine, reason: v1alpha1.AutoscalerDeriveLimit},
+		"known to be derived": {change: func(w *world) {
+			rule := pipeline().Spec.CustomMetrics.Rules[0]
+			rule.ID = "known"
+			w.change = func(s *Sources) { s.Derived = []operand.MetricRule{{Origin: "Derived", Custom: &rule}} }
+		}, store: mine, rule: "known"},
 		"disabled":                       {change: func(w *world) { w.pipeline.Spec.CustomMetrics.Derive = v1alpha1.DeriveDisabled }, store: mine, disabled: true},
 		"a stated rule makes the metric": {change: func(w *world) { w.pipeline.Spec.CustomMetrics.Rules = pipeline().Spec.CustomMetrics.Rules }, store: mine, rule: "requests"},
 	} {

@@ -41,7 +41,7 @@ func (c *collection) readTargets(numbers map[string]float64) {
 	if _, asked := numbers["up"]; !asked {
 		return
 	}
-	c.targetsRead = true
+	c.targetsRead, c.scrape.Known = true, true
 	c.scrape.Up, c.scrape.Down = int(numbers["up"]), int(numbers["down"])
 	c.refused = int(numbers["refused"])
 	if dropped := int(numbers["dropped"]); dropped > 0 && c.refused == 0 {

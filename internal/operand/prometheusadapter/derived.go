@@ -46,13 +46,11 @@ type deriver struct {
 
 // derived is what a plan has of derived rules.
 type derived struct {
-	rules        []derive.Rule
-	window       time.Duration
+	derive.State
 	names        []prometheus.Selector
-	verdicts     []derive.Verdict
 	requeueAfter time.Duration
-	// decided is false while it is not known who asks, and awaited is true while an answer is missing.
-	decided, awaited bool
+	// awaited is true while an answer is missing.
+	awaited bool
 }
 
 // derive returns the rules that are in force from now on. As long as it is not known what is asked for, or what Prometheus has, those
@@ -62,11 +60,11 @@ func (d *deriver) derive(in operand.Input, stated checked) derived {
 	if !d.changed {
 		_, d.rules = recall(in.LastGood)
 	}
-	d.rules = slices.DeleteFunc(d.rules, func(rule derive.Rule) bool { return !derives(in, rule.API) })
-	result := derived{window: derive.Window(in.Facts.ScrapeInterval(in.Spec.Scrape))}
+	d.rules = slices.DeleteFunc(slices.Clone(d.rules), func(rule derive.Rule) bool { return !derives(in, rule.API) })
+	result := derived{State: derive.State{Window: derive.Window(in.Facts.ScrapeInterval(in.Spec.Scrape))}}
 	if source := in.Facts.Prometheus; !in.Facts.AskedKnown || !source.Usable() || !source.Answer.Yes() {
 		d.idle = nil // The time in which it was not known whether they are asked for is none without an asker.
-		result.rules = d.rules
+		result.Rules = d.rules
 		return result
 	}
 	decision := derive.Decide(derive.Input{
@@ -78,14 +76,14 @@ func (d *deriver) derive(in operand.Input, stated checked) derived {
 		Answers: answers(in.Facts.Prometheus.Names),
 		Current: d.rules,
 	})
-	d.refuse(in, &decision, result.window)
+	d.refuse(in, &decision, result.Window)
 	var wanted []derive.Rule
 	wanted, result.requeueAfter = d.lasting(decision.Rules, now)
 	result.requeueAfter = operand.Sooner(result.requeueAfter, d.settle(wanted, decision.Awaited, now))
 	for i, v := range decision.Verdicts {
 		decision.Verdicts[i].Waiting = v.Derived && !slices.ContainsFunc(d.rules, func(rule derive.Rule) bool { return rule.Key == v.Key })
 	}
-	result.rules, result.verdicts, result.decided, result.awaited = d.rules, decision.Verdicts, true, decision.Awaited
+	result.Rules, result.Verdicts, result.Known, result.awaited = d.rules, decision.Verdicts, true, decision.Awaited
 	for _, selector := range decision.Selectors {
 		result.names = append(result.names, prometheus.Selector{Text: selector.Text, Settled: selector.Settled})
 	}
@@ -217,7 +215,7 @@ func recall(form *operand.LastGood) (stated []rules.Rule, derived []derive.Rule)
 // counted adds the derived rules to numbers of stated ones, by API.
 func (d derived) counted(stated map[string]counts) map[string]counts {
 	all := maps.Clone(stated)
-	for _, rule := range d.rules {
+	for _, rule := range d.Rules {
 		count := all[rule.API]
 		count.stated, count.usable = count.stated+1, count.usable+1
 		all[rule.API] = count
@@ -230,9 +228,9 @@ func (d derived) counted(stated map[string]counts) map[string]counts {
 func (d derived) written(stated checked) (config string, memory []byte, err error) {
 	var all []rules.Rule
 	var stored []remembered
-	for i, rule := range d.rules {
-		form := rules.Of(derive.Add(v1alpha1.MetricsPipelineSpec{}, []derive.Rule{rule}, d.window))[0]
-		all, stored = append(all, form), append(stored, remembered{form, &d.rules[i]})
+	for i, rule := range d.Rules {
+		form := rules.Of(derive.Add(v1alpha1.MetricsPipelineSpec{}, []derive.Rule{rule}, d.Window))[0]
+		all, stored = append(all, form), append(stored, remembered{form, &d.Rules[i]})
 	}
 	all = append(all, stated.usable...)
 	for _, rule := range slices.Concat(stated.usable, stated.dormant) {
@@ -247,21 +245,22 @@ func (d derived) written(stated checked) (config string, memory []byte, err erro
 	return config, memory, nil
 }
 
-// report adds to a proposal what is known of derived rules.
-func (d derived) report(to *operand.Proposal) {
-	to.Names, to.Verdicts = d.names, d.verdicts
+// report adds to a proposal what is known of derived rules, and returns them.
+func (d derived) report(to *operand.Proposal) derived {
+	to.Names, to.Derivation = d.names, &d.State
 	to.RequeueAfter = operand.Sooner(to.RequeueAfter, d.requeueAfter)
-	for _, rule := range d.rules {
+	for _, rule := range d.Rules {
 		status := v1alpha1.RuleStatus{ID: rule.ID(), API: rule.API, State: v1alpha1.RuleInUse, Origin: v1alpha1.RuleDerived,
-			Autoscaler: rule.Namespace + "/" + rule.Autoscaler, Autoscalers: int32(min(rule.Asking, 1<<30)), Query: rule.Query(d.window)}
-		if !d.decided || d.awaited && rule.Samples == 0 {
+			Autoscaler: rule.Namespace + "/" + rule.Autoscaler, Autoscalers: int32(min(rule.Asking, 1<<30)), Query: rule.Query(d.Window)}
+		if !d.Known || d.awaited && rule.Samples == 0 {
 			to.Uncounted = append(to.Uncounted, operand.RuleName{API: status.API, ID: status.ID})
 		} else {
 			status.Series = &rule.Samples
 		}
-		if d.decided && rule.Asking == 0 {
-			status.Message = "No HorizontalPodAutoscaler asks for the metric any more; the rule is removed ten minutes after the last one did"
+		if d.Known && rule.Asking == 0 {
+			status.Message = "No HorizontalPodAutoscaler asks for the metric any more; the rule goes ten minutes after the last one did"
 		}
 		to.Derived = append(to.Derived, status)
 	}
+	return d
 }

@@ -141,7 +141,7 @@ func TestDerive(t *testing.T) {
 	if why := d.last.Omitted["v1beta1.custom.metrics.k8s.io"]; why.Reason != v1alpha1.ReasonNoRules || !strings.Contains(why.Message, "no rule follows") {
 		t.Errorf("the API is omitted since %+v", why)
 	}
-	if v := d.last.Verdicts[0]; v.Problem == nil || v.Problem.Reason != v1alpha1.AutoscalerRuleMissing {
+	if v := d.last.Derivation.Verdicts[0]; v.Problem == nil || v.Problem.Reason != v1alpha1.AutoscalerRuleMissing {
 		t.Errorf("verdict %+v", v)
 	}
 	d.series = []string{"http_requests_total"}
@@ -160,7 +160,7 @@ func TestDerive(t *testing.T) {
 	if diff := cmp.Diff(status, d.last.Derived); diff != "" {
 		t.Errorf("status (-want +got):\n%s", diff)
 	}
-	if v := d.last.Verdicts[0]; !v.Derived || v.Waiting || v.Problem != nil {
+	if v := d.last.Derivation.Verdicts[0]; !v.Derived || v.Waiting || v.Problem != nil {
 		t.Errorf("verdict %+v", v)
 	}
 	for _, selector := range d.last.Names {
@@ -218,7 +218,7 @@ func TestStatedRulesWin(t *testing.T) {
 		d.in.Spec.CustomMetrics.Rules = []v1alpha1.CustomMetricRule{tc.rule}
 		d.asks("http_requests_per_second")
 		d.plan(0)
-		if v := d.last.Verdicts[0]; v.Served != tc.served || v.Derived == tc.served {
+		if v := d.last.Derivation.Verdicts[0]; v.Served != tc.served || v.Derived == tc.served {
 			t.Errorf("%s: %+v", name, v)
 		}
 		if all := configured(t, d.last.Component); all[len(all)-1] != tc.rule.SeriesQuery {
@@ -349,7 +349,7 @@ func TestRollouts(t *testing.T) {
 	d.asks("http_requests_per_second", "!queue_depth")
 	d.plan(time.Second)
 	d.has(perSecond)
-	if v := d.last.Verdicts[1]; !v.Derived || !v.Waiting {
+	if v := d.last.Derivation.Verdicts[1]; !v.Derived || !v.Waiting {
 		t.Errorf("verdict %+v", v)
 	}
 	if d.last.RequeueAfter != rolloutPace-time.Second {
@@ -411,7 +411,7 @@ func TestRefusedRule(t *testing.T) {
 	d.in.Facts.Asked[0].APIVersion, d.in.Facts.Asked[0].Kind, d.in.Facts.Asked[0].HPAs[0].Object = "apps/v1", "DaemonSet", "web"
 	d.plan(0) // The mapper knows no DaemonSets.
 	d.has()
-	if v := d.last.Verdicts[0]; v.Derived || v.Problem == nil || v.Problem.Reason != v1alpha1.AutoscalerDeriveRefused {
+	if v := d.last.Derivation.Verdicts[0]; v.Derived || v.Problem == nil || v.Problem.Reason != v1alpha1.AutoscalerDeriveRefused {
 		t.Errorf("verdict %+v", v)
 	}
 }

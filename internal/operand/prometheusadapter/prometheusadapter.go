@@ -71,8 +71,7 @@ func (o *Operand) Plan(in operand.Input) (operand.Proposal, error) {
 	}
 	proposal := operand.Proposal{Omitted: metricsapi.Omissions{}, Removed: checked.removed, RequeueAfter: checked.requeueAfter}
 	proposal.Rules, proposal.Uncounted, proposal.Series = checked.judged(in.Facts.Prometheus.Series)
-	derived := o.derived.derive(in, checked)
-	derived.report(&proposal)
+	derived := o.derived.derive(in, checked).report(&proposal)
 	component := o.Describe().Catalog
 	resource := resourceMetrics(in)
 	proposal.Findings, proposal.Leaving, component.APIs = resource.findings, resource.leaving, resource.apis
@@ -102,11 +101,10 @@ func (o *Operand) Plan(in operand.Input) (operand.Proposal, error) {
 	if proposal.Access = data; data == nil {
 		component.AccessSecret = ""
 	}
-	config, memory, err := derived.written(checked)
-	if err != nil {
+	var config string
+	if config, proposal.Memory, err = derived.written(checked); err != nil {
 		return operand.Proposal{}, err
 	}
-	proposal.Memory = memory
 	if len(resource.apis) > 0 {
 		if config, err = withResourceRules(config, window(in)); err != nil {
 			return operand.Proposal{}, err
@@ -154,8 +152,9 @@ func omission(group string, count counts, in operand.Input) (metricsapi.Omission
 	switch {
 	case count.stated == 0:
 		return metricsapi.Omission{
-			Reason:  v1alpha1.ReasonNoRules,
-			Message: field + " is empty" + underived(group, in) + ", so the API is not registered and would serve nothing; add a rule to register it.",
+			Reason: v1alpha1.ReasonNoRules,
+			Message: field + " is empty" + underived(group, in) + ", so the API is not registered and would serve nothing; add a rule to " +
+				"register it.",
 		}, true
 	case count.usable == 0:
 		return metricsapi.Omission{
