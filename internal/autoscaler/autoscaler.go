@@ -191,6 +191,6 @@ type Failure struct {
 func (f Failure) Key() string { return f.Namespace + "/" + f.Name }
 
 func (c *compact) failure() Failure {
-	return Failure{Namespace: c.namespace, Name: c.name, UID: c.uid, Awaited: c.state == Awaited, Asks: len(c.wants) > 0, Created: time.Unix(c.created, 0),
-		Since: time.Unix(0, c.since), Evidence: c.evidence}
+	return Failure{Namespace: c.namespace, Name: c.name, UID: c.uid, Awaited: c.state == Awaited, Asks: len(c.wants) > 0,
+		Created: time.Unix(c.created, 0), Since: time.Unix(0, c.since), Evidence: c.evidence}
 }

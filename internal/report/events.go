@@ -77,22 +77,11 @@ func Transitions(before, after v1alpha1.MetricsPipelineStatus) []Event {
 		if derived(condition.Type) {
 			continue
 		}
-		old := meta.FindStatusCondition(before.Conditions, condition.Type)
-		if old != nil && old.Reason == v1alpha1.ReasonPending {
-			old = nil // The default of the schema.
-		}
-		if condition.Type == v1alpha1.ConditionAutoscalersServed { // Unknown for the moment until the HPAs have been listed.
-			if condition.Status == metav1.ConditionUnknown {
-				continue
-			}
-			if old != nil && old.Status == metav1.ConditionUnknown {
-				old = nil
-			}
-		}
+		old := known(before, condition.Type)
 		if old != nil && old.Status == condition.Status && old.Reason == condition.Reason {
 			continue
 		}
-		if old == nil && condition.Status == metav1.ConditionTrue {
+		if old == nil && (condition.Status == metav1.ConditionTrue || unlisted(condition)) {
 			continue // What was in order from the start is no change.
 		}
 		events = append(events, event(severity(condition, old), condition.Reason, condition.Type,
@@ -116,6 +105,20 @@ func Transitions(before, after v1alpha1.MetricsPipelineStatus) []Event {
 		events = append(events, event(kind, api.Reason, api.Name, "APIService %s turned %s: %s", api.Name, turned, api.Message))
 	}
 	return events
+}
+
+// known returns a condition that said something; nil where there was none.
+func known(before v1alpha1.MetricsPipelineStatus, kind string) *metav1.Condition {
+	old := meta.FindStatusCondition(before.Conditions, kind)
+	if old == nil || old.Reason == v1alpha1.ReasonPending || unlisted(*old) { // Pending is the default of the schema.
+		return nil
+	}
+	return old
+}
+
+// unlisted is true for the moment until the HPAs have been listed.
+func unlisted(condition metav1.Condition) bool {
+	return condition.Type == v1alpha1.ConditionAutoscalersServed && condition.Status == metav1.ConditionUnknown
 }
 
 // derived conditions repeat another one.

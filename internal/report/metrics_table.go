@@ -62,7 +62,8 @@ var (
 // Metrics are all of them.
 func Metrics() []Metric {
 	return []Metric{buildInfo, conditionStatus, apiServiceAvailable, componentDesired, componentReady, certificateEnd, certificateDue,
-		ruleStates, scrapeApps, scrapeRejected, scrapeLeftOut, scrapeTargets, scrapeMonitors, autoscalerFailing, managedObjects, driftRepairs, reconcileErrors}
+		ruleStates, scrapeApps, scrapeRejected, scrapeLeftOut, scrapeTargets, scrapeMonitors, autoscalerFailing, managedObjects,
+		driftRepairs, reconcileErrors}
 }
 
 // Phase is a part of a reconcile that can fail.

@@ -18,8 +18,8 @@ import (
 )
 
 // summaries are conditions that repeat others, and the one that follows from examinations.
-var summaries = []string{v1alpha1.ConditionReady, v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled, v1alpha1.ConditionMonitoringReady,
-	v1alpha1.ConditionAutoscalersServed}
+var summaries = []string{v1alpha1.ConditionReady, v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled,
+	v1alpha1.ConditionMonitoringReady, v1alpha1.ConditionAutoscalersServed}
 
 // digestOf is of what findings depend on of a pipeline: its spec, its metrics APIs and rules, and whether what it is made of works. Counts
 // are no part of it: every app and series changes them.

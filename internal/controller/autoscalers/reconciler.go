@@ -31,7 +31,7 @@ import (
 
 // Examine explains why an HPA fails. again is after how long to examine it again although nothing has changed; 0 for the usual. The error
 // is collect.ErrNotNow, or what the operator may not read; what was found all the same comes back with it.
-type Examine func(ctx context.Context, hpa *autoscalingv2.HorizontalPodAutoscaler) (found diagnose.Diagnosis, again time.Duration, err error)
+type Examine func(context.Context, *autoscalingv2.HorizontalPodAutoscaler) (found diagnose.Diagnosis, again time.Duration, err error)
 
 var (
 	// inCommon is the request for what all examinations depend on, and for the snapshot.
@@ -232,6 +232,6 @@ func (r *Reconciler) recount() {
 
 // reference names an HPA for an Event.
 func reference(of autoscaler.Failure) *corev1.ObjectReference {
-	return &corev1.ObjectReference{APIVersion: autoscalingv2.SchemeGroupVersion.String(), Kind: kind, Namespace: of.Namespace, Name: of.Name,
-		UID: of.UID}
+	return &corev1.ObjectReference{APIVersion: autoscalingv2.SchemeGroupVersion.String(), Kind: kind, Namespace: of.Namespace,
+		Name: of.Name, UID: of.UID}
 }

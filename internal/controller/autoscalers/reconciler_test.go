@@ -30,10 +30,12 @@ const minute = time.Minute
 func TestWorkingHPAsCostNothing(t *testing.T) {
 	w := newWorld(t, pipeline())
 	const many = 1000
+	var all []any
 	for i := range many {
-		w.works(fmt.Sprintf("shop-%d/web-%d", i%50, i))
+		all = append(all, w.old(fmt.Sprintf("shop-%d/web-%d", i%50, i), ""))
 	}
-	w.listed().pass(10 * minute)
+	must(t, w.store.Replace(all, "1"))
+	w.pass(10 * minute)
 	if got := w.report(); got != "1000 of 1000 work" {
 		t.Errorf("reported: %s", got)
 	}

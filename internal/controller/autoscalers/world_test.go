@@ -80,10 +80,10 @@ type feed struct{ *world }
 
 func (f feed) err() *cluster.UnreadableError { return f.unreadable }
 
-func must(t testing.TB, err error) {
-	t.Helper()
+func must(tb testing.TB, err error) {
+	tb.Helper()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
