@@ -9,6 +9,7 @@ IMG             ?= ghcr.io/metricspipeline/operator:$(VERSION)
 PUBLISHED       ?=
 # What `make build` writes; GOOS and GOARCH say for which machine.
 MANAGER         ?= bin/manager
+PLUGIN          ?= bin/kubectl-metricspipeline
 # The application that test-e2e and demo scale.
 SAMPLE_IMG      ?= metricspipeline.io/sample-app:e2e
 KUBECTL         ?= hack/kubectl
@@ -33,7 +34,7 @@ LINT_MODULES    := . test/cluster test/chart tools/bundle tools/compat tools/rel
 TIDY_MODULES    := . test/cluster test/chart tools tools/bundle tools/compat tools/lint tools/release
 GENERATED       := api/v1alpha1/zz_generated.deepcopy.go internal/render/schema.json internal/assets/self-monitoring/base/metricspipeline.json \
                    config/crd/bases config/rbac/role.yaml \
-                   docs/reference/api.md docs/conditions/Stalled.md bundle bundle.Dockerfile olm \
+                   docs/reference/api.md docs/reference/cli docs/conditions/Stalled.md bundle bundle.Dockerfile olm \
                    $(CHART)/crds $(CHART)/templates/config
 
 SHELL           := bash
@@ -80,10 +81,11 @@ manifests: ## Write the CRD from the types, and the roles from the markers in th
 		output:rbac:artifacts:config=config/rbac
 
 .PHONY: docs
-docs: ## Write docs/reference/api.md from the types, and docs/conditions/Stalled.md from the code that decides what is stalled.
+docs: ## Write docs/reference/ from the types and the commands, and docs/conditions/Stalled.md from the code that decides what is stalled.
 	@mkdir -p docs/reference
 	@$(TOOL) crd-ref-docs --log-level=ERROR --renderer=markdown --config=hack/crd-ref-docs/config.yaml \
 		--templates-dir=hack/crd-ref-docs --source-path=api/v1alpha1 --output-path=docs/reference/api.md
+	@go run ./hack/cli-docs docs/reference/cli
 	@page=$$(go run ./hack/stalled-page) && echo "$$page" > docs/conditions/Stalled.md
 
 .PHONY: chart
@@ -114,8 +116,15 @@ verify: ## Fail if a generated file, a go.mod, a kustomization or a proof is out
 	@hack/verify-releases.sh
 
 .PHONY: build
-build: ## Build bin/manager, static and reproducible.
+build: manager plugin ## Build bin/manager and bin/kubectl-metricspipeline, static and reproducible.
+
+.PHONY: manager
+manager:
 	go build -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o $(MANAGER) ./cmd/manager
+
+.PHONY: plugin
+plugin:
+	go build -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o $(PLUGIN) ./cmd/kubectl-metricspipeline
 
 .PHONY: build-installer
 build-installer: need-image dist/install.yaml ## Write dist/install.yaml: everything that `make deploy` applies, in one file.
@@ -160,7 +169,7 @@ test-alerts: bin/cluster ## Test that each alert fires for its cause, with Prome
 .PHONY: test-envtest
 test-envtest: bin/cluster ## Test user stories against a real kube-apiserver and etcd.
 	@assets=$$(bin/cluster binaries kube-apiserver etcd kubectl) && \
-		KUBEBUILDER_ASSETS="$$assets" $(WITH_RACE) go test -C test/envtest -count=1 -timeout 15m $(RACE) $(GOTESTFLAGS)
+		KUBEBUILDER_ASSETS="$$assets" $(WITH_RACE) hack/shards.sh 2 test/envtest -count=1 -timeout 15m $(RACE) $(GOTESTFLAGS)
 
 .PHONY: test-olm
 test-olm: build bin/cluster ## Install, upgrade and remove the bundle by the real Operator Lifecycle Manager; 1 minute.

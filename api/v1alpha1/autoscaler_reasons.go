@@ -5,7 +5,7 @@ package v1alpha1
 
 // Reasons why a HorizontalPodAutoscaler (HPA) has no number, or cannot act on the one that it has: those of status.autoscalers, of the
 // Events on HPAs and of `kubectl metricspipeline why`. They stand in the order of the chain, from the HPA to the app that gives
-// the number. docs/autoscalers.md has a section for each.
+// the number. docs/autoscalers.md leads to a section for each.
 
 // Reasons of the HPA itself, and of what else moves its target.
 const (
@@ -93,6 +93,8 @@ const (
 const (
 	// AutoscalerRuleRejected surfaces when the rule that makes the metric is rejected and serves nothing.
 	AutoscalerRuleRejected = "RuleRejected"
+	// AutoscalerRuleOfOthers surfaces when the rule of that name makes the metric of other objects than those that the HPA asks for.
+	AutoscalerRuleOfOthers = "RuleOfOthers"
 	// AutoscalerRuleLastGood surfaces when the rule that makes the metric is rejected, and serves in its last good form.
 	AutoscalerRuleLastGood = "RuleLastGood"
 	// AutoscalerRuleWarned surfaces when the rule that makes the metric cannot work as it is written.
@@ -136,6 +138,9 @@ const (
 	AutoscalerSeriesNotInNamespace = "SeriesNotInNamespace"
 	// AutoscalerSeriesWithoutObject surfaces when the series of the namespace do not have the label that names pods or objects.
 	AutoscalerSeriesWithoutObject = "SeriesWithoutObject"
+	// AutoscalerSeriesObjectLabel surfaces when the series name the pods or the object in another label than the rule, such as
+	// exported_pod.
+	AutoscalerSeriesObjectLabel = "SeriesObjectLabel"
 	// AutoscalerSeriesOfOthers surfaces when the series of the namespace are of other pods or objects than the HPA's.
 	AutoscalerSeriesOfOthers = "SeriesOfOthers"
 )
@@ -166,6 +171,8 @@ const (
 	AutoscalerContainerUsageMissing = "ContainerUsageMissing"
 	// AutoscalerMetricSelectorMatchesNone surfaces when the selector of the HPA's metric matches none of the series.
 	AutoscalerMetricSelectorMatchesNone = "MetricSelectorMatchesNone"
+	// AutoscalerQueryFailed surfaces when Prometheus refuses the query of the rule; the message has its error.
+	AutoscalerQueryFailed = "QueryFailed"
 	// AutoscalerValueMissing surfaces when there are series, and the query of the rule makes no value of them.
 	AutoscalerValueMissing = "ValueMissing"
 	// AutoscalerValueNaN surfaces when the value is not a number, as by a division by zero.

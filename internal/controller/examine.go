@@ -106,7 +106,7 @@ func (e *examiner) examine(ctx context.Context, hpa *autoscalingv2.HorizontalPod
 		defer asker.Close()
 		sources.Prometheus = collect.Ask(asker)
 	}
-	sources.NoPrometheus = problem
+	sources.NoPrometheus, sources.Targets = problem, e.targets()
 	evidence, err := collect.New(sources).Collect(ctx, hpa)
 	if err != nil {
 		return diagnose.Diagnosis{}, 0, err //nolint:wrapcheck // ErrNotNow
@@ -132,6 +132,17 @@ func (e *examiner) asker() (*prometheus.Client, string) {
 		return nil, err.Error()
 	}
 	return asker, ""
+}
+
+// targets returns how to ask who scrapes for the targets of a scrape pool; nil where that is not known, or must not be asked.
+func (e *examiner) targets() func(context.Context, string) ([]prometheus.PodTarget, error) {
+	known := e.prometheus.Load()
+	if known == nil || known.Target.TargetsURL == "" || known.CredentialsMissing != "" || known.CredentialsWithheld != "" {
+		return nil
+	}
+	return func(ctx context.Context, pool string) ([]prometheus.PodTarget, error) {
+		return prometheus.PodTargets(ctx, known.Target, known.Access, pool)
+	}
 }
 
 // denial is the first refusal of a read: a permission that the operator should have.

@@ -22,12 +22,15 @@ type Key struct {
 	Resource string `json:"resource,omitempty"`
 }
 
+// idPrefix begins the ids of derived rules.
+const idPrefix = "derived/"
+
 // ID of the rule in the status. No rule of a spec can have it: its ids have no slash.
 func (k Key) ID() string {
 	if k.Resource == "" {
-		return "derived/" + k.Metric
+		return idPrefix + k.Metric
 	}
-	return "derived/" + k.Metric + "/" + k.Resource
+	return idPrefix + k.Metric + "/" + k.Resource
 }
 
 func (k Key) compare(other Key) int {

@@ -112,9 +112,13 @@ func apiForeign(v view) *Finding {
 	if !api.Registered || api.Ours || v.group() == metricsapi.Resource.Group || v.fromKEDA() {
 		return nil
 	}
+	remedy := fmt.Sprintf("An administrator adds the metric there, or sets %s.policy of MetricsPipeline default to TakeOver.", v.field())
+	if api.NoPipeline {
+		remedy = "An administrator adds the metric there."
+	}
 	return byAdministrator(found(v1alpha1.AutoscalerAPIForeign,
-		fmt.Sprintf("%s is served by another owner than this pipeline, and that one has no value of the %s.", v.group(), v.measured()),
-		fmt.Sprintf("An administrator adds the metric there, or sets %s.policy of MetricsPipeline default to TakeOver.", v.field())))
+		fmt.Sprintf("%s is served by another owner than a MetricsPipeline, and that one has no value of the %s.", v.group(), v.measured()),
+		remedy))
 }
 
 // pipelines is true where the pipeline makes the metric, or is to make it.

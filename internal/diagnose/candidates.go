@@ -19,7 +19,7 @@ var refusals = map[string]func(v view) (cause, remedy string){
 	},
 	v1alpha1.AutoscalerDeriveJob: func(v view) (string, string) {
 		return fmt.Sprintf("%s takes the label job of the series for a Job of batch, and it is the name of the scrape job.", v.hpa()),
-			"Take a metric of the pods or of their Service, or have the exporter name the Job in a label job_name and write a rule for that."
+			"Take a metric of the pods or of their Service; or have the exporter name the Job in a label job_name, and write a rule for it."
 	},
 	v1alpha1.AutoscalerDeriveQuantile: func(v view) (string, string) {
 		return fmt.Sprintf("No rule makes the %s, and a quantile is not derived: which buckets and which window it is of, no name says.",
@@ -43,7 +43,7 @@ var refusals = map[string]func(v view) (cause, remedy string){
 }
 
 func (v view) writeRule(how string) string {
-	return strings.TrimSuffix(fmt.Sprintf("An administrator adds a rule to %s.rules of MetricsPipeline default %s", v.field(), how), " ") + "."
+	return fmt.Sprintf("An administrator adds a rule to %s.rules of MetricsPipeline default %s.", v.field(), how)
 }
 
 // rateOf is the name by which a rule for the rate of a counter is derived.
@@ -114,12 +114,22 @@ func ruleMissing(v view) *Finding {
 	}
 	if v.spec.External != nil {
 		return found(v1alpha1.AutoscalerRuleMissing,
-			fmt.Sprintf("No rule makes the %s, and Prometheus has no series of this name in namespace %s.", v.measured(), name(v.HPA.Namespace)),
+			v.sought(fmt.Sprintf("No rule makes the %s, and Prometheus has no series of this name in namespace %s.",
+				v.measured(), name(v.HPA.Namespace))),
 			"Correct the name of the metric in "+v.hpa()+"; or "+lower(v.writeRule("that makes it")))
 	}
 	return found(v1alpha1.AutoscalerRuleMissing,
-		fmt.Sprintf("No rule makes the %s, and %s have no series from which one is derived by its name.", v.measured(), v.subject()),
+		v.sought(fmt.Sprintf("No rule makes the %s, and there are no series of %s from which one is derived by its name.",
+			v.measured(), v.subject())),
 		"Correct the name of the metric in "+v.hpa()+", or have the app expose it; or "+lower(v.writeRule("that makes it")))
+}
+
+// sought is what was looked for, as the evidence says it.
+func (v view) sought(otherwise string) string {
+	if v.metric.CandidatesReason != v1alpha1.AutoscalerRuleMissing || v.metric.CandidatesProblem == "" {
+		return otherwise
+	}
+	return join(fmt.Sprintf("No rule makes the %s.", v.measured()), sentence(v.metric.CandidatesProblem))
 }
 
 func lower(sentence string) string { return strings.ToLower(sentence[:1]) + sentence[1:] }

@@ -168,13 +168,19 @@ func podsCases() []testCase {
 			eachPod(func(pod *Pod) {
 				pod.Phase, pod.Ready, pod.Waiting = corev1.PodPending, false, "container app: ImagePullBackOff"
 			})(e)
+			e.PodsTotal, e.PodsReady = 50, 0
 			e.Metrics[0].PodsWithMetrics = []string{}
 		}, v1alpha1.AutoscalerPodsNotReady, LinkPods},
-		{"the readiness probe fails", requests, eachPod(func(pod *Pod) { pod.Ready = false }), v1alpha1.AutoscalerPodsNotReady, LinkPods},
+		{"the readiness probe fails", requests, func(e *Evidence) {
+			eachPod(func(pod *Pod) { pod.Ready = false })(e)
+			e.PodsReady = 0
+		}, v1alpha1.AutoscalerPodsNotReady, LinkPods},
 		{"the pods have just started", cpu, func(e *Evidence) {
 			eachPod(func(pod *Pod) { pod.Created = now.Add(-20 * time.Second) })(e)
 			e.Metrics[0].PodsWithMetrics = []string{}
 		}, v1alpha1.AutoscalerPodsStarting, LinkPods},
+		{"the pods have usage, and the HPA controller does not count it yet", cpu,
+			eachPod(func(pod *Pod) { pod.Created = now.Add(-100 * time.Second) }), v1alpha1.AutoscalerPodsStarting, LinkPods},
 		{"the pods have just started, and are not scraped yet", requests, func(e *Evidence) {
 			eachPod(func(pod *Pod) { pod.Created = now.Add(-20 * time.Second) })(e)
 			e.Metrics[0].Series, e.Metrics[0].Scrape.Up = Series{NamespaceLabel: "namespace", ObjectLabel: "pod"}, 0
@@ -240,6 +246,9 @@ func ruleCases() []testCase {
 			v1alpha1.AutoscalerRuleLastGood, LinkRule),
 		metricCase("the rule cannot work", requests, state("Warned", "metricsQuery aggregates the label pod away"),
 			v1alpha1.AutoscalerRuleWarned, LinkRule),
+		metricCase("a rule for Services", requests, func(m *Metric) {
+			m.Rules[0].Problem = "it makes the metric of services"
+		}, v1alpha1.AutoscalerRuleOfOthers, LinkRule),
 		metricCase("two rules of one name", requests, func(m *Metric) {
 			m.Rules = append(m.Rules, Rule{ID: "requests-of-pods", Origin: "Spec", State: "InUse"})
 			m.Series.InNamespace, m.Series.ForPods, m.Series.Samples = 0, 0, 0
@@ -264,11 +273,15 @@ func ruleCases() []testCase {
 		metricCase("a ratio", podsMetric("http_error_ratio"), refused(v1alpha1.AutoscalerDeriveRatio, ""),
 			v1alpha1.AutoscalerDeriveRatio, LinkRule),
 		metricCase("as many derived rules as there may be", requests,
-			refused(v1alpha1.AutoscalerDeriveLimit, "20 rules are derived for namespace shop, and there are no more; state a rule"),
+			refused(v1alpha1.AutoscalerDeriveLimit, "20 rules are derived for the HorizontalPodAutoscalers of namespace shop, and there are no more; state a rule in "+
+				"spec.customMetrics.rules."),
 			v1alpha1.AutoscalerDeriveLimit, LinkRule),
 		metricCase("not derived for another reason", requests, refused("Odd", "The name has a character that PromQL has not"),
 			v1alpha1.AutoscalerDeriveRefused, LinkRule),
 		metricCase("the app exposes no such metric", requests, withoutRule(func(*Metric) {}), v1alpha1.AutoscalerRuleMissing, LinkRule),
+		metricCase("the app exposes none of what a rule could be derived from", requests, refused(v1alpha1.AutoscalerRuleMissing,
+			"Prometheus has no samples for the pods of Deployment web that the metric http_requests_per_second could be derived from: "+
+				"neither http_requests_per_second nor a counter http_requests_total."), v1alpha1.AutoscalerRuleMissing, LinkRule),
 		metricCase("no such external metric", queue, withoutRule(func(*Metric) {}), v1alpha1.AutoscalerRuleMissing, LinkRule),
 		metricCase("no rule, and the app is not annotated", requests, withoutRule(func(m *Metric) { m.Scrape = Scrape{Known: true} }),
 			v1alpha1.AutoscalerAppNotAnnotated, LinkApp),
@@ -293,12 +306,18 @@ func seriesCases() []testCase {
 			v1alpha1.AutoscalerSeriesNamespaceLabel, LinkSeries),
 		metricCase("series without a pod", requests, series(func(s *Series) { s.InNamespace = 2 }),
 			v1alpha1.AutoscalerSeriesWithoutObject, LinkSeries),
+		metricCase("exported_pod", requests, series(func(s *Series) { s.InNamespace, s.OtherObjectLabel = 2, "exported_pod" }),
+			v1alpha1.AutoscalerSeriesObjectLabel, LinkSeries),
 		metricCase("series of other pods", requests, series(func(s *Series) {
 			s.InNamespace, s.OtherObjects = 2, []string{"api-1", "api-2"}
 		}), v1alpha1.AutoscalerSeriesOfOthers, LinkSeries),
 		metricCase("series that have ended", requests, series(func(s *Series) { s.LastSeen = now.Add(-12 * time.Minute) }),
 			v1alpha1.AutoscalerSeriesStale, LinkSeries),
 		metricCase("no series at all", requests, series(func(s *Series) { s.Total = 0 }), v1alpha1.AutoscalerSeriesMissing, LinkSeries),
+		metricCase("no series of a derived rule", requests, func(m *Metric) {
+			m.Rules[0].Origin, m.Rules[0].SeriesQuery = "Derived", `{__name__="http_requests_total",namespace="shop"}`
+			m.Series = Series{NamespaceLabel: "namespace", ObjectLabel: "pod"}
+		}, v1alpha1.AutoscalerSeriesNotInNamespace, LinkSeries),
 		metricCase("no series of the namespace", queue, series(func(*Series) {}), v1alpha1.AutoscalerSeriesNotInNamespace, LinkSeries),
 		metricCase("no series of an Ingress, whoever scrapes the pods", ingress, func(m *Metric) {
 			m.Series = Series{Total: 8, InNamespace: 3, NamespaceLabel: "namespace", ObjectLabel: "ingress", OtherObjects: []string{"api"}}
@@ -323,6 +342,8 @@ func scrapeCases() []testCase {
 		metricCase("the targets of a monitor of its own are down", requests, scrape(func(s *Scrape) {
 			s.Down, s.Error, s.Annotated, s.Monitors = 1, "context deadline exceeded", nil, []string{"PodMonitor web"}
 		}), v1alpha1.AutoscalerScrapeDown, LinkScrape),
+		metricCase("a target is down, and nobody says why", requests, scrape(func(s *Scrape) { s.Down = 1 }),
+			v1alpha1.AutoscalerScrapeDown, LinkScrape),
 		metricCase("a limit drops the samples", requests, scrape(func(s *Scrape) {
 			s.Down, s.Dropped = 2, "sample limit exceeded: 10000 samples of a target"
 		}), v1alpha1.AutoscalerSamplesDropped, LinkScrape),
@@ -331,16 +352,28 @@ func scrapeCases() []testCase {
 		}), v1alpha1.AutoscalerNotScraped, LinkScrape),
 		metricCase("the monitor has not the labels", requests, scrape(func(s *Scrape) {
 			s.Annotated, s.Monitors, s.Unselected = nil, []string{"ServiceMonitor web"}, []string{"ServiceMonitor web"}
-			s.Selector = "release=monitoring"
+			s.Selector = `serviceMonitorSelector "release=monitoring"`
 		}), v1alpha1.AutoscalerMonitorNotSelected, LinkMonitor),
 		metricCase("our monitor has not the labels", requests, scrape(func(s *Scrape) {
-			s.Unselected, s.Selector = s.Monitors, "release=monitoring"
+			s.Unselected, s.Selector = s.Monitors, `serviceMonitorSelector "release=monitoring"`
 		}), v1alpha1.AutoscalerMonitorNotSelected, LinkMonitor),
+		metricCase("Prometheus does not look into the namespace", requests, scrape(func(s *Scrape) {
+			s.Unselected, s.Selector = s.Monitors, `serviceMonitorNamespaceSelector, which is "team=a",`
+		}), v1alpha1.AutoscalerMonitorNotSelected, LinkMonitor),
+		metricCase("an agent that reads no ServiceMonitors", requests, scrape(func(s *Scrape) {
+			s.Unselected, s.Selector = s.Monitors, "its mode DaemonSet reads no ServiceMonitors; change its mode, or set spec.scrape.targets to [Pods]"
+		}), v1alpha1.AutoscalerMonitorNotSelected, LinkMonitor),
+		metricCase("Prometheus has no selector of monitors", requests, scrape(func(s *Scrape) {
+			s.Unselected, s.Selector = s.Monitors, "serviceMonitorSelector, which is not set,"
+		}), v1alpha1.AutoscalerMonitorNotSelected, LinkMonitor),
+		metricCase("Prometheus may not list the namespace", requests, scrape(func(s *Scrape) {
+			s.NamespaceNotScraped = "Prometheus has no target in the namespace: it is not allowed to list its Services"
+		}), v1alpha1.AutoscalerNamespaceNotScraped, LinkApp),
 		metricCase("the namespace is not scraped", requests, scrape(func(s *Scrape) {
 			s.Monitors, s.NamespaceNotScraped = nil, "spec.scrape.namespaceSelector does not select it"
 		}), v1alpha1.AutoscalerNamespaceNotScraped, LinkApp),
 		metricCase("the annotations are rejected", requests, scrape(func(s *Scrape) {
-			s.Rejected = `annotation prometheus.io/port "metrics" is no port of the Service`
+			s.Rejected = `Service web: annotation prometheus.io/port "metrics" is no port of the Service`
 		}), v1alpha1.AutoscalerAppRejected, LinkApp),
 		metricCase("the app is not annotated", requests, scrape(func(s *Scrape) { *s = Scrape{Known: true, Prefix: "prometheus.io"} }),
 			v1alpha1.AutoscalerAppNotAnnotated, LinkApp),
@@ -358,10 +391,15 @@ func valueCases() []testCase {
 			v1alpha1.AutoscalerUsageMissing, LinkValue),
 		metricCase("no usage of the container", containerCPU("app"), func(m *Metric) { m.ContainersWithMetrics = []string{"istio-proxy"} },
 			v1alpha1.AutoscalerContainerUsageMissing, LinkValue),
-		metricCase("a selector that matches nothing", selecting, series(func(s *Series) { s.Samples, s.Pods = 0, nil }),
+		metricCase("a selector that matches nothing", selecting, series(func(s *Series) { s.Samples, s.ForSelector = 0, 0 }),
 			v1alpha1.AutoscalerMetricSelectorMatchesNone, LinkValue),
-		metricCase("a query without a value", requests, series(func(s *Series) { s.Samples, s.Pods = 0, nil }),
+		metricCase("a query without a value", requests, series(func(s *Series) { s.Samples = 0 }),
 			v1alpha1.AutoscalerValueMissing, LinkValue),
+		metricCase("a selector that matches, and no value", selecting, series(func(s *Series) { s.Samples, s.ForSelector = 0, 1 }),
+			v1alpha1.AutoscalerValueMissing, LinkValue),
+		metricCase("a query that Prometheus refuses", requests, series(func(s *Series) {
+			s.Samples, s.QueryError = -1, "found duplicate series for the match group on the right hand-side of the operation"
+		}), v1alpha1.AutoscalerQueryFailed, LinkValue),
 		metricCase("a division by zero", queue, series(func(s *Series) { s.Samples, s.NaN = 1, 1 }), v1alpha1.AutoscalerValueNaN, LinkValue),
 		metricCase("one number for all pods", requests, series(func(s *Series) { s.Samples, s.Pods = 1, nil }),
 			v1alpha1.AutoscalerValueNotPerPod, LinkValue),

@@ -122,7 +122,8 @@ func MetricName(metric autoscalingv2.MetricSpec) string {
 	case metric.Pods != nil:
 		return "Pods " + metric.Pods.Metric.Name
 	case metric.Object != nil:
-		return "Object " + metric.Object.Metric.Name + " of " + metric.Object.DescribedObject.Kind + " " + metric.Object.DescribedObject.Name
+		object := metric.Object.DescribedObject
+		return "Object " + metric.Object.Metric.Name + " of " + object.Kind + " " + object.Name
 	case metric.External != nil:
 		return "External " + metric.External.Metric.Name
 	default:

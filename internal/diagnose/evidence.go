@@ -24,9 +24,10 @@ type Evidence struct {
 	VPAs []VPA
 	// Target is the object of scaleTargetRef.
 	Target Target
-	// Pods are those that the target's selector selects, at most MostPods of them; PodsTotal counts them all.
-	Pods      []Pod
-	PodsTotal int
+	// Pods are those that the target's selector selects, at most MostPods of them; PodsTotal counts them all, and PodsReady those of all
+	// that are Ready.
+	Pods                 []Pod
+	PodsTotal, PodsReady int
 	// Metrics is the evidence of each metric, by its place in spec.metrics.
 	Metrics []Metric
 	// Unseen says for a link why its evidence could not be read, such as a permission that is missing.
@@ -157,7 +158,8 @@ type Candidate struct {
 type Series struct {
 	// Unreachable is why Prometheus could not be asked; empty where it answers.
 	Unreachable string
-	// Total counts the series of the rule in the cluster; InNamespace those with the HPA's namespace in the rule's label for it.
+	// Total counts the series of the rule in the cluster, of a derived one those of InNamespace; InNamespace those with the HPA's
+	// namespace in the rule's label for it, or all where the rule has none.
 	Total, InNamespace int
 	// NamespaceLabel is the name of that label. OtherLabel is another label whose value is the HPA's namespace, such as
 	// exported_namespace; empty for none.
@@ -172,7 +174,8 @@ type Series struct {
 	// ForSelector counts those of ForPods that the selector of the HPA's metric selects, of an external metric those of InNamespace; -1
 	// without a selector as well.
 	ForSelector int
-	// Samples are the values of the rule's own query for this HPA. NaN counts those that are not a number, Pods names whose they are.
+	// Samples are the values of the rule's own query for this HPA. NaN counts those that are not a number, Pods names the objects that
+	// samples are of: none where the query sums over them.
 	Samples, NaN int
 	Pods         []string
 	// QueryError is why Prometheus gives no answer to the rule's own query, such as that it has duplicate series; empty where it does.
@@ -187,14 +190,16 @@ type Series struct {
 type Scrape struct {
 	// Known is false where it was not looked at.
 	Known bool
-	// Up and Down count the targets of the HPA's pods, -1 where they were not asked for; Error is what Prometheus says of one that is down, URL which one.
+	// Up and Down count the targets of the HPA's pods, -1 where they were not asked for; Error is what Prometheus says of one that is
+	// down, URL which one.
 	Up, Down   int
 	Error, URL string
 	// Dropped is why samples are dropped, such as a limit.
 	Dropped string
 	// Monitors are those of the namespace that select the pods, such as ServiceMonitor metricspipeline-annotated.
 	Monitors []string
-	// Unselected are those of them that the chosen Prometheus does not select, and Selector the selector that says so.
+	// Unselected are those of them that the chosen Prometheus does not select, and Selector the field with the selector that says so, such
+	// as serviceMonitorSelector "release=monitoring"; without the name of the Prometheus, which is of another namespace.
 	Unselected []string
 	Selector   string
 	// Annotated are the annotated Services and Pods that lead to the HPA's pods, such as Service web.

@@ -85,7 +85,7 @@ func healthy(metrics []autoscalingv2.MetricSpec, failing ...int) *Evidence {
 		},
 	}
 	evidence := &Evidence{
-		Now: now, HPA: hpa, PodsTotal: 2,
+		Now: now, HPA: hpa, PodsTotal: 2, PodsReady: 2,
 		Target: Target{Found: true, KindServed: true, Scalable: true, Replicas: 2, Selector: "app=web"},
 		Pods:   []Pod{pod("web-1"), pod("web-2")},
 	}
@@ -121,7 +121,7 @@ func workingMetric(v view) Metric {
 			Query: `sum(rate(http_requests_total{namespace="shop",pod=~"web-1|web-2"}[2m])) by (pod)`,
 		}},
 		Series: Series{
-			Total: 8, InNamespace: 2, ForPods: 2, NamespaceLabel: "namespace", ObjectLabel: "pod", Samples: 2, Pods: []string{"web-1", "web-2"},
+			Total: 8, InNamespace: 2, ForPods: 2, NamespaceLabel: "namespace", ObjectLabel: "pod", Samples: 2, Pods: []string{"web-1", "web-2"}, ForSelector: -1,
 			Queries: []string{`count(http_requests_total{namespace="shop"})`},
 		},
 		Scrape: Scrape{Known: true, Up: 2, Monitors: []string{"ServiceMonitor metricspipeline-annotated"}, Annotated: []string{"Service web"}},

@@ -23,6 +23,8 @@ type step struct {
 	// starved returns what is to be said where the link works and gets nothing from the links behind it, unless one of these turns out
 	// to be broken; nil where the link has something. A finding without a reason says nothing.
 	starved check
+	// known is true where the link was seen for this metric, whatever Evidence.Unseen says of others; nil for never.
+	known func(view) bool
 	// unseen is why the evidence for the link is missing, beyond Evidence.Unseen; empty where it is not.
 	unseen func(view) string
 	// seen is what was observed, in one sentence.
@@ -45,25 +47,28 @@ func Examine(evidence *Evidence) Diagnosis {
 	}
 	diagnosis := Diagnosis{Failing: autoscaler.Failing(evidence.HPA)}
 	without := autoscaler.WithoutValue(evidence.HPA)
-	said := map[string]bool{}
+	found, limited := map[string]bool{}, map[string]bool{}
 	for at := range max(1, len(evidence.HPA.Spec.Metrics)) {
 		v := viewOf(evidence, at, diagnosis.Failing && (len(evidence.HPA.Spec.Metrics) == 0 || slices.Contains(without, at)))
-		diagnosis.Chains = append(diagnosis.Chains, repeatNothing(v.chain(), said))
+		diagnosis.Chains = append(diagnosis.Chains, repeatNothing(v.chain(), found, limited))
 	}
 	return diagnosis
 }
 
-// repeatNothing leaves out of a chain what an earlier one says.
-func repeatNothing(chain Chain, said map[string]bool) Chain {
-	repeated := func(finding Finding) bool {
-		before := said[finding.Message()]
-		said[finding.Message()] = true
+// repeatNothing leaves out of a chain what an earlier one says. A finding is not left out because it was a limit of another metric.
+func repeatNothing(chain Chain, found, limited map[string]bool) Chain {
+	if chain.Finding != nil {
+		message := chain.Finding.Message()
+		if found[message] {
+			chain.Finding = nil
+		}
+		found[message] = true
+	}
+	chain.Limits = slices.DeleteFunc(chain.Limits, func(limit Finding) bool {
+		before := found[limit.Message()] || limited[limit.Message()]
+		limited[limit.Message()] = true
 		return before
-	}
-	if chain.Finding != nil && repeated(*chain.Finding) {
-		chain.Finding = nil
-	}
-	chain.Limits = slices.DeleteFunc(chain.Limits, repeated)
+	})
 	return chain
 }
 
@@ -146,6 +151,9 @@ func (v view) link(step step, behind bool) Link {
 		return link
 	}
 	why := v.Unseen[step.name]
+	if step.known != nil && step.known(v) {
+		why = ""
+	}
 	if why == "" && step.unseen != nil {
 		why = step.unseen(v)
 	}
@@ -188,10 +196,14 @@ var soon = []string{
 func (v view) orStarting(links []Link, finding *Finding) ([]Link, *Finding) {
 	pods := slices.IndexFunc(links, func(link Link) bool { return link.Name == LinkPods })
 	seen := links[pods].Verdict == Works || links[pods].Verdict == Broken
-	if !slices.Contains(soon, finding.Reason) || !seen || !v.ofPods() || !v.starting() {
+	age := young
+	if finding.Reason == v1alpha1.AutoscalerUnexplained {
+		age = settling
+	}
+	if !slices.Contains(soon, finding.Reason) || !seen || !v.ofPods() || !v.starting(age) {
 		return links, finding
 	}
-	finding = v.podsStarting()
+	finding = v.podsStarting(age)
 	links[pods].Verdict, links[pods].Seen = Broken, finding.Cause
 	for i := pods + 1; i < len(links); i++ {
 		links[i] = Link{Name: links[i].Name, Verdict: NotReached}

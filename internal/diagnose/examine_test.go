@@ -140,11 +140,14 @@ func TestNoFault(t *testing.T) {
 		"requests of the whole pod for memory, and of a container for cpu": {cpu, eachPod(func(pod *Pod) {
 			pod.Requests, pod.ByPod = map[string]corev1.ResourceList{"app": cpuAndMemory(), "proxy": {}}, corev1.ResourceList{"memory": {}}
 		})},
-		"one pod of two is not ready":        {cpu, func(e *Evidence) { e.Pods[0].Ready, e.Pods[0].Waiting = false, "container app: CrashLoopBackOff" }},
-		"no pod is ready, and has its usage": {utilizationOf(corev1.ResourceMemory), eachPod(func(pod *Pod) { pod.Ready = false })},
+		"one pod of two is not ready": {cpu, func(e *Evidence) { e.Pods[0].Ready, e.Pods[0].Waiting = false, "container app: CrashLoopBackOff" }},
+		"no pod is ready, and has its usage": {utilizationOf(corev1.ResourceMemory), func(e *Evidence) {
+			eachPod(func(pod *Pod) { pod.Ready = false })(e)
+			e.PodsReady = 0
+		}},
 		"pods that were not looked at": {cpu, func(e *Evidence) {
 			eachPod(func(pod *Pod) { pod.Ready = false })(e)
-			e.PodsTotal = 30
+			e.PodsTotal, e.PodsReady = 30, 4
 			e.Metrics[0].PodsWithMetrics = nil
 		}},
 		"metrics.k8s.io of another owner": {cpu, func(e *Evidence) { e.Metrics[0].API.Ours = false }},
@@ -190,6 +193,7 @@ func TestUnexplainedWithoutACondition(t *testing.T) {
 // TestUnseen marks what could not be seen, and calls nothing broken that lies before it.
 func TestUnseen(t *testing.T) {
 	none := Series{NamespaceLabel: "namespace", ObjectLabel: "pod"}
+	unknown := Series{Total: -1, InNamespace: -1, ForPods: -1}
 	for name, tc := range map[string]struct {
 		change func(*Evidence)
 		unseen []LinkName
@@ -203,16 +207,34 @@ func TestUnseen(t *testing.T) {
 		}, []LinkName{LinkTarget}, v1alpha1.AutoscalerSeriesMissing, LinkSeries},
 		"the series and what is scraped": {func(e *Evidence) {
 			e.Unseen = map[LinkName]string{LinkSeries: "no access to Prometheus", LinkScrape: "no access to Prometheus"}
-			e.Metrics[0].Series, e.Metrics[0].Scrape = Series{}, Scrape{}
+			e.Metrics[0].Series, e.Metrics[0].Scrape = unknown, Scrape{}
 		}, []LinkName{LinkSeries, LinkScrape, LinkMonitor, LinkApp}, v1alpha1.AutoscalerUnexplained, ""},
 		"the series, and the app is not annotated": {func(e *Evidence) {
 			e.Unseen = map[LinkName]string{LinkSeries: "no access to Prometheus", LinkScrape: "no access to Prometheus"}
-			e.Metrics[0].Series, e.Metrics[0].Scrape = Series{}, Scrape{Known: true}
+			e.Metrics[0].Series, e.Metrics[0].Scrape = unknown, Scrape{Known: true, Up: -1, Down: -1}
 		}, []LinkName{LinkSeries, LinkScrape}, v1alpha1.AutoscalerAppNotAnnotated, LinkApp},
 		"what is scraped of pods without series": {func(e *Evidence) {
 			e.Unseen = map[LinkName]string{LinkScrape: "targets are not known"}
 			e.Metrics[0].Series, e.Metrics[0].Scrape = none, Scrape{}
 		}, []LinkName{LinkScrape, LinkMonitor, LinkApp}, v1alpha1.AutoscalerSeriesMissing, ""},
+		"the targets alone, and the monitor is not selected": {func(e *Evidence) {
+			e.Metrics[0].Series = none
+			e.Metrics[0].Scrape = Scrape{
+				Known: true, Up: -1, Down: -1, Monitors: []string{"PodMonitor web"}, Unselected: []string{"PodMonitor web"}, Selector: "a=b",
+			}
+		}, []LinkName{LinkScrape}, v1alpha1.AutoscalerMonitorNotSelected, LinkMonitor},
+		"the Services": {func(e *Evidence) {
+			e.Unseen = map[LinkName]string{LinkApp: "services is forbidden", LinkMonitor: "services is forbidden"}
+			e.Metrics[0].Series, e.Metrics[0].Scrape = none, Scrape{Up: -1, Down: -1}
+		}, []LinkName{LinkScrape, LinkMonitor, LinkApp}, v1alpha1.AutoscalerSeriesMissing, ""},
+		"series to derive a rule from": {func(e *Evidence) {
+			e.Unseen = map[LinkName]string{LinkSeries: "no access to Prometheus"}
+			e.Metrics[0].Rules, e.Metrics[0].Series = nil, Series{Total: -1, InNamespace: -1, ForPods: -1}
+		}, []LinkName{LinkRule}, v1alpha1.AutoscalerUnexplained, ""},
+		"the series of another metric": {func(e *Evidence) {
+			e.Unseen = map[LinkName]string{LinkSeries: "no question is left"}
+			e.Metrics[0].Series = none
+		}, nil, v1alpha1.AutoscalerSeriesMissing, LinkSeries},
 		"the rules": {func(e *Evidence) {
 			e.Metrics[0].Rules, e.Metrics[0].RuleProblem = nil, "metricspipelines.metricspipeline.io is forbidden"
 		}, []LinkName{LinkRule}, v1alpha1.AutoscalerUnexplained, ""},

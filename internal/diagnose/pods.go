@@ -6,6 +6,7 @@ package diagnose
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
@@ -30,16 +31,7 @@ var podsStep = step{
 		if v.PodsTotal == 0 {
 			return ""
 		}
-		ready := 0
-		for _, pod := range v.Pods {
-			if pod.Ready {
-				ready++
-			}
-		}
-		if v.PodsTotal > len(v.Pods) {
-			return fmt.Sprintf("There %s %s; of the %d that were looked at %d are Ready.", are(v.PodsTotal), v.podsOf(), len(v.Pods), ready)
-		}
-		return fmt.Sprintf("There %s %s, of which %d %s Ready.", are(v.PodsTotal), v.podsOf(), ready, are(ready))
+		return fmt.Sprintf("There %s %s, of which %d %s Ready.", are(v.PodsTotal), v.podsOf(), v.PodsReady, are(v.PodsReady))
 	},
 }
 
@@ -54,7 +46,8 @@ func selectorAmbiguous(v view) *Finding {
 	return found(v1alpha1.AutoscalerSelectorAmbiguous,
 		fmt.Sprintf("Pods with the selector %s of %s belong to several HPAs, so the HPA controller serves none of them. %s",
 			quoted(v.Target.Selector), v.target(), whose),
-		"Give each workload a label of its own in spec.selector and in the labels of its pods; a selector cannot be changed, so make the workload anew.")
+		"Give each workload a label of its own in spec.selector and in the labels of its pods; a selector cannot be changed, "+
+			"so make the workload anew.")
 }
 
 // zeroReplicas is no fault for a metric that needs no pods: it is what wakes the target.
@@ -85,7 +78,8 @@ func selectorTooWide(v view) *Finding {
 	}
 	for _, pod := range v.Pods {
 		if slices.Contains(v.Target.SelectorElsewhere, pod.Owner) && pod.without(m) {
-			return tooWide(v, fmt.Sprintf(", and pod %s of %s has no %s request", name(pod.Name), name(pod.Owner), name(string(m.resource))))
+			return tooWide(v, fmt.Sprintf(", and pod %s of %s has no %s request",
+				name(pod.Name), name(pod.Owner), name(string(m.resource))))
 		}
 	}
 	return nil
@@ -95,14 +89,15 @@ func tooWide(v view, so string) *Finding {
 	return found(v1alpha1.AutoscalerSelectorTooWide,
 		fmt.Sprintf("The selector %s of %s selects the pods of %s too%s.",
 			quoted(v.Target.Selector), v.target(), names(v.Target.SelectorElsewhere), so),
-		"Give "+v.target()+" a label of its own in spec.selector and in the labels of its pods; a selector cannot be changed, so make it anew.")
+		"Give "+v.target()+" a label of its own in spec.selector and in the labels of its pods; a selector cannot be changed, "+
+			"so make it anew.")
 }
 
 // podsNotReady matters to metrics of the pods themselves: nothing is measured of a pod that does not run.
 func podsNotReady(v view) *Finding {
 	alive := v.alive()
-	if !v.ofPods() || len(alive) == 0 || len(v.Pods) < v.PodsTotal ||
-		slices.ContainsFunc(alive, func(pod Pod) bool { return pod.Ready || slices.Contains(v.metric.PodsWithMetrics, pod.Name) }) {
+	measured := func(pod Pod) bool { return slices.Contains(v.metric.PodsWithMetrics, pod.Name) }
+	if !v.ofPods() || len(alive) == 0 || v.PodsReady > 0 || slices.ContainsFunc(alive, measured) {
 		return nil
 	}
 	pod := alive[0]
@@ -120,8 +115,8 @@ func podsNotReady(v view) *Finding {
 }
 
 // podsStarting is said in place of what time removes, and so is no fault of this link.
-func (v view) podsStarting() *Finding {
+func (v view) podsStarting(age time.Duration) *Finding {
 	return found(v1alpha1.AutoscalerPodsStarting,
-		fmt.Sprintf("The %s started less than %d seconds ago, and there are no metrics of them yet.", v.podsOf(), int(young.Seconds())),
-		"Wait for a minute: metrics need two looks at a pod.")
+		fmt.Sprintf("The %s started less than %d seconds ago, and there are no metrics of them yet.", v.podsOf(), int(age.Seconds())),
+		"Wait for two minutes: metrics need two looks at a pod.")
 }

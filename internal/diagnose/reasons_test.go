@@ -13,11 +13,11 @@ import (
 )
 
 // reasons are the values of the constants v1alpha1.Autoscaler*, each of which is its name without that prefix.
-func reasons(t *testing.T) []string {
-	t.Helper()
+func reasons(tb testing.TB) []string {
+	tb.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), "../../api/v1alpha1/autoscaler_reasons.go", nil, 0)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var values []string
 	ast.Inspect(file, func(node ast.Node) bool {
@@ -27,13 +27,13 @@ func reasons(t *testing.T) []string {
 		}
 		value, err := strconv.Unquote(constant.Values[0].(*ast.BasicLit).Value)
 		if err != nil || strings.TrimPrefix(constant.Names[0].Name, "Autoscaler") != value {
-			t.Errorf("the value of %s is %q (%v)", constant.Names[0].Name, value, err)
+			tb.Errorf("the value of %s is %q (%v)", constant.Names[0].Name, value, err)
 		}
 		values = append(values, value)
 		return true
 	})
 	if len(values) < 30 {
-		t.Errorf("there are %d reasons, want 30 at least", len(values))
+		tb.Errorf("there are %d reasons, want 30 at least", len(values))
 	}
 	return values
 }

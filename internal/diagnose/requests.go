@@ -13,8 +13,9 @@ import (
 	"github.com/metricspipeline/operator/api/v1alpha1"
 )
 
-// without is true where the pod has not the requests that a utilization is computed of, as the HPA controller computes it: requests of the
-// whole pod suffice, else every container needs one, restartable init containers included. For a metric of one container that alone counts.
+// without is true where the pod is without the requests that a utilization is computed of, as the HPA controller computes it: requests of
+// the whole pod suffice, else every container needs one, restartable init containers included. For a metric of one container that alone
+// counts.
 func (p Pod) without(m measure) bool {
 	if m.container != "" {
 		requests, exists := p.Requests[m.container]
@@ -24,7 +25,8 @@ func (p Pod) without(m measure) bool {
 	return missing
 }
 
-// unrequested returns the container without a request; an empty name where the pod has requests of the whole pod, and none for the resource.
+// unrequested returns the container without a request; an empty name where the pod has requests of the whole pod, and none for the
+// resource.
 func (p Pod) unrequested(resource corev1.ResourceName) (string, bool) {
 	containers := slices.Sorted(maps.Keys(p.Requests))
 	if len(p.ByPod) > 0 {

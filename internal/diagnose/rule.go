@@ -14,8 +14,8 @@ import (
 var ruleStep = step{
 	name:    LinkRule,
 	needed:  view.pipelines,
-	unseen:  func(v view) string { return v.metric.RuleProblem },
-	faults:  []check{ruleRejected, ruleLastGood, ruleWarned, ruleCollision, notDerived},
+	unseen:  unknownRule,
+	faults:  []check{ruleRejected, ruleOfOthers, ruleLastGood, ruleWarned, ruleCollision, notDerived},
 	starved: ruleMissing,
 	seen: func(v view) string {
 		if !v.served() {
@@ -32,9 +32,19 @@ var ruleStep = step{
 	},
 }
 
+// unknownRule is why it is not known whether a rule makes the metric, or can be derived.
+func unknownRule(v view) string {
+	why := v.Unseen[LinkSeries]
+	if v.metric.RuleProblem != "" || len(v.metric.Rules) > 0 || why == "" || v.metric.Series.Unreachable != "" ||
+		v.metric.DeriveDisabled || v.metric.CandidatesReason != "" || len(v.metric.Candidates) > 0 {
+		return v.metric.RuleProblem
+	}
+	return "No rule is known to make the metric, and series to derive one from were not looked for: " + why
+}
+
 // served is true where a rule makes the metric.
 func (v view) served() bool {
-	return len(v.metric.Rules) > 0 && v.metric.Rules[0].State != string(v1alpha1.RuleRejected)
+	return len(v.metric.Rules) > 0 && v.metric.Rules[0].State != string(v1alpha1.RuleRejected) && v.metric.Rules[0].Problem == ""
 }
 
 // ruleIn returns the rule that serves, where it is in a state.
@@ -59,6 +69,17 @@ func ruleRejected(v view) *Finding {
 		v.correctRule(rule)))
 }
 
+// ruleOfOthers is a rule of the right name that makes the metric of services, say, where the HPA asks for it of pods.
+func ruleOfOthers(v view) *Finding {
+	if len(v.metric.Rules) == 0 || v.metric.Rules[0].Problem == "" {
+		return nil
+	}
+	rule := v.metric.Rules[0]
+	return byAdministrator(found(v1alpha1.AutoscalerRuleOfOthers,
+		join(fmt.Sprintf("Rule %s makes a %s, and not of %s.", name(rule.ID), v.measured(), v.subject()), sentence(rule.Problem)),
+		fmt.Sprintf("An administrator names in resources of rule %s the label that has %s.", name(rule.ID), v.subject())))
+}
+
 func ruleLastGood(v view) *Finding {
 	rule, ok := v.ruleIn(v1alpha1.RuleLastGood)
 	if !ok {
@@ -75,7 +96,8 @@ func ruleWarned(v view) *Finding {
 		return nil
 	}
 	return byAdministrator(found(v1alpha1.AutoscalerRuleWarned,
-		join(fmt.Sprintf("Rule %s, which makes the %s, cannot work as it is written.", name(rule.ID), v.measured()), sentence(rule.Message)),
+		join(fmt.Sprintf("Rule %s, which makes the %s, cannot work as it is written.", name(rule.ID), v.measured()),
+			sentence(rule.Message)),
 		v.correctRule(rule)))
 }
 
@@ -94,7 +116,8 @@ func collision(v view) *Finding {
 	serves := name(v.metric.Rules[0].ID)
 	var others []string
 	for _, rule := range v.metric.Rules[1:] {
-		if rule.ID != v.metric.Rules[0].ID && rule.State != string(v1alpha1.RuleRejected) && !slices.Contains(others, rule.ID) {
+		usable := rule.Problem == "" && rule.State != string(v1alpha1.RuleRejected)
+		if usable && rule.ID != v.metric.Rules[0].ID && !slices.Contains(others, rule.ID) {
 			others = append(others, rule.ID)
 		}
 	}

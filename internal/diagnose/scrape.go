@@ -4,6 +4,7 @@
 package diagnose
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,12 +16,15 @@ import (
 // they are only described.
 var (
 	scrapeStep = step{
-		name: LinkScrape, needed: view.scraped, faults: []check{samplesDropped, scrapeDown}, starved: notScraped,
+		name: LinkScrape, needed: view.scraped, faults: []check{samplesDropped, scrapeDown}, starved: notScraped, unseen: unknownTargets,
+		known: func(v view) bool { return v.metric.Scrape.Known && v.metric.Scrape.Up >= 0 },
 		seen: func(v view) string {
-			if scrape := v.metric.Scrape; scrape.Known && scrape.Up+scrape.Down > 0 {
-				return fmt.Sprintf("Prometheus has %s of the pods, of which %d %s up.", count(scrape.Up+scrape.Down, "target"), scrape.Up, are(scrape.Up))
+			scrape := v.metric.Scrape
+			all := scrape.Up + scrape.Down
+			if !scrape.Known || scrape.Up < 0 || all <= 0 {
+				return ""
 			}
-			return ""
+			return fmt.Sprintf("Prometheus has %s of the pods, of which %d %s up.", count(all, "target"), scrape.Up, are(scrape.Up))
 		},
 	}
 	monitorStep = step{
@@ -45,7 +49,7 @@ var (
 
 // scraped is true where the series are to come from the pods of the target: those of an Ingress or a queue come from elsewhere.
 func (v view) scraped() bool {
-	if !v.pipelines() || !v.metric.Scrape.Known && v.Unseen[LinkScrape] == "" {
+	if !v.pipelines() || !v.metric.Scrape.Known && v.unseenApp() == "" {
 		return false
 	}
 	if v.spec.Object != nil {
@@ -60,11 +64,23 @@ func unknownScrape(v view) string {
 	if v.metric.Scrape.Known {
 		return ""
 	}
-	return v.Unseen[LinkScrape]
+	return v.unseenApp()
+}
+
+func (v view) unseenApp() string {
+	return cmp.Or(v.Unseen[LinkScrape], v.Unseen[LinkMonitor], v.Unseen[LinkApp])
+}
+
+// unknownTargets is that Prometheus was not asked for them, where it matters.
+func unknownTargets(v view) string {
+	if why := unknownScrape(v); why != "" || v.has() || v.metric.Scrape.Up >= 0 {
+		return why
+	}
+	return "Prometheus was not asked for its targets."
 }
 
 // withoutTargets is true where Prometheus scrapes none of the pods, and there are no series of them.
-func (v view) withoutTargets() bool { return !v.has() && v.metric.Scrape.Up == 0 }
+func (v view) withoutTargets() bool { return !v.has() && v.metric.Scrape.Up <= 0 }
 
 func samplesDropped(v view) *Finding {
 	scrape := v.metric.Scrape
@@ -78,16 +94,18 @@ func samplesDropped(v view) *Finding {
 
 func scrapeDown(v view) *Finding {
 	scrape := v.metric.Scrape
-	if !v.withoutTargets() || scrape.Down == 0 {
+	if !v.withoutTargets() || scrape.Down <= 0 {
 		return nil
 	}
-	which := ""
-	if scrape.URL != "" {
-		which = " of " + quoted(scrape.URL)
+	says := ""
+	if scrape.Error != "" {
+		says = ": Prometheus says " + quoted(scrape.Error)
+	}
+	if scrape.Error != "" && scrape.URL != "" {
+		says = ": Prometheus says of " + quoted(scrape.URL) + " " + quoted(scrape.Error)
 	}
 	return found(v1alpha1.AutoscalerScrapeDown,
-		fmt.Sprintf("%s of the pods of %s %s down: Prometheus says%s %s.",
-			count(scrape.Down, "target"), v.target(), are(scrape.Down), which, quoted(scrape.Error)),
+		fmt.Sprintf("%s of the pods of %s %s down%s.", count(scrape.Down, "target"), v.target(), are(scrape.Down), says),
 		v.correctScrape())
 }
 
@@ -139,17 +157,30 @@ func monitorNotSelected(v view) *Finding {
 	if !v.withoutTargets() || len(scrape.Unselected) == 0 || len(scrape.Unselected) < len(scrape.Monitors) {
 		return nil
 	}
-	finding := found(v1alpha1.AutoscalerMonitorNotSelected,
-		fmt.Sprintf("Prometheus does not select %s: its selector is %s.", names(scrape.Unselected), quoted(scrape.Selector)),
-		"Give "+names(scrape.Unselected)+" the labels of that selector.")
-	for _, monitor := range scrape.Unselected {
-		if strings.Contains(monitor, " metricspipeline-") {
-			finding.Remedy = "An administrator sets the labels of that selector in spec.scrape.labels of MetricsPipeline default."
-			return byAdministrator(finding)
-		}
+	why, _, _ := strings.Cut(scrape.Selector, "; ")
+	if !strings.HasPrefix(why, "its ") {
+		why = "its " + why + " excludes it"
 	}
-	return finding
+	finding := found(v1alpha1.AutoscalerMonitorNotSelected,
+		fmt.Sprintf("Prometheus does not select %s: %s", names(scrape.Unselected), sentence(why)),
+		"Give "+names(scrape.Unselected)+" the labels of that selector.")
+	switch {
+	case strings.Contains(scrape.Selector, " mode "):
+		finding.Remedy = "An administrator changes that mode, or has pods scraped by PodMonitors."
+	case strings.Contains(scrape.Selector, "NamespaceSelector"):
+		finding.Remedy = "An administrator gives namespace " + name(v.HPA.Namespace) + " the labels of that selector, or widens it."
+	case strings.Contains(scrape.Selector, "not set"):
+		finding.Remedy = "An administrator sets that selector: while it is not set the Prometheus selects no monitor."
+	case slices.ContainsFunc(scrape.Unselected, ours):
+		finding.Remedy = "An administrator sets the labels of that selector in spec.scrape.labels of MetricsPipeline default."
+	default:
+		return finding
+	}
+	return byAdministrator(finding)
 }
+
+// ours is true for the monitors that the operator makes for annotated apps.
+func ours(monitor string) bool { return strings.Contains(monitor, " metricspipeline-") }
 
 // withoutMonitor says nothing of its own: the app is the cause.
 func withoutMonitor(v view) *Finding {
@@ -161,7 +192,7 @@ func withoutMonitor(v view) *Finding {
 
 func namespaceNotScraped(v view) *Finding {
 	scrape := v.metric.Scrape
-	if !v.withoutTargets() || scrape.NamespaceNotScraped == "" || scrape.selects() {
+	if !v.withoutTargets() || scrape.NamespaceNotScraped == "" || scrape.selectsOwn() {
 		return nil
 	}
 	return byAdministrator(found(v1alpha1.AutoscalerNamespaceNotScraped,
@@ -170,9 +201,9 @@ func namespaceNotScraped(v view) *Finding {
 			name(v.HPA.Namespace)+"."))
 }
 
-// selects is true where Prometheus selects a monitor of the pods.
-func (s Scrape) selects() bool {
-	return slices.ContainsFunc(s.Monitors, func(monitor string) bool { return !slices.Contains(s.Unselected, monitor) })
+// selectsOwn is true where Prometheus selects a monitor of the pods that the operator has not made: it scrapes without annotations.
+func (s Scrape) selectsOwn() bool {
+	return slices.ContainsFunc(s.Monitors, func(monitor string) bool { return !ours(monitor) && !slices.Contains(s.Unselected, monitor) })
 }
 
 func appRejected(v view) *Finding {
@@ -185,7 +216,7 @@ func appRejected(v view) *Finding {
 		app = names(scrape.Annotated)
 	}
 	return found(v1alpha1.AutoscalerAppRejected,
-		fmt.Sprintf("%s of %s is annotated and not scraped: %s", upper(app), v.target(), sentence(scrape.Rejected)),
+		fmt.Sprintf("The app of %s is annotated and not scraped: %s", v.target(), sentence(scrape.Rejected)),
 		"Correct the annotations of "+app+" by that reason.")
 }
 
@@ -197,8 +228,8 @@ func appNotAnnotated(v view) *Finding {
 	return found(v1alpha1.AutoscalerAppNotAnnotated,
 		fmt.Sprintf("Prometheus does not scrape the pods of %s: no monitor selects them, and neither they nor a Service of them has the "+
 			"annotation %s/scrape.", v.target(), v.prefix()),
-		fmt.Sprintf("Set the annotations %s/scrape: \"true\" and %s/port, the port of the metrics, on their Service or in the template of %s.",
-			v.prefix(), v.prefix(), v.target()))
+		fmt.Sprintf("Set the annotations %s/scrape: \"true\" and %s/port, the port of the metrics, on their Service or in the "+
+			"template of %s.", v.prefix(), v.prefix(), v.target()))
 }
 
 func upper(sentence string) string { return strings.ToUpper(sentence[:1]) + sentence[1:] }

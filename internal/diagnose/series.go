@@ -14,8 +14,9 @@ import (
 var seriesStep = step{
 	name:    LinkSeries,
 	needed:  func(v view) bool { return v.pipelines() && (v.served() || v.metric.Series.Unreachable != "") },
+	known:   func(v view) bool { return unasked(v) == "" },
 	unseen:  unasked,
-	faults:  []check{prometheusUnreachable, seriesNamespaceLabel},
+	faults:  []check{prometheusUnreachable, seriesNamespaceLabel, seriesObjectLabel},
 	starved: seriesMissing,
 	seen: func(v view) string {
 		if !v.has() {
@@ -30,6 +31,8 @@ var seriesStep = step{
 func (v view) ofHPA() int {
 	series := v.metric.Series
 	switch {
+	case v.spec.External == nil && series.ForPods < 0 && series.ObjectLabel == "": // A metric of the namespace itself.
+		return series.InNamespace
 	case v.spec.External == nil:
 		return series.ForPods
 	case series.NamespaceLabel == "": // A metric of the whole cluster.
@@ -72,6 +75,21 @@ func seriesNamespaceLabel(v view) *Finding {
 			quoted(series.OtherLabel), rule)))
 }
 
+func seriesObjectLabel(v view) *Finding {
+	series := v.metric.Series
+	if !v.served() || v.has() || series.OtherObjectLabel == "" {
+		return nil
+	}
+	rule := name(v.metric.Rules[0].ID)
+	return byAdministrator(found(v1alpha1.AutoscalerSeriesObjectLabel,
+		fmt.Sprintf("The series of rule %s name %s in the label %s, and the rule reads it from %s.",
+			rule, v.subject(), quoted(series.OtherObjectLabel), quoted(series.ObjectLabel)),
+		fmt.Sprintf("An administrator names %s in resources of rule %s.", quoted(series.OtherObjectLabel), rule)))
+}
+
+// derived is the origin of a rule that the spec has not.
+const derived = "Derived"
+
 // seriesMissing is the finding where what is scraped does not explain why there are no series.
 func seriesMissing(v view) *Finding {
 	series := v.metric.Series
@@ -95,7 +113,7 @@ func seriesMissing(v view) *Finding {
 			fmt.Sprintf("The series of rule %s have ended: the newest sample of %s is of %s, %s ago.",
 				rule, v.subject(), series.LastSeen.UTC().Format(time.TimeOnly+" UTC"), ago(v.Now.Sub(series.LastSeen))),
 			"Have the app expose them again; a metric has a value while its series have samples.")
-	case series.Total == 0:
+	case series.Total == 0 && v.metric.Rules[0].Origin != derived: // Of a derived rule no series elsewhere are counted.
 		return found(v1alpha1.AutoscalerSeriesMissing,
 			fmt.Sprintf("Prometheus has no series of rule %s, which makes the %s%s.", rule, v.measured(), v.seriesQuery()),
 			"Have the app expose the metric under the name that the rule reads.")

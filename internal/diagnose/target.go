@@ -20,7 +20,8 @@ var targetStep = step{
 		if !v.Target.Found {
 			return ""
 		}
-		return fmt.Sprintf("%s has %s and the selector %s.", v.target(), count(int(v.Target.Replicas), "replica"), quoted(v.Target.Selector))
+		return fmt.Sprintf("%s has %s and the selector %s.",
+			v.target(), count(int(v.Target.Replicas), "replica"), quoted(v.Target.Selector))
 	},
 }
 
@@ -59,7 +60,8 @@ func targetWithoutSelector(v view) *Finding {
 	}
 	return found(v1alpha1.AutoscalerTargetWithoutSelector,
 		fmt.Sprintf("The scale of %s has no status.selector, so the HPA controller does not know its pods.", v.target()),
-		"Set subresources.scale.labelSelectorPath in the CRD of "+name(v.HPA.Spec.ScaleTargetRef.Kind)+", and have its controller write that field.")
+		"Set subresources.scale.labelSelectorPath in the CRD of "+name(v.HPA.Spec.ScaleTargetRef.Kind)+
+			", and have its controller write that field.")
 }
 
 func scaleRefused(v view) *Finding {

@@ -19,7 +19,7 @@ import (
 var valueStep = step{
 	name:   LinkValue,
 	needed: func(v view) bool { return !v.failing || !v.pipelines() || v.has() },
-	faults: []check{usageMissing, containerUsageMissing, metricSelectorMatchesNone, valueMissing, valueNaN, valueNotPerPod},
+	faults: []check{usageMissing, containerUsageMissing, metricSelectorMatchesNone, queryFailed, valueMissing, valueNaN, valueNotPerPod},
 	seen: func(v view) string {
 		if v.failing {
 			if v.metric.Series.Samples > 0 {
@@ -118,13 +118,23 @@ func (v view) valueless() bool { return v.pipelines() && v.has() && v.metric.Ser
 
 func metricSelectorMatchesNone(v view) *Finding {
 	selector := v.selector()
-	if !v.valueless() || selector == nil || len(selector.MatchLabels)+len(selector.MatchExpressions) == 0 {
+	if !v.pipelines() || !v.has() || v.metric.Series.ForSelector != 0 || selector == nil ||
+		len(selector.MatchLabels)+len(selector.MatchExpressions) == 0 {
 		return nil
 	}
 	return found(v1alpha1.AutoscalerMetricSelectorMatchesNone,
 		fmt.Sprintf("The selector %s of spec.metrics[%d] of %s matches none of the %s of %s.",
 			quoted(formatted(selector)), v.at, v.hpa(), count(v.ofHPA(), "series"), v.subject()),
 		"Correct the selector of the metric: it is about labels of the series, not of the pods.")
+}
+
+func queryFailed(v view) *Finding {
+	if !v.pipelines() || v.metric.Series.QueryError == "" {
+		return nil
+	}
+	return byAdministrator(found(v1alpha1.AutoscalerQueryFailed,
+		fmt.Sprintf("Prometheus refuses the query of rule %s: %s.", v.ruleID(), quoted(v.metric.Series.QueryError)),
+		fmt.Sprintf("An administrator corrects metricsQuery of rule %s in %s.rules of MetricsPipeline default.", v.ruleID(), v.field())))
 }
 
 func valueMissing(v view) *Finding {
@@ -134,8 +144,8 @@ func valueMissing(v view) *Finding {
 	return found(v1alpha1.AutoscalerValueMissing,
 		fmt.Sprintf("There %s %s of %s, and the query of rule %s makes no value of them.",
 			are(v.ofHPA()), count(v.ofHPA(), "series"), v.subject(), v.ruleID()),
-		"Wait for a second sample, which a rate needs; or have an administrator set a window of at least twice the scrape interval in rule "+
-			v.ruleID()+".")
+		"Wait for a second sample, which a rate needs; or have an administrator set a window of at least twice the scrape interval "+
+			"in rule "+v.ruleID()+".")
 }
 
 // ruleID is the id of the rule that serves.
@@ -160,8 +170,10 @@ func notNumber(v view) *Finding {
 		return nil
 	}
 	return found(v1alpha1.AutoscalerValueNaN,
-		fmt.Sprintf("%d of %s of the %s %s NaN, not a number.", series.NaN, count(max(series.Samples, series.NaN), "value"), v.measured(), are(series.NaN)),
-		"Have rule "+v.ruleID()+" give a number without traffic as well: a division by zero is NaN, so its divisor needs a lower bound above 0.")
+		fmt.Sprintf("%d of %s of the %s %s NaN, not a number.",
+			series.NaN, count(max(series.Samples, series.NaN), "value"), v.measured(), are(series.NaN)),
+		"Have rule "+v.ruleID()+" give a number without traffic as well: a division by zero is NaN, so its divisor needs a lower bound "+
+			"above 0.")
 }
 
 // valueNotPerPod is that the query sums over the pods, so that no value has a pod's name.
@@ -173,5 +185,6 @@ func valueNotPerPod(v view) *Finding {
 	return byAdministrator(found(v1alpha1.AutoscalerValueNotPerPod,
 		fmt.Sprintf("The query of rule %s gives %s without the label %s, and a metric of type Pods is one number for each pod.",
 			v.ruleID(), count(series.Samples, "value"), quoted(series.ObjectLabel)),
-		"An administrator aggregates by <<.GroupBy>> in metricsQuery of rule "+v.ruleID()+"; or the HPA takes a metric of type Object or External."))
+		"An administrator aggregates by <<.GroupBy>> in metricsQuery of rule "+v.ruleID()+
+			"; or the HPA takes a metric of type Object or External."))
 }

@@ -14,8 +14,12 @@ import (
 	"github.com/metricspipeline/operator/internal/metricsapi"
 )
 
-// young is how long pods may have no metrics: metrics-server and Prometheus have to see them twice.
-const young = 45 * time.Second
+// young is how long pods may have no metrics: metrics-server and Prometheus have to see them twice. The HPA controller itself does not
+// count the cpu of a pod before it has been measured for a whole window since it turned Ready, whatever metrics.k8s.io has of it: settling.
+const (
+	young    = 45 * time.Second
+	settling = 2 * time.Minute
+)
 
 // view is the evidence as one metric of the HPA sees it.
 type view struct {
@@ -170,11 +174,11 @@ func (v view) alive() []Pod {
 	})
 }
 
-// starting is true while no pod is old enough to have metrics, and none waits for something that time does not bring.
-func (v view) starting() bool {
+// starting is true while no pod is older than that, and none waits for something that time does not bring.
+func (v view) starting(age time.Duration) bool {
 	alive := v.alive()
 	return len(alive) > 0 && !slices.ContainsFunc(alive, func(pod Pod) bool {
-		return pod.Waiting != "" || v.Now.Sub(pod.Created) >= young
+		return pod.Waiting != "" || v.Now.Sub(pod.Created) >= age
 	})
 }
 

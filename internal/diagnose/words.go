@@ -18,14 +18,14 @@ import (
 const (
 	mostOfName     = 80
 	mostOfQuote    = 160
-	mostOfSentence = 480
+	mostOfSentence = 440
 	mostNamed      = 3
 )
 
 // name is the name of an object, or its kind and name: as it is where it has only characters that such names have, else quoted.
 func name(s string) string {
 	s = text.Shorten(s, mostOfName)
-	if s == "" || strings.ContainsFunc(s, func(r rune) bool {
+	if s == "" || strings.TrimSpace(s) != s || strings.ContainsFunc(s, func(r rune) bool {
 		return r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-._:/ ", r)
 	}) {
 		return strconv.Quote(s)

@@ -81,6 +81,14 @@ func Transitions(before, after v1alpha1.MetricsPipelineStatus) []Event {
 		if old != nil && old.Reason == v1alpha1.ReasonPending {
 			old = nil // The default of the schema.
 		}
+		if condition.Type == v1alpha1.ConditionAutoscalersServed { // Unknown for the moment until the HPAs have been listed.
+			if condition.Status == metav1.ConditionUnknown {
+				continue
+			}
+			if old != nil && old.Status == metav1.ConditionUnknown {
+				old = nil
+			}
+		}
 		if old != nil && old.Status == condition.Status && old.Reason == condition.Reason {
 			continue
 		}

@@ -37,6 +37,8 @@ func TestEventsOnTransitions(t *testing.T) {
 	issuing := func(o *Observation) {
 		outcomeOf(o, usageServer).Certificate = Certificate{Known: true, Waiting: true, Lacking: "Certificate x: pending"}
 	}
+	unlisted := func(o *Observation) { o.Autoscalers = nil }
+	unserved := func(o *Observation) { o.Autoscalers = failed() }
 	waits := func(o *Observation) { unregister(o, metricsapi.Resource, nil) }
 	unavailable := func(o *Observation) {
 		o.APIServices[metricsapi.Resource.Name()] = registered(metricsapi.Resource, usageServer, apiregv1.ConditionFalse, "MissingEndpoints")
@@ -64,6 +66,11 @@ func TestEventsOnTransitions(t *testing.T) {
 			"Normal Issuing CertificatesReady turned False: ", "Normal Issuing Ready turned False: "}},
 		"a pod is missing": {before: works, after: starts, want: []string{
 			"Warning Unavailable ComponentsReady turned False: ", "Warning Unavailable Ready turned False: "}},
+		"HPAs are not known yet":         {first: true, after: unlisted},
+		"HPAs are known, and served":     {before: unlisted, after: works},
+		"HPAs are known, and not served": {before: unlisted, after: unserved, want: []string{"Warning Unserved AutoscalersServed turned False: "}},
+		"HPAs are not served any more":   {before: works, after: unserved, want: []string{"Warning Unserved AutoscalersServed turned False: "}},
+		"HPAs are served again":          {before: unserved, after: works, want: []string{"Normal Served AutoscalersServed turned True: "}},
 		"an API became unavailable": {before: works, after: unavailable, want: []string{
 			"Warning MissingEndpoints APIServicesAvailable turned False: ", "Warning MissingEndpoints Ready turned False: ",
 			"Warning MissingEndpoints APIService v1beta1.metrics.k8s.io turned unavailable: said kube-aggregator"}},

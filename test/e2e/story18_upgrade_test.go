@@ -267,7 +267,6 @@ func thenTheSame(t *testing.T, step string, before, after observation, to *kit.I
 		if !slices.Contains(before.events, event) {
 			g.Expect(event).To(Or(ContainSubstring(" DriftRepaired: "), ContainSubstring(" CertificateIssued: "),
 				ContainSubstring(": CertificatesReady turned True: "), ContainSubstring(": MonitoringReady turned True: "),
-				ContainSubstring(": AutoscalersServed turned True: "),
 				Satisfy(isOfNewObjects), Satisfy(isOfRolls)), "%s: an Event", step)
 		}
 	}

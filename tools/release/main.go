@@ -15,6 +15,12 @@ import (
 
 const usage = "usage: release chart | release build VERSION"
 
+// The platforms of a release.
+var (
+	platforms       = []string{"linux/amd64", "linux/arm64"}
+	pluginPlatforms = []string{"linux/amd64", "linux/arm64", "darwin/amd64", "darwin/arm64", "windows/amd64", "windows/arm64"}
+)
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := run(ctx, os.Args[1:])
@@ -34,7 +40,7 @@ func run(ctx context.Context, args []string) error {
 	case len(args) == 1 && args[0] == "chart":
 		return writeChart(root)
 	case len(args) == 2 && args[0] == "build":
-		return build(ctx, &release{Root: root, Version: args[1], Platforms: []string{"linux/amd64", "linux/arm64"}, Out: os.Stdout})
+		return build(ctx, &release{Root: root, Version: args[1], Platforms: platforms, PluginPlatforms: pluginPlatforms, Out: os.Stdout})
 	}
 	return fmt.Errorf("%v is not understood; %s", args, usage)
 }

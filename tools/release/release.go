@@ -23,8 +23,8 @@ type release struct {
 	Root string
 	// Version is that of the release, with a leading v.
 	Version string
-	// Platforms of the images, such as linux/amd64.
-	Platforms []string
+	// Platforms of the images, such as linux/amd64, and of the kubectl plugin.
+	Platforms, PluginPlatforms []string
 	// Out is where progress goes.
 	Out io.Writer
 
@@ -81,12 +81,12 @@ func build(ctx context.Context, r *release) error {
 	return nil
 }
 
-// compile builds the operator for each platform by `make build`, whose flags make it reproducible.
+// compile builds the operator for each platform by `make manager`, whose flags make it reproducible.
 func (r *release) compile(ctx context.Context) error {
 	for _, platform := range r.Platforms {
 		system, arch, _ := strings.Cut(platform, "/")
 		binary := filepath.Join(r.work, "manager_"+system+"_"+arch)
-		if err := r.makeTarget(ctx, goFor(platform), "build", "VERSION="+r.Version, "MANAGER="+binary); err != nil {
+		if err := r.makeTarget(ctx, goFor(platform), "manager", "VERSION="+r.Version, "MANAGER="+binary); err != nil {
 			return err
 		}
 		r.binaries = append(r.binaries, binary)
@@ -119,40 +119,6 @@ func (r *release) writeInstaller(ctx context.Context) error {
 
 // withoutDigest finds images that are named by a tag, which can come to be another image.
 var withoutDigest = regexp.MustCompile(`(?m)^\s+(?:image|value): ([a-z0-9.-]+/[^\s@]+:[^\s@]+)$`)
-
-// writePlugin packs the kubectl plugin for the machines of its users, as krew wants it.
-func (r *release) writePlugin(ctx context.Context) error {
-	const plugin = "kubectl-metricspipeline"
-	if !r.exists("cmd/" + plugin) {
-		fmt.Fprintf(r.Out, "there is no cmd/%s, so no plugin\n", plugin)
-		return nil
-	}
-	license, err := os.ReadFile(filepath.Join(r.Root, "LICENSE"))
-	if err != nil {
-		return err
-	}
-	for _, platform := range []string{"linux/amd64", "linux/arm64", "darwin/amd64", "darwin/arm64", "windows/amd64"} {
-		name := plugin
-		if strings.HasPrefix(platform, "windows/") {
-			name += ".exe"
-		}
-		out := filepath.Join(r.work, "plugin")
-		if err := r.command(ctx, goFor(platform), "go", "build", "-trimpath", "-buildvcs=false",
-			"-ldflags", "-s -w -X main.version="+r.Version, "-o", out, "./cmd/"+plugin); err != nil {
-			return err
-		}
-		binary, err := os.ReadFile(out)
-		if err != nil {
-			return err
-		}
-		files := []file{{Name: name, Mode: 0o755, Content: binary}, {Name: "LICENSE", Mode: 0o644, Content: license}}
-		archive := fmt.Sprintf("%s_%s_%s.tar.gz", plugin, r.Version, strings.ReplaceAll(platform, "/", "_"))
-		if err := writeArchive(filepath.Join(r.dist, archive), files, r.time); err != nil {
-			return err
-		}
-	}
-	return nil
-}
 
 // writeChecksums lists every file of the release as sha256sum does, for `sha256sum --check`.
 func (r *release) writeChecksums(context.Context) error {

@@ -90,7 +90,7 @@ func TestReproducible(t *testing.T) {
 		if out, err := exec.CommandContext(t.Context(), "git", "clone", "--quiet", tree, folder).CombinedOutput(); err != nil {
 			t.Fatalf("git clone: %v\n%s", err, out)
 		}
-		r := &release{Root: folder, Version: current(t), Platforms: []string{platform}}
+		r := &release{Root: folder, Version: current(t), Platforms: []string{platform}, PluginPlatforms: []string{platform}}
 		var out bytes.Buffer
 		r.Out = &out
 		if err := build(t.Context(), r); err != nil {
@@ -135,6 +135,7 @@ func testContent(t *testing.T, r *release) {
 	if err != nil || !strings.Contains(string(chart), "digest: sha256:"+digest) {
 		t.Errorf("the chart has not the image of the release: %v\n%s", err, chart)
 	}
+	testPlugin(t, r)
 }
 
 // TestRefused: what nobody could build again, or would find under another name, is not released.

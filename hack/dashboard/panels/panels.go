@@ -104,10 +104,11 @@ func uses() []Panel {
 				{`max(metricspipeline_scrape_monitors)`, "monitors"},
 				{`max by (state) (metricspipeline_scrape_targets)`, "targets {{state}}"}}},
 		{Kind: TimeSeries, Title: "Apps and namespaces that are not", Width: 6, Height: 7, Unit: "none",
-			Description: "status.scrape lists them, with the reason.",
+			Description: "status.scrape lists them, with the reason, and status.autoscalers the HPAs that fail.",
 			Queries: []Query{
 				{`max(metricspipeline_scrape_apps_rejected)`, "rejected apps"},
-				{`max(metricspipeline_scrape_namespaces_not_scraped)`, "namespaces"}}},
+				{`max(metricspipeline_scrape_namespaces_not_scraped)`, "namespaces"},
+				{`sum(max by (reason) (metricspipeline_autoscaler_failing))`, "HPAs that fail"}}},
 		{Kind: TimeSeries, Title: "Rules by state", Width: 6, Height: 7, Unit: "none",
 			Description: "Rejected rules serve nothing, those in their last good form have to be corrected.",
 			Queries:     one(`max by (state) (metricspipeline_rules)`, "{{state}}")},

@@ -36,7 +36,7 @@ func found(of autoscaler.Failure, is v1alpha1.AutoscalerFailure) notice {
 
 // worksAgain is the Event about an HPA that was said to fail and no longer does.
 func worksAgain(of autoscaler.Failure) notice {
-	return notice{reference(of), corev1.EventTypeNormal, "Works", "Every metric of the HorizontalPodAutoscaler has had a value for a minute."}
+	return notice{reference(of), corev1.EventTypeNormal, "Works", "Worked again: every metric has had a value since then."}
 }
 
 // paced sends Events at a rate for each namespace and reason.

@@ -50,12 +50,12 @@ func digestOf(pipeline *v1alpha1.MetricsPipeline) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// comesUp is until when a new pipeline is given the time to come up; zero where it has.
+// comesUp is since when a new pipeline comes up; zero where it has.
 func comesUp(pipeline *v1alpha1.MetricsPipeline) time.Time {
 	if meta.IsStatusConditionFalse(pipeline.Status.Conditions, v1alpha1.ConditionReconciling) {
 		return time.Time{}
 	}
-	return pipeline.CreationTimestamp.Add(settling)
+	return pipeline.CreationTimestamp.Time
 }
 
 // evidenceChanged passes an update of the pipeline by which findings may be others.

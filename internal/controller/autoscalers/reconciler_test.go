@@ -239,7 +239,7 @@ func TestItWorksAgain(t *testing.T) {
 		t.Errorf("at first: said %q", got)
 	}
 	w.pass(31 * time.Second)
-	expect(t, "it works", w.said(), []string{"Normal Works shop/web: Every metric of the HorizontalPodAutoscaler has had a value for a minute."})
+	expect(t, "it works", w.said(), []string{"Normal Works shop/web: Worked again: every metric has had a value since then."})
 	w.pass(minute)
 	if got := w.report(); got != "1 of 1 work" {
 		t.Errorf("reported: %s", got)
@@ -416,7 +416,7 @@ func TestANewPipeline(t *testing.T) {
 	p.CreationTimestamp, p.Status = metav1.NewTime(moment), v1alpha1.MetricsPipelineStatus{}
 	w := newWorld(t, p)
 	w.fails("shop/web", "no metrics")
-	w.listed().pass(settling - time.Second)
+	w.listed().pass(settling*patience - time.Second)
 	if got := w.report(); got != "1 of 1 work" || len(w.took()) > 0 {
 		t.Errorf("at first: %s", got)
 	}

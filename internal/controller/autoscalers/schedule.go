@@ -22,8 +22,8 @@ const (
 	youth = 2
 	// awaited is how long the HPA controller has to look at a new HPA.
 	awaited = 5 * time.Minute
-	// settling is how long nothing is said of HPAs while a new pipeline comes up.
-	settling = 3 * time.Minute
+	// settling is for how many times as long nothing is said of HPAs while a new pipeline comes up.
+	settling = 6
 	// first and last bound the wait until an HPA is examined again that fails on, which doubles as long as the reason is the same.
 	first, last = 2 * time.Minute, 16 * time.Minute
 	// pause is the least time between two examinations of one HPA, whatever changes, and afterChange that after a change of the pipeline,
@@ -33,8 +33,8 @@ const (
 	exhausted = 4 * time.Second
 	// mostFailures is how many examinations of one HPA may fail before that is reported.
 	mostFailures = 3
-	// lasting is how long an HPA has to work until it is said to work again.
-	lasting = time.Minute
+	// lasting is how many times as long as the patience an HPA has to work until it is said to work again.
+	lasting = 2
 )
 
 // schedule says which HPA is examined next, and remembers what was found. Namespaces take turns: one with very many HPAs that fail delays
@@ -64,7 +64,10 @@ func (s *schedule) adopt(pipeline *v1alpha1.MetricsPipeline) {
 	if !s.started {
 		s.started, s.before = true, pipeline.Status.Autoscalers
 	}
-	s.settled = comesUp(pipeline)
+	s.settled = time.Time{}
+	if since := comesUp(pipeline); !since.IsZero() {
+		s.settled = since.Add(settling * s.patience)
+	}
 	digest := digestOf(pipeline)
 	if s.pipeline == digest {
 		return
@@ -149,7 +152,7 @@ func (s *schedule) leave(r *result, is autoscaler.State, now time.Time) (changed
 		if r.works.IsZero() {
 			r.works, changed = now, true
 		}
-		if now.Sub(r.works) < lasting {
+		if now.Sub(r.works) < lasting*s.patience {
 			return changed
 		}
 		s.pending = append(s.pending, worksAgain(r.failure))
@@ -203,7 +206,7 @@ func (s *schedule) due(namespace string, now time.Time, later func(time.Time)) (
 		r := s.results[namespace][name]
 		switch at := s.dueAt(r); {
 		case !r.works.IsZero():
-			later(r.works.Add(lasting))
+			later(r.works.Add(lasting * s.patience))
 		case at.After(now):
 			later(at)
 		case longest == nil || r.due.Before(longest.due):

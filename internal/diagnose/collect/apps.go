@@ -45,6 +45,9 @@ func (c *collection) readApps(ctx context.Context) {
 	namespace := c.readNamespace(ctx)
 	c.readAnnotations()
 	c.readStatus()
+	if c.rejected != "" && len(c.scrape.Annotated) > 1 {
+		c.scrape.Rejected = c.rejected + ": " + c.scrape.Rejected // It is one of several.
+	}
 	c.readMonitors(ctx, namespace)
 }
 
@@ -81,7 +84,7 @@ func (c *collection) readNamespace(ctx context.Context) *metav1.PartialObjectMet
 func (c *collection) readAnnotations() {
 	reject := func(app string, rejection *scrape.Rejection) {
 		if rejection != nil && c.scrape.Rejected == "" {
-			c.scrape.Rejected = app + ": " + rejection.Reason
+			c.rejected, c.scrape.Rejected = app, rejection.Reason
 		}
 	}
 	add := func(app string) {
@@ -130,7 +133,7 @@ func (c *collection) readStatus() {
 	status := c.pipeline.Status.Scrape
 	for _, app := range status.Rejected {
 		if c.scrape.Rejected == "" && c.isApp(app.Namespace, app.Kind, app.Name) {
-			c.scrape.Rejected = app.Kind + " " + app.Name + ": " + app.Reason
+			c.rejected, c.scrape.Rejected = app.Kind+" "+app.Name, app.Reason
 		}
 	}
 	for _, app := range status.Down {

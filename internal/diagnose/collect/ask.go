@@ -21,8 +21,8 @@ type Asker interface {
 	Query(ctx context.Context, promql string) (model.Vector, error)
 }
 
-// Ask returns an Asker that a client of Prometheus answers for. Its errors are UnusableErrors, but for those of a query that Prometheus
-// cannot evaluate.
+// Ask returns an Asker that a client of Prometheus answers for. Its errors are UnusableErrors, but for what Prometheus says of a query
+// that it cannot evaluate.
 func Ask(client *prometheus.Client) Asker { return asker{client} }
 
 type asker struct{ client *prometheus.Client }
@@ -31,7 +31,7 @@ func (a asker) Query(ctx context.Context, promql string) (model.Vector, error) {
 	value, _, err := a.client.Query(ctx, promql, time.Now())
 	var refused *promv1.Error
 	if errors.As(err, &refused) && (refused.Type == promv1.ErrExec || refused.Type == promv1.ErrBadData) {
-		return nil, fmt.Errorf("Prometheus answers: %s", refused.Msg)
+		return nil, errors.New(refused.Msg)
 	}
 	if err != nil {
 		return nil, a.client.Unusable(err)
@@ -47,10 +47,11 @@ func (a asker) Query(ctx context.Context, promql string) (model.Vector, error) {
 
 const (
 	// mostQuestions is how many one Collect puts at most.
-	mostQuestions = 12
+	mostQuestions = 15
 	// answerWithin is how long one is waited for. Where one is not answered no other is put.
 	answerWithin = 5 * time.Second
-	// perMetric is how many one metric takes at most: the counts, those of the rule that serves, what is there instead, the rule's own.
+	// perMetric is how many one metric takes at most: which series a rule or a derived one is about, the counts, those of the rule that
+	// serves instead of the first, what is there instead or the rule's own query.
 	perMetric = 4
 )
 

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
@@ -48,19 +49,8 @@ type Sources struct {
 	Budget *Budget
 	// Explain says what makes a metric.
 	Explain operand.Explainer
-	// Derived are the rules that are derived from HPAs, in the order in which the backend has them behind those of the spec.
-	Derived []operand.MetricRule
-	// Candidates returns what a rule for a metric could be derived from, where no rule makes it, and why none is derived: a reason, and
-	// a sentence. nil looks for none.
-	Candidates func(context.Context, *autoscalingv2.HorizontalPodAutoscaler, operand.MetricRequest) Candidates
 	// Clock is the time; nil is that of the system.
 	Clock clock.PassiveClock
-}
-
-// Candidates are what a rule could be derived from, as in diagnose.Metric.
-type Candidates struct {
-	Found           []diagnose.Candidate
-	Reason, Problem string
 }
 
 // Collector collects evidence. It may be used by several goroutines.
@@ -80,8 +70,8 @@ const (
 	mostListed = 300
 )
 
-// originSpec is that of a rule of the spec, as in status.rules.
-const originSpec = "Spec"
+// originSpec is that of a rule of the spec.
+const originSpec = string(v1alpha1.RuleOfSpec)
 
 // Collect returns what can be observed of an HPA. The error is ErrNotNow alone: then the evidence does not have what Prometheus would
 // have said, and nothing should be concluded from it.
@@ -100,7 +90,7 @@ func (c *Collector) Collect(ctx context.Context, hpa *autoscalingv2.HorizontalPo
 	s.readOthers(ctx)
 	s.readTarget(ctx)
 	s.readPods(ctx)
-	if asks(hpa) > 0 {
+	if slices.ContainsFunc(hpa.Spec.Metrics, ofPods) {
 		s.readApps(ctx)
 	}
 	for _, metric := range hpa.Spec.Metrics {
@@ -111,6 +101,7 @@ func (c *Collector) Collect(ctx context.Context, hpa *autoscalingv2.HorizontalPo
 		s.evidence.Metrics = append(s.evidence.Metrics, collected)
 	}
 	s.readErrors(ctx)
+	s.settleTargets()
 	for i, metric := range hpa.Spec.Metrics {
 		if ofPods(metric) {
 			s.evidence.Metrics[i].Scrape = s.scrape
@@ -146,7 +137,11 @@ type collection struct {
 	// scrape is what metrics of the pods have in common, and targetsRead is true once it has the targets.
 	scrape      diagnose.Scrape
 	targetsRead bool
-	usage       usage
+	// refused is how many targets give samples although their scrape fails.
+	refused int
+	usage   usage
+	// rejected is the app that scrape.Rejected is about.
+	rejected string
 	// pools are the scrape pools of the monitors that select the pods.
 	pools []string
 	// pods are all that were read, and services those that select one of them.

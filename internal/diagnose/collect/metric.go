@@ -62,7 +62,7 @@ func (c *collection) metric(ctx context.Context, spec autoscalingv2.MetricSpec) 
 		request.Selector = selector
 	}
 	collected.API = c.api(ctx, request.API)
-	return collected, c.custom(ctx, &collected, request)
+	return collected, c.custom(ctx, &collected, spec, request)
 }
 
 // requested are the names of the pods that a metric is requested of: those that run, or else those that there are.
@@ -96,20 +96,19 @@ func (c *collection) describe(ref autoscalingv2.CrossVersionObjectReference, req
 }
 
 // custom collects what is known of a metric that is made of Prometheus' series. The error is ErrNotNow.
-func (c *collection) custom(ctx context.Context, collected *diagnose.Metric, request operand.MetricRequest) error {
+func (c *collection) custom(
+	ctx context.Context, collected *diagnose.Metric, spec autoscalingv2.MetricSpec, request operand.MetricRequest,
+) error {
 	if c.pipeline == nil || collected.API.Registered && !collected.API.Ours || collected.RuleProblem != "" {
 		return nil
 	}
-	rules, err := c.rules(ctx, collected, request)
-	if err == nil && len(rules) == 0 && collected.RuleProblem == "" && c.Candidates != nil {
-		candidates := c.Candidates(ctx, c.hpa, request)
-		collected.Candidates, collected.CandidatesReason = candidates.Found, candidates.Reason
-		collected.CandidatesProblem = candidates.Problem
-	}
+	collected.DeriveDisabled = !metricsapi.Derives(c.pipeline.Spec, request.API)
+	rules, err := c.rules(ctx, collected, spec, request)
 	switch {
 	case err != nil:
 	case c.Prometheus == nil:
 		c.unseen(diagnose.LinkSeries, "ask Prometheus", errors.New(c.NoPrometheus))
+		c.unseen(diagnose.LinkScrape, "ask Prometheus for its targets", errors.New(c.NoPrometheus))
 	default:
 		err = c.measure(ctx, collected, request, rules)
 	}
@@ -125,13 +124,30 @@ func (c *collection) custom(ctx context.Context, collected *diagnose.Metric, req
 	return nil // Of any other error the evidence says it.
 }
 
-// rules returns those that make a metric. The error is one of the questions for the names of series.
-func (c *collection) rules(ctx context.Context, collected *diagnose.Metric, request operand.MetricRequest) ([]served, error) {
+// rules returns the stated rules that make a metric, or else the one that is derived: of two the adapter serves the stated one. The error
+// is one of the questions.
+func (c *collection) rules(
+	ctx context.Context, collected *diagnose.Metric, spec autoscalingv2.MetricSpec, request operand.MetricRequest,
+) ([]served, error) {
 	if c.Explain == nil {
 		return nil, nil
 	}
-	stated := slices.Concat(operand.RulesOf(c.pipeline.Spec, originSpec), c.Derived)
-	explained, err := c.Explain.Explain(stated, request, operand.Explaining{Mapper: c.Mapper, Dialect: c.pipeline.Spec.Prometheus.Dialect,
+	rules, err := c.explain(ctx, collected, request, operand.RulesOf(c.pipeline.Spec, originSpec))
+	if err != nil || len(rules) > 0 || collected.RuleProblem != "" || collected.DeriveDisabled {
+		return rules, err
+	}
+	rule, err := c.derived(ctx, collected, spec)
+	if err != nil || rule == nil {
+		return nil, err
+	}
+	return c.explain(ctx, collected, request, []operand.MetricRule{*rule})
+}
+
+// explain returns those of some rules that make a metric.
+func (c *collection) explain(
+	ctx context.Context, collected *diagnose.Metric, request operand.MetricRequest, all []operand.MetricRule,
+) ([]served, error) {
+	explained, err := c.Explain.Explain(all, request, operand.Explaining{Mapper: c.Mapper, Dialect: c.pipeline.Spec.Prometheus.Dialect,
 		Names: func(selector, label string) ([]string, error) { return c.names(ctx, collected, selector, label) }})
 	if err != nil {
 		if !errors.Is(err, ErrNotNow) && !errors.Is(err, errNoMore) && !errors.Is(err, errUnanswered) {

@@ -56,7 +56,7 @@ func (c *collection) readMonitors(ctx context.Context, namespace *metav1.Partial
 		}
 		if excluded := excludes(*selection, one, namespace); excluded != "" {
 			c.scrape.Unselected = append(c.scrape.Unselected, one.String())
-			c.scrape.Selector = excluded + " of " + target.Object
+			c.scrape.Selector = excluded
 		}
 	}
 }
@@ -67,14 +67,14 @@ func excludes(selection prometheus.Selection, one monitor, namespace *metav1.Par
 		return selection.Never
 	}
 	if inside, err := selection.SelectsNamespace(namespace.Name, namespace.Labels); err == nil && !inside {
-		return fmt.Sprintf("%s, which is %s,", selection.NamespaceField, selection.Where())
+		return fmt.Sprintf("%s (%s)", selection.NamespaceField, selection.Where())
 	}
 	selector, err := metav1.LabelSelectorAsSelector(selection.Selector) // Of nil nothing.
 	if err != nil || selector.Matches(labels.Set(one.labels)) {
 		return ""
 	}
 	if selection.Selector == nil {
-		return selection.Field + ", which is not set,"
+		return selection.Field + " (not set, which selects none)"
 	}
 	return fmt.Sprintf("%s %q", selection.Field, metav1.FormatLabelSelector(selection.Selector))
 }

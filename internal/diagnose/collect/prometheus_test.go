@@ -148,3 +148,11 @@ func (r *recorder) Query(_ context.Context, promql string) (model.Vector, error)
 	}
 	return answer, nil
 }
+
+// unanswering is a Prometheus that does not answer.
+type unanswering struct{ asked int }
+
+func (u *unanswering) Query(context.Context, string) (model.Vector, error) {
+	u.asked++
+	return nil, &prometheus.UnusableError{Cause: prometheus.Unreachable}
+}

@@ -41,20 +41,32 @@ func series(name string) selector { return selector{equal(model.MetricNameLabel,
 // with returns the selector with further matchers.
 func (s selector) with(further ...*labels.Matcher) selector { return slices.Concat(s, further) }
 
+// String writes the name in front of the braces where it can stand there, as people do.
 func (s selector) String() string {
-	var all []string
+	name, all := "", []string{}
 	for _, matcher := range s {
-		all = append(all, matcher.String())
+		if name == "" && matcher.Name == model.MetricNameLabel && matcher.Type == labels.MatchEqual &&
+			model.LegacyValidation.IsValidMetricName(matcher.Value) {
+			name = matcher.Value
+		} else {
+			all = append(all, matcher.String())
+		}
 	}
-	return "{" + strings.Join(all, ",") + "}"
+	if name != "" && len(all) == 0 {
+		return name
+	}
+	return name + "{" + strings.Join(all, ",") + "}"
 }
 
 func equal(label, value string) *labels.Matcher {
 	return &labels.Matcher{Type: labels.MatchEqual, Name: label, Value: value}
 }
 
-// longestAlternatives bounds the names of objects in a question, in bytes: sent by GET it is a URL.
-const longestAlternatives = 1 << 10
+// Bounds of a question, in bytes: sent by GET it is a URL, of which many proxies take 8 KiB at most, and a quote takes three bytes there.
+const (
+	longestQuestion     = 5 << 10
+	longestAlternatives = 400
+)
 
 // fitting are the first names of a list that a question has room for.
 func fitting(names []string) []string {
@@ -153,13 +165,18 @@ func (t *terms) add(name, expr string) {
 
 func count(expr string) string { return "count(" + expr + ")" }
 
-// question puts them as one. Each gives at most one sample without labels.
-func (t *terms) question() string {
+// questions puts them as one, or as several where one would be too long. Each gives at most one sample without labels.
+func (t *terms) questions() []string {
 	var all []string
 	for i, expr := range t.exprs {
-		all = append(all, fmt.Sprintf("label_replace(%s,%q,%q,\"\",\"\")", expr, termLabel, t.names[i]))
+		named := fmt.Sprintf("label_replace(%s,%q,%q,\"\",\"\")", expr, termLabel, t.names[i])
+		if last := len(all) - 1; last >= 0 && len(all[last])+len(named) <= longestQuestion {
+			all[last] += " or " + named
+		} else {
+			all = append(all, named)
+		}
 	}
-	return strings.Join(all, " or ")
+	return all
 }
 
 // answers are the numbers of an answer by their names. What has no series is 0, and what was not asked is not there.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/diagnose"
+	"github.com/metricspipeline/operator/internal/metricsapi"
 	"github.com/metricspipeline/operator/internal/operand"
 	"github.com/metricspipeline/operator/internal/prometheus"
 )
@@ -70,15 +71,17 @@ func (c *collection) measure(ctx context.Context, metric *diagnose.Metric, reque
 	if len(rules) > 0 {
 		rules[0].count(&t, request)
 	}
-	c.countTargets(&t)
+	if request.API != metricsapi.External.Group {
+		c.countTargets(&t)
+	}
 	numbers, err := c.put(ctx, &metric.Series, &t)
 	if err != nil {
 		return err
 	}
+	c.readTargets(numbers)
 	for i := range rules {
 		rules[i].total = or(numbers, "total "+strconv.Itoa(i), unknown)
 	}
-	c.readTargets(numbers)
 	if len(rules) == 0 {
 		return nil
 	}
@@ -157,6 +160,12 @@ func (s served) read(numbers map[string]float64, into *diagnose.Series) {
 	into.ForPods = int(or(numbers, "objects", unknown))
 	into.ForSelector = int(or(numbers, "selected", unknown))
 	into.NamespaceLabel, into.ObjectLabel = s.NamespaceLabel, s.ObjectLabel
+	switch {
+	case s.NamespaceLabel == "":
+		into.InNamespace = into.Total // They belong to all.
+	case s.Origin != originSpec:
+		into.Total = into.InNamespace // Of a name that a tenant chose no other namespace's are counted.
+	}
 	for _, label := range namespaceLabels {
 		if into.OtherLabel == "" && numbers["by "+label] > 0 {
 			into.OtherLabel = label
@@ -169,6 +178,8 @@ func (c *collection) missing(ctx context.Context, metric *diagnose.Metric, reque
 	var gone selector
 	t := terms{namespace: request.Namespace}
 	switch {
+	case !rule.serves(), rule.namespaced(request.Namespace) == nil:
+		return nil
 	case metric.Series.InNamespace == 0:
 		gone = rule.namespaced(request.Namespace)
 	case metric.Series.ForPods == 0:
@@ -178,7 +189,8 @@ func (c *collection) missing(ctx context.Context, metric *diagnose.Metric, reque
 		t.inside(otherObjects, fmt.Sprintf("topk(%d, group by (%s) (%s))", mostOthers, rule.ObjectLabel, others), rule.NamespaceLabel)
 		for _, label := range podLabels {
 			if label != rule.ObjectLabel {
-				t.inside("as "+label, count(rule.namespaced(request.Namespace, oneOf(label, request.Objects)).String()), rule.NamespaceLabel)
+				mine := rule.namespaced(request.Namespace, oneOf(label, request.Objects))
+				t.inside("as "+label, count(mine.String()), rule.NamespaceLabel)
 			}
 		}
 	default:
@@ -221,14 +233,16 @@ func (c *collection) evaluate(ctx context.Context, metric *diagnose.Metric, rule
 		return err
 	}
 	if samples == nil {
+		if ofNone {
+			metric.Series.QueryError = "it cannot be evaluated" // What Prometheus says names series of others.
+		}
 		return nil
 	}
 	metric.Series.Samples, metric.Series.NaN = len(samples), 0
 	for _, sample := range samples {
-		if !math.IsNaN(float64(sample.Value)) {
-			continue
+		if math.IsNaN(float64(sample.Value)) {
+			metric.Series.NaN++
 		}
-		metric.Series.NaN++
 		name := string(sample.Metric[model.LabelName(rule.ObjectLabel)])
 		if rule.ObjectLabel != "" && name != "" && len(metric.Series.Pods) < diagnose.MostPods {
 			metric.Series.Pods = append(metric.Series.Pods, name)
@@ -238,11 +252,8 @@ func (c *collection) evaluate(ctx context.Context, metric *diagnose.Metric, rule
 	return nil
 }
 
-// put puts terms as one question, and returns its numbers; none without terms.
+// put puts terms, and returns their numbers; none without terms.
 func (c *collection) put(ctx context.Context, into *diagnose.Series, t *terms) (map[string]float64, error) {
-	if len(t.exprs) == 0 {
-		return nil, nil
-	}
 	answer, err := c.putAll(ctx, into, t)
 	if err != nil {
 		return nil, err
@@ -252,16 +263,20 @@ func (c *collection) put(ctx context.Context, into *diagnose.Series, t *terms) (
 
 // putAll returns the whole answer.
 func (c *collection) putAll(ctx context.Context, into *diagnose.Series, t *terms) (model.Vector, error) {
-	answer, err := c.query(ctx, into, t.question())
-	if err != nil {
-		return nil, err
+	var all model.Vector
+	for _, question := range t.questions() {
+		answer, err := c.query(ctx, into, question)
+		if err != nil {
+			return nil, err
+		}
+		if into.QueryError != "" {
+			// Not the rule's own query: a store that does not understand the question.
+			into.Unreachable, into.QueryError = into.QueryError, ""
+			return nil, errUnanswered
+		}
+		all = append(all, answer...)
 	}
-	if into.QueryError != "" {
-		// Not the rule's own query: a store that does not understand the question.
-		into.Unreachable, into.QueryError = into.QueryError, ""
-		return nil, errUnanswered
-	}
-	return answer, nil
+	return all, nil
 }
 
 // errUnanswered ends the questions about a metric, whose evidence says why.
@@ -281,7 +296,7 @@ func (c *collection) query(ctx context.Context, into *diagnose.Series, promql st
 	into.Queries = append(into.Queries, promql)
 	if err != nil {
 		into.QueryError = err.Error()
-		return nil, nil
+		return nil, nil //nolint:nilerr // the evidence has it
 	}
 	if answer == nil {
 		answer = model.Vector{}

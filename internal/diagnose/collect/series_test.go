@@ -4,17 +4,15 @@
 package collect
 
 import (
-	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
@@ -47,7 +45,7 @@ func TestSeries(t *testing.T) {
 		change func(*world)
 		want   diagnose.Series
 	}{
-		"works": {store: webSeries, want: of(diagnose.Series{Total: 2, InNamespace: 2, ForPods: 2, ForSelector: -1, Samples: 2})},
+		"works": {store: webSeries, want: of(diagnose.Series{Total: 2, InNamespace: 2, ForPods: 2, ForSelector: -1, Samples: 2, Pods: []string{"web-0", "web-1"}})},
 		"none":  {want: of(diagnose.Series{ForSelector: -1, Samples: -1, NaN: -1})},
 		"of another namespace": {store: store{`http_requests_total{namespace="other",pod="web-0"}`: growing},
 			want: of(diagnose.Series{Total: 1, ForSelector: -1, Samples: -1, NaN: -1})},
@@ -67,7 +65,7 @@ func TestSeries(t *testing.T) {
 			want: of(diagnose.Series{ForSelector: -1, Samples: -1, NaN: -1})},
 		"that the metric's selector selects": {change: asking(podsMetric("http_requests_per_second", map[string]string{"verb": "GET"})),
 			store: store{`http_requests_total{namespace="shop",pod="web-0",verb="GET"}`: growing, `http_requests_total{namespace="shop",pod="web-0",verb="PUT"}`: growing},
-			want:  of(diagnose.Series{Total: 2, InNamespace: 2, ForPods: 2, ForSelector: 1, Samples: 1})},
+			want:  of(diagnose.Series{Total: 2, InNamespace: 2, ForPods: 2, ForSelector: 1, Samples: 1, Pods: []string{"web-0"}})},
 		"that the metric's selector does not select": {store: webSeries, change: asking(podsMetric("http_requests_per_second", map[string]string{"verb": "GET"})),
 			want: of(diagnose.Series{Total: 2, InNamespace: 2, ForPods: 2, ForSelector: 0, Samples: 0})},
 		"not a number": {store: webSeries, change: query("sum(<<.Series>>{<<.LabelMatchers>>} - <<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>) / 0"),
@@ -77,16 +75,32 @@ func TestSeries(t *testing.T) {
 		"a rule whose query reaches beyond the namespace": {store: webSeries, change: query("sum(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>) / scalar(sum(up))"),
 			want: of(diagnose.Series{Total: 2, InNamespace: 2, ForPods: 2, ForSelector: -1, Samples: -1, NaN: -1})},
 		"of an object": {change: asking(objectMetric("http_requests_per_second", "v1", "Pod", "web-0")), store: webSeries,
-			want: of(diagnose.Series{Total: 2, InNamespace: 2, ForPods: 1, ForSelector: -1, Samples: 1})},
+			want: of(diagnose.Series{Total: 2, InNamespace: 2, ForPods: 1, ForSelector: -1, Samples: 1, Pods: []string{"web-0"}})},
 		"of the namespace": {change: asking(objectMetric("http_requests_per_second", "v1", "Namespace", "other")), store: webSeries,
-			want: of(diagnose.Series{Total: 2, InNamespace: 2, ForPods: 2, ForSelector: -1, Samples: 1, NamespaceLabel: "namespace", ObjectLabel: "namespace"})},
+			want: of(diagnose.Series{Total: 2, InNamespace: 2, ForPods: 2, ForSelector: -1, Samples: 1, NamespaceLabel: "namespace", ObjectLabel: "namespace", Pods: []string{"shop"}})},
 		"external": {change: asking(externalMetric("queue_depth", map[string]string{"queue": "mail"})),
 			store: store{`queue_depth{namespace="shop",queue="mail"}`: growing, `queue_depth{namespace="shop",queue="sms"}`: growing},
 			want:  outside(diagnose.Series{Total: 2, InNamespace: 2, ForPods: -1, ForSelector: 1, Samples: 1})},
 		"external, of no namespace": {change: func(w *world) {
 			asking(externalMetric("queue_depth", map[string]string{"queue": "mail"}))(w)
 			w.pipeline.Spec.ExternalMetrics.Rules[0].Resources.Namespaced = ptr.To(false)
-		}, store: store{`queue_depth{queue="mail"}`: growing}, want: diagnose.Series{Total: 1, InNamespace: -1, ForPods: -1, ForSelector: -1, Samples: 1}},
+		}, store: store{`queue_depth{queue="mail"}`: growing}, want: diagnose.Series{Total: 1, InNamespace: 1, ForPods: -1, ForSelector: -1, Samples: 1}},
+		"external, of no namespace, and no answer to the rule's query": {change: func(w *world) {
+			asking(externalMetric("queue_depth", nil))(w)
+			w.pipeline.Spec.ExternalMetrics.Rules[0].Resources.Namespaced = ptr.To(false)
+			w.pipeline.Spec.ExternalMetrics.Rules[0].MetricsQuery = "<<.Series>> * on () <<.Series>>"
+		}, store: store{`queue_depth{team="a"}`: growing, `queue_depth{team="b"}`: growing},
+			want: diagnose.Series{Total: 2, InNamespace: 2, ForPods: -1, ForSelector: -1, Samples: -1, NaN: -1, QueryError: "it cannot be evaluated"}},
+		"external, of no namespace and none": {change: func(w *world) {
+			asking(externalMetric("queue_depth", nil))(w)
+			w.pipeline.Spec.ExternalMetrics.Rules[0].Resources.Namespaced = ptr.To(false)
+		}, want: diagnose.Series{ForPods: -1, ForSelector: -1, Samples: -1, NaN: -1}},
+		"of a derived rule, which are not counted elsewhere": {change: func(w *world) {
+			w.pipeline.Spec.CustomMetrics.Rules = nil
+			w.pipeline.Status.Rules = []v1alpha1.RuleStatus{{API: "custom.metrics.k8s.io", ID: "derived/http_requests_per_second/pods", Origin: v1alpha1.RuleDerived, State: v1alpha1.RuleInUse}}
+			w.objects = append(w.objects, pod("web-5d7f9-abcde"))
+		}, store: store{`http_requests_total{namespace="shop",pod="web-5d7f9-abcde"}`: growing, `http_requests_total{namespace="other",pod="web-0"}`: growing},
+			want: of(diagnose.Series{Total: 1, InNamespace: 1, ForPods: 1, ForSelector: -1, Samples: 1, Pods: []string{"web-5d7f9-abcde"}})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(func(w *world) { w.store = test.store })
@@ -129,8 +143,17 @@ func TestWithoutAnAnswer(t *testing.T) {
 		}
 	}
 	w.change = func(s *Sources) { s.Prometheus, s.NoPrometheus = nil, "no way leads to it" }
-	if seen := w.collect(t).Unseen[diagnose.LinkSeries]; seen != "ask Prometheus: no way leads to it" {
-		t.Error(seen)
+	for link, want := range map[diagnose.LinkName]string{diagnose.LinkSeries: "ask Prometheus: no way leads to it",
+		diagnose.LinkScrape: "ask Prometheus for its targets: no way leads to it"} {
+		if seen := w.collect(t).Unseen[link]; seen != want {
+			t.Error(seen)
+		}
+	}
+	// One that does not answer is not asked again.
+	silent := &unanswering{}
+	w.change = func(s *Sources) { s.Prometheus = silent }
+	if w.collect(t); silent.asked != 1 {
+		t.Errorf("asked %d times", silent.asked)
 	}
 }
 
@@ -178,60 +201,24 @@ func TestRulesInTheirOrder(t *testing.T) {
 	}
 }
 
-func TestTargets(t *testing.T) {
-	scraped := func(up, read, stored float64) store {
-		return store{`up{namespace="shop",pod="web-0"}`: {value: up}, `scrape_samples_scraped{namespace="shop",pod="web-0"}`: {value: read},
-			`scrape_samples_post_metric_relabeling{namespace="shop",pod="web-0"}`: {value: stored}}
-	}
-	for name, test := range map[string]struct {
-		store    store
-		up, down int
-		dropped  string
-	}{
-		"none":                        {},
-		"up":                          {store: scraped(1, 5, 5), up: 1},
-		"down":                        {store: scraped(0, 0, 0), down: 1},
-		"of another namespace":        {store: store{`up{namespace="other",pod="web-0"}`: {value: 1}}},
-		"beyond a limit":              {store: scraped(0, 5, 0), down: 1, dropped: "a limit of the scrape is exceeded"},
-		"dropped by relabelings":      {store: scraped(1, 5, 0), up: 1, dropped: "metricRelabelings drop all samples"},
-		"by the labels of kubernetes": {store: store{`up{kubernetes_namespace="shop",kubernetes_pod_name="web-1"}`: {value: 1}}, up: 1},
-	} {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld(func(w *world) {
-				w.store, w.pipeline.Spec.CustomMetrics.Rules = test.store, nil // Also without a rule.
-				w.objects = append(w.objects, service("web"))
-			})
-			scrape := w.collect(t).Metrics[0].Scrape
-			if scrape.Up != test.up || scrape.Down != test.down || !strings.Contains(scrape.Dropped, test.dropped) ||
-				(scrape.Dropped == "") != (test.dropped == "") || !scrape.Known {
-				t.Errorf("%+v", scrape)
-			}
-		})
-	}
-}
-
-// Why a target is down only who scrapes knows.
-func TestErrorsOfTargets(t *testing.T) {
-	var asked []string
+// A question is a URL, which has a bound; each part that has no room is left out, or put alone.
+func TestLongestQuestion(t *testing.T) {
+	asked := &recorder{something: true}
 	w := newWorld(func(w *world) {
-		w.store = store{`up{namespace="shop",pod="web-0"}`: {value: 0}}
-		w.objects = append(w.objects, &monitoringv1.PodMonitor{ObjectMeta: metav1.ObjectMeta{Namespace: shop, Name: "web"},
-			Spec: monitoringv1.PodMonitorSpec{Selector: metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}},
-				PodMetricsEndpoints: []monitoringv1.PodMetricsEndpoint{{}, {}}}})
-		w.change = func(s *Sources) {
-			s.Targets = func(_ context.Context, pool string) ([]prometheus.PodTarget, error) {
-				asked = append(asked, pool)
-				return map[string][]prometheus.PodTarget{"podMonitor/shop/web/1": {{Pod: "web-0", URL: "http://10.0.0.1:80/metrics", Down: true, Error: "refused"},
-					{Pod: "worker-0", Down: true, Error: "of others"}}}[pool], nil
-			}
+		w.asker, w.objects = asked, nil
+		w.hpa = hpa(podsMetric("http_requests_per_second", map[string]string{"verb": "GET"}))
+		w.pipeline.Spec.CustomMetrics.Rules[0].SeriesQuery = `http_requests_total{path!="` + strings.Repeat("x", 1500) + `"}`
+		for i := range 30 {
+			w.objects = append(w.objects, pod(strings.Repeat("w", 60)+strconv.Itoa(i)))
 		}
 	})
-	scrape := w.collect(t).Metrics[0].Scrape
-	if scrape.Error != "refused" || scrape.URL != "http://10.0.0.1:80/metrics" || !slices.Equal(asked, []string{"podMonitor/shop/web/0", "podMonitor/shop/web/1"}) {
-		t.Errorf("%+v, asked %v", scrape, asked)
+	scrape := w.collect(t).Metrics[0].Series
+	for _, question := range asked.asked {
+		if len(question) > longestQuestion+100 {
+			t.Errorf("%d bytes: %s", len(question), question)
+		}
 	}
-	asked, w.store = nil, store{`up{namespace="shop",pod="web-0"}`: {value: 1}}
-	if w.collect(t); asked != nil {
-		t.Errorf("asked %v, and nothing is down", asked)
+	if !strings.Contains(strings.Join(asked.asked, "\n"), `"dropped"`) || scrape.ForPods != 1 {
+		t.Errorf("the targets or the pods were not asked for: %q", asked.asked)
 	}
 }

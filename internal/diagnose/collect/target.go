@@ -30,7 +30,11 @@ func (c *collection) readTarget(ctx context.Context) {
 	if err != nil {
 		return // No kind has that version, so none is served.
 	}
-	mapping, err := c.Mapper.RESTMapping(schema.GroupKind{Group: version.Group, Kind: ref.Kind}, version.Version)
+	kind := schema.GroupKind{Group: version.Group, Kind: ref.Kind}
+	mapping, err := c.Mapper.RESTMapping(kind, version.Version)
+	if notServed(err) {
+		mapping, err = c.Mapper.RESTMapping(kind) // The HPA controller takes any version of the kind.
+	}
 	if notServed(err) {
 		return
 	}
@@ -88,6 +92,11 @@ func (c *collection) readPods(ctx context.Context) {
 	}
 	c.pods, c.evidence.PodsTotal = list.Items, len(list.Items)
 	slices.SortFunc(c.pods, byTrouble)
+	for _, pod := range c.pods {
+		if ready(pod) && pod.DeletionTimestamp == nil {
+			c.evidence.PodsReady++
+		}
+	}
 	for _, pod := range c.pods[:min(len(c.pods), diagnose.MostPods)] {
 		c.evidence.Pods = append(c.evidence.Pods, podOf(pod, c.prefix()))
 	}

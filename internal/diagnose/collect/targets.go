@@ -41,14 +41,22 @@ func (c *collection) readTargets(numbers map[string]float64) {
 	if _, asked := numbers["up"]; !asked {
 		return
 	}
-	c.targetsRead = true
+	c.targetsRead, c.scrape.Known = true, true
 	c.scrape.Up, c.scrape.Down = int(numbers["up"]), int(numbers["down"])
-	switch refused, dropped := numbers["refused"], numbers["dropped"]; {
-	case refused > 0:
-		c.scrape.Dropped = fmt.Sprintf("%d of the targets of the pods give samples of which Prometheus stores none: a limit of the scrape is "+
-			"exceeded, or the answer is not in its format", int(refused))
-	case dropped > 0:
-		c.scrape.Dropped = fmt.Sprintf("metricRelabelings drop all samples of %d of the targets of the pods", int(dropped))
+	c.refused = int(numbers["refused"])
+	if dropped := int(numbers["dropped"]); dropped > 0 && c.refused == 0 {
+		c.scrape.Dropped = fmt.Sprintf("metricRelabelings drop all samples of %d of the targets of the pods", dropped)
+	}
+}
+
+// settleTargets says what keeps Prometheus from storing what it reads of a target: its error, where that is known.
+func (c *collection) settleTargets() {
+	switch {
+	case c.refused == 0:
+	case strings.Contains(c.scrape.Error, "limit"):
+		c.scrape.Dropped = c.scrape.Error
+	case c.scrape.Error == "":
+		c.scrape.Dropped = fmt.Sprintf("it reads samples of %d of the targets and stores none of them", c.refused)
 	}
 }
 

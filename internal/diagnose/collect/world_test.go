@@ -5,6 +5,7 @@ package collect
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -183,7 +184,7 @@ func mapper() *meta.DefaultRESTMapper {
 }
 
 // forbidden is what the API server answers to who has no permission for a kind.
-func forbidden(object runtime.Object) error {
+func forbidden(object runtime.Object) *apierrors.StatusError {
 	kind := object.GetObjectKind().GroupVersionKind().Kind
 	if kind == "" {
 		gvks, _, _ := testScheme().ObjectKinds(object)
@@ -212,11 +213,8 @@ func (w *world) sources(t *testing.T) Sources {
 		objects = append(objects, w.pipeline)
 	}
 	refused := func(object runtime.Object) error {
-		err := forbidden(object)
-		for _, kind := range w.refused {
-			if apierrors.ReasonForError(err) == metav1.StatusReasonForbidden && err.(*apierrors.StatusError).ErrStatus.Details.Kind == kind {
-				return err
-			}
+		if err := forbidden(object); slices.Contains(w.refused, err.ErrStatus.Details.Kind) {
+			return err
 		}
 		return nil
 	}

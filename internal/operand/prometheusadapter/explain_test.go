@@ -27,7 +27,7 @@ func TestExplainBeginsWithTheRuleThatServes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := operand.Explained{ID: "last", Origin: "Spec", SeriesQuery: `{__name__="http_requests_total"}`, NamespaceLabel: "namespace",
+	want := operand.Explained{ID: "last", Origin: "Spec", SeriesQuery: `http_requests_total`, NamespaceLabel: "namespace",
 		ObjectLabel: "pod", Query: `sum(http_requests_total{namespace="shop",pod="web-0"}) by (pod)`}
 	earlier := want
 	earlier.ID = "first"

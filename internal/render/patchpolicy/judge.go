@@ -28,15 +28,13 @@ func added(c change) string {
 	return ""
 }
 
-func secret(c change) string    { return named(c, "Secret", c.in.secrets) }
-func configMap(c change) string { return named(c, "ConfigMap", c.in.configMaps) }
-
-// named allows a reference to what the component refers to without patches, and none.
-func named(c change, kind string, allowed []string) string {
-	if name, _ := c.after.(string); c.after == nil || slices.Contains(allowed, name) {
+// secret allows a reference to what the component refers to without patches, and none. ConfigMaps are free: nothing in them is
+// secret, and the configuration of a sidecar is in one.
+func secret(c change) string {
+	if name, _ := c.after.(string); c.after == nil || slices.Contains(c.in.secrets, name) {
 		return ""
 	}
-	return fmt.Sprintf("a patch may refer to no other %s than those that the component has by the fields of the spec: %q", kind, allowed)
+	return fmt.Sprintf("a patch may refer to no other Secret than those that the component has by the fields of the spec: %q", c.in.secrets)
 }
 
 // flags allows a command line, but for flags that turn verification or authorization off.

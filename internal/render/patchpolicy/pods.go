@@ -16,20 +16,17 @@ import (
 	"k8s.io/pod-security-admission/policy"
 )
 
-// rootCA is the ConfigMap that the API server's certificate is verified by. Kubernetes puts it into every namespace.
-const rootCA = "kube-root-ca.crt"
-
 // names are what values are judged by.
 type names struct {
-	// secrets and configMaps are those that pods refer to without patches: the operand's own, and what fields of the spec name.
-	secrets, configMaps []string
+	// secrets are those that pods refer to without patches: the operand's own, and what fields of the spec name.
+	secrets []string
 	// guarded are flags that no patch may give to a container.
 	guarded []string
 }
 
-// references returns the Secrets and ConfigMaps that pods refer to.
+// references returns the Secrets that pods refer to.
 func references(objects []*unstructured.Unstructured) (names, error) {
-	found := names{configMaps: []string{rootCA}}
+	found := names{}
 	for _, object := range objects {
 		if !makesPods(object) {
 			continue
@@ -52,18 +49,12 @@ func (n *names) volume(volume corev1.Volume) {
 	if volume.Secret != nil {
 		n.secrets = append(n.secrets, volume.Secret.SecretName)
 	}
-	if volume.ConfigMap != nil {
-		n.configMaps = append(n.configMaps, volume.ConfigMap.Name)
-	}
 	if volume.Projected == nil {
 		return
 	}
 	for _, source := range volume.Projected.Sources {
 		if source.Secret != nil {
 			n.secrets = append(n.secrets, source.Secret.Name)
-		}
-		if source.ConfigMap != nil {
-			n.configMaps = append(n.configMaps, source.ConfigMap.Name)
 		}
 	}
 }
@@ -73,15 +64,10 @@ func (n *names) container(container corev1.Container) {
 		if from.SecretRef != nil {
 			n.secrets = append(n.secrets, from.SecretRef.Name)
 		}
-		if from.ConfigMapRef != nil {
-			n.configMaps = append(n.configMaps, from.ConfigMapRef.Name)
-		}
 	}
 	for _, variable := range container.Env {
 		if from := variable.ValueFrom; from != nil && from.SecretKeyRef != nil {
 			n.secrets = append(n.secrets, from.SecretKeyRef.Name)
-		} else if from != nil && from.ConfigMapKeyRef != nil {
-			n.configMaps = append(n.configMaps, from.ConfigMapKeyRef.Name)
 		}
 	}
 }

@@ -68,10 +68,10 @@ func container(at string) []rule {
 		fields(at+".env.*", "name", "value"),
 		fields(at+".env.*.valueFrom", "fieldRef", "fileKeyRef", "resourceFieldRef"),
 		reference(at+".env.*.valueFrom.secretKeyRef", "name", secret, "key", "optional"),
-		reference(at+".env.*.valueFrom.configMapKeyRef", "name", configMap, "key", "optional"),
+		fields(at+".env.*.valueFrom.configMapKeyRef", "name", "key", "optional"),
 		fields(at+".envFrom.*", "prefix"),
 		reference(at+".envFrom.*.secretRef", "name", secret, "optional"),
-		reference(at+".envFrom.*.configMapRef", "name", configMap, "optional"),
+		fields(at+".envFrom.*.configMapRef", "name", "optional"),
 	)
 }
 
@@ -80,12 +80,12 @@ func volumes(at string) []rule {
 	return slices.Concat(
 		fields(at, "downwardAPI", "emptyDir", "name"),
 		reference(at+".secret", "secretName", secret, "defaultMode", "items", "optional"),
-		reference(at+".configMap", "name", configMap, "defaultMode", "items", "optional"),
+		fields(at+".configMap", "name", "defaultMode", "items", "optional"),
 		fields(at+".projected", "defaultMode"),
 		// A token, of whatever audience, is one of the operand's own ServiceAccount; trust bundles are public.
 		fields(source, "clusterTrustBundle", "downwardAPI", "serviceAccountToken"),
 		reference(source+".secret", "name", secret, "items", "optional"),
-		reference(source+".configMap", "name", configMap, "items", "optional"),
+		fields(source+".configMap", "name", "items", "optional"),
 	)
 }
 
@@ -111,7 +111,7 @@ func further(at string, names ...string) []rule {
 	return rules
 }
 
-// reference allows a reference to a Secret or ConfigMap whose name is judged.
+// reference allows a reference to a Secret, whose name is judged.
 func reference(at, name string, judge func(change) string, others ...string) []rule {
 	return append(fields(at, others...), allow(at+"."+name, judge))
 }

@@ -100,14 +100,14 @@ var phases = []struct {
 	deployed, pruned []string
 }{
 	{name: "deploy", deployed: []string{metricsServer, adapter}, act: func(w *world, prometheus string) error {
-		return errors.Join(w.annotated(), w.apply("prometheus: {url: '"+prometheus+"'}", rules))
+		return errors.Join(w.annotated(), w.autoscaled(), w.apply("prometheus: {url: '"+prometheus+"'}", rules))
 	}},
 	{name: "repair", deployed: []string{metricsServer, adapter}, act: func(w *world, _ string) error {
 		_, err := w.DeleteObjects(func(object *unstructured.Unstructured) bool { return object.GetKind() == "Deployment" })
 		return err
 	}},
 	{name: "prune", deployed: []string{metricsServer}, pruned: []string{adapter}, act: func(w *world, _ string) error {
-		return errors.Join(w.notAnnotated(), w.apply(builtIn))
+		return errors.Join(w.notAnnotated(), w.notAutoscaled(), w.apply(builtIn))
 	}},
 }
 
@@ -217,7 +217,7 @@ func (w *world) phases(t *testing.T, check func() error, works func(component st
 	t.Helper()
 	prometheus := harness.StartPrometheus()
 	defer prometheus.Stop()
-	defer func() { _ = w.notAnnotated() }()
+	defer func() { _ = errors.Join(w.notAnnotated(), w.notAutoscaled()) }()
 	for _, phase := range phases {
 		if err := phase.act(w, prometheus.URL); err != nil {
 			t.Fatalf("%s: %v", phase.name, err)

@@ -69,6 +69,7 @@ var scenarios = []scenario{
 	{name: "disabled", run: disable},
 	{name: "replacement", run: sweep},
 	{name: "scrape", run: scrapeApps},
+	{name: "autoscalers", run: explain},
 	{name: "monitoring", run: monitorItself},
 	{name: "strangers", run: meetStrangers},
 	{name: "certificates", run: certificates},

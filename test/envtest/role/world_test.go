@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/controller"
 	"github.com/metricspipeline/operator/test/envtest/harness"
 )
 
@@ -49,12 +50,15 @@ func begin(t *testing.T, c *harness.Cluster, s scenario, usual map[string]time.D
 	t.Helper()
 	w := &world{World: harness.NewWorld(t, c), wire: &wire{}, usual: usual, took: map[string]time.Duration{},
 		address: fmt.Sprintf("127.0.0.1:%d", 18000+worlds.Add(1))}
-	return w, w.Launch(logr.Discard(), harness.Conditions{Wrap: w.wire.Wrap, Manager: func(o *ctrl.Options) {
+	return w, w.Launch(logr.Discard(), harness.Conditions{Options: hurried, Wrap: w.wire.Wrap, Manager: func(o *ctrl.Options) {
 		if s.adjust != nil {
 			s.adjust(w, o)
 		}
 	}})
 }
+
+// hurried has an operator look at HPAs that fail within moments.
+var hurried = controller.Options{Timing: controller.Timing{Patience: 50 * time.Millisecond, Counts: 100 * time.Millisecond}}
 
 // worlds counts the worlds, several of which are there at a time.
 var worlds atomic.Int32

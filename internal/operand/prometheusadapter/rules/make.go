@@ -70,7 +70,7 @@ func (r Rule) Make(request Request, mapper meta.RESTMapper, dialect v1alpha1.Que
 	}
 	naming, err := r.namer(mapper)
 	if err != nil {
-		return nil, nil //nolint:nilerr,nilnil // the rule is rejected, and its names are not known
+		return nil, nil //nolint:nilnil // the rule is rejected, and its names are not known
 	}
 	naming.selector, _ = checkSeries(r.Discovery.SeriesQuery, dialect)
 	if !naming.inverse.could(request.Name) {
@@ -136,7 +136,8 @@ func (s *subject) answer(request Request, made *Made) {
 		return
 	}
 	if _, err := promQL.ParseExpr(made.Query); err != nil {
-		made.Problem = fmt.Sprintf("for the selector %q its metricsQuery becomes %q, which is not PromQL: %v", selector, brief(made.Query), err)
+		made.Problem = fmt.Sprintf("for the selector %q its metricsQuery becomes %q, which is not PromQL: %v", selector,
+			brief(made.Query), err)
 		made.Query = ""
 	}
 }
@@ -250,11 +251,20 @@ func (n *nameMaker) selectorOf(series string) string {
 	if n.selector == nil {
 		return ""
 	}
-	matchers := []*labels.Matcher{{Type: labels.MatchEqual, Name: model.MetricNameLabel, Value: series}}
+	matchers, legacy := []*labels.Matcher{}, model.LegacyValidation.IsValidMetricName(series)
+	if !legacy {
+		matchers = append(matchers, &labels.Matcher{Type: labels.MatchEqual, Name: model.MetricNameLabel, Value: series})
+	}
 	for _, matcher := range n.selector.LabelMatchers {
 		if matcher.Name != model.MetricNameLabel {
 			matchers = append(matchers, matcher)
 		}
 	}
-	return selectorOf(matchers)
+	switch {
+	case !legacy:
+		return selectorOf(matchers)
+	case len(matchers) == 0:
+		return series
+	}
+	return series + selectorOf(matchers)
 }

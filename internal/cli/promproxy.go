@@ -1,0 +1,98 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/prometheus"
+)
+
+// probeQuery has an answer in every store.
+const probeQuery = "vector(1)"
+
+// serviceProxy is the path of the API server that leads to what a URL of a Service leads to within the cluster; false for another URL.
+func serviceProxy(base string) (string, bool) {
+	parsed, err := url.Parse(base)
+	if err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" {
+		return "", false
+	}
+	name, port, err := net.SplitHostPort(parsed.Host)
+	if err != nil {
+		name, port = parsed.Host, map[string]string{"http": "80", "https": "443"}[parsed.Scheme]
+	}
+	// NAME.NAMESPACE, NAME.NAMESPACE.svc or NAME.NAMESPACE.svc.DOMAIN.
+	parts := strings.Split(name, ".")
+	if len(parts) < 2 || len(parts) > 2 && parts[2] != "svc" || net.ParseIP(name) != nil {
+		return "", false
+	}
+	service := parts[0] + ":" + port
+	if parsed.Scheme == "https" {
+		service = "https:" + service
+	}
+	return fmt.Sprintf("/api/v1/namespaces/%s/services/%s/proxy%s", parts[1], service, strings.TrimSuffix(parsed.EscapedPath(), "/")), true
+}
+
+// askPrometheus returns a client of the Prometheus of the pipeline: at a URL that the person gave, or through the API server with their
+// own rights. The error is why it cannot be asked.
+func askPrometheus(ctx context.Context, config *rest.Config, found *v1alpha1.MetricsPipeline, direct string) (*prometheus.Client, error) {
+	if direct != "" {
+		client, err := prometheus.NewClientOver("--prometheus-url", direct, http.DefaultTransport)
+		if err != nil {
+			return nil, err
+		}
+		return tried(ctx, client)
+	}
+	const otherwise = "; set --prometheus-url to where it answers, such as the local end of kubectl port-forward"
+	if found == nil || found.Status.Prometheus == nil || found.Status.Prometheus.URL == "" {
+		return nil, errors.New("status.prometheus.url of the MetricsPipeline is not known" + otherwise)
+	}
+	base := found.Status.Prometheus.URL
+	path, isService := serviceProxy(base)
+	if !isService {
+		return nil, fmt.Errorf("status.prometheus.url %s leads to no Service of the cluster, so the API server cannot pass a query on%s",
+			base, otherwise)
+	}
+	clients, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	// Once through the client of the API server, whose errors tell a permission that is missing from a Prometheus that does not answer.
+	if _, err := clients.CoreV1().RESTClient().Get().AbsPath(path+"/api/v1/query").Param("query", probeQuery).DoRaw(ctx); err != nil {
+		if apierrors.IsForbidden(err) {
+			return nil, fmt.Errorf("%w; have an administrator grant you get of services/proxy there%s", err,
+				strings.Replace(otherwise, ";", ", or", 1))
+		}
+		return nil, fmt.Errorf("through the API server at %s: %w%s", path, err, otherwise)
+	}
+	server, _, err := rest.DefaultServerUrlFor(config)
+	if err != nil {
+		return nil, err
+	}
+	transport, err := rest.TransportFor(config)
+	if err != nil {
+		return nil, err
+	}
+	return prometheus.NewClientOver("status.prometheus.url", strings.TrimSuffix(server.String(), "/")+path, transport)
+}
+
+// tried returns a client that answers.
+func tried(ctx context.Context, client *prometheus.Client) (*prometheus.Client, error) {
+	if _, _, err := client.Query(ctx, probeQuery, time.Now()); err != nil {
+		return nil, client.Unusable(err)
+	}
+	return client, nil
+}

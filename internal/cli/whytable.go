@@ -1,0 +1,168 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/internal/autoscaler"
+)
+
+// page is how many objects one answer of the API server has at most.
+const page = 500
+
+// autoscalers lists those of a namespace; of all for "".
+func autoscalers(ctx context.Context, reader reader, namespace string) ([]autoscalingv2.HorizontalPodAutoscaler, error) {
+	var all []autoscalingv2.HorizontalPodAutoscaler
+	list := autoscalingv2.HorizontalPodAutoscalerList{}
+	for next := ""; ; {
+		if err := reader.List(ctx, &list, client.InNamespace(namespace), client.Limit(page), client.Continue(next)); err != nil {
+			return nil, fmt.Errorf("list HorizontalPodAutoscalers of %s: %w", cmp.Or(namespace, "all namespaces"), err)
+		}
+		all = append(all, list.Items...)
+		if next = list.Continue; next == "" {
+			return all, nil
+		}
+	}
+}
+
+// whyTable explains all of a namespace, or of all.
+func (e *environment) whyTable(ctx context.Context, everywhere bool, direct string, output outputFlag) error {
+	namespace := ""
+	if !everywhere {
+		var err error
+		if namespace, err = e.namespace(); err != nil {
+			return err
+		}
+	}
+	reader, err := e.client()
+	if err != nil {
+		return err
+	}
+	all, err := autoscalers(ctx, reader, namespace)
+	if err != nil {
+		return err
+	}
+	rows := make([]explained, 0, len(all))
+	var by diagnoser
+	for i := range all {
+		hpa := &all[i]
+		row := explained{Namespace: hpa.Namespace, Name: hpa.Name, Complete: true, Pending: autoscaler.Pending(hpa)}
+		if autoscaler.Failing(hpa) {
+			if by == nil { // Where all work, nothing else is read.
+				if by, err = e.diagnoser(ctx, reader, direct); err != nil {
+					return err
+				}
+			}
+			if row, err = e.explain(ctx, reader, by, hpa); err != nil {
+				return err
+			}
+		}
+		rows = append(rows, row)
+	}
+	if done, err := output.print(e.Out, rows); err != nil {
+		return err
+	} else if !done {
+		if err := e.printTable(rows, namespace); err != nil {
+			return err
+		}
+	}
+	return exit(worstCode(rows))
+}
+
+// worstCode is that of a table: a fault that is known says more than something that was not seen.
+func worstCode(rows []explained) int {
+	code := ExitWorks
+	for _, row := range rows {
+		switch row.code() {
+		case ExitBroken:
+			return ExitBroken
+		case ExitUnseen:
+			code = ExitUnseen
+		}
+	}
+	return code
+}
+
+func (e *environment) printTable(rows []explained, namespace string) error {
+	if len(rows) == 0 {
+		fmt.Fprintf(e.ErrOut, "there are no HorizontalPodAutoscalers in %s\n", cmp.Or(namespace, "the cluster"))
+		return nil
+	}
+	var out bytes.Buffer
+	table := tabwriter.NewWriter(&out, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(table, "NAMESPACE\tNAME\tSTATE\tMETRIC\tREASON\tMESSAGE")
+	for _, row := range rows {
+		printRow(table, row)
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for line := range strings.Lines(out.String()) { // Empty cells at the end are spaces.
+		fmt.Fprintln(e.Out, strings.TrimRight(line, " \n"))
+	}
+	return nil
+}
+
+// printRow prints a line for each finding, or one.
+func printRow(table io.Writer, row explained) {
+	state := "Works"
+	switch {
+	case !row.Complete:
+		state = "NotSeen"
+	case row.Pending:
+		state = "Pending"
+	case row.Failing, row.first() != nil:
+		state = "Fails"
+	}
+	printed := false
+	for _, chain := range row.Chains {
+		if chain.Finding != nil {
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", row.Namespace, row.Name, state, chain.Metric, chain.Finding.Reason,
+				chain.Finding.Message())
+			printed = true
+		}
+	}
+	switch {
+	case printed:
+	case row.Said != nil:
+		fmt.Fprintf(table, "%s\t%s\t%s\t\t%s\t%s\n", row.Namespace, row.Name, state, row.Said.Reason, row.Said.Message)
+	default:
+		fmt.Fprintf(table, "%s\t%s\t%s\t\t\t\n", row.Namespace, row.Name, state)
+	}
+}
+
+// completeAutoscalers completes names, and hpa/ before them.
+func (e *environment) completeAutoscalers(cmd *cobra.Command, arguments []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(arguments) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	namespace, err := e.namespace()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	reader, err := e.client()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	all, err := autoscalers(cmd.Context(), reader, namespace)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	names := []string{"hpa"}
+	for _, hpa := range all {
+		names = append(names, "hpa/"+hpa.Name)
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
