@@ -51,13 +51,17 @@ type State struct {
 	Verdicts []Verdict
 }
 
-// Of returns what became of a metric of an HPA; false where that is not known.
-func (s State) Of(ask Ask) (Verdict, bool) {
+// Exceeds returns why no rule serves a metric of an HPA although exactly one follows from it: a limit, or a rule that another HPA's series
+// have led to; nil for no such reason.
+func (s State) Exceeds(ask Ask) *Problem {
 	i := slices.IndexFunc(s.Verdicts, func(v Verdict) bool { return v.Ask == ask })
 	if i < 0 {
-		return Verdict{}, false
+		return nil
 	}
-	return s.Verdicts[i], true
+	if p := s.Verdicts[i].Problem; p != nil && p.ofOthers {
+		return p
+	}
+	return nil
 }
 
 // Decision is which rules follow.
@@ -147,11 +151,11 @@ func rules(byKey map[Key][]*request, current map[Key]Rule, in Input) []Rule {
 	for _, rule := range evenly(fresh, perNamespace) {
 		switch {
 		case perNamespace[rule.Namespace] >= MostOfNamespace:
-			exceeding(byKey[rule.Key], problem(v1alpha1.AutoscalerDeriveLimit,
+			exceeding(byKey[rule.Key], ofOthers(v1alpha1.AutoscalerDeriveLimit,
 				"%d rules are derived for the HorizontalPodAutoscalers of namespace %s, and there "+
 					"are no more; state a rule in %s.rules.", MostOfNamespace, rule.Namespace, fieldOf(byKey[rule.Key][0].verdict.Ask)))
 		case len(all) >= Most:
-			exceeding(byKey[rule.Key], problem(v1alpha1.AutoscalerDeriveLimit,
+			exceeding(byKey[rule.Key], ofOthers(v1alpha1.AutoscalerDeriveLimit,
 				"%d rules are derived, and there are no more; state a rule in %s.rules.",
 				Most, fieldOf(byKey[rule.Key][0].verdict.Ask)))
 		default:
@@ -220,7 +224,7 @@ func (d *Decision) Refuse(key Key, because error) {
 	for i, v := range d.Verdicts {
 		if v.Key == key && v.Derived {
 			d.Verdicts[i].Derived = false
-			d.Verdicts[i].Problem = problem(v1alpha1.AutoscalerDeriveRefused,
+			d.Verdicts[i].Problem = ofOthers(v1alpha1.AutoscalerDeriveRefused,
 				"No rule is derived for the metric %s: %v.", v.Name, because)
 		}
 	}
@@ -236,7 +240,7 @@ func (r *request) settle(all []Rule) {
 			v.Problem = r.judgment.Problem
 		}
 	case r.judgment.only() && r.judgment.Found[0].Candidate != all[i].Candidate:
-		v.Problem = problem(v1alpha1.AutoscalerDeriveRefused,
+		v.Problem = ofOthers(v1alpha1.AutoscalerDeriveRefused,
 			"The metric %s is derived from other series already, for another HorizontalPodAutoscaler, and %s has "+
 				"samples of %s alone; ask for the metric by another of its names, or state a rule in %s.rules.", v.Name, ownOf(v.Ask),
 			r.judgment.Found[0].From, fieldOf(v.Ask))

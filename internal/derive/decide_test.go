@@ -213,6 +213,15 @@ func TestLimitOfOneNamespace(t *testing.T) {
 	if len(d.Rules) != MostOfNamespace || len(reasons) != 50-MostOfNamespace || len(d.Selectors) != 2*mostQuestioned {
 		t.Errorf("%d rules, %d refused, %d questions", len(d.Rules), len(reasons), len(d.Selectors))
 	}
+	exceeding := 0
+	for _, ask := range asked {
+		if p := (State{Verdicts: d.Verdicts}).Exceeds(ask); p != nil {
+			exceeding++
+		}
+	}
+	if exceeding != len(reasons) || (State{}).Exceeds(asked[0]) != nil {
+		t.Errorf("%d of %d exceed a limit", exceeding, len(reasons))
+	}
 	for _, reason := range reasons {
 		if reason[len("shop/hpa000 "):] != v1alpha1.AutoscalerDeriveLimit {
 			t.Error(reason)

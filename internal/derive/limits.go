@@ -29,7 +29,7 @@ func admitted(all []*request, current map[Key]Rule) []*request {
 	for _, r := range all {
 		namespace := r.verdict.Namespace
 		if len(byNamespace[namespace]) == mostQuestioned {
-			r.verdict.Problem = problem(v1alpha1.AutoscalerDeriveLimit,
+			r.verdict.Problem = ofOthers(v1alpha1.AutoscalerDeriveLimit,
 				"The HorizontalPodAutoscalers of namespace %s ask for more metrics than the %d for which "+
 					"rules are looked for; state rules for them in %s.rules.", namespace, mostQuestioned, fieldOf(r.verdict.Ask))
 			continue
@@ -44,7 +44,7 @@ func admitted(all []*request, current map[Key]Rule) []*request {
 			} else if rule, inForce := current[of[round].verdict.Key]; len(taken) < mostInAll || inForce && of[round].owns(rule) {
 				taken = append(taken, of[round])
 			} else {
-				of[round].verdict.Problem = problem(v1alpha1.AutoscalerDeriveLimit,
+				of[round].verdict.Problem = ofOthers(v1alpha1.AutoscalerDeriveLimit,
 					"HorizontalPodAutoscalers ask for more metrics than the %d for which rules are "+
 						"looked for; state rules for them in %s.rules.", mostInAll, fieldOf(of[round].verdict.Ask))
 			}
