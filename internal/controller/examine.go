@@ -23,6 +23,7 @@ import (
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/cluster"
+	"github.com/metricspipeline/operator/internal/derive"
 	"github.com/metricspipeline/operator/internal/diagnose"
 	"github.com/metricspipeline/operator/internal/diagnose/collect"
 	"github.com/metricspipeline/operator/internal/operand"
@@ -42,6 +43,8 @@ type examiner struct {
 	sources collect.Sources
 	// prometheus is the last that the pipeline's controller found; nil before that.
 	prometheus atomic.Pointer[cluster.Prometheus]
+	// derived is the last state of derived rules; nil before there is one.
+	derived atomic.Pointer[derive.State]
 }
 
 // newExaminer reads live: of HPAs that fail alone, so next to nothing is read that a cache would keep for all.
@@ -68,6 +71,12 @@ func newExaminer(mgr ctrl.Manager, options Options) (*examiner, error) {
 			return prometheus.Target{}, known.NotFound
 		}
 		return known.Target, nil
+	}
+	e.sources.Derived = func(ask derive.Ask) *derive.Problem {
+		if state := e.derived.Load(); state != nil {
+			return state.Exceeds(ask)
+		}
+		return nil
 	}
 	for _, o := range options.Operands {
 		if explainer, explains := o.(operand.Explainer); explains {

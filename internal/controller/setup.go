@@ -31,6 +31,7 @@ import (
 	"github.com/metricspipeline/operator/internal/controller/autoscalers"
 	"github.com/metricspipeline/operator/internal/controller/monitors"
 	"github.com/metricspipeline/operator/internal/controller/pipeline"
+	"github.com/metricspipeline/operator/internal/derive"
 	"github.com/metricspipeline/operator/internal/operand"
 	"github.com/metricspipeline/operator/internal/operand/registry"
 	"github.com/metricspipeline/operator/internal/probe"
@@ -241,6 +242,7 @@ func reconciler(mgr ctrl.Manager, options Options, by parts, answered func()) *p
 		Census:      prometheus.NewCensus[int64](answered, clock.RealClock{}, options.Timing.Census),
 		Names:       prometheus.NewCensus[prometheus.Names](answered, clock.RealClock{}, options.Timing.Names),
 		Asked:       by.hpas.Asked,
+		Derived:     func(s derive.State) { by.examiner.derived.Store(&s) },
 		Events:      mgr.GetEventRecorder("metricspipeline-operator"), Metrics: &exported,
 		Renderer: options.Renderer, Clock: options.Clock, Timing: options.Timing,
 	})

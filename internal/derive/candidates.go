@@ -160,6 +160,14 @@ type Problem struct {
 	Reason string
 	// Message is one sentence, or two, with names and values, and the remedy. It names nothing of another namespace.
 	Message string
+	// ofOthers is true where it depends on what else is asked for.
+	ofOthers bool
+}
+
+func ofOthers(reason, format string, args ...any) *Problem {
+	p := problem(reason, format, args...)
+	p.ofOthers = true
+	return p
 }
 
 func problem(reason, format string, args ...any) *Problem {

@@ -4,22 +4,11 @@
 package derive
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
-)
-
-// Limits of what tenants can cause.
-const (
-	// MostOfNamespace is how many rules the HPAs of one namespace can lead to.
-	MostOfNamespace = 20
-	// Most is how many there are in all. Each is a selector that the backend lists the series of at each relist.
-	Most = 500
-	// mostQuestioned is about how many metrics of one namespace Prometheus is queried, and mostInAll of all.
-	mostQuestioned, mostInAll = 40, 2000
 )
 
 // Input is what decides which rules are derived.
@@ -62,13 +51,17 @@ type State struct {
 	Verdicts []Verdict
 }
 
-// Of returns what became of a metric of an HPA; false where that is not known.
-func (s State) Of(ask Ask) (Verdict, bool) {
+// Exceeds returns why no rule serves a metric of an HPA although exactly one follows from it: a limit, or a rule that another HPA's series
+// have led to; nil for no such reason.
+func (s State) Exceeds(ask Ask) *Problem {
 	i := slices.IndexFunc(s.Verdicts, func(v Verdict) bool { return v.Ask == ask })
 	if i < 0 {
-		return Verdict{}, false
+		return nil
 	}
-	return s.Verdicts[i], true
+	if p := s.Verdicts[i].Problem; p != nil && p.ofOthers {
+		return p
+	}
+	return nil
 }
 
 // Decision is which rules follow.
@@ -131,55 +124,6 @@ func seriesOf(asked Ask) []string {
 	return grammarOf(asked.Name, asked.external()).names()
 }
 
-// admitted returns the requests that are looked at, in the order in which they count: those of rules in force come first. One namespace
-// has a limit, and all have one that they share.
-func admitted(all []*request, current map[Key]Rule) []*request {
-	slices.SortStableFunc(all, func(a, b *request) int { return compare(a, b, current) })
-	byNamespace := map[string][]*request{}
-	for _, r := range all {
-		namespace := r.verdict.Namespace
-		if len(byNamespace[namespace]) == mostQuestioned {
-			r.verdict.Problem = problem(v1alpha1.AutoscalerDeriveLimit,
-				"The HorizontalPodAutoscalers of namespace %s ask for more metrics than the %d for which "+
-					"rules are looked for; state rules for them in %s.rules.", namespace, mostQuestioned, fieldOf(r.verdict.Ask))
-			continue
-		}
-		byNamespace[namespace] = append(byNamespace[namespace], r)
-	}
-	var taken []*request
-	for round := range mostQuestioned {
-		for _, namespace := range slices.Sorted(maps.Keys(byNamespace)) {
-			if of := byNamespace[namespace]; round >= len(of) {
-				continue
-			} else if len(taken) < mostInAll {
-				taken = append(taken, of[round])
-			} else {
-				of[round].verdict.Problem = problem(v1alpha1.AutoscalerDeriveLimit,
-					"HorizontalPodAutoscalers ask for more metrics than the %d for which rules are "+
-						"looked for; state rules for them in %s.rules.", mostInAll, fieldOf(of[round].verdict.Ask))
-			}
-		}
-	}
-	slices.SortStableFunc(taken, func(a, b *request) int { return compare(a, b, current) })
-	return taken
-}
-
-// compare orders requests: who has a rule in force, and the names.
-func compare(a, b *request, current map[Key]Rule) int {
-	rank := func(r *request) int {
-		rule, inForce := current[r.verdict.Key]
-		switch {
-		case inForce && rule.Namespace == r.verdict.Namespace && rule.Autoscaler == r.verdict.HPA:
-			return 0
-		case inForce:
-			return 1
-		}
-		return 2
-	}
-	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.verdict.Namespace, b.verdict.Namespace),
-		cmp.Compare(a.verdict.HPA, b.verdict.HPA), a.verdict.Key.compare(b.verdict.Key))
-}
-
 // rules returns those that follow, in the order of their keys, and notes which requests exceed a limit.
 func rules(byKey map[Key][]*request, current map[Key]Rule, in Input) []Rule {
 	var kept, fresh []Rule
@@ -207,11 +151,11 @@ func rules(byKey map[Key][]*request, current map[Key]Rule, in Input) []Rule {
 	for _, rule := range evenly(fresh, perNamespace) {
 		switch {
 		case perNamespace[rule.Namespace] >= MostOfNamespace:
-			exceeding(byKey[rule.Key], problem(v1alpha1.AutoscalerDeriveLimit,
+			exceeding(byKey[rule.Key], ofOthers(v1alpha1.AutoscalerDeriveLimit,
 				"%d rules are derived for the HorizontalPodAutoscalers of namespace %s, and there "+
 					"are no more; state a rule in %s.rules.", MostOfNamespace, rule.Namespace, fieldOf(byKey[rule.Key][0].verdict.Ask)))
 		case len(all) >= Most:
-			exceeding(byKey[rule.Key], problem(v1alpha1.AutoscalerDeriveLimit,
+			exceeding(byKey[rule.Key], ofOthers(v1alpha1.AutoscalerDeriveLimit,
 				"%d rules are derived, and there are no more; state a rule in %s.rules.",
 				Most, fieldOf(byKey[rule.Key][0].verdict.Ask)))
 		default:
@@ -221,27 +165,6 @@ func rules(byKey map[Key][]*request, current map[Key]Rule, in Input) []Rule {
 	}
 	slices.SortFunc(all, func(a, b Rule) int { return a.compare(b.Key) })
 	return all
-}
-
-// exceeding notes for requests with one candidate that its rule would be too many.
-func exceeding(of []*request, because *Problem) {
-	for _, r := range of {
-		if r.judgment.only() {
-			r.verdict.Problem = because
-		}
-	}
-}
-
-// evenly orders rules so that each namespace has its next one in turn.
-func evenly(fresh []Rule, had map[string]int) []Rule {
-	place := map[Key]int{}
-	next := maps.Clone(had)
-	for _, rule := range fresh {
-		place[rule.Key] = next[rule.Namespace]
-		next[rule.Namespace]++
-	}
-	slices.SortStableFunc(fresh, func(a, b Rule) int { return cmp.Compare(place[a.Key], place[b.Key]) })
-	return fresh
 }
 
 // only is true where exactly one candidate has samples.
@@ -260,36 +183,40 @@ func first(key Key, of []*request) (Rule, bool) {
 }
 
 // renewed is a rule in force for those who ask for it now: as it is, unless it is known that none of them has samples of its series, and
-// one has of another.
+// the one that it was derived for has samples of another, or asks no more and another one has.
 func renewed(rule Rule, of []*request) Rule {
 	rule.Asking = len(of)
-	named := slices.IndexFunc(of, func(r *request) bool {
-		return r.verdict.Namespace == rule.Namespace && r.verdict.HPA == rule.Autoscaler
-	})
-	if named < 0 {
-		named = 0
+	owner := slices.IndexFunc(of, func(r *request) bool { return r.owns(rule) })
+	deciding := of
+	if owner >= 0 {
+		deciding = of[owner : owner+1]
 	}
-	stays := false
-	if of[named].judgment.Known {
-		rule.Samples = 0
+	named := deciding[0]
+	if named.judgment.Known {
+		rule.Samples = named.samples(rule.Candidate)
 	}
-	for i, r := range of {
-		for _, found := range r.judgment.Found {
-			if found.Candidate != rule.Candidate {
-				continue
-			}
-			stays = true
-			if i == named {
-				rule.Samples = found.Series
-			}
-		}
-		stays = stays || !r.judgment.Known
-	}
-	if other, follows := first(rule.Key, of); follows && !stays {
+	stays := slices.ContainsFunc(of, func(r *request) bool { return !r.judgment.Known || r.samples(rule.Candidate) > 0 })
+	if other, follows := first(rule.Key, deciding); follows && !stays {
+		other.Asking = len(of)
 		return other
 	}
-	rule.Namespace, rule.Autoscaler = of[named].verdict.Namespace, of[named].verdict.HPA
+	rule.Namespace, rule.Autoscaler = named.verdict.Namespace, named.verdict.HPA
 	return rule
+}
+
+// owns is true for the request that a rule was derived for.
+func (r *request) owns(rule Rule) bool {
+	return r.verdict.Key == rule.Key && r.verdict.Namespace == rule.Namespace && r.verdict.HPA == rule.Autoscaler
+}
+
+// samples returns how many series of a candidate there are for a request.
+func (r *request) samples(of Candidate) int64 {
+	for _, found := range r.judgment.Found {
+		if found.Candidate == of {
+			return found.Series
+		}
+	}
+	return 0
 }
 
 // Refuse notes that the rule for a metric is not one that the backend runs.
@@ -297,7 +224,7 @@ func (d *Decision) Refuse(key Key, because error) {
 	for i, v := range d.Verdicts {
 		if v.Key == key && v.Derived {
 			d.Verdicts[i].Derived = false
-			d.Verdicts[i].Problem = problem(v1alpha1.AutoscalerDeriveRefused,
+			d.Verdicts[i].Problem = ofOthers(v1alpha1.AutoscalerDeriveRefused,
 				"No rule is derived for the metric %s: %v.", v.Name, because)
 		}
 	}
@@ -313,7 +240,7 @@ func (r *request) settle(all []Rule) {
 			v.Problem = r.judgment.Problem
 		}
 	case r.judgment.only() && r.judgment.Found[0].Candidate != all[i].Candidate:
-		v.Problem = problem(v1alpha1.AutoscalerDeriveRefused,
+		v.Problem = ofOthers(v1alpha1.AutoscalerDeriveRefused,
 			"The metric %s is derived from other series already, for another HorizontalPodAutoscaler, and %s has "+
 				"samples of %s alone; ask for the metric by another of its names, or state a rule in %s.rules.", v.Name, ownOf(v.Ask),
 			r.judgment.Found[0].From, fieldOf(v.Ask))

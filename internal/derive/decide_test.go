@@ -73,6 +73,10 @@ func TestDecide(t *testing.T) {
 		"a rule in force without samples": {asked: asked(ours), current: []Rule{ofGauge}, rules: []string{id + " of queue_depth by shop/web and 1"}},
 		"a rule in force of which nobody has samples, and other series": {asked: asked(ours), series: seriesOfWeb(counter, "shop"), current: []Rule{ofGauge},
 			rules: []string{id + " of queue_depth_total by shop/web and 1"}},
+		"a rule in force whose HPA has no samples, and another has other series": {asked: asked(ours, theirs), series: seriesOfWeb(counter, "town"), current: []Rule{ofGauge},
+			rules: []string{id + " of queue_depth by shop/web and 2"}, reasons: []string{"town/web DeriveRefused"}},
+		"a rule in force whose HPA is gone, and another has other series": {asked: asked(theirs), series: seriesOfWeb(counter, "town"), current: []Rule{ofGauge},
+			rules: []string{id + " of queue_depth_total by town/web and 1"}},
 		"a rule in force for which nobody asks": {current: []Rule{ofGauge}, rules: []string{id + " of queue_depth by shop/web and 0"}},
 		"a stated rule serves it":               {asked: asked(ours), series: seriesOfWeb(gauge, "shop"), served: true},
 		"a stated rule serves it now": {asked: asked(ours), series: seriesOfWeb(gauge, "shop"), served: true, current: []Rule{ofGauge},
@@ -105,6 +109,45 @@ func TestDecide(t *testing.T) {
 				t.Errorf("in another order: %q", again)
 			}
 		})
+	}
+}
+
+// TestRuleStaysWithoutOneAnswer: as long as it is not known of one HPA whether it has samples of a rule's series, the rule stays.
+func TestRuleStaysWithoutOneAnswer(t *testing.T) {
+	ours, theirs := by(ofPods("queue_depth"), "shop", "web"), by(ofPods("queue_depth"), "town", "web")
+	rule := inForce(t, ours, seriesOfWeb("queue_depth", "shop"))
+	all := seriesOfWeb("queue_depth_total", "shop").answers(t)
+	unknown, _ := Questions(theirs)
+	d := Decide(Input{Asked: []Ask{ours, theirs}, Served: unstated, Current: []Rule{rule}, Answers: func(selector string) (Answer, bool) {
+		if selector == unknown[0].Selector {
+			return nil, false
+		}
+		return all(selector)
+	}})
+	if !d.Awaited || d.Rules[0].Candidate != rule.Candidate {
+		t.Errorf("%+v", d.Rules)
+	}
+}
+
+// TestRulesInForceAreLookedAt however many other metrics are asked for.
+func TestRulesInForceAreLookedAt(t *testing.T) {
+	asked, series := many("zoo", 0, MostOfNamespace)
+	current := Decide(Input{Asked: asked, Served: unstated, Answers: series.answers(t)}).Rules
+	for i := range mostInAll / 2 {
+		of, _ := many(fmt.Sprintf("ns%04d", i), 0, 3)
+		for _, ask := range of {
+			ask.Name = fmt.Sprintf("other_%s_%s", ask.Name, ask.Namespace)
+			asked = append(asked, ask)
+		}
+	}
+	d := Decide(Input{Asked: asked, Served: unstated, Answers: unanswered, Current: current})
+	for _, rule := range d.Rules {
+		if rule.Asking != 1 {
+			t.Errorf("%s is not looked at", rule.ID())
+		}
+	}
+	if len(d.Rules) != MostOfNamespace || len(d.Selectors) > 2*(mostInAll+Most) {
+		t.Errorf("%d rules, %d questions", len(d.Rules), len(d.Selectors))
 	}
 }
 
@@ -169,6 +212,15 @@ func TestLimitOfOneNamespace(t *testing.T) {
 	_, reasons := told(d)
 	if len(d.Rules) != MostOfNamespace || len(reasons) != 50-MostOfNamespace || len(d.Selectors) != 2*mostQuestioned {
 		t.Errorf("%d rules, %d refused, %d questions", len(d.Rules), len(reasons), len(d.Selectors))
+	}
+	exceeding := 0
+	for _, ask := range asked {
+		if p := (State{Verdicts: d.Verdicts}).Exceeds(ask); p != nil {
+			exceeding++
+		}
+	}
+	if exceeding != len(reasons) || (State{}).Exceeds(asked[0]) != nil {
+		t.Errorf("%d of %d exceed a limit", exceeding, len(reasons))
 	}
 	for _, reason := range reasons {
 		if reason[len("shop/hpa000 "):] != v1alpha1.AutoscalerDeriveLimit {

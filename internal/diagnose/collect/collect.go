@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/derive"
 	"github.com/metricspipeline/operator/internal/diagnose"
 	"github.com/metricspipeline/operator/internal/operand"
 	"github.com/metricspipeline/operator/internal/prometheus"
@@ -50,6 +51,9 @@ type Sources struct {
 	Budget *Budget
 	// Explain says what makes a metric.
 	Explain operand.Explainer
+	// Derived says why no rule is derived for what an HPA asks for, as far as that depends on what other HPAs ask for; nil where that is
+	// not known.
+	Derived func(derive.Ask) *derive.Problem
 	// Clock is the time; nil is that of the system.
 	Clock clock.PassiveClock
 }

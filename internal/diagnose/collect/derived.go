@@ -30,7 +30,11 @@ func (c *collection) derived(
 		return nil, nil
 	}
 	key, known := derive.KeyOf(ask)
-	if rule := c.listed(key); known && rule != nil {
+	var exceeds *derive.Problem
+	if c.Derived != nil {
+		exceeds = c.Derived(ask)
+	}
+	if rule := c.listed(key); known && rule != nil && exceeds == nil {
 		return rule, nil
 	}
 	if c.Prometheus == nil {
@@ -43,6 +47,9 @@ func (c *collection) derived(
 	for _, found := range judgment.Found {
 		collected.Candidates = append(collected.Candidates,
 			diagnose.Candidate{Series: found.From, How: found.How(), Samples: int(found.Series)})
+	}
+	if judgment.Problem == nil {
+		judgment.Problem = exceeds
 	}
 	if judgment.Problem != nil {
 		collected.CandidatesReason, collected.CandidatesProblem = judgment.Problem.Reason, judgment.Problem.Message

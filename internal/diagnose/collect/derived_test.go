@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/derive"
 	"github.com/metricspipeline/operator/internal/diagnose"
 )
 
@@ -19,6 +20,13 @@ func TestDerived(t *testing.T) {
 	const id = "derived/http_requests_per_second/pods"
 	listed := func(w *world) {
 		w.pipeline.Status.Rules = []v1alpha1.RuleStatus{{API: "custom.metrics.k8s.io", ID: id, Origin: v1alpha1.RuleDerived, State: v1alpha1.RuleInUse}}
+	}
+	exceeding := func(w *world) {
+		w.change = func(s *Sources) {
+			s.Derived = func(derive.Ask) *derive.Problem {
+				return &derive.Problem{Reason: v1alpha1.AutoscalerDeriveLimit, Message: "There are 20 rules."}
+			}
+		}
 	}
 	candidate := []diagnose.Candidate{{Series: "http_requests_total", How: "the rate of http_requests_total", Samples: 1}}
 	for name, test := range map[string]struct {
@@ -35,6 +43,8 @@ func TestDerived(t *testing.T) {
 		"series of others":               {store: store{`http_requests_total{namespace="other",pod="web-0"}`: growing}, reason: v1alpha1.AutoscalerRuleMissing},
 		"refused by its name":            {change: func(w *world) { w.hpa = hpa(podsMetric("latency_p99", nil)) }, reason: v1alpha1.AutoscalerDeriveQuantile},
 		"disabled":                       {change: func(w *world) { w.pipeline.Spec.CustomMetrics.Derive = v1alpha1.DeriveDisabled }, store: mine, disabled: true},
+		"too many rules":                 {change: exceeding, store: mine, candidates: candidate, reason: v1alpha1.AutoscalerDeriveLimit},
+		"in force for other series":      {change: func(w *world) { listed(w); exceeding(w) }, store: mine, candidates: candidate, reason: v1alpha1.AutoscalerDeriveLimit},
 		"a stated rule makes the metric": {change: func(w *world) { w.pipeline.Spec.CustomMetrics.Rules = pipeline().Spec.CustomMetrics.Rules }, store: mine, rule: "requests"},
 	} {
 		t.Run(name, func(t *testing.T) {
