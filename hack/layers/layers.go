@@ -27,11 +27,13 @@ var Allowed = map[string][]string{
 	"internal/scrape/index":   {"api/v1alpha1", "internal/scrape", "internal/store", "internal/text"},
 	"internal/apply":          {"api/v1alpha1", "internal/kinds", "internal/ownership"},
 	"internal/cluster": {
-		"api/v1alpha1", "internal/autoscaler", "internal/health", "internal/kinds", "internal/metricsapi", "internal/ownership", "internal/probe",
+		"api/v1alpha1", "internal/autoscaler", "internal/health", "internal/kinds", "internal/metricsapi", "internal/ownership",
+		"internal/probe",
 		"internal/prometheus",
 	},
 	"internal/operand": {
-		"api/v1alpha1", "internal/derive", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi", "internal/ownership",
+		"api/v1alpha1", "internal/derive", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi",
+		"internal/ownership",
 		"internal/probe", "internal/prometheus", "internal/cluster",
 	},
 	"internal/operand/operandtest": {
@@ -48,7 +50,8 @@ var Allowed = map[string][]string{
 		"internal/probe", "internal/prometheus", "internal/cluster", "internal/operand",
 	},
 	"internal/operand/prometheusadapter": {
-		"api/v1alpha1", "internal/derive", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi", "internal/ownership",
+		"api/v1alpha1", "internal/derive", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi",
+		"internal/ownership",
 		"internal/probe", "internal/prometheus", "internal/cluster", "internal/operand", "internal/operand/prometheusadapter/rules",
 		"internal/text",
 	},
@@ -70,7 +73,8 @@ var Allowed = map[string][]string{
 		"internal/registration", "internal/text",
 	},
 	"internal/controller/pipeline": {
-		"api/v1alpha1", "internal/apply", "internal/autoscaler", "internal/certs", "internal/certs/provider", "internal/cluster", "internal/derive",
+		"api/v1alpha1", "internal/apply", "internal/autoscaler", "internal/certs", "internal/certs/provider", "internal/cluster",
+		"internal/derive",
 		"internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi", "internal/operand", "internal/ownership",
 		"internal/probe", "internal/prometheus", "internal/registration", "internal/render", "internal/report",
 		"internal/text",
@@ -84,7 +88,8 @@ var Allowed = map[string][]string{
 	"internal/derive":     {"api/v1alpha1", "internal/autoscaler", "internal/metricsapi", "internal/text"},
 	"internal/autoscaler": {"api/v1alpha1", "internal/metricsapi", "internal/store", "internal/text"},
 	"internal/diagnose/collect": {
-		"api/v1alpha1", "internal/autoscaler", "internal/derive", "internal/cluster", "internal/diagnose", "internal/health", "internal/kinds", "internal/kubelet",
+		"api/v1alpha1", "internal/autoscaler", "internal/derive", "internal/cluster", "internal/diagnose", "internal/health",
+		"internal/kinds", "internal/kubelet",
 		"internal/metricsapi", "internal/operand", "internal/ownership", "internal/probe", "internal/prometheus", "internal/scrape",
 		"internal/text",
 	},

@@ -55,7 +55,8 @@ func newExaminer(mgr ctrl.Manager, options Options) (*examiner, error) {
 	}
 	cached := options.Watches.Client(mgr.GetClient(), mgr.GetCache())
 	e := &examiner{sources: collect.Sources{
-		Objects: mgr.GetAPIReader(), Mapper: mgr.GetRESTMapper(), Scales: scales, Resources: resources, Budget: collect.NewBudget(questions),
+		Objects: mgr.GetAPIReader(), Mapper: mgr.GetRESTMapper(), Scales: scales, Resources: resources,
+		Budget: collect.NewBudget(questions),
 		Pipeline: func(ctx context.Context) (*v1alpha1.MetricsPipeline, error) {
 			pipeline := &v1alpha1.MetricsPipeline{}
 			err := cached.Get(ctx, client.ObjectKey{Name: v1alpha1.SingletonName}, pipeline)

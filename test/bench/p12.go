@@ -22,8 +22,8 @@ import (
 // p12 is what HPAs that work cost, what HPAs that fail cost Prometheus, and how soon it is said why.
 var p12 = row{
 	name: "P12",
-	about: "1,000 HPAs: the requests of an idle operator while all of them work; how soon it is said why 50 of them fail; and what Prometheus " +
-		"is asked while 500 fail",
+	about: "1,000 HPAs: the requests of an idle operator while all of them work; how soon it is said why 50 of them fail; and what " +
+		"Prometheus is asked while 500 fail",
 	measure: measureP12,
 }
 
@@ -53,7 +53,8 @@ func measureP12(ctx context.Context, cluster *kit.Cluster, step progress) (figur
 	if err := fleet.begin(ctx); err != nil {
 		return nil, err
 	}
-	if err := p12Await(ctx, cluster, func(s *v1alpha1.AutoscalersStatus) bool { return s.Total == p12Scalers && s.Working == s.Total }); err != nil {
+	allWork := func(s *v1alpha1.AutoscalersStatus) bool { return s.Total == p12Scalers && s.Working == s.Total }
+	if err := p12Await(ctx, cluster, allWork); err != nil {
 		return nil, fmt.Errorf("wait until all HPAs work: %w", err)
 	}
 	idle, err := p12Rate(ctx, cluster, step, p12Requests)
@@ -109,7 +110,7 @@ func p12Rate(ctx context.Context, cluster *kit.Cluster, step progress, counter s
 	read := func() (float64, error) {
 		value, found, err := cluster.Query(ctx, counter)
 		if err == nil && !found {
-			err = fmt.Errorf("Prometheus has no %s", counter)
+			err = fmt.Errorf("no %s in Prometheus", counter)
 		}
 		return value, err
 	}

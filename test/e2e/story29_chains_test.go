@@ -160,6 +160,7 @@ func thenNamed(t *testing.T, g *WithT, broken []chain, start time.Time) {
 
 // thenExplained: the Event on the HPA and the command line say what the status says, and speak of no other namespace.
 func thenExplained(t *testing.T, chain chain) {
+	t.Helper()
 	g := NewWithT(t)
 	namespace := namespaceOf(chain.reason)
 	failure := failures(t, g)[namespace]

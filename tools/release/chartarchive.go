@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -64,9 +63,3 @@ func setDigest(values []byte, digest string) ([]byte, error) {
 
 // releaseConfig is the kustomization of a release: config/default with the operands' images by digest.
 const releaseConfig = "config/release"
-
-// exists says whether the repository has a file or folder.
-func (r *release) exists(name string) bool {
-	_, err := os.Stat(filepath.Join(r.Root, name))
-	return err == nil
-}

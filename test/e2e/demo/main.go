@@ -122,8 +122,8 @@ func play(ctx context.Context, cluster *kit.Cluster, show *show) (string, error)
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("The HPA scaled %s from 1 to %d pods and back on http_requests_per_second, a custom metric for which nobody wrote a rule."+
-		"\n\nkubectl get metricspipeline\n%s\nThen it was broken.\n\nkubectl metricspipeline why hpa/%s --namespace %s\n%s",
+	return fmt.Sprintf("The HPA scaled %s from 1 to %d pods and back on http_requests_per_second, a custom metric for which nobody wrote "+
+		"a rule.\n\nkubectl get metricspipeline\n%s\nThen it was broken.\n\nkubectl metricspipeline why hpa/%s --namespace %s\n%s",
 		app, kit.SampleMaxReplicas, status, app, kit.SampleNamespace, reason), nil
 }
 
