@@ -154,7 +154,7 @@ func chains() []chain {
 		{v1alpha1.AutoscalerMetricSelectorMatchesNone, pods, func(a *scalingApp) {
 			a.scaler.Spec.Metrics[0].Pods.Metric.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"code": "599"}}
 		}},
-		{v1alpha1.AutoscalerValueNaN, pods, named("nan_requests")},
+		{v1alpha1.AutoscalerValueMissing, pods, named("short_requests")},
 		// What is scraped.
 		{v1alpha1.AutoscalerAppNotAnnotated, pods, annotated(nil)},
 		{v1alpha1.AutoscalerAppRejected, pods, annotated(optIn("port", "80 80"))},

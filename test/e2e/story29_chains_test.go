@@ -70,8 +70,8 @@ func givenChains(t *testing.T) *v1alpha1.MetricsPipeline {
 	for name, change := range map[string]func(*v1alpha1.CustomMetricRule){
 		"rejected_requests": func(r *v1alpha1.CustomMetricRule) { r.MetricsQuery = "sum(rate(<<.Series>>{<<.LabelMatchers>>}[20s])" },
 		"warned_requests":   func(r *v1alpha1.CustomMetricRule) { r.MetricsQuery = "sum(rate(<<.Series>>{<<.LabelMatchers>>}[20s]))" },
-		"nan_requests": func(r *v1alpha1.CustomMetricRule) {
-			r.MetricsQuery = "sum(rate(<<.Series>>{<<.LabelMatchers>>}[20s])) by (<<.GroupBy>>) * 0 / 0"
+		"short_requests": func(r *v1alpha1.CustomMetricRule) {
+			r.MetricsQuery = "sum(rate(<<.Series>>{<<.LabelMatchers>>}[1s])) by (<<.GroupBy>>)" // Less than two scrapes.
 		},
 		"absent_per_second": func(r *v1alpha1.CustomMetricRule) { r.SeriesQuery = `absent_total{namespace!="",pod!=""}` },
 	} {
