@@ -15,8 +15,10 @@ import (
 // name is what is kept of a Pod.
 type name string
 
-func (n name) Key() string                  { return "shop/" + string(n) }
-func (n name) GetObjectMeta() metav1.Object { return &metav1.ObjectMeta{Namespace: "shop", Name: string(n)} }
+func (n name) Key() string { return "shop/" + string(n) }
+func (n name) GetObjectMeta() metav1.Object {
+	return &metav1.ObjectMeta{Namespace: "shop", Name: string(n)}
+}
 
 // TestStore: each object is compacted before the sink sees it, also one that the reflector has compacted already, and what is none of the
 // kind is an error.
