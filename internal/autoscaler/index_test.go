@@ -122,6 +122,9 @@ func TestEvents(t *testing.T) {
 	other.Spec.ScaleTargetRef.Name = "worker"
 	partly := hpa("shop", "web", podsMetric("requests"), podsMetric("errors"))
 	partly.Status.CurrentMetrics[1] = autoscalingv2.MetricStatus{}
+	otherwise := partly.DeepCopy()
+	otherwise.Status.Conditions[0].Reason, otherwise.Status.Conditions[2].Status = "ScaleDownStabilized", corev1.ConditionTrue
+	otherwise.Status.Conditions[2].Message = "the desired replica count is more than the maximum replica count"
 	off := broken(web(), "scaling is disabled since the replica count of the target is zero")
 	off.Status.Conditions[1].Reason = "ScalingDisabled"
 	for _, step := range []struct {
@@ -141,6 +144,7 @@ func TestEvents(t *testing.T) {
 		{"another target", broken(other, "forbidden"), []string{"asked", "failing"}, Counts{Total: 1, Failing: 1}, []string{"shop/web"}},
 		{"repaired", web(), []string{"asked", "counted", "failing"}, Counts{Total: 1, Working: 1}, nil},
 		{"one bad metric of two", partly, []string{"asked", "counted", "failing"}, Counts{Total: 1, Failing: 1}, []string{"shop/web"}},
+		{"the same, and limited", otherwise, nil, Counts{Total: 1, Failing: 1}, []string{"shop/web"}},
 		{"no replicas", off, []string{"asked", "counted", "failing"}, Counts{Total: 1, Working: 1}, nil},
 	} {
 		must(t, w.store.Update(step.object))

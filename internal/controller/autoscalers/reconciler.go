@@ -38,7 +38,12 @@ var (
 	inCommon = reconcile.Request{}
 	// examining is the request that takes in the answer of an examination and begins the next one.
 	examining = reconcile.Request{NamespacedName: client.ObjectKey{Name: "examine"}}
+	// asking is the request that says that HPAs ask for something else.
+	asking = reconcile.Request{NamespacedName: client.ObjectKey{Name: "asked"}}
 )
+
+// gather is how long changes of what HPAs ask for are gathered: users of namespaces may write HPAs at any rate.
+const gather = 2 * time.Second
 
 // requests is the part of the controller's queue that is used beside its sources.
 type requests interface {
@@ -71,9 +76,11 @@ type Reconciler struct {
 	queue   requests
 	ctx     context.Context //nolint:containedctx // the controller's: examinations outlive the reconcile that begins them
 	// spawn runs an examination, in another goroutine.
-	spawn    func(func())
-	send     sendEvent
+	spawn func(func())
+	send  sendEvent
+	// announce is called when there is another snapshot, asked when HPAs ask for something else.
 	announce func()
+	asked    func()
 	clock    clock.PassiveClock
 	// counts gathers changes for one snapshot, and reports is how often one is announced.
 	counts  time.Duration
@@ -94,6 +101,10 @@ type Reconciler struct {
 // Reconcile looks at what all examinations depend on and publishes the snapshot, or takes the answer of an examination in and begins the
 // next one that is due.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	if request == asking {
+		r.asked()
+		return ctrl.Result{}, nil
+	}
 	if request == examining {
 		return ctrl.Result{RequeueAfter: r.examineNext()}, nil //nolint:contextcheck // an examination outlives the reconcile
 	}

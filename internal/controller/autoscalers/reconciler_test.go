@@ -512,6 +512,34 @@ func TestDigest(t *testing.T) {
 	}
 }
 
+// TestAsked: what HPAs ask for is known once they are listed, and changes of it are said together, whatever their rate.
+func TestAsked(t *testing.T) {
+	w := newWorld(t, pipeline())
+	asks := func(name string) *autoscalingv2.HorizontalPodAutoscaler {
+		h := w.old("shop/web", "")
+		h.Spec.Metrics = []autoscalingv2.MetricSpec{{Type: autoscalingv2.PodsMetricSourceType, Pods: &autoscalingv2.PodsMetricSource{
+			Metric: autoscalingv2.MetricIdentifier{Name: name}}}}
+		h.Status.CurrentMetrics = []autoscalingv2.MetricStatus{{Type: autoscalingv2.PodsMetricSourceType}}
+		return h
+	}
+	w.write(asks("requests"))
+	if _, known := w.r.Asked(); known {
+		t.Error("known before the list")
+	}
+	w.listed().pass(minute)
+	if all, known := w.r.Asked(); !known || len(all) != 1 || all[0].Name != "requests" {
+		t.Errorf("asked: %v, %v", all, known)
+	}
+	w.asked = 0
+	for i := range 100 {
+		must(t, w.store.Update(asks(fmt.Sprint("requests_", i))))
+		w.pass(time.Second / 10)
+	}
+	if w.pass(minute); w.asked < 1 || w.asked > 6 {
+		t.Errorf("said %d times in 10 s", w.asked)
+	}
+}
+
 // TestReference: an Event is about the HPA itself.
 func TestReference(t *testing.T) {
 	w := newWorld(t, pipeline())

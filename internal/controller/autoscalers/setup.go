@@ -47,7 +47,7 @@ type Options struct {
 	Examine Examine
 	// Announce is called when Snapshot returns another one than before. It must not block.
 	Announce func()
-	// Asked is called when what Asked returns may have changed. It must not block.
+	// Asked is called when what Asked returns may have changed, once in 2 seconds at most. It must not block.
 	Asked func()
 	// Work bounds one reconcile.
 	Work time.Duration
@@ -74,13 +74,13 @@ func Setup(mgr ctrl.Manager, options Options) (*Reconciler, error) {
 	watches := options.Watches
 	r := &Reconciler{
 		client: watches.Client(mgr.GetClient(), mgr.GetCache()), live: mgr.GetAPIReader(), watches: watches,
-		examine: options.Examine, announce: options.Announce, spawn: func(examination func()) { go examination() },
+		examine: options.Examine, announce: options.Announce, asked: options.Asked, spawn: func(examination func()) { go examination() },
 		clock: clock.RealClock{}, counts: options.Counts, reports: pace.Reports(options.Reports),
 		budget: rate.NewLimiter(rate.Every(time.Minute/examinations), examinationsAtOnce), patience: options.Patience,
 	}
 	recorder := mgr.GetEventRecorder("metricspipeline-operator")
 	r.send = paced(func(n notice) { recorder.Eventf(n.about, nil, n.kind, n.reason, "Examine", "%s", n.note) }, r.clock)
-	r.index = autoscaler.NewIndex(r.indexEvents(options.Asked), r.clock)
+	r.index = autoscaler.NewIndex(r.indexEvents(), r.clock)
 	r.hpas = &follower{index: r.index, watches: watches, requests: toolscache.NewListWatchFromClient(
 		typed.AutoscalingV2().RESTClient(), "horizontalpodautoscalers", metav1.NamespaceAll, fields.Everything())}
 
@@ -109,15 +109,15 @@ func (r *Reconciler) Asked() ([]autoscaler.Asked, bool) {
 	return r.index.Asked(), true
 }
 
-// indexEvents request what follows from them. asked is called when HPAs ask for something else.
-func (r *Reconciler) indexEvents(asked func()) autoscaler.Events {
+// indexEvents request what follows from them.
+func (r *Reconciler) indexEvents() autoscaler.Events {
 	return autoscaler.Events{
 		Failing: func() { r.queue.Add(examining) },
 		Counted: r.recount,
-		Asked:   asked,
+		Asked:   func() { r.queue.AddAfter(asking, gather) },
 		Listed: func() {
 			r.queue.Add(inCommon)
-			asked()
+			r.queue.Add(asking)
 		},
 	}
 }

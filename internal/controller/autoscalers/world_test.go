@@ -59,6 +59,7 @@ type world struct {
 	refused    error
 	events     []string
 	announced  int
+	asked      int
 }
 
 func (w *world) Add(request reconcile.Request) { w.AddAfter(request, 0) }
@@ -127,12 +128,12 @@ func newWorld(t *testing.T, p *v1alpha1.MetricsPipeline) *world {
 func (w *world) restart() {
 	w.pending = map[reconcile.Request]time.Time{}
 	r := &Reconciler{client: w.client, live: w.reader, watches: w, queue: w, ctx: w.Context(), spawn: func(f func()) { f() },
-		announce: func() { w.announced++ }, clock: w.clock, counts: 10 * time.Second, reports: pace.Reports(time.Minute),
+		announce: func() { w.announced++ }, asked: func() { w.asked++ }, clock: w.clock, counts: 10 * time.Second, reports: pace.Reports(time.Minute),
 		budget: rate.NewLimiter(1, 30), patience: patience, examine: w.examine}
 	r.send = paced(func(n notice) {
 		w.events = append(w.events, fmt.Sprintf("%s %s %s/%s: %s", n.kind, n.reason, n.about.Namespace, n.about.Name, n.note))
 	}, w.clock)
-	r.index = autoscaler.NewIndex(r.indexEvents(func() {}), w.clock)
+	r.index = autoscaler.NewIndex(r.indexEvents(), w.clock)
 	r.hpas = feed{w}
 	w.r, w.store = r, r.index.Open()
 	w.Add(inCommon)
