@@ -32,6 +32,8 @@ type explained struct {
 	// Complete is false where a link before the first broken one could not be seen.
 	Complete           bool `json:"complete"`
 	diagnose.Diagnosis `json:",inline"`
+	// Problem is why the HPA could not be looked at, in a table; empty where it could.
+	Problem string `json:"problem,omitempty"`
 	// Said is the newest Event that the operator wrote to the HPA about it; it is looked for where not all could be seen.
 	Said *said `json:"operatorSaid,omitempty"`
 

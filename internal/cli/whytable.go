@@ -65,8 +65,8 @@ func (e *environment) whyTable(ctx context.Context, everywhere bool, direct stri
 					return err
 				}
 			}
-			if row, err = e.explain(ctx, reader, by, hpa); err != nil {
-				return err
+			if row, err = e.explain(ctx, reader, by, hpa); err != nil { // The others may be seen all the same.
+				row = explained{Namespace: hpa.Namespace, Name: hpa.Name, Problem: err.Error()}
 			}
 		}
 		rows = append(rows, row)
@@ -136,6 +136,8 @@ func printRow(table io.Writer, row explained) {
 	}
 	switch {
 	case printed:
+	case row.Problem != "":
+		fmt.Fprintf(table, "%s\t%s\t%s\t\t\t%s\n", row.Namespace, row.Name, state, row.Problem)
 	case row.Said != nil:
 		fmt.Fprintf(table, "%s\t%s\t%s\t\t%s\t%s\n", row.Namespace, row.Name, state, row.Said.Reason, row.Said.Message)
 	default:
