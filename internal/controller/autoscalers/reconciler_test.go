@@ -12,15 +12,10 @@ import (
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
-	"github.com/metricspipeline/operator/internal/cluster"
-	"github.com/metricspipeline/operator/internal/diagnose/collect"
-	"github.com/metricspipeline/operator/internal/pace"
 )
 
 const minute = time.Minute
@@ -188,53 +183,6 @@ func TestWhatPasses(t *testing.T) {
 	expect(t, "it lasts", w.said(), []string{"Warning PodsStarting shop/web: Pods requests: It is broken. Repair it."})
 }
 
-// TestNamespacesTakeTurns: one with 500 HPAs that fail delays no other, has a part of the status, and costs what it may.
-func TestNamespacesTakeTurns(t *testing.T) {
-	w := newWorld(t, pipeline())
-	w.listed().pass(minute)
-	for i := range 500 {
-		w.fails(fmt.Sprintf("attack/web-%03d", i), "no metrics")
-	}
-	for _, key := range []string{"bank/web", "shop/web"} {
-		w.fails(key, "no metrics")
-	}
-	w.pass(patience + time.Second)
-	got := w.took()
-	for _, key := range []string{"bank/web", "shop/web"} {
-		if at := slices.Index(got, key); at < 0 || at > 2 {
-			t.Errorf("%s was examined in place %d of %q", key, at, got)
-		}
-	}
-	if len(got) > 31 {
-		t.Errorf("%d examinations at once", len(got))
-	}
-	w.pass(minute)
-	if got := len(w.took()); got > 61 {
-		t.Errorf("%d examinations in a minute", got)
-	}
-	w.pass(minute)
-	reported := w.report()
-	if s := w.r.Snapshot().Status; len(s.Failing) != mostFailing || s.Total != 502 || s.Working != 0 ||
-		!strings.Contains(reported, "bank/web") || !strings.Contains(reported, "shop/web") {
-		t.Errorf("reported: %s", reported)
-	}
-	attacked := 0
-	for _, said := range w.said() {
-		if strings.Contains(said, " attack/") {
-			attacked++
-		}
-	}
-	if attacked > pace.MostEvents {
-		t.Errorf("%d Events in one namespace", attacked)
-	}
-	w.pass(time.Hour)
-	w.took()
-	w.pass(time.Hour)
-	if got := len(w.took()); got > (mostOfNamespace+2)*5 {
-		t.Errorf("%d examinations in an hour in which nothing changes", got)
-	}
-}
-
 // TestItWorksAgain is said once it has worked for a minute; an HPA that flaps is not said to.
 func TestItWorksAgain(t *testing.T) {
 	w := newWorld(t, pipeline())
@@ -313,181 +261,6 @@ func TestARestartChangesNothing(t *testing.T) {
 	}
 }
 
-// TestProblems: what cannot be read or examined is named, and ends.
-func TestProblems(t *testing.T) {
-	forbidden := apierrors.NewForbidden(schema.GroupResource{Group: "autoscaling", Resource: "horizontalpodautoscalers"}, "web", nil)
-	t.Run("it may not list them", func(t *testing.T) {
-		w := newWorld(t, pipeline())
-		w.unreadable = &cluster.UnreadableError{Kind: autoscalingv2.SchemeGroupVersion.WithKind(kind), Err: forbidden}
-		w.pass(minute)
-		if got := w.report(); !strings.Contains(got, "horizontalpodautoscalers.autoscaling") || w.announced != 1 {
-			t.Errorf("%s, %d reports", got, w.announced)
-		}
-		w.unreadable = nil
-		w.works("shop/web")
-		w.listed().pass(minute)
-		if got := w.report(); got != "1 of 1 work" {
-			t.Errorf("allowed: %s", got)
-		}
-	})
-	t.Run("the first list is on its way", func(t *testing.T) {
-		w := newWorld(t, pipeline())
-		w.unreadable = &cluster.UnreadableError{Pending: true}
-		w.pass(minute)
-		if got := w.report(); got != "nothing" {
-			t.Errorf("%s", got)
-		}
-	})
-	t.Run("it may not get one", func(t *testing.T) {
-		w := newWorld(t, pipeline())
-		w.fails("shop/web", "no metrics")
-		w.refused = forbidden
-		w.listed().pass(minute)
-		if got := w.report(); !strings.Contains(got, `0 of 1 work; read HorizontalPodAutoscaler shop/web: horizontalpodautoscalers.autoscaling "web" is forbidden`) {
-			t.Errorf("%s", got)
-		}
-		w.refused = nil
-		w.pass(minute)
-		if got := w.report(); got != "0 of 1 work; shop/web Unexplained" {
-			t.Errorf("allowed: %s", got)
-		}
-	})
-	t.Run("an examination fails", func(t *testing.T) {
-		w := newWorld(t, pipeline())
-		w.fails("shop/web", "no metrics")
-		w.err = apierrors.NewTimeoutError("too slow", 1)
-		w.listed().pass(patience + 11*time.Second)
-		if got := w.report(); got != "0 of 1 work" {
-			t.Errorf("once: %s", got)
-		}
-		w.pass(2 * minute)
-		if got := w.report(); !strings.Contains(got, "too slow") {
-			t.Errorf("each time: %s", got)
-		}
-	})
-	t.Run("an examination panics", func(t *testing.T) {
-		w := newWorld(t, pipeline())
-		w.fails("shop/web", "no metrics")
-		w.panics = true
-		w.listed().pass(minute)
-		if got := w.report(); got != "0 of 1 work; shop/web Unexplained" || len(w.said()) != 1 {
-			t.Errorf("%s", got)
-		}
-	})
-	t.Run("the questions are used up", func(t *testing.T) {
-		w := newWorld(t, pipeline())
-		w.err = collect.ErrNotNow
-		asks := w.old("shop/web", "no metrics")
-		asks.Spec.Metrics = []autoscalingv2.MetricSpec{{Type: autoscalingv2.PodsMetricSourceType, Pods: &autoscalingv2.PodsMetricSource{
-			Metric: autoscalingv2.MetricIdentifier{Name: "requests"}}}}
-		w.write(asks)
-		w.listed().pass(patience + 41*time.Second)
-		if got := len(w.took()); got < 8 || got > 12 {
-			t.Errorf("%d attempts in 41 s", got)
-		}
-		w.err = nil
-		w.pass(20 * time.Second)
-		if got := w.report(); got != "0 of 1 work; shop/web Unexplained" {
-			t.Errorf("%s", got)
-		}
-	})
-	t.Run("something may not be read", func(t *testing.T) {
-		w := newWorld(t, pipeline())
-		w.fails("shop/web", "no metrics")
-		w.partly = forbidden
-		w.listed().pass(minute)
-		if got := w.report(); !strings.Contains(got, "0 of 1 work; shop/web Unexplained; horizontalpodautoscalers") {
-			t.Errorf("%s", got)
-		}
-	})
-	t.Run("a question has to wait", func(t *testing.T) {
-		w := newWorld(t, pipeline())
-		w.fails("shop/web", "no metrics")
-		w.again = 45 * time.Second
-		w.listed().pass(patience + minute)
-		if got := len(w.took()); got != 2 || w.report() != "0 of 1 work" {
-			t.Errorf("%d examinations, %s", got, w.report())
-		}
-		w.again = 0
-		w.pass(minute)
-		if got := w.report(); got != "0 of 1 work; shop/web Unexplained" {
-			t.Errorf("%s", got)
-		}
-	})
-}
-
-// TestOneThatWorksByNow is not said to fail: what is cached may be older.
-func TestOneThatWorksByNow(t *testing.T) {
-	w := newWorld(t, pipeline())
-	w.works("shop/web")
-	must(t, w.store.Add(w.old("shop/web", "no metrics")))
-	must(t, w.store.Replace([]any{w.old("shop/web", "no metrics")}, "1"))
-	w.pass(minute)
-	if got := w.report(); w.live > 2 || len(w.took()) > 0 || len(w.said()) > 0 {
-		t.Errorf("%d reads, %s", w.live, got)
-	}
-}
-
-// TestANewPipeline has time to come up before it is said what fails without it.
-func TestANewPipeline(t *testing.T) {
-	p := pipeline()
-	p.CreationTimestamp, p.Status = metav1.NewTime(moment), v1alpha1.MetricsPipelineStatus{}
-	w := newWorld(t, p)
-	w.fails("shop/web", "no metrics")
-	w.listed().pass(settling*patience - time.Second)
-	if got := w.report(); got != "1 of 1 work" || len(w.took()) > 0 {
-		t.Errorf("at first: %s", got)
-	}
-	w.pass(minute)
-	if got := w.report(); got != "0 of 1 work; shop/web Unexplained" {
-		t.Errorf("later: %s", got)
-	}
-}
-
-// TestWithoutAPipeline nothing is known, and what was said of it is of no use to the next one.
-func TestWithoutAPipeline(t *testing.T) {
-	w := newWorld(t, pipeline())
-	w.fails("shop/web", "no metrics")
-	w.listed().pass(minute)
-	must(t, w.client.Delete(t.Context(), pipeline()))
-	announced := w.announced
-	w.Add(inCommon)
-	w.pass(time.Hour)
-	if w.r.Snapshot() != nil || w.announced != announced+1 || w.r.index.Listed() {
-		t.Errorf("%+v, %d reports", w.r.Snapshot(), w.announced-announced)
-	}
-	w.took()
-	w.said()
-	anew := pipeline()
-	anew.UID = "anew"
-	must(t, w.client.Create(t.Context(), anew))
-	w.Add(inCommon)
-	w.pass(time.Second)
-	w.listed().pass(minute)
-	if got := w.report(); got != "0 of 1 work; shop/web Unexplained" || len(w.said()) != 1 || w.r.Snapshot().Of != "anew" {
-		t.Errorf("anew: %s", got)
-	}
-}
-
-// TestWhatTenantsWriteIsBounded: a message that quotes it is shortened in the status and in Events.
-func TestWhatTenantsWriteIsBounded(t *testing.T) {
-	w := newWorld(t, pipeline())
-	finding := w.findings["shop/web"]
-	finding.Reason, finding.Cause = v1alpha1.AutoscalerSeriesMissing, strings.Repeat("x", 1<<20)
-	w.findings["shop/web"] = finding
-	w.fails("shop/web", "no metrics")
-	w.listed().pass(minute)
-	w.report()
-	if got := w.r.Snapshot().Status.Failing[0].Message; len(got) > longestMessage {
-		t.Errorf("%d bytes in the status", len(got))
-	}
-	for _, said := range w.said() {
-		if len(said) > 1100 {
-			t.Errorf("%d bytes in an Event", len(said))
-		}
-	}
-}
-
 // TestDigest: only what findings depend on has everything examined again.
 func TestDigest(t *testing.T) {
 	before := digestOf(pipeline())
@@ -509,34 +282,6 @@ func TestDigest(t *testing.T) {
 		if tc.change(p); (digestOf(p) != before) != tc.differ {
 			t.Errorf("%s: another digest: %v, want %v", name, !tc.differ, tc.differ)
 		}
-	}
-}
-
-// TestAsked: what HPAs ask for is known once they are listed, and changes of it are said together, whatever their rate.
-func TestAsked(t *testing.T) {
-	w := newWorld(t, pipeline())
-	asks := func(name string) *autoscalingv2.HorizontalPodAutoscaler {
-		h := w.old("shop/web", "")
-		h.Spec.Metrics = []autoscalingv2.MetricSpec{{Type: autoscalingv2.PodsMetricSourceType, Pods: &autoscalingv2.PodsMetricSource{
-			Metric: autoscalingv2.MetricIdentifier{Name: name}}}}
-		h.Status.CurrentMetrics = []autoscalingv2.MetricStatus{{Type: autoscalingv2.PodsMetricSourceType}}
-		return h
-	}
-	w.write(asks("requests"))
-	if _, known := w.r.Asked(); known {
-		t.Error("known before the list")
-	}
-	w.listed().pass(minute)
-	if all, known := w.r.Asked(); !known || len(all) != 1 || all[0].Name != "requests" {
-		t.Errorf("asked: %v, %v", all, known)
-	}
-	w.asked = 0
-	for i := range 100 {
-		must(t, w.store.Update(asks(fmt.Sprint("requests_", i))))
-		w.pass(time.Second / 10)
-	}
-	if w.pass(minute); w.asked < 1 || w.asked > 6 {
-		t.Errorf("said %d times in 10 s", w.asked)
 	}
 }
 
