@@ -57,10 +57,13 @@ func TestRuleFollowsFromHPA(t *testing.T) {
 	w.Eventually(w.condition(v1alpha1.ConditionReady)).Should(beTrue())
 	w.Expect(w.condition(v1alpha1.ConditionPrometheusReady)()).To(beStatus(metav1.ConditionTrue, v1alpha1.ReasonReachable))
 
+	w.rest()
 	versions := w.versions()
 	w.Expect(w.Operator.Stop()).To(Succeed())
 	w.Expect(w.Start(logTo(t), harness.Conditions{})).To(Succeed())
-	w.Consistently(func() []v1alpha1.RuleStatus { return w.status().Rules }, "2s").Should(Equal([]v1alpha1.RuleStatus{derived}))
+	w.Eventually(w.Operator.Reconciles).Should(BeNumerically(">", 0))
+	w.rest()
+	w.Expect(w.status().Rules).To(Equal([]v1alpha1.RuleStatus{derived}))
 	w.Expect(w.versions()).To(Equal(versions))
 
 	w.apply(prometheusAt(source.URL) + "customMetrics: {derive: Disabled}\n")
