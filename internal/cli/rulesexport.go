@@ -21,7 +21,8 @@ func rulesExportCommand(env *environment) *cobra.Command {
 		Use:   "export [METRIC...]",
 		Short: "Write derived rules as rules to keep",
 		Long: `Write the rules that the operator derived from HorizontalPodAutoscalers as rules of a MetricsPipeline, on standard
-output; those of some metrics, or all. A rule that the spec has stays when no HorizontalPodAutoscaler asks for its metric any more, and can be changed.
+output; those of some metrics, or all. A rule that the spec has stays when no HorizontalPodAutoscaler asks for its metric any more, and
+can be changed.
 
 The status lists at most 20 rules. Where it does not have all derived rules, standard error says so: apply those that were written, which
 makes room for others, and export again.
