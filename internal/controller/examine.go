@@ -31,8 +31,9 @@ import (
 )
 
 const (
-	// questions are how many all HPAs together put to Prometheus in a minute.
-	questions = 60
+	// questions are how many all HPAs together put to Prometheus in a minute, and questionsAtOnce how many after a calm: an HPA on a
+	// metric of its pods takes two to four, and where a change breaks thirty of them, each is to be explained within a minute.
+	questions, questionsAtOnce = 60, 120
 	// longestAnswer is how many bytes of an answer are read.
 	longestAnswer = 8 << 20
 )
@@ -56,7 +57,7 @@ func newExaminer(mgr ctrl.Manager, options Options) (*examiner, error) {
 	cached := options.Watches.Client(mgr.GetClient(), mgr.GetCache())
 	e := &examiner{sources: collect.Sources{
 		Objects: mgr.GetAPIReader(), Mapper: mgr.GetRESTMapper(), Scales: scales, Resources: resources,
-		Budget: collect.NewBudget(questions),
+		Budget: collect.NewBudget(questions, questionsAtOnce),
 		Pipeline: func(ctx context.Context) (*v1alpha1.MetricsPipeline, error) {
 			pipeline := &v1alpha1.MetricsPipeline{}
 			err := cached.Get(ctx, client.ObjectKey{Name: v1alpha1.SingletonName}, pipeline)

@@ -58,7 +58,7 @@ func TestRefusals(t *testing.T) {
 				}
 				return c.List(ctx, list, options...)
 			}})
-		e := &examiner{sources: collect.Sources{Objects: objects, Mapper: mapper, Scales: refusedScales{}, Budget: collect.NewBudget(1),
+		e := &examiner{sources: collect.Sources{Objects: objects, Mapper: mapper, Scales: refusedScales{}, Budget: collect.NewBudget(1, 1),
 			Pipeline: func(context.Context) (*v1alpha1.MetricsPipeline, error) { return &v1alpha1.MetricsPipeline{}, nil }}}
 		hpa := &autoscalingv2.HorizontalPodAutoscaler{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web"},
 			Spec: autoscalingv2.HorizontalPodAutoscalerSpec{ScaleTargetRef: tc.target},

@@ -64,9 +64,10 @@ var errNoMore = fmt.Errorf("not asked: one HorizontalPodAutoscaler puts at most 
 // Budget is how many questions all HorizontalPodAutoscalers together put to Prometheus. It may be used by several goroutines.
 type Budget struct{ limiter *rate.Limiter }
 
-// NewBudget returns a budget of so many questions in a minute, and mostQuestions at once.
-func NewBudget(perMinute int) *Budget {
-	return &Budget{rate.NewLimiter(rate.Limit(float64(perMinute)/time.Minute.Seconds()), mostQuestions)}
+// NewBudget returns a budget of so many questions in a minute, and so many at once, which is as many as one HorizontalPodAutoscaler may
+// put at least.
+func NewBudget(perMinute, atOnce int) *Budget {
+	return &Budget{rate.NewLimiter(rate.Limit(float64(perMinute)/time.Minute.Seconds()), max(atOnce, mostQuestions))}
 }
 
 // enough is true where so many questions can be put.

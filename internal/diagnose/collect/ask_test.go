@@ -17,7 +17,7 @@ func TestBudget(t *testing.T) {
 		w.store = store{`http_requests_total{namespace="shop",pod="web-0"}`: {value: 1, growth: 1}}
 	})
 	sources := w.sources(t)
-	sources.Budget = NewBudget(30)
+	sources.Budget = NewBudget(30, mostQuestions)
 	collector := New(sources)
 	collected := 0
 	for range mostQuestions {
@@ -49,7 +49,7 @@ func TestManyMetrics(t *testing.T) {
 	asked := &recorder{}
 	w := newWorld(func(w *world) {
 		w.hpa, w.asker = hpa(metrics...), asked
-		w.change = func(s *Sources) { s.Budget = NewBudget(30) }
+		w.change = func(s *Sources) { s.Budget = NewBudget(30, mostQuestions) }
 	})
 	evidence := w.collect(t)
 	if len(asked.asked) != mostQuestions || len(evidence.Metrics) != 30 || evidence.Unseen[diagnose.LinkSeries] == "" {
