@@ -123,4 +123,3 @@ func configured(t *testing.T, c *operand.Component) []string {
 }
 
 const perSecond = "derived/http_requests_per_second/pods"
-
