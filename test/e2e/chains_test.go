@@ -60,6 +60,8 @@ func (c chain) healthy(namespace string) *scalingApp {
 		object.SetNamespace(namespace)
 	}
 	a.container().Resources.Requests[corev1.ResourceCPU] = resource.MustParse("5m") // There are many of them on one node.
+	// Named, because the API server keeps another name in its older field, also when nobody applies it any more.
+	a.deployment.Spec.Template.Spec.ServiceAccountName = "default"
 	return a
 }
 
