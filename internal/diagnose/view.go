@@ -14,7 +14,7 @@ import (
 	"github.com/metricspipeline/operator/internal/metricsapi"
 )
 
-// young is how long pods may have no metrics: metrics-server and Prometheus have to see them twice. The HPA controller itself does not
+// young is how long pods may have no metrics: who measures them, and Prometheus, have to see them twice. The HPA controller itself does not
 // count the cpu of a pod before it has been measured for a whole window since it turned Ready, whatever metrics.k8s.io has of it: settling.
 const (
 	young    = 45 * time.Second

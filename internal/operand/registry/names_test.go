@@ -15,7 +15,8 @@ import (
 )
 
 // TestNothingElseNamesAnOperand: an operand is known to its folder, its assets and this registry alone, so that a new one
-// touches nothing else under internal. Comments count: what explains itself by an operand knows it.
+// touches nothing else under internal. Comments count: what explains itself by an operand knows it. The commands that read
+// and write rules are the exception: they turn an operand's own configuration into a pipeline.
 func TestNothingElseNamesAnOperand(t *testing.T) {
 	var names, folders []string
 	for _, c := range operand.Catalog(Operands()) {
@@ -36,7 +37,7 @@ func TestNothingElseNamesAnOperand(t *testing.T) {
 			}
 			return nil
 		}
-		if path.Ext(name) != ".go" || strings.HasSuffix(name, "_test.go") {
+		if path.Ext(name) != ".go" || strings.HasSuffix(name, "_test.go") || strings.HasPrefix(name, "cli/rules") {
 			return nil
 		}
 		content, err := fs.ReadFile(internal, name)
