@@ -108,7 +108,7 @@ func uses() []Panel {
 			Queries: []Query{
 				{`max(metricspipeline_scrape_apps_rejected)`, "rejected apps"},
 				{`max(metricspipeline_scrape_namespaces_not_scraped)`, "namespaces"},
-				{`sum(max by (reason) (metricspipeline_autoscaler_failing))`, "HPAs that fail"}}},
+				{`sum(max by (reason) (metricspipeline_autoscaler_failing)) or vector(0)`, "HPAs that fail"}}},
 		{Kind: TimeSeries, Title: "Rules by state", Width: 6, Height: 7, Unit: "none",
 			Description: "Rejected rules serve nothing, those in their last good form have to be corrected.",
 			Queries:     one(`max by (state) (metricspipeline_rules)`, "{{state}}")},
