@@ -196,7 +196,7 @@ test-isolation: bin/cluster ## Prove that a fault stays in its component in each
 .PHONY: test-e2e
 test-e2e: build dist/install.yaml bin/sample-app bin/cluster ## Test the main job on a real node; as root, on a machine that can run containers.
 	@hack/container-host.sh || { code=$$?; [ $$code -eq 2 ] && exit 0; exit 1; }; \
-		CLUSTER_FLAGS=--enforce-network-policies hack/with-cluster.sh go test -count=1 -v -timeout 50m -tags e2e $(GOTESTFLAGS) ./test/e2e
+		CLUSTER_FLAGS=--enforce-network-policies hack/with-cluster.sh go test -count=1 -v -timeout 60m -tags e2e $(GOTESTFLAGS) ./test/e2e
 
 .PHONY: dashboard-picture
 dashboard-picture: export DASHBOARD_PICTURE = $(CURDIR)/docs/images/dashboard.svg

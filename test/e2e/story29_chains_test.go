@@ -54,7 +54,7 @@ func TestBrokenChains(t *testing.T) {
 	}, scrape+counts, time.Second).Should(Succeed())
 	t.Logf("all %d work again after %.0f s", len(broken), time.Since(start).Seconds())
 	for _, chain := range broken {
-		code, out := why(t, namespaceOf(chain.reason))
+		code, out := why(t, namespaceOf(chain.reason), "web")
 		g.Expect(code).To(Equal(0), "%s: %s", chain.reason, out)
 	}
 }
@@ -178,17 +178,17 @@ func thenExplained(t *testing.T, chain chain) {
 			}
 		}
 	}, soon, time.Second).Should(Succeed())
-	code, out := why(t, namespace)
+	code, out := why(t, namespace, "web")
 	t.Logf("%s\n%s", failure.Message, out)
 	g.Expect(code).To(Equal(1), out)
 	g.Expect(out).To(ContainSubstring(chain.reason))
 }
 
-// why runs the command line for the HPA web of a namespace.
-func why(t *testing.T, namespace string) (code int, out string) {
+// why runs the command line for an HPA.
+func why(t *testing.T, namespace, name string) (code int, out string) {
 	t.Helper()
 	program := filepath.Join(cluster.Root, "bin", "kubectl-metricspipeline")
-	command := exec.CommandContext(t.Context(), program, "why", "hpa/web", "--namespace", namespace)
+	command := exec.CommandContext(t.Context(), program, "why", "hpa/"+name, "--namespace", namespace)
 	output, err := command.CombinedOutput()
 	if command.ProcessState == nil {
 		t.Fatalf("run %s: %v", program, err)
@@ -198,39 +198,47 @@ func why(t *testing.T, namespace string) (code int, out string) {
 
 // clusterBreak breaks what all namespaces share.
 type clusterBreak struct {
-	// reason that is said of an HPA of any namespace.
-	reason string
-	// change has a pipeline do it; nil for none. break does it otherwise, and returns how to repair it.
+	// reasons that are said of the HPAs of any namespace, by their names.
+	reasons map[string]string
+	// change has the pipeline do it; nil for none. breaks does it otherwise, and returns how to repair it.
 	change func(*v1alpha1.MetricsPipelineSpec)
 	breaks func(*testing.T, *WithT) (repair func())
 }
 
-// TestBrokenClusters breaks what all namespaces share, one thing after another: what is said of one HPA, and that an administrator has
+// TestBrokenClusters breaks what all namespaces share, one thing after another: what is said of two HPAs, and that an administrator has
 // to act.
 func TestBrokenClusters(t *testing.T) {
 	g := story(t)
 	pipeline := givenChains(t)
-	app := chain{metric: kit.RequestsOfPods(20), reason: "shared", breaks: func(*scalingApp) {}}
-	whenBroken(t, g, []chain{app})
+	shared := chain{metric: kit.RequestsOfPods(20), reason: "shared", breaks: func(a *scalingApp) {
+		queue := kit.SampleScaler("queue", kit.QueueDepth("orders", 20))
+		queue.Namespace = a.namespace.Name
+		idle := a.second("queue")
+		idle.Labels, idle.Spec.Selector.MatchLabels = map[string]string{"app": "queue"}, map[string]string{"app": "queue"}
+		idle.Spec.Template.Labels = idle.Labels
+		a.more = append(a.more, idle, queue)
+	}}
+	whenBroken(t, g, []chain{shared})
+	namespace := namespaceOf(shared.reason)
 	works := func() {
 		t.Helper()
-		g.Eventually(func() (string, error) {
-			code, out := why(t, namespaceOf(app.reason))
-			if code == 0 {
-				return "", nil
+		g.Eventually(func(g Gomega) {
+			for _, name := range []string{"web", "queue"} {
+				code, out := why(t, namespace, name)
+				g.Expect(code).To(Equal(0), out)
 			}
-			return out, nil
-		}, scrape, time.Second).Should(BeEmpty())
-		g.Eventually(func(g Gomega) { g.Expect(failures(t, g)).To(BeEmpty()) }, scrape+counts, time.Second).Should(Succeed())
+		}, scrape, time.Second).Should(Succeed())
 	}
 	works()
 	for _, round := range []clusterBreak{
-		{v1alpha1.AutoscalerAPIDisabled, func(spec *v1alpha1.MetricsPipelineSpec) { spec.CustomMetrics.Policy = v1alpha1.PolicyDisabled }, nil},
-		{v1alpha1.AutoscalerDeriveDisabled, func(spec *v1alpha1.MetricsPipelineSpec) {
-			spec.CustomMetrics.Rules, spec.CustomMetrics.Derive = spec.CustomMetrics.Rules[1:], v1alpha1.DeriveDisabled
-		}, nil},
-		{v1alpha1.AutoscalerPrometheusUnreachable, nil, withoutPrometheus},
-		{v1alpha1.AutoscalerAPIUnavailable, nil, withoutAdapter},
+		{map[string]string{"web": v1alpha1.AutoscalerAPIDisabled, "queue": v1alpha1.AutoscalerDeriveDisabled},
+			func(spec *v1alpha1.MetricsPipelineSpec) {
+				spec.CustomMetrics.Policy = v1alpha1.PolicyDisabled
+				spec.ExternalMetrics.Rules[0].Name.As, spec.ExternalMetrics.Derive = "other", v1alpha1.DeriveDisabled
+			}, nil},
+		{map[string]string{"web": v1alpha1.AutoscalerPrometheusUnreachable, "queue": v1alpha1.AutoscalerPrometheusUnreachable},
+			nil, withoutPrometheus},
+		{map[string]string{"web": v1alpha1.AutoscalerAPIUnavailable, "queue": v1alpha1.AutoscalerAPIUnavailable}, nil, withoutAdapter},
 	} {
 		repair := func() { whenApplied(t, pipeline) }
 		if round.change != nil {
@@ -242,17 +250,21 @@ func TestBrokenClusters(t *testing.T) {
 		}
 		start := time.Now()
 		g.Eventually(func(g Gomega) {
-			g.Expect(failures(t, g)).To(HaveKeyWithValue(namespaceOf(app.reason), HaveField("Reason", round.reason)))
-		}, scrape+counts, time.Second).Should(Succeed(), round.reason)
-		t.Logf("%s is said after %.0f s", round.reason, time.Since(start).Seconds())
-		g.Eventually(func(g Gomega) {
-			found := apimeta.FindStatusCondition(thePipeline(t, g).Status.Conditions, v1alpha1.ConditionAutoscalersServed)
-			g.Expect(found).To(HaveField("Status", metav1.ConditionFalse))
-		}, counts, time.Second).Should(Succeed(), round.reason)
-		code, out := why(t, namespaceOf(app.reason))
-		t.Log(out)
-		g.Expect(code).To(Equal(1), out)
-		g.Expect(out).To(ContainSubstring(round.reason))
+			status := thePipeline(t, g).Status
+			g.Expect(status.Autoscalers).NotTo(BeNil())
+			for name, reason := range round.reasons {
+				g.Expect(status.Autoscalers.Failing).To(ContainElement(SatisfyAll(HaveField("Namespace", namespace), HaveField("Name", name),
+					HaveField("Reason", reason))))
+			}
+			g.Expect(apimeta.FindStatusCondition(status.Conditions, v1alpha1.ConditionAutoscalersServed)).
+				To(HaveField("Status", metav1.ConditionFalse))
+		}, scrape+counts, time.Second).Should(Succeed())
+		t.Logf("%v is said after %.0f s", round.reasons, time.Since(start).Seconds())
+		for name, reason := range round.reasons {
+			code, out := why(t, namespace, name)
+			g.Expect(code).To(Equal(1), out)
+			g.Expect(out).To(ContainSubstring(reason))
+		}
 		repair()
 		works()
 	}
