@@ -12,7 +12,7 @@ func specCases() []specCase {
 	return slices.Concat(
 		prometheusCases(), componentCases("metricsServer"), metricsServerCases(), componentCases("prometheusAdapter"), adapterCases(),
 		apiCases("resourceMetrics"), resourceCases(), apiCases("customMetrics"), apiCases("externalMetrics"),
-		ruleCases("customMetrics"), ruleCases("externalMetrics"), scrapeCases(), certificateCases(), monitoringCases(),
+		ruleCases("customMetrics"), ruleCases("externalMetrics"), deriveCases(), scrapeCases(), certificateCases(), monitoringCases(),
 		patchCases(),
 	)
 }
@@ -128,6 +128,14 @@ func apiCases(of string) []specCase {
 	return []specCase{
 		field(of+".policy", "Disabled", "Observe").under(largeSpec),
 		field(of+".onUnavailable", "Deregister", "Keep").under(largeSpec),
+	}
+}
+
+// deriveCases are about rules that follow from HPAs.
+func deriveCases() []specCase {
+	return []specCase{
+		field("customMetrics.derive", "Disabled", "Enabled").under(largeSpec),
+		field("externalMetrics.derive", "Disabled", "Enabled").under(largeSpec),
 	}
 }
 
