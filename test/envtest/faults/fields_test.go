@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
@@ -16,7 +17,8 @@ import (
 
 var errNoOtherValue = errors.New("there is no other value to try")
 
-// edit gives a field of an object the first other value that send takes, and returns what it said to the last one.
+// edit gives a field of an object the first other value that send takes, and returns what it said to the last one, or that the object has
+// changed.
 func edit(object *unstructured.Unstructured, path fieldpath.Path, send func(*unstructured.Unstructured) error) error {
 	before, found := valueAt(object.Object, path)
 	candidates := others(before)
@@ -30,8 +32,9 @@ func edit(object *unstructured.Unstructured, path fieldpath.Path, send func(*uns
 	for _, other := range candidates {
 		edited := object.DeepCopy()
 		setAt(edited.Object, path, other)
-		if err = send(edited); err == nil {
-			return nil
+		// No other value helps where the object has changed meanwhile.
+		if err = send(edited); err == nil || apierrors.IsConflict(err) {
+			return err
 		}
 	}
 	return err
