@@ -39,6 +39,8 @@ type apiServer struct {
 	*httptest.Server
 	// refuse makes the proxy answer as to one who may not use it.
 	refuse bool
+	// down makes it answer as where the Service has no endpoint.
+	down bool
 	// samples are Prometheus' answers to the queries that have these texts in them; to others it has none.
 	samples map[string]string
 
@@ -65,6 +67,11 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case strings.HasSuffix(r.URL.Path, "/namespaces/shop/deployments/web/scale"):
 		answer(autoscalingv1.Scale{TypeMeta: metav1.TypeMeta{APIVersion: "autoscaling/v1", Kind: "Scale"},
 			Spec: autoscalingv1.ScaleSpec{Replicas: 1}, Status: autoscalingv1.ScaleStatus{Replicas: 1, Selector: "app=web"}})
+	case strings.HasSuffix(r.URL.Path, "/api/v1/query") && s.down:
+		w.WriteHeader(http.StatusServiceUnavailable)
+		answer(metav1.Status{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure,
+			Reason: metav1.StatusReasonServiceUnavailable, Code: http.StatusServiceUnavailable,
+			Message: `no endpoints available for service "prometheus-operated"`})
 	case strings.HasSuffix(r.URL.Path, "/api/v1/query") && s.refuse:
 		refused := apierrors.NewForbidden(schema.GroupResource{Resource: "services/proxy"}, "prometheus-operated:9090", nil).Status()
 		refused.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}
@@ -178,6 +185,16 @@ func TestWhyWithoutPrometheus(t *testing.T) {
 	}
 	if found.Said == nil || found.Said.Reason != "SeriesMissing" {
 		t.Errorf("what the operator said is %+v", found.Said)
+	}
+}
+
+// TestWhyPrometheusIsDown: that is what is broken, and not a link that cannot be seen.
+func TestWhyPrometheusIsDown(t *testing.T) {
+	server := newAPIServer(t)
+	server.down = true
+	found := liveWorld(t, server, interceptor.Funcs{}).explainWeb(t, ExitBroken)
+	if finding := found.Chains[0].Finding; finding == nil || finding.Reason != v1alpha1.AutoscalerPrometheusUnreachable {
+		t.Errorf("the finding is %+v", finding)
 	}
 }
 

@@ -71,7 +71,9 @@ func askPrometheus(ctx context.Context, config *rest.Config, found *v1alpha1.Met
 		return nil, err
 	}
 	// Once through the client of the API server, whose errors tell a permission that is missing from a Prometheus that does not answer.
-	if _, err := clients.CoreV1().RESTClient().Get().AbsPath(path+"/api/v1/query").Param("query", probeQuery).DoRaw(ctx); err != nil {
+	// Where the Service has no endpoint that answers, the questions themselves say so: Prometheus is down.
+	_, err = clients.CoreV1().RESTClient().Get().AbsPath(path+"/api/v1/query").Param("query", probeQuery).DoRaw(ctx)
+	if err != nil && !apierrors.IsServiceUnavailable(err) {
 		if apierrors.IsForbidden(err) {
 			return nil, fmt.Errorf("%w; have an administrator grant you get of services/proxy there%s", err,
 				strings.Replace(otherwise, ";", ", or", 1))

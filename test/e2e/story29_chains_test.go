@@ -274,10 +274,11 @@ func TestBrokenClusters(t *testing.T) {
 func withoutPrometheus(t *testing.T, g *WithT) (repair func()) {
 	t.Helper()
 	scale := func(replicas int) {
-		_, err := cluster.Kubectl(t.Context(), "-n", "monitoring", "patch", "prometheus", "k8s", "--type=merge",
+		_, err := cluster.Kubectl(context.WithoutCancel(t.Context()), "-n", "monitoring", "patch", "prometheus", "k8s", "--type=merge",
 			"--patch", fmt.Sprintf(`{"spec":{"replicas":%d}}`, replicas))
 		g.Expect(err).NotTo(HaveOccurred())
 	}
+	t.Cleanup(func() { scale(1) })
 	scale(0)
 	return func() { scale(1) }
 }
