@@ -85,18 +85,7 @@ func containerUsageMissing(v view) *Finding {
 }
 
 // selector of the metric; nil for none.
-func (v view) selector() *metav1.LabelSelector {
-	switch {
-	case v.spec.Pods != nil:
-		return v.spec.Pods.Metric.Selector
-	case v.spec.Object != nil:
-		return v.spec.Object.Metric.Selector
-	case v.spec.External != nil:
-		return v.spec.External.Metric.Selector
-	default:
-		return nil
-	}
-}
+func (v view) selector() *metav1.LabelSelector { return v.identifier().Selector }
 
 // formatted is a selector in one line; also one that the API server would not take for the labels of objects.
 func formatted(selector *metav1.LabelSelector) string {

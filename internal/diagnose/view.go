@@ -82,16 +82,19 @@ func (v view) measured() string {
 }
 
 // metricName is the name of a custom or an external metric.
-func (v view) metricName() string {
+func (v view) metricName() string { return v.identifier().Name }
+
+// identifier is that of a custom or an external metric; empty for a resource.
+func (v view) identifier() autoscalingv2.MetricIdentifier {
 	switch {
 	case v.spec.Pods != nil:
-		return v.spec.Pods.Metric.Name
+		return v.spec.Pods.Metric
 	case v.spec.Object != nil:
-		return v.spec.Object.Metric.Name
+		return v.spec.Object.Metric
 	case v.spec.External != nil:
-		return v.spec.External.Metric.Name
+		return v.spec.External.Metric
 	default:
-		return ""
+		return autoscalingv2.MetricIdentifier{}
 	}
 }
 
