@@ -10,7 +10,6 @@ import (
 
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	monitoringv1alpha1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1alpha1"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -87,17 +86,13 @@ func (c *collection) serviceMonitors(ctx context.Context) []monitor {
 	if !c.list(ctx, &list, "ServiceMonitors") {
 		return nil
 	}
+	services := map[string]labels.Set{}
+	for _, service := range c.services {
+		services[service.Name] = service.Labels
+	}
 	var found []monitor
 	for _, one := range list.Items {
-		selector, err := metav1.LabelSelectorAsSelector(&one.Spec.Selector)
-		if err != nil {
-			continue // The API server takes it, and prometheus-operator does not.
-		}
-		selects := slices.ContainsFunc(c.services, func(service corev1.Service) bool {
-			return (!ours(one.ObjectMeta) || slices.Contains(c.scrape.Annotated, kindService+" "+service.Name)) &&
-				selector.Matches(labels.Set(service.Labels))
-		})
-		if selects && covers(one.Spec.NamespaceSelector, c.hpa.Namespace) {
+		if c.selects(one.ObjectMeta, one.Spec.Selector, one.Spec.NamespaceSelector, kindService, services) {
 			found = append(found, monitor{monitoringv1.ServiceMonitorsKind, one.Name, one.Labels, len(one.Spec.Endpoints)})
 		}
 	}
@@ -109,21 +104,34 @@ func (c *collection) podMonitors(ctx context.Context) []monitor {
 	if !c.list(ctx, &list, "PodMonitors") {
 		return nil
 	}
+	pods := map[string]labels.Set{}
+	for _, pod := range c.pods {
+		pods[pod.Name] = pod.Labels
+	}
 	var found []monitor
 	for _, one := range list.Items {
-		selector, err := metav1.LabelSelectorAsSelector(&one.Spec.Selector)
-		if err != nil {
-			continue // The API server takes it, and prometheus-operator does not.
-		}
-		selects := slices.ContainsFunc(c.pods, func(pod corev1.Pod) bool {
-			return (!ours(one.ObjectMeta) || slices.Contains(c.scrape.Annotated, kindPod+" "+pod.Name)) &&
-				selector.Matches(labels.Set(pod.Labels))
-		})
-		if selects && covers(one.Spec.NamespaceSelector, c.hpa.Namespace) {
+		if c.selects(one.ObjectMeta, one.Spec.Selector, one.Spec.NamespaceSelector, kindPod, pods) {
 			found = append(found, monitor{monitoringv1.PodMonitorsKind, one.Name, one.Labels, len(one.Spec.PodMetricsEndpoints)})
 		}
 	}
 	return found
+}
+
+// selects is true of a monitor that selects one of the HPA's Services or pods, by their names. A selector that cannot be read the API
+// server takes, and prometheus-operator does not.
+func (c *collection) selects(
+	of metav1.ObjectMeta, by metav1.LabelSelector, in monitoringv1.NamespaceSelector, kind string, candidates map[string]labels.Set,
+) bool {
+	selector, err := metav1.LabelSelectorAsSelector(&by)
+	if err != nil || !covers(in, c.hpa.Namespace) {
+		return false
+	}
+	for name, set := range candidates {
+		if (!ours(of) || slices.Contains(c.scrape.Annotated, kind+" "+name)) && selector.Matches(set) {
+			return true
+		}
+	}
+	return false
 }
 
 // covers is true where a monitor in a namespace selects objects of that namespace.
