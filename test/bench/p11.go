@@ -50,11 +50,7 @@ var p11Sides = []struct {
 
 func measureP11(ctx context.Context, cluster *kit.Cluster, step progress) (figures []figure, err error) {
 	fleet := newPuppets(cluster, p11Scalers)
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p11Limit)
-		defer cancel()
-		err = errors.Join(err, fleet.remove(ctx), cluster.DeletePipeline(ctx), cluster.UninstallOperator(ctx))
-	}()
+	defer func() { err = errors.Join(err, fleet.takeDown(ctx, p11Limit)) }()
 	if err := installAlone(ctx, cluster); err != nil {
 		return nil, err
 	}

@@ -39,11 +39,7 @@ const (
 
 func measureP12(ctx context.Context, cluster *kit.Cluster, step progress) (figures []figure, err error) {
 	fleet := newPuppets(cluster, p12Scalers)
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p12Limit)
-		defer cancel()
-		err = errors.Join(err, fleet.remove(ctx), cluster.DeletePipeline(ctx), cluster.UninstallOperator(ctx))
-	}()
+	defer func() { err = errors.Join(err, fleet.takeDown(ctx, p12Limit)) }()
 	if err := installAlone(ctx, cluster); err != nil {
 		return nil, err
 	}

@@ -90,6 +90,13 @@ func (p *puppets) remove(ctx context.Context) error {
 	return errors.Join(client.IgnoreNotFound(sets), client.IgnoreNotFound(pods), p.cluster.Delete(ctx, p.made...))
 }
 
+// takeDown removes them, and then what every row takes down, also where the row was canceled.
+func (p *puppets) takeDown(ctx context.Context, limit time.Duration) error {
+	removing, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	defer cancel()
+	return errors.Join(p.remove(removing), takeDown(ctx, limit, p.cluster))
+}
+
 // play is the kubelet's part. What fails is done again.
 func (p *puppets) play(ctx context.Context) {
 	for last := (time.Time{}); ; {
