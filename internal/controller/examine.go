@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -54,9 +55,14 @@ func newExaminer(mgr ctrl.Manager, options Options) (*examiner, error) {
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it says what it makes
 	}
+	objects, err := client.New(mgr.GetConfig(), client.Options{
+		HTTPClient: collect.Bounded(mgr.GetHTTPClient()), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()})
+	if err != nil {
+		return nil, fmt.Errorf("make the client that reads live: %w", err)
+	}
 	cached := options.Watches.Client(mgr.GetClient(), mgr.GetCache())
 	e := &examiner{sources: collect.Sources{
-		Objects: mgr.GetAPIReader(), Mapper: mgr.GetRESTMapper(), Scales: scales, Resources: resources,
+		Objects: objects, Mapper: mgr.GetRESTMapper(), Scales: scales, Resources: resources,
 		Budget: collect.NewBudget(questions, questionsAtOnce),
 		Pipeline: func(ctx context.Context) (*v1alpha1.MetricsPipeline, error) {
 			pipeline := &v1alpha1.MetricsPipeline{}
