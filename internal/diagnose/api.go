@@ -13,7 +13,7 @@ import (
 // apiStep is the metrics API that the metric is read from. What the sentences say of it names no object: these are of other namespaces.
 var apiStep = step{
 	name:    LinkAPI,
-	faults:  []check{apiNotWanted, apiNotRegistered, apiUnavailable, apiForeign},
+	faults:  []check{apiNotKEDA, apiNotWanted, apiNotRegistered, apiUnavailable, apiForeign},
 	starved: apiWithoutRules,
 	seen: func(v view) string {
 		switch api := v.metric.API; {

@@ -45,7 +45,7 @@ func (c *collection) metric(ctx context.Context, spec autoscalingv2.MetricSpec) 
 		request = operand.MetricRequest{API: metricsapi.CustomV1Beta1.Group, Name: spec.Object.Metric.Name}
 		wanted = spec.Object.Metric.Selector
 		if err := c.describe(spec.Object.DescribedObject, &request); err != nil {
-			collected.RuleProblem = err.Error()
+			collected.RuleProblem, collected.ObjectKindNotServed = err.Error(), notServed(err)
 		}
 	case spec.External != nil:
 		request = operand.MetricRequest{API: metricsapi.External.Group, Name: spec.External.Metric.Name}
