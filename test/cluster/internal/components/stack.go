@@ -13,7 +13,7 @@ var stack = []Component{
 			{KubeAPIServerNext, "k8s.io/kubernetes/cmd/kube-apiserver"},
 			{KubeControllerManagerNext, "k8s.io/kubernetes/cmd/kube-controller-manager"},
 		},
-		Cold:             240 * time.Second,
+		Cold:             190 * time.Second,
 		Packages:         1900,
 		versionVariables: []string{"k8s.io/component-base/version.gitVersion", "k8s.io/client-go/pkg/version.gitVersion"},
 	},
