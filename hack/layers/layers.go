@@ -22,6 +22,7 @@ var Allowed = map[string][]string{
 	"internal/kubelet":        {"api/v1alpha1"},
 	"internal/store":          {"api/v1alpha1"},
 	"internal/pace":           {"api/v1alpha1"},
+	"internal/presets":        {"api/v1alpha1"},
 	"internal/certs/provider": {"api/v1alpha1", "internal/certs"},
 	"internal/scrape":         {"api/v1alpha1", "internal/text"},
 	"internal/scrape/index":   {"api/v1alpha1", "internal/scrape", "internal/store", "internal/text"},

@@ -90,6 +90,8 @@ started is taken down again and the logs are kept in the state folder.`,
 		"leave out prometheus-operator and its Prometheus")
 	command.Flags().BoolVar(&options.EnforceNetworkPolicies, "enforce-network-policies", false,
 		"enforce NetworkPolicies, and add a host outside of the cluster to connect to")
+	command.Flags().BoolVar(&options.NextControlPlane, "next-control-plane", false,
+		"run kube-apiserver and kube-controller-manager of the next minor of Kubernetes, which takes minutes to build")
 	command.Flags().DurationVar(&options.Timeout, "timeout", 3*time.Minute, "time for the start, after the building")
 	return command
 }
@@ -184,7 +186,7 @@ func (p *program) binaries() *cobra.Command {
 	var forUp bool
 	command := &cobra.Command{
 		Use:   "binaries [NAME...]",
-		Short: "Build the named binaries, or all, and print one folder that has them (no root needed)",
+		Short: "Build the named binaries, or all but those of make test-stack, and print one folder that has them (no root needed)",
 		Args:  cobra.ArbitraryArgs,
 		RunE: func(command *cobra.Command, names []string) error {
 			builder, err := p.builder()
@@ -195,7 +197,7 @@ func (p *program) binaries() *cobra.Command {
 			case forUp:
 				names = append(names, cluster.NeededBinaries(cluster.Options{})...)
 			case len(names) == 0:
-				names = components.Names()
+				names = components.UsualNames()
 			}
 			dir, err := builder.Directory(command.Context(), names...)
 			if err == nil {

@@ -21,6 +21,8 @@ type state struct {
 	WithPrometheus bool `json:"withPrometheus"`
 	// NetworkPolicies says whether they are enforced.
 	NetworkPolicies bool `json:"networkPolicies"`
+	// NextControlPlane says whether kube-apiserver and kube-controller-manager are of the next minor of Kubernetes.
+	NextControlPlane bool `json:"nextControlPlane"`
 	// HostPort is the port of the API server on the host's loopback.
 	HostPort int `json:"hostPort"`
 	// Processes are the daemons in the order of their start.
