@@ -56,7 +56,7 @@ func empty(hpa *autoscalingv2.HorizontalPodAutoscaler) []int {
 	atZero := AtZero(hpa)
 	var places []int
 	for i, current := range hpa.Status.CurrentMetrics {
-		if current.Type == "" && !(atZero && ofPods(hpa.Spec.Metrics[i].Type)) {
+		if current.Type == "" && (!atZero || !ofPods(hpa.Spec.Metrics[i].Type)) {
 			places = append(places, i)
 		}
 	}

@@ -119,18 +119,9 @@ func limitCases() []limitCase {
 // TestNoLimit has what limits nothing.
 func TestNoLimit(t *testing.T) {
 	vpa := func(vpa VPA) func(*Evidence) { return func(e *Evidence) { e.VPAs = []VPA{vpa} } }
-	empty := func(e *Evidence) {
-		e.Target.Replicas, e.PodsTotal, e.Pods, e.HPA.Status.CurrentReplicas = 0, 0, nil, 0
-		e.HPA.Spec.MinReplicas = ptr.To(int32(0))
-	}
 	disabled := func(e *Evidence) {
-		empty(e)
-		e.HPA.Status.CurrentMetrics = nil
+		e.Target.Replicas, e.PodsTotal, e.Pods, e.HPA.Status.CurrentReplicas, e.HPA.Status.CurrentMetrics = 0, 0, nil, 0, nil
 		condition(e, autoscalingv2.ScalingActive, corev1.ConditionFalse, "ScalingDisabled", "")
-	}
-	scaledToZero := func(e *Evidence) {
-		empty(e)
-		condition(e, autoscalingv2.ScaledToZero, corev1.ConditionTrue, "ScaledToZero", "the HPA controller scaled the workload to zero")
 	}
 	for name, tc := range map[string]limitCase{
 		"a VPA that only recommends": {metric: cpu, change: vpa(VPA{Name: "web", Mode: "Off"})},
@@ -144,9 +135,9 @@ func TestNoLimit(t *testing.T) {
 		"a VPA beside an average":     {metric: averageOf("cpu", "500m"), change: vpa(VPA{Name: "web"})},
 		"at its minimum":              {metric: cpu, change: func(e *Evidence) { condition(e, "ScalingLimited", "True", "TooFewReplicas", "") }},
 		"a rejected rule of its name": {metric: requests, change: func(e *Evidence) { e.Metrics[0].Rules = append(e.Metrics[0].Rules, Rule{ID: "x", State: "Rejected"}) }},
-		"scaled to zero by itself, by an external metric that wakes it": {metric: queue, change: scaledToZero},
-		"scaled to zero by itself, by an object's metric":               {metric: ingress, change: scaledToZero},
-		"scaled to zero by itself, with cpu beside it":                  {metric: cpu, change: func(e *Evidence) { scaledToZero(e); e.HPA.Status.CurrentMetrics[0].Type = "" }},
+		"scaled to zero by itself, by an external metric that wakes it": {metric: queue, change: atZero},
+		"scaled to zero by itself, by an object's metric":               {metric: ingress, change: atZero},
+		"scaled to zero by itself, with cpu beside it":                  {metric: cpu, change: func(e *Evidence) { atZero(e); e.HPA.Status.CurrentMetrics[0].Type = "" }},
 		"scaled to zero by KEDA": {metric: queue, change: func(e *Evidence) {
 			disabled(e)
 			e.ScaledObject = &ScaledObject{Name: "web", ToZero: true}

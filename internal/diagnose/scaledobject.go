@@ -150,7 +150,7 @@ func apiNotKEDA(v view) *Finding {
 			"An administrator applies KEDA's APIService again."))
 	case api.Ours:
 		return byAdministrator(found(v1alpha1.AutoscalerAPITaken, made+v.group()+" is served by this pipeline.",
-			fmt.Sprintf("An administrator sets %s.policy of MetricsPipeline default to Observe and applies KEDA's APIService again.", v.field())))
+			"An administrator sets "+v.field()+".policy of MetricsPipeline default to Observe and applies KEDA's APIService again."))
 	default:
 		return byAdministrator(found(v1alpha1.AutoscalerAPIForeign, made+v.group()+" is served by another owner than KEDA.",
 			"An administrator applies KEDA's APIService again: a cluster has one server of that API."))

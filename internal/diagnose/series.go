@@ -92,6 +92,15 @@ const derived = "Derived"
 
 // seriesMissing is the finding where what is scraped does not explain why there are no series.
 func seriesMissing(v view) *Finding {
+	finding := noSeries(v)
+	if finding != nil && v.scaledToZero() {
+		return found(finding.Reason, finding.Cause, "Have what runs while "+v.target()+" has 0 replicas expose the metric, or set "+
+			"minReplicas of "+v.hpa()+" to 1: nothing else wakes it.")
+	}
+	return finding
+}
+
+func noSeries(v view) *Finding {
 	series := v.metric.Series
 	if !v.served() || v.has() {
 		return nil

@@ -6,7 +6,10 @@ package diagnose
 import (
 	"time"
 
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 )
@@ -106,6 +109,16 @@ func seriesCases() []testCase {
 			m.Series = Series{NamespaceLabel: "namespace", ObjectLabel: "pod"}
 		}, v1alpha1.AutoscalerSeriesNotInNamespace, LinkSeries),
 		metricCase("no series of the namespace", queue, series(func(*Series) {}), v1alpha1.AutoscalerSeriesNotInNamespace, LinkSeries),
+		{"no series of the queue that is to wake the target", queue, func(e *Evidence) {
+			atZero(e)
+			e.Metrics[0].Series = Series{NamespaceLabel: "namespace"}
+		}, v1alpha1.AutoscalerSeriesMissing, LinkSeries},
+		{"series of the pods themselves, which are to wake the target", objectMetric("Service", "web", "http_requests_per_second"),
+			func(e *Evidence) {
+				atZero(e)
+				e.Metrics[0].Series = Series{Total: 4, NamespaceLabel: "namespace", ObjectLabel: "service", LastSeen: now.Add(-12 * time.Minute)}
+				e.Metrics[0].Scrape = Scrape{Known: true}
+			}, v1alpha1.AutoscalerSeriesStale, LinkSeries},
 		metricCase("no series of an Ingress, whoever scrapes the pods", ingress, func(m *Metric) {
 			m.Series = Series{Total: 8, InNamespace: 3, NamespaceLabel: "namespace", ObjectLabel: "ingress", OtherObjects: []string{"api"}}
 			m.Scrape = Scrape{Known: true}
@@ -191,4 +204,11 @@ func valueCases() []testCase {
 		metricCase("one number for all pods", requests, series(func(s *Series) { s.Samples, s.Pods = 1, nil }),
 			v1alpha1.AutoscalerValueNotPerPod, LinkValue),
 	}
+}
+
+// atZero is an HPA that has scaled its target to 0 itself.
+func atZero(e *Evidence) {
+	e.Target.Replicas, e.PodsTotal, e.PodsReady, e.Pods = 0, 0, 0, nil
+	e.HPA.Spec.MinReplicas, e.HPA.Status.CurrentReplicas = ptr.To(int32(0)), 0
+	condition(e, autoscalingv2.ScaledToZero, corev1.ConditionTrue, "ScaledToZero", "the HPA controller scaled the workload to zero")
 }

@@ -88,8 +88,9 @@ func vpaOf(object *unstructured.Unstructured) diagnose.VPA {
 		policy, _ := item.(map[string]any)
 		container, _ := policy["containerName"].(string)
 		controlled, stated, _ := unstructured.NestedStringSlice(policy, "controlledResources")
+		_, before := seen.Containers[container]
 		switch {
-		case len(seen.Containers) == mostPolicies:
+		case before, len(seen.Containers) == mostPolicies: // The VPA acts on the first of one name.
 		case policy["mode"] == "Off":
 			seen.Containers[container] = []string{}
 		case !stated:

@@ -79,7 +79,7 @@ func TestVPA(t *testing.T) {
 			want: diagnose.VPA{Mode: "InPlaceOrRecreate", Containers: map[string][]string{}}},
 		"policies": {spec: map[string]any{"resourcePolicy": map[string]any{"containerPolicies": []any{
 			map[string]any{"containerName": "proxy", "mode": "Off", "controlledResources": []any{"cpu"}}, map[string]any{"containerName": "app", "mode": "Auto"},
-			map[string]any{"containerName": "none", "controlledResources": []any{}},
+			map[string]any{"containerName": "none", "controlledResources": []any{}}, map[string]any{"containerName": "none"},
 			map[string]any{"containerName": "*", "controlledResources": []any{"memory"}}}}},
 			want: diagnose.VPA{Mode: "Recreate", Containers: map[string][]string{"proxy": {}, "app": both, "none": {}, "*": {"memory"}}}},
 	} {
