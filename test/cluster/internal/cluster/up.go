@@ -120,7 +120,6 @@ func (c *Cluster) bringUp(ctx context.Context, options Options, binaries map[str
 		HostPort:        address.Port,
 		WithPrometheus:  !options.WithoutPrometheus,
 		NetworkPolicies: options.EnforceNetworkPolicies,
-		Sysctls:         machine.ReadSysctls(),
 		Kubectl:         binaries[components.Kubectl],
 		Versions:        map[string]string{},
 	}}
@@ -144,6 +143,9 @@ func (c *Cluster) bringUp(ctx context.Context, options Options, binaries map[str
 // prepareMachine makes what the daemons live in.
 func (s *starter) prepareMachine() error {
 	if err := s.makeCertificates(s.state.HostPort); err != nil {
+		return err
+	}
+	if err := machine.HostSysctls().Save(s.id()); err != nil {
 		return err
 	}
 	if err := s.cgroup().Create(); err != nil {
