@@ -127,8 +127,9 @@ func apiTaken(v view) *Finding {
 		return nil
 	}
 	return byAdministrator(found(v1alpha1.AutoscalerAPITaken,
-		fmt.Sprintf("ScaledObject %s made %s on a metric of KEDA, and %s is served by this pipeline.", name(v.ScaledObject.Name), v.hpa(), v.group()),
-		fmt.Sprintf("An administrator sets %s.policy of MetricsPipeline default to Observe and applies KEDA's APIService again.", v.field())))
+		fmt.Sprintf("ScaledObject %s made %s on a metric of KEDA, and %s is served by this pipeline.",
+			name(v.ScaledObject.Name), v.hpa(), v.group()),
+		"An administrator sets "+v.field()+".policy of MetricsPipeline default to Observe and applies KEDA's APIService again."))
 }
 
 // pipelines is true where the pipeline makes the metric, or is to make it.
