@@ -198,7 +198,8 @@ test-isolation: bin/cluster ## Prove that a fault stays in its component in each
 .PHONY: test-e2e
 test-e2e: build dist/install.yaml bin/sample-app bin/cluster ## Test the main job on a real node; as root, on a machine that can run containers.
 	@hack/container-host.sh || { code=$$?; [ $$code -eq 2 ] && exit 0; exit 1; }; \
-		CLUSTER_FLAGS=--enforce-network-policies hack/with-cluster.sh go test -count=1 -v -timeout 60m -tags e2e -skip '^TestStack' $(GOTESTFLAGS) ./test/e2e
+		CLUSTER_FLAGS=--enforce-network-policies AROUND=hack/with-cluster.sh \
+		hack/shards.sh 2 test/e2e -count=1 -v -timeout 60m -tags e2e -skip '^TestStack' $(GOTESTFLAGS)
 
 .PHONY: test-stack
 test-stack: build dist/install.yaml bin/sample-app bin/cluster ## Test beside KEDA, VPA, Traefik, OLM and the next Kubernetes on a real node; as root, 15 minutes, the first time 30 more.
@@ -227,8 +228,9 @@ cluster-up: bin/cluster ## Start the single-node test cluster and keep it (as ro
 	@bin/cluster up
 
 .PHONY: cluster-down
-cluster-down: bin/cluster ## Stop it and remove every process, mount and network namespace of it.
+cluster-down: bin/cluster ## Stop it, and those that tests started beside it, and remove every process, mount and network namespace of them.
 	@bin/cluster down
+	@for dir in /var/lib/metricspipeline-cluster-[0-9]*; do [ ! -e "$$dir" ] || bin/cluster down --state-dir "$$dir"; done
 
 .PHONY: image
 image: build bin/cluster ## Pack bin/manager as IMG into the test cluster; elsewhere use `docker build -t IMG .`.

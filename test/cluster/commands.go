@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,6 +18,9 @@ type program struct {
 	stateDir string
 	source   string
 }
+
+// stateDirVariable names the state folder for every command of a script.
+const stateDirVariable = "CLUSTER_STATE_DIR"
 
 func newCommand(log func(string, ...any)) *cobra.Command {
 	p := &program{log: log}
@@ -38,7 +43,8 @@ prometheus-adapter are loaded. NetworkPolicies are accepted, and enforced with a
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	flags := root.PersistentFlags()
-	flags.StringVar(&p.stateDir, "state-dir", cluster.DefaultStateDir, "folder with everything of the cluster")
+	flags.StringVar(&p.stateDir, "state-dir", cmp.Or(os.Getenv(stateDirVariable), cluster.DefaultStateDir),
+		"folder with everything of the cluster; each cluster that is up has its own (the default is "+stateDirVariable+", if that is set)")
 	flags.StringVar(&p.source, "components", "", "the folder test/cluster/components (default: found from the working directory)")
 	root.AddCommand(p.up(), p.down(), p.load(), p.kubeconfig(), p.status(), p.binaries(), p.execInNode(), p.addon(), p.fault(),
 		p.dial(), p.push(), p.forward(), p.accept(), p.registry())

@@ -23,10 +23,8 @@ import (
 // TestStackScaleToZero: Kubernetes itself scales to zero and back on External and Object metrics of rules that were derived. At zero
 // there is no pod of the target left, and its HPA still has a number and is not named as failing.
 func TestStackScaleToZero(t *testing.T) {
-	g := story(t)
-	minor, err := cluster.Kube.Discovery().ServerVersion()
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(minor.Minor).NotTo(Equal("36"), "the gate HPAScaleToZero is on by default from 1.37 on: bin/cluster up --next-control-plane")
+	story(t)
+	needTestCluster(t) // Its control plane is of 1.37, the first that does so by default.
 	pipeline := &v1alpha1.MetricsPipeline{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.SingletonName}}
 	pipeline.Spec.PrometheusAdapter.RelistInterval = "10s"
 	givenPipeline(t, pipeline)

@@ -45,7 +45,7 @@ func proveStack() error {
 	}
 	slices.Sort(stories)
 	content := stackPreamble + "sources sha256:" + *stackSources + "\n" + strings.Join(stories, "\n") + "\n"
-	return os.WriteFile(stackFile, []byte(content), 0o600)
+	return os.WriteFile(stackFile, []byte(content), 0o644)
 }
 
 // givenAddon installs an addon of the test cluster until the end of the test.

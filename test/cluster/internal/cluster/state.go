@@ -27,8 +27,6 @@ type state struct {
 	HostPort int `json:"hostPort"`
 	// Processes are the daemons in the order of their start.
 	Processes []machine.Process `json:"processes"`
-	// Sysctls are the host's settings as they were before the kubelet changed them.
-	Sysctls map[string]string `json:"sysctls"`
 	// Kubectl is the path of the kubectl that fits the cluster.
 	Kubectl string `json:"kubectl"`
 	// Versions are the components' versions by binary.

@@ -132,7 +132,6 @@ func (c *Cluster) bringUp(ctx context.Context, options Options, binaries map[str
 		WithPrometheus:   !options.WithoutPrometheus,
 		NetworkPolicies:  options.EnforceNetworkPolicies,
 		NextControlPlane: options.NextControlPlane,
-		Sysctls:          machine.ReadSysctls(),
 		Kubectl:          binaries[components.Kubectl],
 		Versions:         map[string]string{},
 	}}
@@ -167,6 +166,9 @@ func (s *starter) takeNext(options Options) {
 // prepareMachine makes what the daemons live in.
 func (s *starter) prepareMachine() error {
 	if err := s.makeCertificates(s.state.HostPort); err != nil {
+		return err
+	}
+	if err := machine.HostSysctls().Save(s.id()); err != nil {
 		return err
 	}
 	if err := s.cgroup().Create(); err != nil {
