@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"reflect"
 	"sync/atomic"
 	"time"
 
@@ -44,8 +45,18 @@ type examiner struct {
 	sources collect.Sources
 	// prometheus is the last that the pipeline's controller found; nil before that.
 	prometheus atomic.Pointer[cluster.Prometheus]
+	// asked is the client that was used last; nil before there is one.
+	asked atomic.Pointer[asked]
 	// derived is the last state of derived rules; nil before there is one.
 	derived atomic.Pointer[derive.State]
+}
+
+// asked is a client of a Prometheus, with all that it depends on.
+type asked struct {
+	*prometheus.Client
+
+	url    string
+	access prometheus.Access
 }
 
 // newExaminer reads live: of HPAs that fail alone, so next to nothing is read that a cache would keep for all.
@@ -94,7 +105,6 @@ func (e *examiner) examine(ctx context.Context, hpa *autoscalingv2.HorizontalPod
 	sources.Objects, sources.Scales = noting{e.sources.Objects, denied}, notingScales{e.sources.Scales, denied}
 	asker, problem := e.asker()
 	if asker != nil {
-		defer asker.Close()
 		sources.Prometheus = collect.Ask(asker)
 	}
 	sources.NoPrometheus, sources.Targets = problem, e.targets()
@@ -105,7 +115,8 @@ func (e *examiner) examine(ctx context.Context, hpa *autoscalingv2.HorizontalPod
 	return diagnose.Examine(evidence), 0, denied.first
 }
 
-// asker returns the client of the Prometheus, or why there is none.
+// asker returns the client of the Prometheus, or why there is none. It stays as long as whom it queries, and what it presents there, have
+// the same values: many HPAs that fail are examined one after the other, each with some questions, over one connection.
 func (e *examiner) asker() (*prometheus.Client, string) {
 	known := e.prometheus.Load()
 	switch {
@@ -118,9 +129,16 @@ func (e *examiner) asker() (*prometheus.Client, string) {
 		}
 		return nil, cmp.Or(known.CredentialsWithheld, known.CredentialsMissing, missing)
 	}
+	before := e.asked.Load()
+	if before != nil && before.url == known.Target.URL && reflect.DeepEqual(before.access, known.Access) {
+		return before.Client, ""
+	}
 	asker, err := prometheus.NewClient(known.Target.URL, known.Access, longestAnswer)
 	if err != nil {
 		return nil, err.Error()
+	}
+	if e.asked.Store(&asked{asker, known.Target.URL, known.Access}); before != nil {
+		before.Close()
 	}
 	return asker, ""
 }
