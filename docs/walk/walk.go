@@ -140,7 +140,8 @@ func (s Step) OnlyReads() bool {
 	if strings.Contains(s.Command, " | ") || strings.Contains(s.Command, "/proxy/") {
 		return false
 	}
-	return slices.ContainsFunc([]string{"get", "top", "describe", "logs"}, func(verb string) bool {
+	verbs := []string{"get", "top", "describe", "logs", "metricspipeline why", "metricspipeline status"}
+	return slices.ContainsFunc(verbs, func(verb string) bool {
 		return strings.HasPrefix(s.Command, "kubectl "+verb+" ")
 	})
 }

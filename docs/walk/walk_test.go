@@ -136,6 +136,8 @@ func TestOnlyReads(t *testing.T) {
 		"kubectl get csr -o name | xargs kubectl delete":   false,
 		`kubectl get --raw "/api/v1/x/proxy/load?rps=100"`: false,
 		"make deploy":                                      false,
+		`kubectl metricspipeline why hpa/web || echo "$?"`: true,
+		"kubectl metricspipeline rules import -f x.yaml":   false,
 	} {
 		if got := (walk.Step{Command: command}).OnlyReads(); got != want {
 			t.Errorf("%s: got %t, want %t", command, got, want)
