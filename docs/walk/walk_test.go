@@ -128,6 +128,17 @@ func TestMatch(t *testing.T) {
 	}
 }
 
+func TestReadSection(t *testing.T) {
+	document := "# Page\n\n```sh\nnot read\n```\n\n## First\n\n```console\n$ a\n```\n\n### Below\n```console\n$ b\n```\n## Next\n```console\n$ c\n```\n"
+	got, err := walk.ReadSection(document, "First")
+	if err != nil || len(got.Steps) != 2 || got.Steps[0].Command != "a" || got.Steps[0].Line != 10 || got.Steps[1].Command != "b" {
+		t.Errorf("the section has %+v, %v", got.Steps, err)
+	}
+	if _, err := walk.ReadSection(document, "Second"); err == nil {
+		t.Error("a section that is not there is read")
+	}
+}
+
 func TestOnlyReads(t *testing.T) {
 	for command, want := range map[string]bool{
 		"kubectl get hpa web":                              true,
@@ -136,6 +147,8 @@ func TestOnlyReads(t *testing.T) {
 		"kubectl get csr -o name | xargs kubectl delete":   false,
 		`kubectl get --raw "/api/v1/x/proxy/load?rps=100"`: false,
 		"make deploy":                                      false,
+		`kubectl metricspipeline why hpa/web || echo "$?"`: true,
+		"kubectl metricspipeline rules import -f x.yaml":   false,
 	} {
 		if got := (walk.Step{Command: command}).OnlyReads(); got != want {
 			t.Errorf("%s: got %t, want %t", command, got, want)

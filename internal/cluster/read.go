@@ -190,6 +190,6 @@ func (s *Source) prometheus(
 	if p.CredentialsWithheld = withheld(spec.Prometheus, target); p.CredentialsWithheld != "" {
 		return p, nil
 	}
-	p.Access, p.CredentialsMissing, err = s.access(ctx, spec.Prometheus)
+	p.Access, p.CredentialsMissing, err = s.Access(ctx, spec.Prometheus)
 	return p, err
 }

@@ -120,7 +120,9 @@ func bash(ctx context.Context, dir, script string) (string, error) {
 	command := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", script)
 	command.Dir = dir
 	// The suite may run below a make of its own, whose flags are not the reader's.
-	command.Env = append(os.Environ(), "MAKEFLAGS=", "MAKELEVEL=0", "IMG="+kit.OperatorImage(), "PWD="+dir)
+	command.Env = append(os.Environ(), "MAKEFLAGS=", "MAKELEVEL=0", "IMG="+kit.OperatorImage(), "PWD="+dir,
+		// What a page exports is gone with the shell of that command.
+		"PATH="+filepath.Join(dir, "bin")+":"+os.Getenv("PATH"))
 	var stdout, stderr strings.Builder
 	command.Stdout, command.Stderr = &stdout, &stderr
 	if err := command.Run(); err != nil {

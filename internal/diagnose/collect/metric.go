@@ -167,15 +167,25 @@ func (c *collection) explain(
 // mostNames is how many names of series are read.
 const mostNames = 200
 
+// NamesQuestion asks for the names of series of a rule's selector that are in one namespace, which a label of the series names. It is
+// empty where the text is no selector, or its series belong to no namespace.
+func NamesQuestion(query, label, namespace string) string {
+	of := parseSelector(query)
+	if of == nil || label == "" {
+		return ""
+	}
+	question := fmt.Sprintf("topk(%d, group by (%s) (%s))", mostNames, model.MetricNameLabel, of.with(equal(label, namespace)))
+	if !confined(question, namespace, label) {
+		return ""
+	}
+	return question
+}
+
 // names returns the names of series of a rule's selector that are in the HPA's namespace. Of series that belong to none, or where
 // Prometheus cannot be asked, there are none.
 func (c *collection) names(ctx context.Context, collected *diagnose.Metric, query, label string) ([]string, error) {
-	of := parseSelector(query)
-	if of == nil || label == "" || c.Prometheus == nil {
-		return nil, nil
-	}
-	question := fmt.Sprintf("topk(%d, group by (%s) (%s))", mostNames, model.MetricNameLabel, of.with(equal(label, c.hpa.Namespace)))
-	if !confined(question, c.hpa.Namespace, label) {
+	question := NamesQuestion(query, label, c.hpa.Namespace)
+	if question == "" || c.Prometheus == nil {
 		return nil, nil
 	}
 	answer, err := c.query(ctx, &collected.Series, question)
