@@ -49,7 +49,7 @@ var (
 
 // scraped is true where the series are to come from the pods of the target: those of an Ingress or a queue come from elsewhere.
 func (v view) scraped() bool {
-	if !v.pipelines() || !v.metric.Scrape.Known && v.unseenApp() == "" {
+	if !v.pipelines() || v.metric.FromController || !v.metric.Scrape.Known && v.unseenApp() == "" {
 		return false
 	}
 	if v.spec.Object != nil {
