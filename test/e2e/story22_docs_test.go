@@ -119,8 +119,9 @@ func take(t *testing.T, dir string, step walk.Step) (output string, err error) {
 func bash(ctx context.Context, dir, script string) (string, error) {
 	command := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", script)
 	command.Dir = dir
-	// The suite may run below a make of its own, whose flags are not the reader's.
-	command.Env = append(os.Environ(), "MAKEFLAGS=", "MAKELEVEL=0", "IMG="+kit.OperatorImage(), "PWD="+dir)
+	// The suite may run below a make of its own, whose flags are not the reader's. The plugin of kubectl is in bin.
+	command.Env = append(os.Environ(), "MAKEFLAGS=", "MAKELEVEL=0", "IMG="+kit.OperatorImage(), "PWD="+dir,
+		"PATH="+filepath.Join(dir, "bin")+string(os.PathListSeparator)+os.Getenv("PATH"))
 	var stdout, stderr strings.Builder
 	command.Stdout, command.Stderr = &stdout, &stderr
 	if err := command.Run(); err != nil {
