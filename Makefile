@@ -22,6 +22,8 @@ GOTESTFLAGS     ?=
 # -race runs the unit tests and the operator of test-envtest under the race detector, as presubmit does. It costs time, so the
 # loops of a developer go without. It needs C.
 RACE            ?=
+# What `make test` has test the stack: presubmit has it only if what that proves has changed.
+STACK           ?= test-stack
 WITH_RACE        = $(if $(RACE),CGO_ENABLED=1)
 
 TOOL            := go tool -modfile=tools/go.mod
@@ -141,7 +143,7 @@ clean: ## Remove what was built here; the cluster's binaries stay in their cache
 ##@ Test
 .PHONY: test
 test: setup-test test-unit test-envtest ## Run every test, from nothing.
-	@hack/beside.sh test-e2e test-release test-chart test-alerts test-olm test-faults
+	@hack/beside.sh "test-e2e $(STACK)" test-release test-chart test-alerts test-olm test-faults
 
 .PHONY: setup-test
 setup-test:
@@ -196,7 +198,14 @@ test-isolation: bin/cluster ## Prove that a fault stays in its component in each
 .PHONY: test-e2e
 test-e2e: build dist/install.yaml bin/sample-app bin/cluster ## Test the main job on a real node; as root, on a machine that can run containers.
 	@hack/container-host.sh || { code=$$?; [ $$code -eq 2 ] && exit 0; exit 1; }; \
-		CLUSTER_FLAGS=--enforce-network-policies hack/with-cluster.sh go test -count=1 -v -timeout 60m -tags e2e $(GOTESTFLAGS) ./test/e2e
+		CLUSTER_FLAGS=--enforce-network-policies AROUND=hack/with-cluster.sh \
+		hack/shards.sh 2 test/e2e -count=1 -v -timeout 60m -tags e2e -skip '^TestStack' $(GOTESTFLAGS)
+
+.PHONY: test-stack
+test-stack: build dist/install.yaml bin/sample-app bin/cluster ## Test beside KEDA, VPA, Traefik, OLM and the next Kubernetes on a real node; as root, 15 minutes, the first time 30 more.
+	@digest=$$(hack/verify-stack.sh digest) && hack/container-host.sh || { code=$$?; [ $$code -eq 2 ] && exit 0; exit 1; }; \
+		CLUSTER_FLAGS='--enforce-network-policies --next-control-plane' \
+		hack/with-cluster.sh go test -count=1 -v -timeout 60m -tags e2e -run '^TestStack' $(GOTESTFLAGS) ./test/e2e -args -stack="$$digest"
 
 .PHONY: dashboard-picture
 dashboard-picture: export DASHBOARD_PICTURE = $(CURDIR)/docs/images/dashboard.svg
@@ -210,6 +219,7 @@ bench: build dist/install.yaml bin/sample-app bin/cluster ## Measure one row (RO
 
 .PHONY: presubmit
 presubmit: RACE = -race
+presubmit: STACK = stack-proof
 presubmit: lint verify test ## Everything that CI runs.
 
 ##@ Cluster
@@ -218,8 +228,9 @@ cluster-up: bin/cluster ## Start the single-node test cluster and keep it (as ro
 	@bin/cluster up
 
 .PHONY: cluster-down
-cluster-down: bin/cluster ## Stop it and remove every process, mount and network namespace of it.
+cluster-down: bin/cluster ## Stop it, and those that tests started beside it, and remove every process, mount and network namespace of them.
 	@bin/cluster down
+	@for dir in /var/lib/metricspipeline-cluster-[0-9]*; do [ ! -e "$$dir" ] || bin/cluster down --state-dir "$$dir"; done
 
 .PHONY: image
 image: build bin/cluster ## Pack bin/manager as IMG into the test cluster; elsewhere use `docker build -t IMG .`.
@@ -238,8 +249,12 @@ deploy: need-image ## Apply the CRD, the roles and the operator.
 undeploy: ## Delete what deploy applied.
 	@$(TOOL) kustomize build config/default | $(KUBECTL) delete --ignore-not-found -f -
 
-# Not listed: IMG given or published, so that no pod waits for an image that is nowhere; what tests apply, with their IMG; the
+# Not listed: the stack where its proof is of other sources; IMG given or published, so that no pod waits for an image that is nowhere; what tests apply, with their IMG; the
 # application of the tests, the demo, and the cluster program. Go decides whether they are up to date.
+.PHONY: stack-proof
+stack-proof:
+	@hack/verify-stack.sh || $(MAKE) test-stack
+
 .PHONY: need-image
 need-image:
 	@[ "$(origin IMG)" != file ] || [ -n "$(PUBLISHED)" ] || { echo "IMG is not set, and no image of the operator is published yet:" \

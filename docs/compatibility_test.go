@@ -17,6 +17,10 @@ var tested = map[string]struct{ folder, module string }{
 	"prometheus-adapter":  {"prometheus-adapter", "sigs.k8s.io/prometheus-adapter"},
 	"prometheus-operator": {"shared", "github.com/prometheus-operator/prometheus-operator"},
 	"cert-manager":        {"cert-manager", "github.com/cert-manager/cert-manager"},
+	"KEDA":                {"keda", "github.com/kedacore/keda/v2"},
+	"VPA":                 {"next", "k8s.io/autoscaler/vertical-pod-autoscaler"},
+
+	"Control plane of Kubernetes": {"next", "k8s.io/kubernetes"},
 }
 
 // TestTestedVersions: what compatibility.md calls tested is what the test cluster runs.

@@ -34,7 +34,7 @@ var walks = map[string]int{"../README.md": 3, "getting-started.md": 2}
 
 // foreignKinds are versions of manifests that Kubernetes itself does not serve.
 var foreignKinds = []string{"kind.x-k8s.io/v1alpha4", "kustomize.config.k8s.io/v1beta1", "kustomize.toolkit.fluxcd.io/v1",
-	"operators.coreos.com/v1", "operators.coreos.com/v1alpha1", "keda.sh/v1alpha1"}
+	"operators.coreos.com/v1", "operators.coreos.com/v1alpha1", "keda.sh/v1alpha1", "autoscaling.k8s.io/v1"}
 
 var separator = regexp.MustCompile(`(?m)^---\n`)
 

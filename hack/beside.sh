@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Runs one target of the Makefile beside others, and shows its output when they have ended. The end-to-end tests mostly wait for the
-# programs of a cluster; the others compute. Arguments: the target that waits, then the others, in order.
+# programs of a cluster; the others compute. Arguments: the targets that wait, in one word, then the others, in order.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-waits=$1
+read -ra waits <<<"$1"
 shift
 
 # What both build, before they do so at the same time.
@@ -11,7 +11,7 @@ make build dist/install.yaml bin/sample-app bin/cluster
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-make "$waits" >"$log" 2>&1 &
+make "${waits[@]}" >"$log" 2>&1 &
 beside=$!
 # A signal reaches it too, so that it takes its cluster down; nothing is left before that.
 for signal in INT TERM HUP; do
@@ -19,9 +19,9 @@ for signal in INT TERM HUP; do
 done
 
 code=0
-echo "=== make $waits runs beside what follows; its output comes at the end"
+echo "=== make ${waits[*]} runs beside what follows; its output comes at the end"
 make "$@" || code=$?
-echo "=== make $waits"
+echo "=== make ${waits[*]}"
 wait "$beside" || code=$?
 cat "$log"
 exit "$code"

@@ -87,6 +87,8 @@ const (
 	AutoscalerAPIUnavailable = "APIUnavailable"
 	// AutoscalerAPIForeign surfaces when the metrics API belongs to another owner, whose metrics the pipeline does not make.
 	AutoscalerAPIForeign = "APIForeign"
+	// AutoscalerAPITaken surfaces when KEDA made the HPA, and the metrics API belongs to the pipeline instead of KEDA.
+	AutoscalerAPITaken = "APITaken"
 )
 
 // Reasons of the rule that makes the metric.

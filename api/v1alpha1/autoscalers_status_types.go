@@ -43,4 +43,9 @@ type AutoscalerFailure struct {
 	// message names the cause and the remedy.
 	// +required
 	Message string `json:"message,omitempty"`
+
+	// seriesElsewhere counts the series that the rule of the metric has in other namespaces, where it has none in the HPA's own. It is
+	// said here alone: message and Event are about the HPA's own namespace. Unset where there are none, or none were counted.
+	// +optional
+	SeriesElsewhere int32 `json:"seriesElsewhere,omitempty"`
 }

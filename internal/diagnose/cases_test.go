@@ -220,5 +220,8 @@ func apiCases() []testCase {
 		metricCase("an aggregator that says something new", cpu, func(m *Metric) { m.API.Available, m.API.Reason = false, "SomethingNew" },
 			v1alpha1.AutoscalerAPIUnavailable, LinkAPI),
 		metricCase("the API belongs to another owner", queue, foreign(func(*API) {}), v1alpha1.AutoscalerAPIForeign, LinkAPI),
+		{"the API was taken from KEDA", externalMetric("s0-prometheus"), func(e *Evidence) {
+			e.ScaledObject, e.Metrics[0].Rules = &ScaledObject{Name: "web"}, nil
+		}, v1alpha1.AutoscalerAPITaken, LinkAPI},
 	}
 }

@@ -76,6 +76,9 @@ type Finding struct {
 	Remedy string `json:"remedy"`
 	// Administrator is true for a cause that an administrator of the cluster removes, not who owns the HPA's namespace.
 	Administrator bool `json:"administrator,omitempty"`
+	// Elsewhere counts the series of the metric's rule in other namespaces, where it has none in the HPA's own. It is for the status of
+	// the pipeline: what is said of an HPA is about its own namespace.
+	Elsewhere int `json:"-"`
 }
 
 // Message is the finding as a status or an Event has it.

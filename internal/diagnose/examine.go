@@ -77,6 +77,9 @@ func (v view) chain() Chain {
 	chain := Chain{Metric: MetricName(v.spec)}
 	if v.failing {
 		chain.Links, chain.Finding = v.broken()
+		if series := v.metric.Series; chain.Finding != nil && series.NamespaceLabel != "" && series.InNamespace == 0 {
+			chain.Finding.Elsewhere = max(0, series.Total)
+		}
 	} else {
 		chain.Links = v.working()
 	}

@@ -177,8 +177,29 @@ func apiStatus(o Observation, api metricsapi.API) v1alpha1.APIServiceStatus {
 		status.Message = fmt.Sprintf("%s serves it until it is taken over. %s", cmp.Or(status.Backend, status.Owner), waiting)
 	case status.Available == metav1.ConditionTrue && ownership.Ours(apiService):
 		status.Message = strings.TrimSpace(status.Message + " " + o.withoutSource(api))
+	case !ownership.Ours(apiService):
+		if unserved := o.unserved(api); unserved != "" {
+			status.Message = strings.TrimSuffix(status.Message, ".") + ". " + unserved
+		}
 	}
 	return status
+}
+
+// unserved says that the rules of an API are in use nowhere, because it has another owner; empty where that is not so, or asked for.
+func (o Observation) unserved(api metricsapi.API) string {
+	var stated int
+	switch api.Group {
+	case metricsapi.CustomV1Beta1.Group:
+		stated = len(o.Spec.CustomMetrics.Rules)
+	case metricsapi.External.Group:
+		stated = len(o.Spec.ExternalMetrics.Rules)
+	}
+	if policy := metricsapi.Options(o.Spec, api.Group).Policy; stated == 0 || policy != v1alpha1.PolicyAuto && policy != "" {
+		return ""
+	}
+	field := metricsapi.Field(api.Group)
+	return fmt.Sprintf("What is in %s.rules is not served, because the API has this owner: set %s.policy to TakeOver, which takes the API "+
+		"from it, or have it serve these metrics and remove the rules.", field, field)
 }
 
 // expiry returns when the certificate that a component serves with ends; nil where that is not known.

@@ -204,3 +204,32 @@ func TestChosenPrometheus(t *testing.T) {
 		}
 	}
 }
+
+// TestRulesOfAForeignAPI: rules that another owner of the API keeps from being served are not silent, unless the policy asks for that.
+func TestRulesOfAForeignAPI(t *testing.T) {
+	const said = "said kube-aggregator. What is in spec.externalMetrics.rules is not served, because the API has this owner: set " +
+		"spec.externalMetrics.policy to TakeOver, which takes the API from it, or have it serve these metrics and remove the rules."
+	for name, test := range map[string]struct {
+		policy v1alpha1.APIPolicy
+		rules  []v1alpha1.ExternalMetricRule
+		want   string
+	}{
+		"rules that nothing serves": {v1alpha1.PolicyAuto, []v1alpha1.ExternalMetricRule{{}}, said},
+		"a schema without defaults": {"", []v1alpha1.ExternalMetricRule{{}}, said},
+		"no rules":                  {v1alpha1.PolicyAuto, nil, "said kube-aggregator"},
+		"an API that is observed":   {v1alpha1.PolicyObserve, []v1alpha1.ExternalMetricRule{{}}, "said kube-aggregator"},
+		"an API that is disabled":   {v1alpha1.PolicyDisabled, []v1alpha1.ExternalMetricRule{{}}, "said kube-aggregator"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, got := statusOf(func(o *Observation) {
+				served(o, foreign(metricsapi.External, apiregv1.ConditionTrue, "Passed"))
+				o.Spec.ExternalMetrics.Policy, o.Spec.ExternalMetrics.Rules = test.policy, test.rules
+			})
+			for _, api := range got.APIServices {
+				if api.Name == metricsapi.External.Name() && api.Message != test.want {
+					t.Errorf("message %q, want %q", api.Message, test.want)
+				}
+			}
+		})
+	}
+}

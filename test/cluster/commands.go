@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,6 +18,9 @@ type program struct {
 	stateDir string
 	source   string
 }
+
+// stateDirVariable names the state folder for every command of a script.
+const stateDirVariable = "CLUSTER_STATE_DIR"
 
 func newCommand(log func(string, ...any)) *cobra.Command {
 	p := &program{log: log}
@@ -38,7 +43,8 @@ prometheus-adapter are loaded. NetworkPolicies are accepted, and enforced with a
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	flags := root.PersistentFlags()
-	flags.StringVar(&p.stateDir, "state-dir", cluster.DefaultStateDir, "folder with everything of the cluster")
+	flags.StringVar(&p.stateDir, "state-dir", cmp.Or(os.Getenv(stateDirVariable), cluster.DefaultStateDir),
+		"folder with everything of the cluster; each cluster that is up has its own (the default is "+stateDirVariable+", if that is set)")
 	flags.StringVar(&p.source, "components", "", "the folder test/cluster/components (default: found from the working directory)")
 	root.AddCommand(p.up(), p.down(), p.load(), p.kubeconfig(), p.status(), p.binaries(), p.execInNode(), p.addon(), p.fault(),
 		p.dial(), p.push(), p.forward(), p.accept(), p.registry())
@@ -90,6 +96,8 @@ started is taken down again and the logs are kept in the state folder.`,
 		"leave out prometheus-operator and its Prometheus")
 	command.Flags().BoolVar(&options.EnforceNetworkPolicies, "enforce-network-policies", false,
 		"enforce NetworkPolicies, and add a host outside of the cluster to connect to")
+	command.Flags().BoolVar(&options.NextControlPlane, "next-control-plane", false,
+		"run kube-apiserver and kube-controller-manager of the next minor of Kubernetes, which takes minutes to build")
 	command.Flags().DurationVar(&options.Timeout, "timeout", 3*time.Minute, "time for the start, after the building")
 	return command
 }
@@ -184,7 +192,7 @@ func (p *program) binaries() *cobra.Command {
 	var forUp bool
 	command := &cobra.Command{
 		Use:   "binaries [NAME...]",
-		Short: "Build the named binaries, or all, and print one folder that has them (no root needed)",
+		Short: "Build the named binaries, or all but those of make test-stack, and print one folder that has them (no root needed)",
 		Args:  cobra.ArbitraryArgs,
 		RunE: func(command *cobra.Command, names []string) error {
 			builder, err := p.builder()
@@ -195,7 +203,7 @@ func (p *program) binaries() *cobra.Command {
 			case forUp:
 				names = append(names, cluster.NeededBinaries(cluster.Options{})...)
 			case len(names) == 0:
-				names = components.Names()
+				names = components.UsualNames()
 			}
 			dir, err := builder.Directory(command.Context(), names...)
 			if err == nil {

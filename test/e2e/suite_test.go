@@ -91,12 +91,16 @@ func run(m *testing.M) (code int, err error) {
 	if err := cluster.Delete(ctx, kit.SampleNamespaceObjects()[0]); err != nil {
 		return 1, err
 	}
-	return code, cluster.UninstallOperator(ctx)
+	if err := cluster.UninstallOperator(ctx); err != nil || code != 0 {
+		return code, err
+	}
+	return code, proveStack()
 }
 
 // story begins a story: when it fails, everything that one needs to see why is logged.
 func story(t *testing.T) *WithT {
 	t.Helper()
+	stories = append(stories, t.Name())
 	t.Cleanup(func() {
 		if t.Failed() {
 			var out strings.Builder

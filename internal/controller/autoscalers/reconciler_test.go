@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/diagnose"
 )
 
 const minute = time.Minute
@@ -81,6 +82,31 @@ func TestAFailureIsSaid(t *testing.T) {
 	}
 	expect(t, "Events", w.said(), []string{"Warning SeriesMissing shop/web: Pods requests: It is broken. Repair it."})
 	expect(t, "examined", w.took(), []string{"shop/web"})
+}
+
+// TestSeriesElsewhere: how many series other namespaces have is in the status, not in the Event, and is not written again for each that
+// comes and goes.
+func TestSeriesElsewhere(t *testing.T) {
+	w := newWorld(t, pipeline())
+	elsewhere := func(count int) {
+		w.findings["shop/web"] = diagnose.Finding{Reason: v1alpha1.AutoscalerSeriesNotInNamespace, Cause: "It is broken.", Remedy: "Repair it.",
+			Elsewhere: count}
+	}
+	elsewhere(12)
+	w.fails("shop/web", "no metrics")
+	w.listed().pass(minute)
+	expect(t, "Events", w.said(), []string{"Warning SeriesNotInNamespace shop/web: Pods requests: It is broken. Repair it."})
+	announced := w.announced
+	for _, step := range []struct{ counted, want int }{{13, 12}, {14, 12}, {0, 0}, {7, 7}} {
+		elsewhere(step.counted)
+		w.pass(20 * minute)
+		if got := w.r.Snapshot().Status.Failing[0].SeriesElsewhere; int(got) != step.want {
+			t.Errorf("%d were counted: reported %d, want %d", step.counted, got, step.want)
+		}
+	}
+	if reports := w.announced - announced; reports != 2 {
+		t.Errorf("%d reports, want one for none and one for 7", reports)
+	}
 }
 
 // TestANewHPAHasAMinute, and one that the HPA controller does not look at five.

@@ -261,6 +261,9 @@ func (s *schedule) takeIn(a *answer, now time.Time) (changed bool) {
 	}
 	is := failureOf(a.of, metric, *finding)
 	same := r.found != nil && r.found.Reason == is.Reason
+	if same && r.found.SeriesElsewhere > 0 && is.SeriesElsewhere > 0 {
+		is.SeriesElsewhere = r.found.SeriesElsewhere // How many there are changes all the time, and is worth no write.
+	}
 	changed = changed || r.found == nil || *r.found != is || r.administrator != finding.Administrator
 	r.found, r.administrator = &is, finding.Administrator
 	if a.again == 0 {

@@ -5,6 +5,7 @@ package autoscalers
 
 import (
 	"cmp"
+	"math"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -104,5 +105,5 @@ func (s *schedule) describe(now *Snapshot, counts autoscaler.Counts) {
 // failureOf is a finding as the status has it.
 func failureOf(of autoscaler.Failure, metric string, f diagnose.Finding) v1alpha1.AutoscalerFailure {
 	return v1alpha1.AutoscalerFailure{Namespace: of.Namespace, Name: of.Name, Metric: text.Shorten(metric, longestMetric), Reason: f.Reason,
-		Message: text.Shorten(f.Message(), longestMessage)}
+		Message: text.Shorten(f.Message(), longestMessage), SeriesElsewhere: int32(min(f.Elsewhere, math.MaxInt32))}
 }

@@ -4,6 +4,8 @@
 package collect
 
 import (
+	"encoding/json"
+	"strings"
 	"testing"
 
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
@@ -109,6 +111,35 @@ func TestReasons(t *testing.T) {
 			finding := diagnose.Examine(evidence).Chains[0].Finding
 			if finding == nil || finding.Reason != want {
 				t.Errorf("found %+v of %+v, unseen %v", finding, evidence.Metrics, evidence.Unseen)
+			}
+		})
+	}
+}
+
+// TestSeriesElsewhereAreCounted: how many series other namespaces have is for the pipeline's status; what is said of the HPA, to its
+// owner, has no word of it.
+func TestSeriesElsewhereAreCounted(t *testing.T) {
+	growing := sample{value: 1, growth: 1}
+	for name, test := range map[string]struct {
+		store store
+		want  int
+	}{
+		"elsewhere alone": {want: 2, store: store{
+			`http_requests_total{namespace="foreign-a",pod="web-0"}`: growing, `http_requests_total{namespace="foreign-b",pod="web-0"}`: growing}},
+		"in its own namespace too": {store: store{
+			`http_requests_total{namespace="foreign-a",pod="web-0"}`: growing, `http_requests_total{namespace="shop",pod="api-0"}`: growing}},
+		"nowhere": {store: store{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test.store[`up{namespace="shop",pod="web-0"}`] = sample{value: 1}
+			w := newWorld(func(w *world) { w.store, w.hpa.Status = test.store, failing })
+			finding := diagnose.Examine(w.collect(t)).Chains[0].Finding
+			if finding == nil || finding.Elsewhere != test.want {
+				t.Fatalf("found %+v, want %d series elsewhere", finding, test.want)
+			}
+			if said, err := json.Marshal(finding); err != nil || strings.Contains(string(said), "foreign") ||
+				strings.Contains(string(said), "lsewhere") {
+				t.Errorf("what is said of the HPA: %s, %v", said, err)
 			}
 		})
 	}

@@ -37,8 +37,8 @@ func TestManifestsUseTheLoadedImages(t *testing.T) {
 	}
 	references := regexp.MustCompile(`(?m)(?:[iI]mage[:=] ?|reloader=)(\S+)$`)
 	found := references.FindAllStringSubmatch(manifests, -1)
-	if len(found) != 9 {
-		t.Fatalf("found %d image references in the manifests, want 9: %v", len(found), found)
+	if len(found) != 13 {
+		t.Fatalf("found %d image references in the manifests, want 13: %v", len(found), found)
 	}
 	for _, match := range found {
 		if !slices.Contains(loaded, match[1]) {
@@ -68,6 +68,26 @@ func TestWhatEnforcesPoliciesIsBuiltOnDemand(t *testing.T) {
 	}
 	if !slices.Contains(NeededBinaries(Options{EnforceNetworkPolicies: true}), components.KubeRouter) {
 		t.Errorf("%s is not built for a cluster that enforces NetworkPolicies", components.KubeRouter)
+	}
+}
+
+func TestTheNextControlPlaneTakesThePlaceOfTheOther(t *testing.T) {
+	usual := NeededBinaries(Options{})
+	after := NeededBinaries(Options{NextControlPlane: true})
+	for name, replacement := range next {
+		if !slices.Contains(usual, name) || slices.Contains(usual, replacement) {
+			t.Errorf("a usual cluster needs %s and not %s: %v", name, replacement, usual)
+		}
+		if slices.Contains(after, name) || !slices.Contains(after, replacement) {
+			t.Errorf("a cluster with the next control plane needs %s and not %s: %v", replacement, name, after)
+		}
+	}
+	s := &starter{binaries: map[string]string{components.KubeAPIServerNext: "/next"}, state: &state{
+		Versions: map[string]string{components.KubeAPIServerNext: "v1.37.0"}}}
+	s.takeNext(Options{NextControlPlane: true})
+	if s.binaries[components.KubeAPIServer] != "/next" || s.state.Versions[components.KubeAPIServer] != "v1.37.0" {
+		t.Errorf("what is started as %s is %q of version %q", components.KubeAPIServer,
+			s.binaries[components.KubeAPIServer], s.state.Versions[components.KubeAPIServer])
 	}
 }
 

@@ -50,6 +50,8 @@ type Options struct {
 	// EnforceNetworkPolicies has NetworkPolicies enforced, which are accepted and ignored otherwise, and adds a host outside of the
 	// cluster to which pods may connect or not.
 	EnforceNetworkPolicies bool
+	// NextControlPlane has kube-apiserver and kube-controller-manager be of the next minor of Kubernetes.
+	NextControlPlane bool
 	// Timeout bounds the start after the building.
 	Timeout time.Duration
 }

@@ -49,9 +49,7 @@ func (c *Cluster) takeDown() error {
 	// Unmounting the network namespace, too, which no process is in any more, removes it with its devices and rules.
 	unmounted := machine.UnmountBelow(c.stateDir)
 	errs = append(errs, unmounted)
-	if s != nil {
-		errs = append(errs, machine.RestoreSysctls(s.Sysctls))
-	}
+	errs = append(errs, machine.HostSysctls().Restore(c.id()))
 	errs = append(errs, c.removeTraces())
 	// Never delete through a mount: what is mounted there is not ours.
 	if unmounted == nil {

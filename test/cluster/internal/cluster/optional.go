@@ -18,6 +18,12 @@ var (
 	certManagerManifest string
 	//go:embed manifests/olm.yaml
 	olmManifest string
+	//go:embed manifests/keda.yaml
+	kedaManifest string
+	//go:embed manifests/vertical-pod-autoscaler.yaml
+	vpaManifest string
+	//go:embed manifests/traefik.yaml
+	traefikManifest string
 )
 
 // optionalTimeout bounds the installation, after the building, and the removal of an addon.
@@ -25,10 +31,12 @@ const optionalTimeout = 2 * time.Minute
 
 // optional is an addon that a cluster starts without.
 type optional struct {
-	// component has its custom resources in the folder crds of its module.
+	// component has its custom resources in the folder or file crds of its module; empty for none.
 	component, crds string
-	images          []image
-	manifest        string
+	// finalizes says that its objects have finalizers, which its own controllers remove.
+	finalizes bool
+	images    []image
+	manifest  string
 	// namespace of the deployments.
 	namespace   string
 	deployments []string
@@ -62,6 +70,37 @@ var optionals = map[string]optional{
 		namespace:   "olm",
 		deployments: []string{"olm-operator", "catalog-operator"},
 	},
+	"keda": {
+		component: "keda",
+		crds:      filepath.Join("config", "crd", "bases"),
+		finalizes: true,
+		images: []image{{
+			binary: components.KEDAOperator, repository: "ghcr.io/kedacore/keda", path: "/keda",
+			more: map[string]string{"/keda-adapter": components.KEDAAdapter},
+		}},
+		manifest:    kedaManifest,
+		namespace:   "keda",
+		deployments: []string{"keda-operator", "keda-metrics-apiserver"},
+	},
+	"vertical-pod-autoscaler": {
+		component: "vertical-pod-autoscaler",
+		crds:      filepath.Join("deploy", "vpa-v1-crd-gen.yaml"),
+		images: []image{{
+			binary: components.VPARecommender, repository: "registry.k8s.io/autoscaling/vpa-recommender", path: "/recommender",
+		}},
+		manifest:    vpaManifest,
+		namespace:   "kube-system",
+		deployments: []string{"vpa-recommender"},
+	},
+	"traefik": {
+		component: "traefik",
+		images: []image{{
+			binary: components.Traefik, repository: "docker.io/library/traefik", path: "/traefik",
+		}},
+		manifest:    traefikManifest,
+		namespace:   "traefik",
+		deployments: []string{"traefik"},
+	},
 }
 
 // Addons are the names of the addons that can be installed and removed.
@@ -83,11 +122,7 @@ func (c *Cluster) InstallAddon(ctx context.Context, name string) error {
 			return err
 		}
 	}
-	if _, err := s.kubectl(ctx, "", "apply", "--server-side", "--filename", crds); err != nil {
-		return fmt.Errorf("applying the custom resources of %s: %w", name, err)
-	}
-	// Its controllers end when what they watch is not served yet.
-	if _, err := s.kubectl(ctx, "", "wait", "--for=condition=Established", "--timeout=30s", "--filename", crds); err != nil {
+	if err := s.applyResources(ctx, name, crds); err != nil {
 		return err
 	}
 	if err := s.apply(ctx, addon.manifest); err != nil {
@@ -100,6 +135,18 @@ func (c *Cluster) InstallAddon(ctx context.Context, name string) error {
 	}
 	c.log("%s is installed", name)
 	return nil
+}
+
+// applyResources makes the custom resources of an addon, and waits until they are served: its controllers end otherwise.
+func (s *starter) applyResources(ctx context.Context, name, crds string) error {
+	if crds == "" {
+		return nil
+	}
+	if _, err := s.kubectl(ctx, "", "apply", "--server-side", "--filename", crds); err != nil {
+		return fmt.Errorf("applying the custom resources of %s: %w", name, err)
+	}
+	_, err := s.kubectl(ctx, "", "wait", "--for=condition=Established", "--timeout=30s", "--filename", crds)
+	return err
 }
 
 // binariesOf returns the names of what is in the images.
@@ -121,18 +168,28 @@ func (c *Cluster) RemoveAddon(ctx context.Context, name string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, optionalTimeout)
 	defer cancel()
-	remove := []string{"delete", "--ignore-not-found", "--wait", "--filename"}
-	if _, err := s.kubectl(ctx, addon.manifest, append(remove, "-")...); err != nil {
-		return fmt.Errorf("removing %s: %w", name, err)
+	steps := []removal{{what: name, manifest: addon.manifest, file: "-"}}
+	if crds != "" {
+		steps = append(steps, removal{what: "the custom resources of " + name, file: crds})
 	}
-	if _, err := s.kubectl(ctx, "", append(remove, crds)...); err != nil {
-		return fmt.Errorf("removing the custom resources of %s: %w", name, err)
+	if addon.finalizes {
+		slices.Reverse(steps)
+	}
+	for _, step := range steps {
+		if _, err := s.kubectl(ctx, step.manifest, "delete", "--ignore-not-found", "--wait", "--filename", step.file); err != nil {
+			return fmt.Errorf("removing %s: %w", step.what, err)
+		}
 	}
 	c.log("%s is removed", name)
 	return nil
 }
 
-// addon returns the addon of that name and the folder of its custom resources, for a command on a cluster that is up.
+// removal is one deletion by kubectl: of the file, or of the manifest where that is -.
+type removal struct {
+	what, manifest, file string
+}
+
+// addon returns the addon of that name and where its custom resources are, for a command on a cluster that is up.
 func (c *Cluster) addon(ctx context.Context, command, name string) (*starter, optional, string, error) {
 	addon, ok := optionals[name]
 	if !ok {
@@ -141,6 +198,9 @@ func (c *Cluster) addon(ctx context.Context, command, name string) (*starter, op
 	s, err := c.running(command)
 	if err != nil {
 		return nil, addon, "", err
+	}
+	if addon.crds == "" {
+		return s, addon, "", nil
 	}
 	dir, err := c.builder.ModuleDir(ctx, addon.component)
 	return s, addon, filepath.Join(dir, addon.crds), err

@@ -21,12 +21,12 @@ type state struct {
 	WithPrometheus bool `json:"withPrometheus"`
 	// NetworkPolicies says whether they are enforced.
 	NetworkPolicies bool `json:"networkPolicies"`
+	// NextControlPlane says whether kube-apiserver and kube-controller-manager are of the next minor of Kubernetes.
+	NextControlPlane bool `json:"nextControlPlane"`
 	// HostPort is the port of the API server on the host's loopback.
 	HostPort int `json:"hostPort"`
 	// Processes are the daemons in the order of their start.
 	Processes []machine.Process `json:"processes"`
-	// Sysctls are the host's settings as they were before the kubelet changed them.
-	Sysctls map[string]string `json:"sysctls"`
 	// Kubectl is the path of the kubectl that fits the cluster.
 	Kubectl string `json:"kubectl"`
 	// Versions are the components' versions by binary.

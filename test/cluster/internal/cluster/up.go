@@ -73,8 +73,17 @@ func (c *Cluster) alreadyUp(ctx context.Context, options Options) (bool, error) 
 	if s.NetworkPolicies != options.EnforceNetworkPolicies {
 		return false, fmt.Errorf("the cluster that is up enforces NetworkPolicies: %t; run down first to change that", s.NetworkPolicies)
 	}
+	if s.NextControlPlane != options.NextControlPlane {
+		return false, fmt.Errorf("the cluster that is up has the next control plane: %t; run down first to change that", s.NextControlPlane)
+	}
 	c.log("the cluster is up already")
 	return true, nil
+}
+
+// next are the binaries of the next control plane, by those whose place they take.
+var next = map[string]string{
+	components.KubeAPIServer:         components.KubeAPIServerNext,
+	components.KubeControllerManager: components.KubeControllerManagerNext,
 }
 
 // NeededBinaries lists what [Cluster.Up] builds: all binaries but the optional ones, less those of what is not wanted.
@@ -82,12 +91,14 @@ func NeededBinaries(options Options) []string {
 	var names []string
 	for _, component := range components.All {
 		unwanted := options.WithoutPrometheus && slices.Contains(components.Monitoring, component.Name) ||
-			!options.EnforceNetworkPolicies && slices.Contains(components.Enforcing, component.Name)
+			!options.EnforceNetworkPolicies && slices.Contains(components.Enforcing, component.Name) ||
+			!options.NextControlPlane && slices.Contains(components.Next, component.Name)
 		if unwanted || slices.Contains(components.Optional, component.Name) {
 			continue
 		}
 		for _, binary := range component.Binaries {
-			if !slices.Contains(components.Tools, binary.Name) {
+			replaced := options.NextControlPlane && next[binary.Name] != ""
+			if !replaced && !slices.Contains(components.Tools, binary.Name) {
 				names = append(names, binary.Name)
 			}
 		}
@@ -116,19 +127,20 @@ func (c *Cluster) bringUp(ctx context.Context, options Options, binaries map[str
 		return fmt.Errorf("unexpected address %s", listener.Addr())
 	}
 	s := &starter{Cluster: c, binaries: binaries, state: &state{
-		path:            c.statePath(),
-		HostPort:        address.Port,
-		WithPrometheus:  !options.WithoutPrometheus,
-		NetworkPolicies: options.EnforceNetworkPolicies,
-		Sysctls:         machine.ReadSysctls(),
-		Kubectl:         binaries[components.Kubectl],
-		Versions:        map[string]string{},
+		path:             c.statePath(),
+		HostPort:         address.Port,
+		WithPrometheus:   !options.WithoutPrometheus,
+		NetworkPolicies:  options.EnforceNetworkPolicies,
+		NextControlPlane: options.NextControlPlane,
+		Kubectl:          binaries[components.Kubectl],
+		Versions:         map[string]string{},
 	}}
 	for binary := range binaries {
 		if s.state.Versions[binary], err = c.builder.Version(binary); err != nil {
 			return err
 		}
 	}
+	s.takeNext(options)
 	if err := s.state.update(func() {}); err != nil {
 		return err
 	}
@@ -141,9 +153,22 @@ func (c *Cluster) bringUp(ctx context.Context, options Options, binaries map[str
 	return s.state.update(func() { s.state.Complete = true })
 }
 
+// takeNext gives the programs of the next control plane the names by which they are started, stopped and shown.
+func (s *starter) takeNext(options Options) {
+	if !options.NextControlPlane {
+		return
+	}
+	for name, binary := range next {
+		s.binaries[name], s.state.Versions[name] = s.binaries[binary], s.state.Versions[binary]
+	}
+}
+
 // prepareMachine makes what the daemons live in.
 func (s *starter) prepareMachine() error {
 	if err := s.makeCertificates(s.state.HostPort); err != nil {
+		return err
+	}
+	if err := machine.HostSysctls().Save(s.id()); err != nil {
 		return err
 	}
 	if err := s.cgroup().Create(); err != nil {

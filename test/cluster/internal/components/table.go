@@ -51,33 +51,42 @@ func (c Component) folder() string { return cmp.Or(c.Folder, c.Name) }
 
 // The names of all binaries, as for [Builder.Binaries].
 const (
-	KubeAPIServer            = "kube-apiserver"
-	KubeControllerManager    = "kube-controller-manager"
-	KubeProxy                = "kube-proxy"
-	KubeScheduler            = "kube-scheduler"
-	Kubectl                  = "kubectl"
-	Kubelet                  = "kubelet"
-	Etcd                     = "etcd"
-	CoreDNS                  = "coredns"
-	MetricsServer            = "metrics-server"
-	PrometheusAdapter        = "prometheus-adapter"
-	Prometheus               = "prometheus"
-	Promtool                 = "promtool"
-	PrometheusOperator       = "prometheus-operator"
-	PrometheusConfigReloader = "prometheus-config-reloader"
-	Pause                    = "pause"
-	CertManager              = "cert-manager"
-	KubeRouter               = "kube-router"
-	OLM                      = "olm"
-	Catalog                  = "catalog"
-	CopyBundle               = "cpb"
-	OPM                      = "opm"
-	HealthProbe              = "grpc-health-probe"
-	Copy                     = "copy"
+	KubeAPIServer             = "kube-apiserver"
+	KubeControllerManager     = "kube-controller-manager"
+	KubeProxy                 = "kube-proxy"
+	KubeScheduler             = "kube-scheduler"
+	Kubectl                   = "kubectl"
+	Kubelet                   = "kubelet"
+	Etcd                      = "etcd"
+	CoreDNS                   = "coredns"
+	MetricsServer             = "metrics-server"
+	PrometheusAdapter         = "prometheus-adapter"
+	Prometheus                = "prometheus"
+	Promtool                  = "promtool"
+	PrometheusOperator        = "prometheus-operator"
+	PrometheusConfigReloader  = "prometheus-config-reloader"
+	Pause                     = "pause"
+	CertManager               = "cert-manager"
+	KubeRouter                = "kube-router"
+	OLM                       = "olm"
+	Catalog                   = "catalog"
+	CopyBundle                = "cpb"
+	OPM                       = "opm"
+	HealthProbe               = "grpc-health-probe"
+	Copy                      = "copy"
+	KubeAPIServerNext         = "kube-apiserver-next"
+	KubeControllerManagerNext = "kube-controller-manager-next"
+	VPARecommender            = "vpa-recommender"
+	KEDAOperator              = "keda"
+	KEDAAdapter               = "keda-adapter"
+	Traefik                   = "traefik"
 )
 
 // All lists every component, in the order of building: what others share packages with comes first.
-var All = []Component{
+var All = slices.Concat(base, stack)
+
+// base are the components of every cluster, and those that most tests need.
+var base = []Component{
 	{
 		Name:   "kubernetes",
 		Folder: shared,
@@ -192,7 +201,10 @@ var All = []Component{
 var Enforcing = []string{"kube-router"}
 
 // Optional are the names of the components that a cluster starts without, and that can be put into it later.
-var Optional = []string{"cert-manager", "operator-lifecycle-manager"}
+var Optional = []string{"cert-manager", "operator-lifecycle-manager", "keda", "vertical-pod-autoscaler", "traefik"}
+
+// Next are the names of the components that only a cluster with the next control plane needs.
+var Next = []string{"kubernetes-next"}
 
 // Monitoring are the names of the components that only the Prometheus of the cluster needs.
 var Monitoring = []string{"prometheus", "prometheus-operator"}
@@ -213,9 +225,14 @@ func ByName(name string) (Component, error) {
 }
 
 // Names lists every binary of every component.
-func Names() []string {
+func Names() []string { return names(All) }
+
+// UsualNames lists every binary but those that make test-stack alone needs, which take longer to build than all others.
+func UsualNames() []string { return names(base) }
+
+func names(of []Component) []string {
 	var names []string
-	for _, component := range All {
+	for _, component := range of {
 		for _, binary := range component.Binaries {
 			names = append(names, binary.Name)
 		}

@@ -23,10 +23,10 @@ import (
 	"github.com/metricspipeline/operator/test/e2e/kit"
 )
 
-// TestOLM installs the operator from a catalog, as on OpenShift or with operatorhub.io: the Operator Lifecycle Manager pulls the
+// TestStackOLM installs the operator from a catalog, as on OpenShift or with operatorhub.io: the Operator Lifecycle Manager pulls the
 // catalog's and the bundle's images from a registry and unpacks them in pods. Then it is uninstalled, and what it deployed
 // serves on until the pipeline is deleted.
-func TestOLM(t *testing.T) {
+func TestStackOLM(t *testing.T) {
 	needTestCluster(t)
 	g := story(t)
 	givenOperatorAgain(t)
