@@ -41,6 +41,8 @@ type Target struct {
 	// more: not which, since users of namespaces may make and delete them all the time.
 	Chosen *v1alpha1.PrometheusReference
 	Others bool
+	// ScrapeConfigs is true where who scrapes reads the operator's scrape configurations from ConfigMaps, and no monitors.
+	ScrapeConfigs bool
 	// Version of Prometheus that the object states, such as v3.5.0; empty where it states none.
 	Version string
 	// ServiceMonitors, PodMonitors and Rules are what it demands of monitors and of PrometheusRules; nil where no object is known.
