@@ -151,9 +151,7 @@ func (s Step) OnlyReads() bool {
 	if strings.Contains(s.Command, " | ") || strings.Contains(s.Command, "/proxy/") {
 		return false
 	}
-	verbs := []string{"get", "top", "describe", "logs", "metricspipeline why", "metricspipeline status",
-		"metricspipeline rules test"}
-	return slices.ContainsFunc(verbs, func(verb string) bool {
-		return strings.HasPrefix(s.Command, "kubectl "+verb+" ")
+	return slices.ContainsFunc([]string{"get", "top", "describe", "logs", "metricspipeline"}, func(verb string) bool {
+		return strings.HasPrefix(s.Command, "kubectl "+verb+" ") // The plugin writes nothing to the cluster.
 	})
 }

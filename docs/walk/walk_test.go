@@ -102,6 +102,10 @@ func TestMatch(t *testing.T) {
 		"other hashes":               {want: "web-6f5b7c9d8-x2x7p 1/1", got: "web-75447bd94-9kkq8 1/1"},
 		"a pod of another app":       {want: "web-6f5b7c9d8-x2x7p 1/1", got: "db-75447bd94-9kkq8 1/1", differs: "web-"},
 		"what an HPA reads":          {want: "web 98/40 1 3 3", got: "web 33333m/40 1 3 3"},
+		"what describe says of it":   {want: "on pods:  98 / 40", got: "on pods:  33333m / 40"},
+		"another target of describe": {want: "on pods:  98 / 40", got: "on pods:  98 / 50", differs: "98 / 40"},
+		"no value in describe":       {want: "on pods:  98 / 40", got: "on pods:  <unknown> / 40", differs: "98 / 40"},
+		"what a VPA recommends":      {want: "web 262144k True 90s", got: "web 297164k True 3m"},
 		"another target":             {want: "web 98/40 1 3 3", got: "web 98/50 1 3 3", differs: "98/40"},
 		"unknown":                    {want: "web 0/40 1 3 1", got: "web <unknown>/40 1 3 1", differs: "0/40"},
 		"a time and a value": {want: `{"timestamp":"2026-01-01T00:00:00Z","value":"0"}`,
@@ -143,6 +147,7 @@ func TestOnlyReads(t *testing.T) {
 	for command, want := range map[string]bool{
 		"kubectl get hpa web":                              true,
 		"kubectl top node":                                 true,
+		"kubectl metricspipeline why hpa/web":              true,
 		"kubectl apply -f web.yaml":                        false,
 		"kubectl get csr -o name | xargs kubectl delete":   false,
 		`kubectl get --raw "/api/v1/x/proxy/load?rps=100"`: false,

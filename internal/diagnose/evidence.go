@@ -133,6 +133,10 @@ type Metric struct {
 	CandidatesReason, CandidatesProblem string
 	// DeriveDisabled is true where the spec disables derived rules.
 	DeriveDisabled bool
+	// Presets are the names of ready-made rules that could make the metric, where no rule does.
+	Presets []string
+	// FromController is true where the metric is made of series of an ingress controller, and not of what the HPA's pods expose.
+	FromController bool
 	// Series is what Prometheus has of the rule that serves.
 	Series Series
 	// Scrape is what Prometheus scrapes of the HPA's pods.
@@ -190,6 +194,8 @@ type Series struct {
 	// NamespaceLabel is the name of that label. OtherLabel is another label whose value is the HPA's namespace, such as
 	// exported_namespace; empty for none.
 	NamespaceLabel, OtherLabel string
+	// ByQuery is true where the rule finds the object by its query alone: there are no labels for it, and both counts are of all series.
+	ByQuery bool
 	// ForPods counts the series of the HPA's own pods, or its object, without the selector of the HPA's metric; ObjectLabel is the
 	// label that names them. OtherObjects are some of its values in the HPA's namespace that are not the HPA's.
 	ForPods      int

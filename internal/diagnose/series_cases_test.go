@@ -73,6 +73,14 @@ func ruleCases() []testCase {
 			"Prometheus has no samples for the pods of Deployment web that the metric http_requests_per_second could be derived from: "+
 				"neither http_requests_per_second nor a counter http_requests_total."), v1alpha1.AutoscalerRuleMissing, LinkRule),
 		metricCase("no such external metric", queue, withoutRule(func(*Metric) {}), v1alpha1.AutoscalerRuleMissing, LinkRule),
+		metricCase("no rule, and an ingress controller counts", ingress, withoutRule(func(m *Metric) {
+			m.Presets, m.FromController = []string{"ingress-nginx"}, true
+			m.Scrape = Scrape{Known: true} // Whether the app is scraped does not matter.
+		}), v1alpha1.AutoscalerRuleMissing, LinkRule),
+		metricCase("no rule, and two controllers have the metric's name", objectMetric("Service", "web", "haproxy_backend_http_requests_per_second"),
+			withoutRule(func(m *Metric) {
+				m.Presets, m.FromController, m.Scrape = []string{"haproxy", "haproxy-ingress"}, true, Scrape{Known: true}
+			}), v1alpha1.AutoscalerRuleMissing, LinkRule),
 		metricCase("no rule, and the app is not annotated", requests, withoutRule(func(m *Metric) { m.Scrape = Scrape{Known: true} }),
 			v1alpha1.AutoscalerAppNotAnnotated, LinkApp),
 		metricCase("no rule, and Prometheus is unreachable", requests, withoutRule(func(m *Metric) {
@@ -119,6 +127,13 @@ func seriesCases() []testCase {
 				e.Metrics[0].Series = Series{Total: 4, NamespaceLabel: "namespace", ObjectLabel: "service", LastSeen: now.Add(-12 * time.Minute)}
 				e.Metrics[0].Scrape = Scrape{Known: true}
 			}, v1alpha1.AutoscalerSeriesStale, LinkSeries},
+		metricCase("an ingress controller that is not scraped", objectMetric("Service", "web", "requests_per_second"), func(m *Metric) {
+			m.FromController, m.Series, m.Scrape = true, Series{ByQuery: true, ForPods: -1, ForSelector: -1}, Scrape{Known: true}
+		}, v1alpha1.AutoscalerSeriesMissing, LinkSeries),
+		metricCase("an Ingress without a request", ingress, func(m *Metric) {
+			m.FromController = true
+			m.Series = Series{Total: 8, NamespaceLabel: "exported_namespace", ObjectLabel: "ingress", ForSelector: -1}
+		}, v1alpha1.AutoscalerSeriesNotInNamespace, LinkSeries),
 		metricCase("no series of an Ingress, whoever scrapes the pods", ingress, func(m *Metric) {
 			m.Series = Series{Total: 8, InNamespace: 3, NamespaceLabel: "namespace", ObjectLabel: "ingress", OtherObjects: []string{"api"}}
 			m.Scrape = Scrape{Known: true}
@@ -200,6 +215,13 @@ func valueCases() []testCase {
 		metricCase("a query that Prometheus refuses", requests, series(func(s *Series) {
 			s.Samples, s.QueryError = -1, "found duplicate series for the match group on the right hand-side of the operation"
 		}), v1alpha1.AutoscalerQueryFailed, LinkValue),
+		metricCase("a Service without a request", objectMetric("Service", "web", "requests_per_second"), func(m *Metric) {
+			m.FromController, m.Scrape = true, Scrape{Known: true}
+			m.Series = Series{ByQuery: true, Total: 8, InNamespace: 8, ForPods: -1, ForSelector: -1}
+		}, v1alpha1.AutoscalerValueMissing, LinkValue),
+		metricCase("an object that no query of a rule finds", ingress, func(m *Metric) {
+			m.Series = Series{ByQuery: true, Total: 8, InNamespace: 8, ForPods: -1, ForSelector: -1}
+		}, v1alpha1.AutoscalerValueMissing, LinkValue),
 		metricCase("a division by zero", queue, series(func(s *Series) { s.Samples, s.NaN = 1, 1 }), v1alpha1.AutoscalerValueNaN, LinkValue),
 		metricCase("one number for all pods", requests, series(func(s *Series) { s.Samples, s.Pods = 1, nil }),
 			v1alpha1.AutoscalerValueNotPerPod, LinkValue),

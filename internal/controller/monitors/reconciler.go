@@ -53,6 +53,8 @@ type requests interface {
 // Reconciler keeps the monitors of the namespace that a request names. The request without a name is for what all namespaces
 // have in common, and for the snapshot.
 type Reconciler struct {
+	// namespace of the operator.
+	namespace string
 	// client reads the pipeline and namespaces from the manager's cache.
 	client client.Client
 	// monitors reads and writes monitors in every namespace; prometheuses reads Prometheus objects.

@@ -152,7 +152,7 @@ func (r *Reconciler) settings(ctx context.Context, pipeline *v1alpha1.MetricsPip
 // demands finds out which labels the monitors need.
 func (r *Reconciler) demands(ctx context.Context, s *settings, served cluster.Served) error {
 	spec, chosen := s.pipeline.Spec, prometheus.Chosen(s.pipeline.Status)
-	objects, err := cluster.PrometheusObjects(ctx, r.prometheuses, served, spec.Prometheus, chosen)
+	objects, err := cluster.PrometheusObjects(ctx, r.prometheuses, r.client, r.namespace, served, spec.Prometheus, chosen)
 	if err != nil {
 		return err //nolint:wrapcheck // it says what was listed
 	}

@@ -47,6 +47,8 @@ const (
 type Options struct {
 	// Name of the controller.
 	Name string
+	// Namespace of the operator.
+	Namespace string
 	// Watches own the watches on all kinds. They are in use by the manager.
 	Watches *cluster.Watches
 	// Prometheuses is the cache of Prometheus objects.
@@ -102,7 +104,8 @@ func Setup(mgr ctrl.Manager, options Options) (*Reconciler, error) {
 	watches := options.Watches
 	monitorsClient = watches.Client(monitorsClient, monitors)
 	r := &Reconciler{
-		client: watches.Client(mgr.GetClient(), mgr.GetCache()), monitors: monitorsClient,
+		namespace: options.Namespace,
+		client:    watches.Client(mgr.GetClient(), mgr.GetCache()), monitors: monitorsClient,
 		prometheuses: watches.Reader(options.Prometheuses, options.Prometheuses), watches: watches,
 		applier:  apply.New(monitorsClient, mgr.GetAPIReader(), clock.RealClock{}, options.Refused),
 		announce: options.Announce, pendingRetry: options.Pending, counts: options.Counts,

@@ -104,6 +104,7 @@ func (c *collection) custom(
 	}
 	collected.DeriveDisabled = !metricsapi.Derives(c.pipeline.Spec, request.API)
 	rules, err := c.rules(ctx, collected, spec, request)
+	ofControllers(collected, request, rules)
 	switch {
 	case err != nil:
 	case c.Prometheus == nil:
