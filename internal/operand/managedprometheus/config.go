@@ -52,7 +52,7 @@ func config(in operand.Input) (string, error) {
 	interval := model.Duration(in.Spec.Prometheus.Managed.ScrapeInterval.Or(defaultInterval)).String()
 	config := fields{
 		"global":              fields{"scrape_interval": interval, "scrape_timeout": timeout(in)},
-		"scrape_config_files": []string{"scrape/*/*.yaml"},
+		"scrape_config_files": []string{"/etc/prometheus/scrape/*/*.yaml"},
 		"scrape_configs":      append(kubelets(in, tlsOfKubelets(in, kubeletCA+"/"+authorityFile)), itself(in)),
 	}
 	if stores := remoteWrites(in.Spec.Prometheus.Managed); len(stores) > 0 {

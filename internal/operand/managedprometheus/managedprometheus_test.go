@@ -27,7 +27,7 @@ func input(plain bool) operand.Input {
 	in.Spec.Prometheus.Managed = &v1alpha1.ManagedPrometheusSpec{}
 	p := &in.Facts.Prometheus
 	p.Required, p.Managed = false, prometheus.Managed{Namespace: in.Facts.Namespace, Plain: plain}
-	p.Token = cluster.Token{Value: "secret", Hash: "$2a$10$hash"}
+	p.Token = cluster.Token{Value: "the-token", Hash: "$2a$10$hash"}
 	p.Target = prometheus.Target{URL: "https://prometheus", Managed: true, ScrapeConfigs: plain}
 	return in
 }
@@ -59,7 +59,7 @@ func TestForms(t *testing.T) {
 		t.Errorf("variants (-want +got):\n%s", diff)
 	}
 	for key, value := range planned(t, input(false)).Access {
-		if strings.Contains(string(value), "secret") || key != scrapeKey {
+		if strings.Contains(string(value), "the-token") || key != scrapeKey {
 			t.Errorf("the object reads %s: %s", key, value)
 		}
 	}
@@ -69,7 +69,7 @@ func TestForms(t *testing.T) {
 func TestTheTokenIsInTheSecretAlone(t *testing.T) {
 	proposal := planned(t, input(true))
 	for _, patch := range proposal.Component.Patches {
-		if strings.Contains(patch.Content, "secret\"") || strings.Contains(patch.Content, "$2a$") {
+		if strings.Contains(patch.Content, "the-token") || strings.Contains(patch.Content, "$2a$") {
 			t.Errorf("patch of %s: %s", patch.Kind, patch.Content)
 		}
 	}
