@@ -44,7 +44,9 @@ func measureP12(ctx context.Context, cluster *kit.Cluster, step progress) (figur
 	if err := p12Begin(ctx, cluster, fleet, step); err != nil {
 		return nil, err
 	}
-	idle, err := p12Rate(ctx, step, "requests of the operator", func(ctx context.Context) (reading, error) { return p12Requests(ctx, cluster) })
+	idle, err := p12Rate(ctx, step, "requests of the operator", func(ctx context.Context) (reading, error) {
+		return p12Requests(ctx, cluster)
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -61,8 +61,8 @@ func p12Said(ctx context.Context, cluster *kit.Cluster, fleet *puppets.Fleet, st
 		return p12Waits{all[len(all)/2], all[len(all)-1]}
 	}
 	changed, created = waits(0, p12Changed), waits(p12Changed, len(broken))
-	step("  it is said why HPAs fail (%s): of %d that were changed after %.1f s in the median and %.1f s at most, of %d new ones after %.1f "+
-		"and %.1f s", strings.Join(slices.Sorted(maps.Keys(reasons)), ", "), p12Changed, changed.median, changed.most, p12Created,
+	step("  it is said why HPAs fail (%s): of %d that were changed after %.1f s in the median and %.1f s at most, of %d new ones after "+
+		"%.1f and %.1f s", strings.Join(slices.Sorted(maps.Keys(reasons)), ", "), p12Changed, changed.median, changed.most, p12Created,
 		created.median, created.most)
 	return changed, created, nil
 }

@@ -89,7 +89,8 @@ type decided struct {
 }
 
 // decide returns which rules follow. With a thousand HPAs that takes milliseconds, and nearly always nothing has changed since the last
-// plan. A decision with a rule that is not in force is not remembered: whether the adapter runs that one depends on what the cluster serves.
+// plan. A decision with a rule that is not in force is not remembered: whether the adapter runs that one depends on what the cluster
+// serves.
 func (d *deriver) decide(in operand.Input, stated checked, window time.Duration) derive.Decision {
 	asked := slices.DeleteFunc(derive.Asks(in.Facts.Asked), func(ask derive.Ask) bool {
 		key, _ := derive.KeyOf(ask)

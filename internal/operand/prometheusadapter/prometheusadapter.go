@@ -114,7 +114,7 @@ func (o *Operand) Plan(in operand.Input) (operand.Proposal, error) {
 			return operand.Proposal{}, err
 		}
 	}
-	component.Namespace = in.Facts.Namespace
+	component.Namespace, component.UserPatches = in.Facts.Namespace, in.Spec.Patches
 	component.Images = map[string]string{Name: cmp.Or(in.Spec.PrometheusAdapter.Image, in.Image)}
 	component.Variants = operand.Variants(in.Spec.PrometheusAdapter.ComponentOptions, in)
 	component.Files = map[string]string{rules.ConfigFile: config}
@@ -125,7 +125,6 @@ func (o *Operand) Plan(in operand.Input) (operand.Proposal, error) {
 		egress(in),
 		operand.DNSPatches(Name, in.Spec.NetworkPolicy.DNSPorts),
 	)
-	component.UserPatches = in.Spec.Patches
 	proposal.Component = &component
 	return proposal, nil
 }

@@ -104,7 +104,8 @@ func (f *Fleet) Working(ctx context.Context) (working int, err error) {
 			active := slices.ContainsFunc(scaler.Status.Conditions, func(c autoscalingv2.HorizontalPodAutoscalerCondition) bool {
 				return c.Type == autoscalingv2.ScalingActive && c.Status == corev1.ConditionTrue
 			})
-			if now := scaler.Status.CurrentMetrics; active && len(now) > 0 && now[0].Pods != nil && now[0].Pods.Current.AverageValue != nil {
+			now := scaler.Status.CurrentMetrics
+			if active && len(now) > 0 && now[0].Pods != nil && now[0].Pods.Current.AverageValue != nil {
 				working++
 			}
 		}
