@@ -151,7 +151,9 @@ func (s Step) OnlyReads() bool {
 	if strings.Contains(s.Command, " | ") || strings.Contains(s.Command, "/proxy/") {
 		return false
 	}
-	return slices.ContainsFunc([]string{"get", "top", "describe", "logs", "metricspipeline"}, func(verb string) bool {
-		return strings.HasPrefix(s.Command, "kubectl "+verb+" ") // The plugin writes nothing to the cluster.
+	verbs := []string{"get", "top", "describe", "logs", "metricspipeline why", "metricspipeline status", "metricspipeline report",
+		"metricspipeline rules test", "metricspipeline rules export", "metricspipeline rules preset"}
+	return slices.ContainsFunc(verbs, func(verb string) bool {
+		return strings.HasPrefix(s.Command, "kubectl "+verb+" ")
 	})
 }

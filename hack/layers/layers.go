@@ -25,8 +25,10 @@ var Allowed = map[string][]string{
 	"internal/presets":        {"api/v1alpha1"},
 	"internal/certs/provider": {"api/v1alpha1", "internal/certs"},
 	"internal/scrape":         {"api/v1alpha1", "internal/text"},
-	"internal/scrape/index":   {"api/v1alpha1", "internal/scrape", "internal/store", "internal/text"},
-	"internal/apply":          {"api/v1alpha1", "internal/kinds", "internal/ownership"},
+	// Its tests alone know the assets and the monitors of annotated apps.
+	"internal/scrape/promconfig": {"api/v1alpha1"},
+	"internal/scrape/index":      {"api/v1alpha1", "internal/scrape", "internal/store", "internal/text"},
+	"internal/apply":             {"api/v1alpha1", "internal/kinds", "internal/ownership"},
 	"internal/cluster": {
 		"api/v1alpha1", "internal/autoscaler", "internal/health", "internal/kinds", "internal/metricsapi", "internal/ownership",
 		"internal/probe",
@@ -87,6 +89,7 @@ var Allowed = map[string][]string{
 	"internal/controller/monitors": {
 		"api/v1alpha1", "internal/apply", "internal/cluster", "internal/health", "internal/kinds", "internal/metricsapi",
 		"internal/ownership", "internal/pace", "internal/probe", "internal/prometheus", "internal/scrape", "internal/scrape/index",
+		"internal/scrape/promconfig",
 		"internal/text",
 	},
 	"internal/diagnose":   {"api/v1alpha1", "internal/autoscaler", "internal/metricsapi", "internal/text"},
