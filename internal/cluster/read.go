@@ -170,7 +170,7 @@ func (s *Source) prometheus(
 	if spec.Prometheus.URL == "" && spec.Prometheus.Ref == nil {
 		p.Chosen = chosen
 	}
-	objects, err := PrometheusObjects(ctx, s.Prometheuses, served, spec.Prometheus, p.Chosen)
+	objects, err := PrometheusObjects(ctx, s.Prometheuses, s.Client, s.Namespace, served, spec.Prometheus, p.Chosen)
 	if err != nil && spec.Prometheus.URL == "" {
 		// Which Prometheus there is stays unknown, and that must not look like none.
 		p.NotFound = &prometheus.NotFoundError{Reason: v1alpha1.ReasonUnreadable,

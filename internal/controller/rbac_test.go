@@ -21,6 +21,7 @@ import (
 	"github.com/metricspipeline/operator/internal/certs/provider"
 	"github.com/metricspipeline/operator/internal/operand"
 	"github.com/metricspipeline/operator/internal/operand/registry"
+	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
 // anyName are the resources that the operator may write under any name, by why.
@@ -90,6 +91,9 @@ func managedNames(t *testing.T) map[string]sets.Set[string] {
 	add("secrets", provider.AuthoritySecret, certs.AuthoritySecret)
 	for _, object := range certs.AuthorityObjects("metrics", nil) {
 		addKind(object.GetObjectKind().GroupVersionKind(), object.GetName())
+	}
+	for shard := range prometheus.Shards {
+		add("configmaps", prometheus.ShardName(shard))
 	}
 	renderer := NewRenderer(nil)
 	for _, component := range operand.Catalog(registry.Operands()) {
