@@ -5,7 +5,7 @@ package v1alpha1
 
 // StorageSize is an amount of disk space such as 10Gi.
 //
-// +kubebuilder:validation:MaxLength=9
+// +kubebuilder:validation:MaxLength=8
 // +kubebuilder:validation:Pattern=`^[1-9][0-9]{0,5}(Mi|Gi|Ti)$`
 type StorageSize string
 
@@ -45,6 +45,12 @@ type ManagedPrometheusSpec struct {
 	// +optional
 	Storage *ManagedPrometheusStorage `json:"storage,omitempty"`
 
+	// remoteWrite is where samples are copied to, such as a store for months. At most 4. What it names is in the operator's namespace.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=4
+	RemoteWrite []ManagedRemoteWrite `json:"remoteWrite,omitempty"`
+
 	// extraArgs are appended to the command line of Prometheus, each in the form --flag=value. Flags that the operator sets, and those
 	// that open what Prometheus serves to others, are refused.
 	// +optional
@@ -69,4 +75,30 @@ type ManagedPrometheusStorage struct {
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
 	StorageClassName *string `json:"storageClassName,omitempty"`
+}
+
+// ManagedRemoteWrite is a store that speaks Prometheus' remote write.
+//
+// +kubebuilder:validation:XValidation:rule="!(has(self.bearerToken) && has(self.basicAuth))",message="bearerToken and basicAuth are both sent in the header Authorization; set one of them"
+// +kubebuilder:validation:XValidation:rule="!(has(self.bearerToken) || has(self.basicAuth)) || !isURL(self.url) || url(self.url).getScheme() == 'https'",message="credentials over http can be read by anyone on the way; set url to an https URL, or remove bearerToken and basicAuth"
+type ManagedRemoteWrite struct {
+	// url of the store, such as https://mimir.example.com/api/v1/push.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHostname() != ''",message="url must be an absolute http or https URL such as https://mimir.example.com/api/v1/push"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[@?#]')",message="url must not contain credentials, a query or a fragment; give credentials in bearerToken or basicAuth"
+	URL string `json:"url,omitempty"`
+
+	// bearerToken is the key of a Secret that has the bearer token to present.
+	// +optional
+	BearerToken *KeyReference `json:"bearerToken,omitempty"`
+
+	// basicAuth is the user and the password to present.
+	// +optional
+	BasicAuth *BasicAuth `json:"basicAuth,omitempty"`
+
+	// ca is the certificate authority that the store's certificate is verified by. Unset: those of the system.
+	// +optional
+	CA *CertificateAuthority `json:"ca,omitempty"`
 }

@@ -51,6 +51,10 @@ var Allowed = map[string][]string{
 		"api/v1alpha1", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi", "internal/ownership",
 		"internal/probe", "internal/prometheus", "internal/cluster", "internal/operand",
 	},
+	"internal/operand/managedprometheus": {
+		"api/v1alpha1", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi", "internal/ownership",
+		"internal/probe", "internal/prometheus", "internal/cluster", "internal/operand",
+	},
 	"internal/operand/prometheusadapter": {
 		"api/v1alpha1", "internal/derive", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi",
 		"internal/ownership",
@@ -58,8 +62,8 @@ var Allowed = map[string][]string{
 		"internal/text",
 	},
 	"internal/operand/registry": {
-		"api/v1alpha1", "internal/operand", "internal/operand/metricsserver", "internal/operand/prometheusadapter",
-		"internal/operand/selfmonitoring",
+		"api/v1alpha1", "internal/operand", "internal/operand/managedprometheus", "internal/operand/metricsserver",
+		"internal/operand/prometheusadapter", "internal/operand/selfmonitoring",
 	},
 	"internal/render/patchpolicy": {"api/v1alpha1", "internal/ownership"},
 	"internal/render": {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/metricspipeline/operator/internal/certs"
 	"github.com/metricspipeline/operator/internal/certs/provider"
+	"github.com/metricspipeline/operator/internal/kinds"
 	"github.com/metricspipeline/operator/internal/operand"
 	"github.com/metricspipeline/operator/internal/operand/registry"
 	"github.com/metricspipeline/operator/internal/prometheus"
@@ -95,6 +96,8 @@ func managedNames(t *testing.T) map[string]sets.Set[string] {
 	for shard := range prometheus.Shards {
 		add("configmaps", prometheus.ShardName(shard))
 	}
+	// It is in place of a Deployment, so the catalog has not both.
+	addKind(kinds.Prometheus.GroupVersionKind, prometheus.ManagedObject)
 	renderer := NewRenderer(nil)
 	for _, component := range operand.Catalog(registry.Operands()) {
 		component.Namespace = "metrics"

@@ -87,9 +87,7 @@ func NeededBinaries(options Options) []string {
 			continue
 		}
 		for _, binary := range component.Binaries {
-			if !slices.Contains(components.Tools, binary.Name) {
-				names = append(names, binary.Name)
-			}
+			names = append(names, binary.Name)
 		}
 	}
 	return names
