@@ -93,6 +93,9 @@ func managedNames(t *testing.T) map[string]sets.Set[string] {
 	for _, object := range certs.AuthorityObjects("metrics", nil) {
 		addKind(object.GetObjectKind().GroupVersionKind(), object.GetName())
 	}
+	for shard := range prometheus.Shards {
+		add("configmaps", prometheus.ShardName(shard))
+	}
 	// It is in place of a Deployment, so the catalog has not both.
 	addKind(kinds.Prometheus.GroupVersionKind, prometheus.ManagedObject)
 	renderer := NewRenderer(nil)

@@ -12,6 +12,8 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/prometheus"
+	"github.com/metricspipeline/operator/internal/scrape"
 )
 
 const (
@@ -125,9 +127,14 @@ func (r *Reconciler) withoutTargets(s *settings, namespace string) string {
 func (r *Reconciler) missingMessage(namespace, portless string) string {
 	last := r.asked.last
 	const running = "where annotated apps have running Pods"
+	s := r.common.Load()
 	switch {
 	case portless != "" && (last.Loaded == nil || last.Loaded[namespace]):
 		return fmt.Sprintf("%s has no target in namespace %s: %s.", last.Source, namespace, portless)
+	case last.Loaded != nil && !last.Loaded[namespace] && s != nil && s.plain:
+		return fmt.Sprintf("%s has not loaded the scrape configuration of namespace %s, %s: it reads ConfigMap %s a minute or two after a "+
+			"change, and refuses a configuration with a reason in its log.", last.Source, namespace, running,
+			prometheus.ShardName(prometheus.ShardOf(namespace)))
 	case last.Roughly:
 		return fmt.Sprintf("%s has no series up of namespace %s, %s: what scrapes for it does not scrape them, or leaves out the labels "+
 			"namespace, job and endpoint; look at its targets.", last.Source, namespace, running)

@@ -107,7 +107,8 @@ func Setup(mgr ctrl.Manager, options Options) (*Reconciler, error) {
 		namespace: options.Namespace,
 		client:    watches.Client(mgr.GetClient(), mgr.GetCache()), monitors: monitorsClient,
 		prometheuses: watches.Reader(options.Prometheuses, options.Prometheuses), watches: watches,
-		applier:  apply.New(monitorsClient, mgr.GetAPIReader(), clock.RealClock{}, options.Refused),
+		applier: apply.New(monitorsClient, mgr.GetAPIReader(), clock.RealClock{}, options.Refused),
+		shards:  newShards(watches.Client(mgr.GetClient(), mgr.GetCache()), mgr.GetAPIReader(), options), limited: map[string]*limitError{},
 		announce: options.Announce, pendingRetry: options.Pending, counts: options.Counts,
 		failures: map[string]error{}, accepted: map[string]bool{}, seen: map[string]sight{}, wrote: map[string]time.Time{},
 		looks: map[string]look{}, pieces: pieces, lookEvery: options.Looks, sightings: map[string]sighting{},
@@ -166,6 +167,9 @@ func (r *Reconciler) subscribe(options Options, objects, monitors cache.Cache) *
 			Object: kinds.Prometheus.New(), Cache: options.Prometheuses}, every).
 		On(cluster.Kind{CRD: kinds.PrometheusAgent.CRD, GroupVersionKind: kinds.PrometheusAgent.GroupVersionKind,
 			Object: kinds.PrometheusAgent.New(), Cache: options.Prometheuses}, every)
+	subscriber.On(cluster.Kind{GroupVersionKind: kinds.Deployment.GroupVersionKind, Object: kinds.Deployment.New(), Cache: objects},
+		every, managedGone)
+	subscriber.On(cluster.Kind{GroupVersionKind: configMap.GroupVersionKind, Object: configMap.New(), Cache: objects}, r.ofShards())
 	for _, kind := range kinds.Monitors {
 		subscriber.On(cluster.Kind{CRD: kind.CRD, GroupVersionKind: kind.GroupVersionKind, Object: kind.New(),
 			Cache: monitors}, handler.EnqueueRequestsFromMapFunc(r.ownNamespace))

@@ -24,3 +24,6 @@ package managedprometheus
 // +kubebuilder:rbac:groups="",resources=nodes;pods;services,verbs=list;watch
 // +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,verbs=list;watch
 // +kubebuilder:rbac:groups="",resources=nodes/metrics,verbs=get
+
+// The scrape configurations of annotated apps, where a Prometheus of its own reads them and there are no monitors.
+// +kubebuilder:rbac:groups="",namespace=metricspipeline-system,resources=configmaps,resourceNames=managed-prometheus-scrape-0;managed-prometheus-scrape-1;managed-prometheus-scrape-2;managed-prometheus-scrape-3;managed-prometheus-scrape-4;managed-prometheus-scrape-5;managed-prometheus-scrape-6;managed-prometheus-scrape-7,verbs=get;create;patch;delete
