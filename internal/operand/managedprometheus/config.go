@@ -52,13 +52,22 @@ func config(in operand.Input) (string, error) {
 	interval := model.Duration(in.Spec.Prometheus.Managed.ScrapeInterval.Or(defaultInterval)).String()
 	config := fields{
 		"global":              fields{"scrape_interval": interval, "scrape_timeout": timeout(in)},
-		"scrape_config_files": []string{"/etc/prometheus/scrape/*/*.yaml"},
+		"scrape_config_files": shards(),
 		"scrape_configs":      append(kubelets(in, tlsOfKubelets(in, kubeletCA+"/"+authorityFile)), itself(in)),
 	}
 	if stores := remoteWrites(in.Spec.Prometheus.Managed); len(stores) > 0 {
 		config["remote_write"] = stores
 	}
 	return write(config)
+}
+
+// shards are the files of annotated apps: Prometheus takes one asterisk, at the end of a path.
+func shards() []string {
+	var all []string
+	for shard := range prometheus.Shards {
+		all = append(all, fmt.Sprintf("/etc/prometheus/scrape/%d/*.yaml", shard))
+	}
+	return all
 }
 
 // timeout is Prometheus' default, which must not be longer than the interval.
