@@ -13,7 +13,6 @@ import (
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/prometheus"
-	"github.com/metricspipeline/operator/internal/scrape"
 )
 
 const (
