@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -41,7 +42,7 @@ func prometheusReady(o Observation) finding {
 	}
 	switch {
 	case !p.Required && len(o.Plan.Derived) == 0:
-		return met(v1alpha1.ReasonNotRequired, "No rule queries Prometheus.")
+		return met(v1alpha1.ReasonNotRequired, strings.TrimSpace("No rule queries Prometheus. "+underivable(p)))
 	case p.NotFound != nil && p.NotFound.Starting:
 		return unmet(v1alpha1.ReasonProgressing, p.NotFound.Message+kept)
 	case p.Starting != "":
@@ -68,6 +69,25 @@ func prometheusReady(o Observation) finding {
 		message += " It stays in use although there are other Prometheus objects; to use one of them, name it in spec.prometheus.ref."
 	}
 	return met(v1alpha1.ReasonReachable, message)
+}
+
+// underivable says why no rule can follow from a HorizontalPodAutoscaler; empty where one can. It is no state of its own: who may write an
+// HPA must not change whether the pipeline is Ready.
+func underivable(p cluster.Prometheus) string {
+	const none = "None follows from HorizontalPodAutoscalers either: "
+	switch {
+	case p.NotFound != nil:
+		return none + p.NotFound.Message
+	case p.Starting != "":
+		return none + fmt.Sprintf("%s is being set up. %s", p.Target.Origin, p.Starting)
+	case p.CredentialsWithheld != "":
+		return none + p.CredentialsWithheld + "."
+	case p.CredentialsMissing != "":
+		return none + p.CredentialsMissing + "."
+	case p.Answer.Err != nil:
+		return none + fmt.Sprintf("%s does not answer: %v.", p.Target.Origin, p.Answer.Err)
+	}
+	return ""
 }
 
 // seriesUnknown is true until it is known whether Prometheus has the series that operands demand.

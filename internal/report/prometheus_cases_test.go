@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"testing"
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/cluster"
@@ -221,5 +223,29 @@ func maxAgeCases() map[string]conditionCase {
 			},
 			differ: map[string]string{condition: "False Unreachable"},
 			ready:  "Unreachable", kstatus: status.InProgressStatus, says: "does not answer: refused. It is old."},
+	}
+}
+
+// TestWhereNothingQueriesPrometheus: the condition is True whatever is wrong, since only HorizontalPodAutoscalers, which anyone may write,
+// would use it; and it says what is wrong, since it is why no rule follows from them.
+func TestWhereNothingQueriesPrometheus(t *testing.T) {
+	target := prometheus.Target{URL: "http://prometheus.monitoring.svc:9090", Origin: "Prometheus monitoring/k8s"}
+	for want, source := range map[string]cluster.Prometheus{
+		"No rule queries Prometheus.": {Target: target, Answer: probe.Answer{Known: true}},
+		"No rule queries Prometheus. None follows from HorizontalPodAutoscalers either: There is none; set spec.prometheus.managed: {}.": {
+			NotFound: &prometheus.NotFoundError{Message: "There is none; set spec.prometheus.managed: {}."}},
+		"No rule queries Prometheus. None follows from HorizontalPodAutoscalers either: Prometheus monitoring/k8s is being set up. It starts.": {
+			Target: target, Starting: "It starts."},
+		"No rule queries Prometheus. None follows from HorizontalPodAutoscalers either: it would be sent over http.": {
+			Target: target, CredentialsWithheld: "it would be sent over http"},
+		"No rule queries Prometheus. None follows from HorizontalPodAutoscalers either: Secret token does not exist.": {
+			Target: target, CredentialsMissing: "Secret token does not exist"},
+		"No rule queries Prometheus. None follows from HorizontalPodAutoscalers either: Prometheus monitoring/k8s does not answer: 401.": {
+			Target: target, Answer: probe.Answer{Known: true, Err: errors.New("401")}},
+	} {
+		got := prometheusReady(Observation{Facts: cluster.Facts{Prometheus: source}})
+		if got.status != metav1.ConditionTrue || got.reason != v1alpha1.ReasonNotRequired || got.message != want {
+			t.Errorf("%s %s: %s\nwant %s", got.status, got.reason, got.message, want)
+		}
 	}
 }
