@@ -71,8 +71,8 @@ func askPrometheus(
 			base, otherwise)
 	}
 	if found.Spec.Prometheus.Auth != nil {
-		return nil, fmt.Errorf("spec.prometheus.auth has credentials, which the API server does not pass on to %s%s: they are sent there if "+
-			"you may get the Secrets that it names", base, otherwise)
+		return nil, fmt.Errorf("spec.prometheus.auth has credentials, which the API server does not pass on to %s%s: they are sent "+
+			"there if you may get the Secrets that it names", base, otherwise)
 	}
 	clients, err := kubernetes.NewForConfig(config)
 	if err != nil {
@@ -100,7 +100,9 @@ func askPrometheus(
 }
 
 // clientAt returns a client of the Prometheus at a URL of the person, with what spec.prometheus names if they may read it.
-func clientAt(ctx context.Context, reader client.Reader, found *v1alpha1.MetricsPipeline, direct string) (*prometheus.Client, error) {
+func clientAt(
+	ctx context.Context, reader client.Reader, found *v1alpha1.MetricsPipeline, direct string,
+) (*prometheus.Client, error) {
 	const field = "--prometheus-url"
 	parsed, err := url.Parse(direct)
 	if err != nil || found == nil || found.Spec.Prometheus.Auth == nil && found.Spec.Prometheus.TLS == nil {
@@ -108,8 +110,8 @@ func clientAt(ctx context.Context, reader client.Reader, found *v1alpha1.Metrics
 	}
 	spec := found.Spec.Prometheus
 	if spec.Auth != nil && parsed.Scheme != "https" && !spec.AllowHTTP && !local(parsed) {
-		return nil, fmt.Errorf("spec.prometheus.auth is not sent to --prometheus-url %s: anyone on the way could read it; name an https URL, "+
-			"or the local end of kubectl port-forward", direct)
+		return nil, fmt.Errorf("spec.prometheus.auth is not sent to --prometheus-url %s: anyone on the way could read it; name an "+
+			"https URL, or the local end of kubectl port-forward", direct)
 	}
 	operator := &gathered{reader: reader}
 	operator.findNamespace(ctx)

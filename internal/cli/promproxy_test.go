@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -80,5 +81,29 @@ func TestWhyWithCredentials(t *testing.T) {
 				t.Errorf("the link Series is %+v, want %q", link, tc.says)
 			}
 		})
+	}
+}
+
+// TestWhyATargetIsDown: who may ask Prometheus sees why it cannot scrape the pod, where the status does not say so.
+func TestWhyATargetIsDown(t *testing.T) {
+	server := newAPIServer(t)
+	server.samples["== 0"] = `{"metric":{"question":"up"},"value":[1,"0"]},{"metric":{"question":"down"},"value":[1,"1"]}`
+	server.targets = map[string]string{"podMonitor/shop/web/0": `{"scrapePool":"podMonitor/shop/web/0","health":"down",` +
+		`"scrapeUrl":"http://10.0.0.7:8080/metrics","lastError":"connection refused","labels":{"namespace":"shop","pod":"web-1"}}`}
+	w := liveWorld(t, server, interceptor.Funcs{})
+	c, err := w.client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	monitor := &monitoringv1.PodMonitor{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web"},
+		Spec: monitoringv1.PodMonitorSpec{Selector: metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}},
+			PodMetricsEndpoints: []monitoringv1.PodMetricsEndpoint{{}}}}
+	if err := c.Create(t.Context(), monitor); err != nil {
+		t.Fatal(err)
+	}
+	found := w.explainWeb(t, ExitBroken)
+	if finding := found.first(); finding == nil || finding.Reason != v1alpha1.AutoscalerScrapeDown ||
+		!strings.Contains(finding.Cause, "connection refused") {
+		t.Errorf("the finding is %+v", finding)
 	}
 }

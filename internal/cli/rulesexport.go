@@ -66,8 +66,8 @@ Exit codes:
 	}
 	cmd.Flags().BoolVar(&keda, "keda", false, "Write ScaledObjects of KEDA for HorizontalPodAutoscalers on external metrics.")
 	cmd.Flags().BoolVarP(&everywhere, "all-namespaces", "A", false, "With --keda, those of all namespaces.")
-	cmd.Flags().StringVar(&direct, "prometheus-url", "", "With --keda, ask Prometheus at this URL, and not through the API server. It is asked\n"+
-		"where a rule takes its series by a pattern.")
+	cmd.Flags().StringVar(&direct, "prometheus-url", "", "With --keda, ask Prometheus at this URL, and not through the API server. It is\n"+
+		"asked where a rule takes its series by a pattern.")
 	return cmd
 }
 

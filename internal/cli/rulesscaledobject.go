@@ -131,8 +131,8 @@ func triggerOf(metric autoscalingv2.MetricSpec, from scaledFrom) (trigger, error
 // resourceTrigger is KEDA's for the usage of cpu and memory.
 func resourceTrigger(name corev1.ResourceName, container string, target autoscalingv2.MetricTarget) (trigger, error) {
 	if name != corev1.ResourceCPU && name != corev1.ResourceMemory {
-		return trigger{}, fmt.Errorf("KEDA has triggers for cpu and memory, and none for the resource %s: keep this HorizontalPodAutoscaler, "+
-			"and make its external metrics custom ones", name)
+		return trigger{}, fmt.Errorf("KEDA has triggers for cpu and memory, and none for the resource %s: keep this "+
+			"HorizontalPodAutoscaler, and make its external metrics custom ones", name)
 	}
 	made := trigger{Type: string(name), MetricType: target.Type, Metadata: map[string]string{}}
 	if target.AverageUtilization != nil {

@@ -59,11 +59,11 @@ func PodTargets(ctx context.Context, of Target, access Access, pool string) ([]P
 func (c *Client) PodTargets(ctx context.Context, pool string) ([]PodTarget, error) {
 	at := c.caller.URL(targetsPath, nil)
 	at.RawQuery = targetsOf(pool).Encode()
-	request, err := http.NewRequest(http.MethodGet, at.String(), nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
 	if err != nil {
 		return nil, fmt.Errorf("ask for the targets of %s: %w", pool, err)
 	}
-	response, body, err := c.caller.Do(ctx, request)
+	response, body, err := c.caller.Do(ctx, request) //nolint:bodyclose // the client has read and closed it
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,7 @@
 // Copyright The MetricsPipeline Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package scrape_test
+package scrape
 
 import (
 	"testing"
@@ -10,8 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
-
-	"github.com/metricspipeline/operator/internal/scrape"
 )
 
 func TestContainerPorts(t *testing.T) {
@@ -39,7 +37,7 @@ func TestContainerPorts(t *testing.T) {
 		if tc.port != "" {
 			service.Annotations["prometheus.io/port"] = tc.port
 		}
-		if diff := cmp.Diff(tc.want, scrape.ContainerPorts(scrape.AppOf(service), "prometheus.io")); diff != "" {
+		if diff := cmp.Diff(tc.want, ContainerPorts(AppOf(service), "prometheus.io")); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}

@@ -62,7 +62,9 @@ type portless struct {
 }
 
 // look takes a Pod into account. One that cannot be scraped is named by the message.
-func (p *portless) look(ctx context.Context, from pieces, namespace string, pod *metav1.PartialObjectMetadata, apps []wanted) (bool, error) {
+func (p *portless) look(
+	ctx context.Context, from pieces, namespace string, pod *metav1.PartialObjectMetadata, apps []wanted,
+) (bool, error) {
 	for _, app := range apps {
 		if len(app.ports) == 0 && !app.any {
 			return true, nil
@@ -77,7 +79,8 @@ func (p *portless) look(ctx context.Context, from pieces, namespace string, pod 
 		return false, fmt.Errorf("read the containers of Pod %s/%s: %w", namespace, pod.Name, err)
 	}
 	for _, app := range apps {
-		if app.any && len(declared) > 0 || slices.ContainsFunc(app.ports, func(name string) bool { return slices.Contains(declared, name) }) {
+		named := slices.ContainsFunc(app.ports, func(name string) bool { return slices.Contains(declared, name) })
+		if named || app.any && len(declared) > 0 {
 			return true, nil
 		}
 		switch {
