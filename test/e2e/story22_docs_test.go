@@ -115,11 +115,15 @@ func followSteps(t *testing.T, dir, file string, steps []walk.Step) error {
 	return nil
 }
 
+// patience is how long a reader waits for what a page shows. The longest way is that of a new monitor to Prometheus, which is three
+// minutes, and of a rate.
+const patience = 6 * time.Minute
+
 // take runs a command until it prints what the document shows, and returns that: once, unless it only reads.
 func take(t *testing.T, dir string, step walk.Step) (output string, err error) {
 	t.Helper()
 	var last error
-	err = kit.Poll(within(t, scrape), func(ctx context.Context) (bool, error) {
+	err = kit.Poll(within(t, patience), func(ctx context.Context) (bool, error) {
 		if output, last = bash(ctx, dir, step.Command); last == nil {
 			last = walk.Match(step.Want, output)
 		}
