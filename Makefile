@@ -33,7 +33,7 @@ INSTALLER       := $(TOOL) kustomize build $(INSTALL_FROM) | sed 's|image: ghcr.
 CHART           := charts/metricspipeline-operator
 LINTER          := golangci-lint-kube-api-linter
 LINT_MODULES    := . test/cluster test/chart tools/bundle tools/compat tools/release
-TIDY_MODULES    := . test/cluster test/chart tools tools/bundle tools/compat tools/lint tools/release
+TIDY_MODULES    := . test/cluster test/chart test/promconfig test/promconfig/upstream tools tools/bundle tools/compat tools/lint tools/release
 GENERATED       := api/v1alpha1/zz_generated.deepcopy.go internal/render/schema.json internal/assets/self-monitoring/base/metricspipeline.json \
                    config/crd/bases config/rbac/role.yaml \
                    docs/reference/api.md docs/reference/cli docs/conditions/Stalled.md bundle bundle.Dockerfile olm \
@@ -143,7 +143,7 @@ clean: ## Remove what was built here; the cluster's binaries stay in their cache
 ##@ Test
 .PHONY: test
 test: setup-test test-unit test-envtest ## Run every test, from nothing.
-	@hack/beside.sh "test-e2e $(STACK)" test-release test-chart test-alerts test-olm test-faults
+	@hack/beside.sh "test-e2e $(STACK)" test-release test-chart test-alerts test-promconfig test-olm test-faults
 
 .PHONY: setup-test
 setup-test:
@@ -167,6 +167,13 @@ test-chart: bin/cluster ## Test the Helm chart with Helm's library, on a real ku
 .PHONY: test-alerts
 test-alerts: bin/cluster ## Test that each alert fires for its cause, with Prometheus' promtool.
 	@programs=$$(bin/cluster binaries promtool) && PROMTOOL="$$programs/promtool" go test -C test/alerts -count=1 $(GOTESTFLAGS)
+
+.PHONY: test-promconfig
+test-promconfig: ## Prove that scrape configurations make the targets that prometheus-operator makes of the same monitors.
+	@corpus=$$(mktemp -d) && trap "rm -rf $$corpus" EXIT && \
+		go test -count=1 ./internal/scrape/promconfig -run TestCorpus -corpus "$$corpus" && \
+		go run -C test/promconfig/upstream . "$$corpus" && \
+		PROMCONFIG_CORPUS="$$corpus" go test -C test/promconfig -count=1 $(GOTESTFLAGS)
 
 .PHONY: test-envtest
 test-envtest: bin/cluster ## Test user stories against a real kube-apiserver and etcd.
@@ -206,6 +213,11 @@ test-stack: build dist/install.yaml bin/sample-app bin/cluster ## Test beside KE
 	@digest=$$(hack/verify-stack.sh digest) && hack/container-host.sh || { code=$$?; [ $$code -eq 2 ] && exit 0; exit 1; }; \
 		CLUSTER_FLAGS='--enforce-network-policies --next-control-plane' \
 		hack/with-cluster.sh go test -count=1 -v -timeout 60m -tags e2e -run '^TestStack' $(GOTESTFLAGS) ./test/e2e -args -stack="$$digest"
+
+.PHONY: test-e2e-bare
+test-e2e-bare: build dist/install.yaml bin/sample-app bin/cluster ## Test a cluster that has no Prometheus; as root, with the test cluster down.
+	@hack/container-host.sh || { code=$$?; [ $$code -eq 2 ] && exit 0; exit 1; }; \
+		CLUSTER_FLAGS=--without-prometheus hack/with-cluster.sh go test -count=1 -v -timeout 15m -tags e2e $(GOTESTFLAGS) ./test/e2e/bare
 
 .PHONY: dashboard-picture
 dashboard-picture: export DASHBOARD_PICTURE = $(CURDIR)/docs/images/dashboard.svg

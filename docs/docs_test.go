@@ -25,6 +25,7 @@ import (
 var kubernetesTypes = []string{
 	"spec.metricsServer.resources", "spec.metricsServer.tolerations", "spec.metricsServer.affinity",
 	"spec.prometheusAdapter.resources", "spec.prometheusAdapter.tolerations", "spec.prometheusAdapter.affinity",
+	"spec.prometheus.managed.resources", "spec.prometheus.managed.tolerations", "spec.prometheus.managed.affinity",
 	"spec.scrape.namespaceSelector", "spec.scrape.hostNetworkPods.namespaceSelector", "spec.scrape.honorLabels.namespaceSelector",
 	"spec.scrape.bearerToken.namespaceSelector",
 }

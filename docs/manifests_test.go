@@ -59,6 +59,23 @@ func TestWalks(t *testing.T) {
 	}
 }
 
+// TestWalkOfMigration: the commands from the chart of prometheus-adapter are run by the end-to-end suite, none is left out.
+func TestWalkOfMigration(t *testing.T) {
+	document, err := walk.ReadSection(read(t, "migrate.md"), "From the prometheus-adapter chart")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []string
+	for _, step := range document.Steps {
+		if step.File != "" {
+			files = append(files, step.File)
+		}
+	}
+	if diff := cmp.Diff([]string{"pipeline.yaml", "takeover.yaml"}, files); diff != "" || len(document.Steps) < 8 || len(document.Skipped) > 0 {
+		t.Errorf("it has %d steps, of which these are files (-want +got):\n%s\nnot run: %+v", len(document.Steps), diff, document.Skipped)
+	}
+}
+
 // TestWebIsOne: the README's application is the one that the walk for newcomers builds.
 func TestWebIsOne(t *testing.T) {
 	document, err := walk.Read(read(t, "getting-started.md"))

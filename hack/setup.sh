@@ -43,7 +43,9 @@ fetch() {
   local jobs=() folders=() folder job
   go list -deps -test ./... >/dev/null & jobs+=($!)
   if [ "$target" != demo ]; then
-    # Less what make test-stack alone needs: it is more than all else, and fetched where that runs.
+    # Less what make test-stack alone needs: it is more than all else, and fetched where that runs. test-envtest reads the CRDs of two.
+    go -C test/cluster/components/keda mod download github.com/kedacore/keda/v2 & jobs+=($!)
+    go -C test/cluster/components/next mod download k8s.io/autoscaler/vertical-pod-autoscaler & jobs+=($!)
     mapfile -t folders < <(printf '%s\n' test/cluster/components/*/ | grep -vE '/(keda|next|traefik)/$')
   elif own_cluster; then
     folders=(test/cluster/components/{shared,metrics-server,prometheus,prometheus-adapter}/)

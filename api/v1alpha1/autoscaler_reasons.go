@@ -17,6 +17,10 @@ const (
 	AutoscalerScaledObjectNotReady = "ScaledObjectNotReady"
 	// AutoscalerScaledObjectFallback surfaces when KEDA gives the HPA the replicas of spec.fallback in place of a number.
 	AutoscalerScaledObjectFallback = "ScaledObjectFallback"
+	// AutoscalerScaledObjectWithoutHPA surfaces when KEDA has made no HPA of a ScaledObject that is neither paused nor known to be faulty.
+	AutoscalerScaledObjectWithoutHPA = "ScaledObjectWithoutHPA"
+	// AutoscalerObjectKindNotServed surfaces when the API server does not serve the kind of describedObject.
+	AutoscalerObjectKindNotServed = "ObjectKindNotServed"
 	// AutoscalerResourceNotMeasured surfaces when the HPA names a resource other than cpu and memory, which metrics.k8s.io has not.
 	AutoscalerResourceNotMeasured = "ResourceNotMeasured"
 	// AutoscalerTargetTypeMismatch surfaces when target.type names another field than the one that is set.

@@ -24,6 +24,24 @@ type ComponentOptions struct {
 	// +kubebuilder:validation:Maximum=10
 	Replicas *int32 `json:"replicas,omitempty"`
 
+	PodOptions `json:",inline"`
+
+	// hostNetwork runs the pods in the network of their node, for a control plane that does not reach the network of pods. A node
+	// then has room for one pod of the component, an old pod ends before its successor starts, no NetworkPolicy applies to the pods,
+	// and the Pod Security level of the operator's namespace must be privileged.
+	// +optional
+	HostNetwork bool `json:"hostNetwork,omitempty"`
+
+	// port is where the component listens, 1024 to 65535. Unset: 10250; with hostNetwork, 4443 for metrics-server and 4444 for
+	// prometheus-adapter. With hostNetwork it must be free on each node.
+	// +optional
+	// +kubebuilder:validation:Minimum=1024
+	// +kubebuilder:validation:Maximum=65535
+	Port *int32 `json:"port,omitempty"`
+}
+
+// PodOptions are the knobs of the pods of every deployed component.
+type PodOptions struct {
 	// resources are the container's requests and limits; unset keeps the component's defaults.
 	// +optional
 	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
@@ -80,19 +98,6 @@ type ComponentOptions struct {
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !format.qualifiedName().validate(k).hasValue())",message="a key of podAnnotations must be an annotation key such as team or example.com/team: correct the key"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('metricspipeline.io/'))",message="podAnnotations must not have a key that begins with metricspipeline.io/, because those are the operator's: remove the key"
 	PodAnnotations map[string]AnnotationValue `json:"podAnnotations,omitempty"`
-
-	// hostNetwork runs the pods in the network of their node, for a control plane that does not reach the network of pods. A node
-	// then has room for one pod of the component, an old pod ends before its successor starts, no NetworkPolicy applies to the pods,
-	// and the Pod Security level of the operator's namespace must be privileged.
-	// +optional
-	HostNetwork bool `json:"hostNetwork,omitempty"`
-
-	// port is where the component listens, 1024 to 65535. Unset: 10250; with hostNetwork, 4443 for metrics-server and 4444 for
-	// prometheus-adapter. With hostNetwork it must be free on each node.
-	// +optional
-	// +kubebuilder:validation:Minimum=1024
-	// +kubebuilder:validation:Maximum=65535
-	Port *int32 `json:"port,omitempty"`
 }
 
 // AnnotationValue is the value of an annotation of a Kubernetes object.

@@ -170,6 +170,12 @@ const (
 	// ReasonResourceSeriesMissing surfaces when metrics.k8s.io is to be served from Prometheus, and Prometheus has no series of
 	// containers or of nodes. What served before goes on until it has.
 	ReasonResourceSeriesMissing = "ResourceSeriesMissing"
+	// ReasonManagedRemoved surfaces when spec.prometheus.managed was removed while a metrics API needs the Prometheus that the operator
+	// runs, and the spec and the cluster name no other.
+	ReasonManagedRemoved = "ManagedRemoved"
+	// ReasonConfigurationRefused surfaces when the Prometheus that the operator runs has refused its configuration, and goes on with the
+	// one before.
+	ReasonConfigurationRefused = "ConfigurationRefused"
 )
 
 // ConditionRulesAccepted says whether every rule of the spec is in use.

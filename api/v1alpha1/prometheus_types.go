@@ -9,6 +9,8 @@ package v1alpha1
 // +kubebuilder:validation:XValidation:rule="!has(self.auth) || has(self.url) || has(self.ref)",message="auth would be sent to any Prometheus object that is the only one; name the receiver of the credentials in url or ref"
 // +kubebuilder:validation:XValidation:rule="!has(self.auth) || !has(self.url) || !isURL(self.url) || url(self.url).getScheme() != 'http' || (has(self.allowHTTP) && self.allowHTTP)",message="auth over http sends credentials that anyone on the way can read; set url to an https URL, or accept the risk with allowHTTP: true"
 // +kubebuilder:validation:XValidation:rule="!has(self.auth) || !has(self.adapterURL) || !isURL(self.adapterURL) || url(self.adapterURL).getScheme() != 'http' || url(self.adapterURL).getHostname() in ['localhost', '127.0.0.1', '::1', '[::1]'] || (has(self.allowHTTP) && self.allowHTTP)",message="auth over http sends credentials that anyone on the way can read; set adapterURL to an https URL or to one on localhost, or accept the risk with allowHTTP: true"
+// +kubebuilder:validation:XValidation:rule="!has(self.managed) || !(has(self.url) || has(self.ref))",message="managed runs a Prometheus for this pipeline, and url and ref name another one: remove managed, or remove url and ref"
+// +kubebuilder:validation:XValidation:rule="!has(self.managed) || !(has(self.auth) || has(self.tls) || has(self.adapterURL) || (has(self.allowHTTP) && self.allowHTTP) || (has(self.dialect) && self.dialect != 'PromQL'))",message="with managed the operator chooses the address, the certificate and the token: remove auth, tls, adapterURL, allowHTTP and dialect, or remove managed"
 type PrometheusSpec struct {
 	// url is the base URL of anything with the Prometheus HTTP API (Prometheus, Thanos, Mimir, VictoriaMetrics), as
 	// seen from a pod, such as https://thanos-query.monitoring.svc:9090. http or https, with a path if the API has a
@@ -25,6 +27,12 @@ type PrometheusSpec struct {
 	// shards of a Prometheus, or the store that a PrometheusAgent writes to.
 	// +optional
 	Ref *PrometheusReference `json:"ref,omitempty"`
+
+	// managed has the operator run a Prometheus, which scrapes annotated apps, the kubelets and the components; {} suffices. It excludes
+	// url and ref. Taken out while a metrics API needs it and nothing else answers queries, the Prometheus stays as it is, and the pipeline
+	// is stalled.
+	// +optional
+	Managed *ManagedPrometheusSpec `json:"managed,omitempty"`
 
 	// adapterURL is where the adapter queries, if not at url: a proxy in its pod that signs requests, such as
 	// http://localhost:8005/workspaces/ws-1. The operator queries url, or the URL of the Prometheus object, and adapterURL as well

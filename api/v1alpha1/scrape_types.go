@@ -201,7 +201,8 @@ type ScrapeStatus struct {
 	// +optional
 	Pods int32 `json:"pods"`
 
-	// monitors is the number of ServiceMonitors and PodMonitors.
+	// monitors is the number of ServiceMonitors and PodMonitors. Where the operator runs a Prometheus without prometheus-operator, it is
+	// that of the namespaces with a scrape configuration.
 	// +optional
 	Monitors int32 `json:"monitors"`
 
@@ -293,7 +294,7 @@ type NotScrapedNamespace struct {
 	// +required
 	Namespace string `json:"namespace,omitempty"`
 
-	// reason is NotSelected, NameTaken, Contested, Refused, TargetLimit or NoTargets.
+	// reason is NotSelected, NameTaken, Contested, Refused, ConfigurationLimit, TargetLimit or NoTargets.
 	// +required
 	Reason string `json:"reason,omitempty"`
 
@@ -306,6 +307,9 @@ type NotScrapedNamespace struct {
 const (
 	// ReasonRefused is that of a namespace in which the API server refuses the monitors, for its quota for one.
 	ReasonRefused = "Refused"
+	// ReasonConfigurationLimit is that of a namespace whose scrape configuration is too large, or has no room beside those of others.
+	// Only a Prometheus that the operator runs without prometheus-operator has such.
+	ReasonConfigurationLimit = "ConfigurationLimit"
 	// ReasonTargetLimit is that of a namespace whose annotated apps come near scrape.limits.targets.
 	ReasonTargetLimit = "TargetLimit"
 	// ReasonNoTargets is that of a namespace with running Pods of annotated apps of which Prometheus has no target.

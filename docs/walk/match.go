@@ -19,7 +19,7 @@ var varying = []struct {
 	{"a time", `\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`, `\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`},
 	{"the value of a metric in JSON", `"value":"[^"]*"`, `"value":"[^"]*"`},
 	{"the hashes in a pod's name", `-` + hash + `{8,10}-` + hash + `{5}\b`, `-` + hash + `{6,10}-` + hash + `{5}`},
-	{"what an HPA reads at the moment", `\b\d+m?/`, `\d+m?/`},
+	{"what an HPA reads at the moment", `\b\d+m? ?/`, `\d+m? ?/`},
 	{"an age, or a quantity with a unit", `\b` + measure + `(?:\b|\B)`, measure},
 	{"an address", `\b\d+\.\d+\.\d+\.\d+\b`, `\d+\.\d+\.\d+\.\d+`},
 }
@@ -27,8 +27,8 @@ var varying = []struct {
 const (
 	// hash is a letter of those that Kubernetes makes names of.
 	hash = `[bcdfghjklmnpqrstvwxz2456789]`
-	// measure is like 42s, 5m3s, 212m, 96Mi or 7%.
-	measure = `(?:\d+(?:\.\d+)?(?:ms|Ki|Mi|Gi|[smhd%]))+`
+	// measure is like 42s, 5m3s, 212m, 96Mi, 262144k or 7%.
+	measure = `(?:\d+(?:\.\d+)?(?:ms|Ki|Mi|Gi|[smhdk%]))+`
 )
 
 // Match returns an error that names the first line of the document that an output does not have. The lines are in order and nothing

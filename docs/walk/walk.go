@@ -77,6 +77,17 @@ func Read(document string) (Document, error) {
 	return d, nil
 }
 
+// ReadSection returns what one section of a document says, which goes from its heading of the second level to the next one.
+func ReadSection(document, heading string) (Document, error) {
+	before, rest, found := strings.Cut(document, "\n## "+heading+"\n")
+	if !found {
+		return Document{}, fmt.Errorf("there is no section %q", heading)
+	}
+	section, _, _ := strings.Cut(rest, "\n## ")
+	// Empty lines keep the numbers of the lines.
+	return Read(strings.Repeat("\n", strings.Count(before, "\n")+2) + section)
+}
+
 // add takes up a block of that kind, which begins at a line, below a line of text.
 func (d *Document) add(kind, above string, line int, block []string) error {
 	reason, named := notRun.FindStringSubmatch(above), saveAs.FindStringSubmatch(above)
@@ -140,7 +151,9 @@ func (s Step) OnlyReads() bool {
 	if strings.Contains(s.Command, " | ") || strings.Contains(s.Command, "/proxy/") {
 		return false
 	}
-	return slices.ContainsFunc([]string{"get", "top", "describe", "logs"}, func(verb string) bool {
+	verbs := []string{"get", "top", "describe", "logs", "metricspipeline why", "metricspipeline status", "metricspipeline report",
+		"metricspipeline rules test", "metricspipeline rules export", "metricspipeline rules preset"}
+	return slices.ContainsFunc(verbs, func(verb string) bool {
 		return strings.HasPrefix(s.Command, "kubectl "+verb+" ")
 	})
 }

@@ -102,6 +102,10 @@ func TestMatch(t *testing.T) {
 		"other hashes":               {want: "web-6f5b7c9d8-x2x7p 1/1", got: "web-75447bd94-9kkq8 1/1"},
 		"a pod of another app":       {want: "web-6f5b7c9d8-x2x7p 1/1", got: "db-75447bd94-9kkq8 1/1", differs: "web-"},
 		"what an HPA reads":          {want: "web 98/40 1 3 3", got: "web 33333m/40 1 3 3"},
+		"what describe says of it":   {want: "on pods:  98 / 40", got: "on pods:  33333m / 40"},
+		"another target of describe": {want: "on pods:  98 / 40", got: "on pods:  98 / 50", differs: "98 / 40"},
+		"no value in describe":       {want: "on pods:  98 / 40", got: "on pods:  <unknown> / 40", differs: "98 / 40"},
+		"what a VPA recommends":      {want: "web 262144k True 90s", got: "web 297164k True 3m"},
 		"another target":             {want: "web 98/40 1 3 3", got: "web 98/50 1 3 3", differs: "98/40"},
 		"unknown":                    {want: "web 0/40 1 3 1", got: "web <unknown>/40 1 3 1", differs: "0/40"},
 		"a time and a value": {want: `{"timestamp":"2026-01-01T00:00:00Z","value":"0"}`,
@@ -128,14 +132,28 @@ func TestMatch(t *testing.T) {
 	}
 }
 
+func TestReadSection(t *testing.T) {
+	document := "# Page\n\n```sh\nnot read\n```\n\n## First\n\n```console\n$ a\n```\n\n### Below\n```console\n$ b\n```\n## Next\n```console\n$ c\n```\n"
+	got, err := walk.ReadSection(document, "First")
+	if err != nil || len(got.Steps) != 2 || got.Steps[0].Command != "a" || got.Steps[0].Line != 10 || got.Steps[1].Command != "b" {
+		t.Errorf("the section has %+v, %v", got.Steps, err)
+	}
+	if _, err := walk.ReadSection(document, "Second"); err == nil {
+		t.Error("a section that is not there is read")
+	}
+}
+
 func TestOnlyReads(t *testing.T) {
 	for command, want := range map[string]bool{
 		"kubectl get hpa web":                              true,
 		"kubectl top node":                                 true,
+		"kubectl metricspipeline why hpa/web":              true,
 		"kubectl apply -f web.yaml":                        false,
 		"kubectl get csr -o name | xargs kubectl delete":   false,
 		`kubectl get --raw "/api/v1/x/proxy/load?rps=100"`: false,
 		"make deploy":                                      false,
+		`kubectl metricspipeline why hpa/web || echo "$?"`: true,
+		"kubectl metricspipeline rules import -f x.yaml":   false,
 	} {
 		if got := (walk.Step{Command: command}).OnlyReads(); got != want {
 			t.Errorf("%s: got %t, want %t", command, got, want)

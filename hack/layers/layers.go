@@ -25,8 +25,10 @@ var Allowed = map[string][]string{
 	"internal/presets":        {"api/v1alpha1"},
 	"internal/certs/provider": {"api/v1alpha1", "internal/certs"},
 	"internal/scrape":         {"api/v1alpha1", "internal/text"},
-	"internal/scrape/index":   {"api/v1alpha1", "internal/scrape", "internal/store", "internal/text"},
-	"internal/apply":          {"api/v1alpha1", "internal/kinds", "internal/ownership"},
+	// Its tests alone know the assets and the monitors of annotated apps.
+	"internal/scrape/promconfig": {"api/v1alpha1"},
+	"internal/scrape/index":      {"api/v1alpha1", "internal/scrape", "internal/store", "internal/text"},
+	"internal/apply":             {"api/v1alpha1", "internal/kinds", "internal/ownership"},
 	"internal/cluster": {
 		"api/v1alpha1", "internal/autoscaler", "internal/health", "internal/kinds", "internal/metricsapi", "internal/ownership",
 		"internal/probe",
@@ -50,6 +52,10 @@ var Allowed = map[string][]string{
 		"api/v1alpha1", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi", "internal/ownership",
 		"internal/probe", "internal/prometheus", "internal/cluster", "internal/operand",
 	},
+	"internal/operand/managedprometheus": {
+		"api/v1alpha1", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi", "internal/ownership",
+		"internal/probe", "internal/prometheus", "internal/cluster", "internal/operand",
+	},
 	"internal/operand/prometheusadapter": {
 		"api/v1alpha1", "internal/derive", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi",
 		"internal/ownership",
@@ -57,8 +63,8 @@ var Allowed = map[string][]string{
 		"internal/text",
 	},
 	"internal/operand/registry": {
-		"api/v1alpha1", "internal/operand", "internal/operand/metricsserver", "internal/operand/prometheusadapter",
-		"internal/operand/selfmonitoring",
+		"api/v1alpha1", "internal/operand", "internal/operand/managedprometheus", "internal/operand/metricsserver",
+		"internal/operand/prometheusadapter", "internal/operand/selfmonitoring",
 	},
 	"internal/render/patchpolicy": {"api/v1alpha1", "internal/ownership"},
 	"internal/render": {
@@ -83,6 +89,7 @@ var Allowed = map[string][]string{
 	"internal/controller/monitors": {
 		"api/v1alpha1", "internal/apply", "internal/cluster", "internal/health", "internal/kinds", "internal/metricsapi",
 		"internal/ownership", "internal/pace", "internal/probe", "internal/prometheus", "internal/scrape", "internal/scrape/index",
+		"internal/scrape/promconfig",
 		"internal/text",
 	},
 	"internal/diagnose":   {"api/v1alpha1", "internal/autoscaler", "internal/metricsapi", "internal/text"},
@@ -91,14 +98,16 @@ var Allowed = map[string][]string{
 	"internal/diagnose/collect": {
 		"api/v1alpha1", "internal/autoscaler", "internal/derive", "internal/cluster", "internal/diagnose", "internal/health",
 		"internal/kinds", "internal/kubelet",
-		"internal/metricsapi", "internal/operand", "internal/ownership", "internal/probe", "internal/prometheus", "internal/scrape",
+		"internal/metricsapi", "internal/operand", "internal/ownership", "internal/presets", "internal/probe", "internal/prometheus",
+		"internal/scrape",
 		"internal/text",
 	},
 	"internal/cli": {
 		"api/v1alpha1", "internal/apply", "internal/autoscaler", "internal/certs", "internal/cluster", "internal/derive",
 		"internal/diagnose", "internal/diagnose/collect", "internal/health", "internal/kinds", "internal/kubelet",
 		"internal/metricsapi", "internal/operand", "internal/operand/prometheusadapter", "internal/operand/prometheusadapter/rules",
-		"internal/operand/registry", "internal/ownership", "internal/probe", "internal/prometheus", "internal/registration",
+		"internal/operand/registry", "internal/ownership", "internal/presets", "internal/probe", "internal/prometheus",
+		"internal/registration",
 		"internal/report", "internal/scrape", "internal/text",
 	},
 	"internal/controller/autoscalers": {

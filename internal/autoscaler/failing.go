@@ -4,6 +4,8 @@
 package autoscaler
 
 import (
+	"slices"
+
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 )
@@ -13,7 +15,8 @@ const scalingDisabled = "ScalingDisabled"
 
 // Failing is true where an HPA does not work: a metric of its spec has no current value, or ScalingActive or AbleToScale is not True.
 // ScalingActive alone does not say it: with one bad metric of two it stays True as long as the other one does not scale down. A target
-// without replicas is not a fault, and neither is an HPA that the HPA controller has not looked at yet (Pending).
+// without replicas is not a fault, nor that its pods have no metrics then, nor is an HPA that the HPA controller has not looked at yet
+// (Pending).
 func Failing(hpa *autoscalingv2.HorizontalPodAutoscaler) bool {
 	if notTrue(hpa, autoscalingv2.AbleToScale) != nil {
 		return true // What the other conditions say is of an earlier time: the HPA controller stops where it finds no scale.
@@ -50,13 +53,29 @@ func empty(hpa *autoscalingv2.HorizontalPodAutoscaler) []int {
 	if len(hpa.Status.CurrentMetrics) != len(hpa.Spec.Metrics) {
 		return nil
 	}
+	atZero := AtZero(hpa)
 	var places []int
 	for i, current := range hpa.Status.CurrentMetrics {
-		if current.Type == "" {
+		if current.Type == "" && (!atZero || !ofPods(hpa.Spec.Metrics[i].Type)) {
 			places = append(places, i)
 		}
 	}
 	return places
+}
+
+// AtZero is true while an HPA keeps its target at 0 replicas by itself (HPAScaleToZero, minReplicas 0): the HPA controller goes on to look
+// at its metrics, and wakes the target by one of type Object or External. The condition alone does not say it: it stays where a person has
+// scaled the target up.
+func AtZero(hpa *autoscalingv2.HorizontalPodAutoscaler) bool {
+	scaled := func(condition autoscalingv2.HorizontalPodAutoscalerCondition) bool {
+		return condition.Type == autoscalingv2.ScaledToZero && condition.Status == corev1.ConditionTrue
+	}
+	return hpa.Status.CurrentReplicas == 0 && slices.ContainsFunc(hpa.Status.Conditions, scaled)
+}
+
+// ofPods is true of a metric that has no value while there are no pods.
+func ofPods(kind autoscalingv2.MetricSourceType) bool {
+	return kind != autoscalingv2.ObjectMetricSourceType && kind != autoscalingv2.ExternalMetricSourceType
 }
 
 // notTrue returns a condition that is there and not True.

@@ -23,7 +23,8 @@ func status(
 	return autoscalingv2.HorizontalPodAutoscalerCondition{Type: name, Status: status, Reason: reason}
 }
 
-// TestFailing has what the HPA controller writes in each case, as pkg/controller/podautoscaler/horizontal.go of Kubernetes v1.36 does.
+// TestFailing has what the HPA controller writes in each case, as pkg/controller/podautoscaler/horizontal.go of Kubernetes v1.36 does, and
+// of v1.37 where HPAScaleToZero is enabled.
 func TestFailing(t *testing.T) {
 	able := status(autoscalingv2.AbleToScale, isTrue, "ReadyForNewScale")
 	active := status(autoscalingv2.ScalingActive, isTrue, "ValidMetricFound")
@@ -38,6 +39,7 @@ func TestFailing(t *testing.T) {
 		metrics    []autoscalingv2.MetricSourceType
 		conditions conditions
 		current    current
+		replicas   int32
 		without    []int
 	}{
 		"not looked at yet": {metrics: []autoscalingv2.MetricSourceType{"Resource"}},
@@ -105,6 +107,35 @@ func TestFailing(t *testing.T) {
 				status(autoscalingv2.ScaledToZero, isTrue, "ScaledToZero"),
 			},
 		},
+		"scaled to zero by itself, and cpu has no value beside the metric that wakes it": {
+			metrics: []autoscalingv2.MetricSourceType{"External", "Resource", "Pods", "ContainerResource"},
+			current: current{{Type: autoscalingv2.ExternalMetricSourceType}, none, none, none},
+			// Of no pod nothing is measured, and the invalid metrics do not make ScalingActive False: the others do not scale down from 0.
+			conditions: conditions{able, active, within, status(autoscalingv2.ScaledToZero, isTrue, "ScaledToZero")},
+		},
+		"scaled to zero by itself, and the metric that is to wake it fails, as cpu does": {
+			metrics: []autoscalingv2.MetricSourceType{"Resource", "Object"}, current: current{none, none}, without: []int{1},
+			conditions: conditions{
+				able, status(autoscalingv2.ScalingActive, isFalse, "FailedGetResourceMetric"), status(autoscalingv2.ScaledToZero, isTrue, "ScaledToZero"),
+			},
+		},
+		"scaled to zero by itself, and by a person to 3, of which cpu has no value": {
+			metrics: []autoscalingv2.MetricSourceType{"External", "Resource"}, replicas: 3, without: []int{1},
+			current:    current{{Type: autoscalingv2.ExternalMetricSourceType}, none},
+			conditions: conditions{able, active, within, status(autoscalingv2.ScaledToZero, isTrue, "ScaledToZero")},
+		},
+		"scaled to zero by a person, with minReplicas 0": {
+			metrics: []autoscalingv2.MetricSourceType{"External"}, current: nil,
+			conditions: conditions{
+				able, status(autoscalingv2.ScalingActive, isFalse, "ScalingDisabled"), status(autoscalingv2.ScaledToZero, isFalse, "NotScaledToZero"),
+			},
+		},
+		"woken from zero": {
+			metrics: []autoscalingv2.MetricSourceType{"External"}, current: current{{Type: autoscalingv2.ExternalMetricSourceType}},
+			conditions: conditions{
+				status(autoscalingv2.AbleToScale, isTrue, "SucceededRescale"), active, within, status(autoscalingv2.ScaledToZero, isFalse, "NotScaledToZero"),
+			},
+		},
 		"another HPA selects the same pods": {
 			metrics: []autoscalingv2.MetricSourceType{"Resource", "Pods"}, without: []int{0, 1},
 			conditions: conditions{able, status(autoscalingv2.ScalingActive, isFalse, "AmbiguousSelector")},
@@ -136,7 +167,8 @@ func TestFailing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			hpa := &autoscalingv2.HorizontalPodAutoscaler{
-				Status: autoscalingv2.HorizontalPodAutoscalerStatus{Conditions: tc.conditions, CurrentMetrics: tc.current},
+				Status: autoscalingv2.HorizontalPodAutoscalerStatus{CurrentReplicas: tc.replicas, Conditions: tc.conditions,
+					CurrentMetrics: tc.current},
 			}
 			for _, source := range tc.metrics {
 				hpa.Spec.Metrics = append(hpa.Spec.Metrics, autoscalingv2.MetricSpec{Type: source})

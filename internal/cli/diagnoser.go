@@ -64,11 +64,11 @@ func (e *environment) live(ctx context.Context, c client.Client, direct string) 
 	}
 	l := &live{collect.Sources{Objects: c, Mapper: c.RESTMapper(), Scales: scales, Resources: resources, Explain: explainer(),
 		Pipeline: func(context.Context) (*v1alpha1.MetricsPipeline, error) { return found, notRead }}}
-	asked, unasked := askPrometheus(ctx, config, found, direct)
+	asked, unasked := askPrometheus(ctx, config, c, found, direct)
 	if unasked != nil { // The rest can be seen all the same.
 		l.sources.NoPrometheus = unasked.Error()
 	} else {
-		l.sources.Prometheus = collect.Ask(asked)
+		l.sources.Prometheus, l.sources.Targets = collect.Ask(asked), asked.PodTargets
 	}
 	return l, nil
 }

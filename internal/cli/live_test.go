@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
@@ -41,8 +42,12 @@ type apiServer struct {
 	refuse bool
 	// down makes it answer as where the Service has no endpoint.
 	down bool
+	// token is what Prometheus demands of who asks it directly; empty for nothing.
+	token string
 	// samples are Prometheus' answers to the queries that have these texts in them; to others it has none.
 	samples map[string]string
+	// targets are those of a scrape pool.
+	targets map[string]string
 
 	mutex   sync.Mutex
 	queries []string
@@ -77,6 +82,10 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refused.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}
 		w.WriteHeader(http.StatusForbidden)
 		answer(refused)
+	case r.URL.Path == proxyPath+"/api/v1/targets":
+		fmt.Fprintf(w, `{"status":"success","data":{"activeTargets":[%s]}}`, s.targets[r.URL.Query().Get("scrapePool")])
+	case r.URL.Path == "/direct/api/v1/query" && s.token != "" && r.Header.Get("Authorization") != "Bearer "+s.token:
+		w.WriteHeader(http.StatusUnauthorized)
 	case r.URL.Path == proxyPath+"/api/v1/query", r.URL.Path == "/direct/api/v1/query":
 		query := r.URL.Query().Get("query")
 		s.mutex.Lock()
@@ -194,6 +203,30 @@ func TestWhyPrometheusIsDown(t *testing.T) {
 	server.down = true
 	found := liveWorld(t, server, interceptor.Funcs{}).explainWeb(t, ExitBroken)
 	if finding := found.Chains[0].Finding; finding == nil || finding.Reason != v1alpha1.AutoscalerPrometheusUnreachable {
+		t.Errorf("the finding is %+v", finding)
+	}
+}
+
+// TestWhyATargetIsDown: who may ask Prometheus sees why it cannot scrape the pod, where the status does not say so.
+func TestWhyATargetIsDown(t *testing.T) {
+	server := newAPIServer(t)
+	server.samples["== 0"] = `{"metric":{"question":"up"},"value":[1,"0"]},{"metric":{"question":"down"},"value":[1,"1"]}`
+	server.targets = map[string]string{"podMonitor/shop/web/0": `{"scrapePool":"podMonitor/shop/web/0","health":"down",` +
+		`"scrapeUrl":"http://10.0.0.7:8080/metrics","lastError":"connection refused","labels":{"namespace":"shop","pod":"web-1"}}`}
+	w := liveWorld(t, server, interceptor.Funcs{})
+	c, err := w.client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	monitor := &monitoringv1.PodMonitor{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web"},
+		Spec: monitoringv1.PodMonitorSpec{Selector: metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}},
+			PodMetricsEndpoints: []monitoringv1.PodMetricsEndpoint{{}}}}
+	if err := c.Create(t.Context(), monitor); err != nil {
+		t.Fatal(err)
+	}
+	found := w.explainWeb(t, ExitBroken)
+	if finding := found.first(); finding == nil || finding.Reason != v1alpha1.AutoscalerScrapeDown ||
+		!strings.Contains(finding.Cause, "connection refused") {
 		t.Errorf("the finding is %+v", finding)
 	}
 }
@@ -336,6 +369,45 @@ func TestRulesTest(t *testing.T) {
 	if !strings.Contains(w.out.String(), "services/proxy") {
 		t.Errorf("without rights it prints %s", w.out)
 	}
-	w.run(t, ExitUsage, "rules", "test", "hpa", "-n", "shop")
+	w.run(t, ExitUsage, "rules", "test", "hpa/web", "-A")
 	w.run(t, ExitError, "rules", "test", "hpa/web", "-n", "shop", "-f", "testdata/rules/configmap.yaml")
+	w.run(t, ExitWorks, "rules", "test", "hpa", "-n", "bank")
+	if w.errOut.String() != "there are no HorizontalPodAutoscalers in bank\n" {
+		t.Errorf("of an empty namespace it says %q", w.errOut)
+	}
+}
+
+// TestRulesTestBeforeATakeOver: as long as another program serves the API nothing is known of it, but what would be can be seen.
+func TestRulesTestBeforeATakeOver(t *testing.T) {
+	server := newAPIServer(t)
+	w := liveWorld(t, server, interceptor.Funcs{})
+	c, err := w.client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := pipeline(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range found.Status.APIServices {
+		if found.Status.APIServices[i].Group == customAPI.Group {
+			found.Status.APIServices[i].Owner, found.Status.APIServices[i].Backend = "Service monitoring/prometheus-adapter", ""
+		}
+	}
+	found.Spec.CustomMetrics.Rules = nil
+	if err := c.Update(t.Context(), found); err != nil {
+		t.Fatal(err)
+	}
+	w.run(t, ExitWorks, "rules", "test", "hpa", "-A")
+	if !strings.Contains(w.out.String(), "custom.metrics.k8s.io is served by Service monitoring/prometheus-adapter") {
+		t.Errorf("of an API of another it prints\n%s", w.out)
+	}
+	w.run(t, ExitBroken, "rules", "test", "hpa", "-A", "-f", "testdata/rules/take-over.yaml")
+	if !strings.Contains(w.out.String(), "no rule makes it: Prometheus has no samples for the pods of Deployment web") {
+		t.Errorf("without series it prints\n%s", w.out)
+	}
+	server.samples["count by (__name__"] = `{"metric":{"question":"0","__name__":"http_requests_total"},"value":[1,"1"]}`
+	server.samples["sum(rate(http_requests_total"] = `{"metric":{"pod":"web-1"},"value":[1,"12.5"]}`
+	w.run(t, ExitWorks, "rules", "test", "hpa", "-A", "-f", "testdata/rules/take-over.yaml")
+	golden(t, "rules/test-take-over.txt", w.out.String())
 }

@@ -16,8 +16,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/cluster"
 	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
@@ -48,23 +50,29 @@ func serviceProxy(base string) (string, bool) {
 
 // askPrometheus returns a client of the Prometheus of the pipeline: at a URL that the person gave, or through the API server with their
 // own rights. The error is why it cannot be asked.
-func askPrometheus(ctx context.Context, config *rest.Config, found *v1alpha1.MetricsPipeline, direct string) (*prometheus.Client, error) {
+func askPrometheus(
+	ctx context.Context, config *rest.Config, reader client.Reader, found *v1alpha1.MetricsPipeline, direct string,
+) (*prometheus.Client, error) {
 	if direct != "" {
-		client, err := prometheus.NewClientOver("--prometheus-url", direct, http.DefaultTransport)
+		asked, err := clientAt(ctx, reader, found, direct)
 		if err != nil {
 			return nil, err
 		}
-		return tried(ctx, client)
+		return tried(ctx, asked)
 	}
 	const otherwise = "; set --prometheus-url to where it answers, such as the local end of kubectl port-forward"
-	if found == nil || found.Status.Prometheus == nil || found.Status.Prometheus.URL == "" {
+	base := urlOf(found)
+	if base == "" {
 		return nil, errors.New("status.prometheus.url of the MetricsPipeline is not known" + otherwise)
 	}
-	base := found.Status.Prometheus.URL
 	path, isService := serviceProxy(base)
 	if !isService {
 		return nil, fmt.Errorf("status.prometheus.url %s leads to no Service of the cluster, so the API server cannot pass a query on%s",
 			base, otherwise)
+	}
+	if found.Spec.Prometheus.Auth != nil {
+		return nil, fmt.Errorf("spec.prometheus.auth has credentials, which the API server does not pass on to %s%s: they are sent there if "+
+			"you may get the Secrets that it names", base, otherwise)
 	}
 	clients, err := kubernetes.NewForConfig(config)
 	if err != nil {
@@ -91,10 +99,51 @@ func askPrometheus(ctx context.Context, config *rest.Config, found *v1alpha1.Met
 	return prometheus.NewClientOver("status.prometheus.url", strings.TrimSuffix(server.String(), "/")+path, transport)
 }
 
-// tried returns a client that answers.
-func tried(ctx context.Context, client *prometheus.Client) (*prometheus.Client, error) {
-	if _, _, err := client.Query(ctx, probeQuery, time.Now()); err != nil {
-		return nil, client.Unusable(err)
+// clientAt returns a client of the Prometheus at a URL of the person, with what spec.prometheus names if they may read it.
+func clientAt(ctx context.Context, reader client.Reader, found *v1alpha1.MetricsPipeline, direct string) (*prometheus.Client, error) {
+	const field = "--prometheus-url"
+	parsed, err := url.Parse(direct)
+	if err != nil || found == nil || found.Spec.Prometheus.Auth == nil && found.Spec.Prometheus.TLS == nil {
+		return prometheus.NewClientOver(field, direct, http.DefaultTransport) //nolint:wrapcheck // it names the flag
 	}
-	return client, nil
+	spec := found.Spec.Prometheus
+	if spec.Auth != nil && parsed.Scheme != "https" && !spec.AllowHTTP && !local(parsed) {
+		return nil, fmt.Errorf("spec.prometheus.auth is not sent to --prometheus-url %s: anyone on the way could read it; name an https URL, "+
+			"or the local end of kubectl port-forward", direct)
+	}
+	operator := &gathered{reader: reader}
+	operator.findNamespace(ctx)
+	access, missing, err := (&cluster.Source{Client: reader, Namespace: operator.namespace}).Access(ctx, spec)
+	switch {
+	case apierrors.IsForbidden(err):
+		return nil, fmt.Errorf("%s; have an administrator grant you get of that object, or look with the rights of one who may", missing)
+	case missing != "":
+		return nil, errors.New(missing)
+	}
+	if served, err := url.Parse(urlOf(found)); err == nil && access.ServerName == "" && local(parsed) {
+		access.ServerName = served.Hostname() // Behind a port-forward the certificate is for the Service.
+	}
+	return prometheus.NewClientAt(field, direct, access) //nolint:wrapcheck // it names the flag
+}
+
+// urlOf is where Prometheus is by the status; empty where it is not known.
+func urlOf(found *v1alpha1.MetricsPipeline) string {
+	if found == nil || found.Status.Prometheus == nil {
+		return ""
+	}
+	return found.Status.Prometheus.URL
+}
+
+// local is true of a URL of this machine.
+func local(at *url.URL) bool {
+	address := net.ParseIP(at.Hostname())
+	return at.Hostname() == "localhost" || address != nil && address.IsLoopback()
+}
+
+// tried returns a client that answers.
+func tried(ctx context.Context, asked *prometheus.Client) (*prometheus.Client, error) {
+	if _, _, err := asked.Query(ctx, probeQuery, time.Now()); err != nil {
+		return nil, asked.Unusable(err)
+	}
+	return asked, nil
 }

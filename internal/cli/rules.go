@@ -10,9 +10,9 @@ import (
 func rulesCommand(env *environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rules",
-		Short: "Import, export and test rules",
-		Long: `Import rules from prometheus-adapter, export rules that the operator derived from HorizontalPodAutoscalers, and test
-what a rule gives now.
+		Short: "Import, export and test rules, and write ready-made ones",
+		Long: `Import rules from prometheus-adapter, export rules that the operator derived from HorizontalPodAutoscalers, test what a
+rule gives now, and write ready-made rules for the request rates of ingress controllers.
 
 ` + exitCodes,
 		Args: func(cmd *cobra.Command, arguments []string) error {
@@ -23,6 +23,6 @@ what a rule gives now.
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(rulesImportCommand(env), rulesExportCommand(env), rulesTestCommand(env))
+	cmd.AddCommand(rulesImportCommand(env), rulesExportCommand(env), rulesPresetCommand(env), rulesTestCommand(env))
 	return cmd
 }

@@ -17,9 +17,13 @@ import (
 )
 
 func rulesExportCommand(env *environment) *cobra.Command {
-	return &cobra.Command{
+	var (
+		keda, everywhere bool
+		direct           string
+	)
+	cmd := &cobra.Command{
 		Use:   "export [METRIC...]",
-		Short: "Write derived rules as rules to keep",
+		Short: "Write derived rules as rules to keep, or external ones as ScaledObjects",
 		Long: `Write the rules that the operator derived from HorizontalPodAutoscalers as rules of a MetricsPipeline, on standard
 output; those of some metrics, or all. A rule that the spec has stays when no HorizontalPodAutoscaler asks for its metric any more, and
 can be changed.
@@ -27,16 +31,25 @@ can be changed.
 The status lists at most 20 rules. Where it does not have all derived rules, standard error says so: apply those that were written, which
 makes room for others, and export again.
 
+With --keda it writes a ScaledObject of KEDA for each HorizontalPodAutoscaler of the namespace that scales on an external metric of a rule,
+stated or derived. Its trigger of type prometheus has the query that prometheus-adapter sends for that HorizontalPodAutoscaler, the same
+target and the same bounds, and KEDA takes the HorizontalPodAutoscaler over under its name when the ScaledObject is applied. What KEDA
+cannot do in the same way is on standard error.
+
 Exit codes:
 
-    0  every derived rule was written, or there is none
-    1  a metric that was named has no derived rule
-    2  the status does not list all derived rules
-    3  the pipeline could not be read
+    0  everything was written, or there is nothing to write
+    1  a metric that was named has no derived rule, or a HorizontalPodAutoscaler cannot be a ScaledObject
+    2  the status does not list all derived rules, or Prometheus could not be asked
+    3  the pipeline or the HorizontalPodAutoscalers could not be read
     4  the command line is not understood`,
 		Example: `  kubectl metricspipeline rules export http_requests_per_second > rules.yaml
-  kubectl apply --server-side --field-manager=exported-rules -f rules.yaml`,
+  kubectl apply --server-side --field-manager=exported-rules -f rules.yaml
+  kubectl metricspipeline rules export --keda -n shop > scaledobjects.yaml`,
 		RunE: perform(func(ctx context.Context, metrics []string) error {
+			if !keda && (everywhere || direct != "") {
+				return usage("--all-namespaces and --prometheus-url are of --keda alone: set --keda, or leave them out")
+			}
 			reader, err := env.client()
 			if err != nil {
 				return err
@@ -45,9 +58,17 @@ Exit codes:
 			if err != nil {
 				return err
 			}
+			if keda {
+				return env.exportScaledObjects(ctx, reader, found, everywhere, direct, metrics)
+			}
 			return env.exportRules(found, metrics)
 		}),
 	}
+	cmd.Flags().BoolVar(&keda, "keda", false, "Write ScaledObjects of KEDA for HorizontalPodAutoscalers on external metrics.")
+	cmd.Flags().BoolVarP(&everywhere, "all-namespaces", "A", false, "With --keda, those of all namespaces.")
+	cmd.Flags().StringVar(&direct, "prometheus-url", "", "With --keda, ask Prometheus at this URL, and not through the API server. It is asked\n"+
+		"where a rule takes its series by a pattern.")
+	return cmd
 }
 
 // exportRules writes the derived rules of a pipeline's status.

@@ -4,10 +4,12 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -18,20 +20,25 @@ import (
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/diagnose"
 	"github.com/metricspipeline/operator/internal/diagnose/collect"
+	"github.com/metricspipeline/operator/internal/metricsapi"
 )
 
 func rulesTestCommand(env *environment) *cobra.Command {
 	var (
 		file, direct string
+		everywhere   bool
 		timeout      time.Duration
 	)
 	cmd := &cobra.Command{
-		Use:   "test hpa/NAME",
+		Use:   "test hpa[/NAME]",
 		Short: "Show what rules give now for a HorizontalPodAutoscaler",
 		Long: `Show for each metric of a HorizontalPodAutoscaler which rule makes it, the PromQL that prometheus-adapter sends for it,
-and what Prometheus answers just now.
+and what Prometheus answers just now. Without a name it is every HorizontalPodAutoscaler of the namespace, or of all namespaces with
+--all-namespaces.
 
-With -f the rules of that MetricsPipeline take the place of those in the cluster, so that a rule can be tested before it is applied.
+With -f customMetrics and externalMetrics of that MetricsPipeline take the place of those in the cluster, so that rules can be tested before
+they are applied. Where its policy is TakeOver, the metrics API is looked at as if the pipeline served it already: rules that would be
+derived are among them.
 
 Prometheus is asked with your own rights, through the API server or at --prometheus-url, as kubectl metricspipeline why does.
 
@@ -43,11 +50,12 @@ Exit codes:
     3  the command could not be carried out
     4  the command line is not understood`,
 		Example: `  kubectl metricspipeline rules test hpa/web -n shop
-  kubectl metricspipeline rules test hpa/web -n shop -f pipeline.yaml`,
+  kubectl metricspipeline rules test hpa/web -n shop -f pipeline.yaml
+  kubectl metricspipeline rules test hpa --all-namespaces -f pipeline.yaml`,
 		Args: func(_ *cobra.Command, arguments []string) error {
 			name, err := autoscalerName(arguments)
-			if err == nil && name == "" {
-				err = usage("the HorizontalPodAutoscaler has no name: write hpa/NAME")
+			if err == nil && name != "" && everywhere {
+				err = usage("--all-namespaces and the name %s are both set: leave one of them out", name)
 			}
 			return err
 		},
@@ -56,21 +64,22 @@ Exit codes:
 			name, _ := autoscalerName(arguments) // Args has refused what is not understood.
 			limited, cancel := context.WithTimeout(ctx, timeout)
 			defer cancel()
-			return env.testRules(limited, name, file, direct)
+			return env.testRules(limited, name, everywhere, file, direct)
 		}),
 	}
 	cmd.Flags().StringVarP(&file, "filename", "f", "", "A MetricsPipeline with the rules to test; - is standard input.")
+	cmd.Flags().BoolVarP(&everywhere, "all-namespaces", "A", false, "Test for the HorizontalPodAutoscalers of all namespaces.")
 	cmd.Flags().StringVar(&direct, "prometheus-url", "", "Ask Prometheus at this URL, and not through the API server.")
 	cmd.Flags().DurationVar(&timeout, "timeout", time.Minute, "How long to look at most.")
 	return cmd
 }
 
-func (e *environment) testRules(ctx context.Context, name, file, direct string) error {
+func (e *environment) testRules(ctx context.Context, name string, everywhere bool, file, direct string) error {
 	c, err := e.client()
 	if err != nil {
 		return err
 	}
-	hpa, err := e.autoscaler(ctx, c, name)
+	all, err := e.named(ctx, c, name, everywhere)
 	if err != nil {
 		return err
 	}
@@ -83,16 +92,21 @@ func (e *environment) testRules(ctx context.Context, name, file, direct string) 
 			return err
 		}
 	}
-	evidence, err := by.collect(ctx, hpa)
-	if err != nil {
-		return err
+	verdicts := &node{}
+	for i := range all {
+		hpa := &all[i]
+		evidence, err := by.collect(ctx, hpa)
+		if err != nil {
+			return err
+		}
+		tree := &node{title: fmt.Sprintf("HorizontalPodAutoscaler %s/%s", hpa.Namespace, hpa.Name)}
+		for i, metric := range evidence.Metrics {
+			tree.children = append(tree.children, testNode(ctx, by.sources.Prometheus, hpa.Spec.Metrics[i], metric, evidence.Unseen))
+		}
+		newCanvas(e.Out).tree(tree)
+		verdicts.add(tree.worst(), "", "")
 	}
-	root := &node{title: fmt.Sprintf("HorizontalPodAutoscaler %s/%s", hpa.Namespace, hpa.Name)}
-	for i, metric := range evidence.Metrics {
-		root.children = append(root.children, testNode(ctx, by.sources.Prometheus, hpa.Spec.Metrics[i], metric, evidence.Unseen))
-	}
-	newCanvas(e.Out).tree(root)
-	switch root.worst() {
+	switch verdicts.worst() {
 	case broken:
 		return exit(ExitBroken)
 	case unseen:
@@ -102,7 +116,32 @@ func (e *environment) testRules(ctx context.Context, name, file, direct string) 
 	}
 }
 
-// replaceRules has the rules of a file take the place of those in the cluster, whose status says nothing of them.
+// named reads the HPA of a name, or all of the namespace, or of all namespaces.
+func (e *environment) named(
+	ctx context.Context, reader reader, name string, everywhere bool,
+) ([]autoscalingv2.HorizontalPodAutoscaler, error) {
+	if name != "" {
+		hpa, err := e.autoscaler(ctx, reader, name)
+		if err != nil {
+			return nil, err
+		}
+		return []autoscalingv2.HorizontalPodAutoscaler{*hpa}, nil
+	}
+	namespace := ""
+	if !everywhere {
+		var err error
+		if namespace, err = e.namespace(); err != nil {
+			return nil, err
+		}
+	}
+	all, err := autoscalers(ctx, reader, namespace)
+	if err == nil && len(all) == 0 {
+		fmt.Fprintf(e.ErrOut, "there are no HorizontalPodAutoscalers in %s\n", cmp.Or(namespace, "the cluster"))
+	}
+	return all, err
+}
+
+// replaceRules has custom and external metrics of a file take the place of those in the cluster, whose status says nothing of them.
 func (e *environment) replaceRules(ctx context.Context, by *live, file string) error {
 	content, err := e.read(file)
 	if err != nil {
@@ -120,13 +159,16 @@ func (e *environment) replaceRules(ctx context.Context, by *live, file string) e
 		return fmt.Errorf("read MetricsPipeline %s: %w; its status says where Prometheus is", v1alpha1.SingletonName, err)
 	}
 	changed := found.DeepCopy()
-	changed.Spec.CustomMetrics.Rules = stated.Spec.CustomMetrics.Rules
-	changed.Spec.ExternalMetrics.Rules = stated.Spec.ExternalMetrics.Rules
+	changed.Spec.CustomMetrics, changed.Spec.ExternalMetrics = stated.Spec.CustomMetrics, stated.Spec.ExternalMetrics
 	// What the status says of stated rules is not about these.
 	changed.Status.Rules = slices.DeleteFunc(changed.Status.Rules, func(rule v1alpha1.RuleStatus) bool {
 		return rule.Origin != v1alpha1.RuleDerived
 	})
 	by.sources.Pipeline = func(context.Context) (*v1alpha1.MetricsPipeline, error) { return changed, nil }
+	by.sources.TakenOver = map[string]bool{
+		metricsapi.CustomV1Beta1.Group: stated.Spec.CustomMetrics.Policy == v1alpha1.PolicyTakeOver,
+		metricsapi.External.Group:      stated.Spec.ExternalMetrics.Policy == v1alpha1.PolicyTakeOver,
+	}
 	return nil
 }
 
@@ -150,7 +192,7 @@ func testNode(
 		part.mark, part.text = skipped, metric.API.Group+" is served by "+metric.API.Owner
 		return part
 	case len(metric.Rules) == 0:
-		part.mark, part.text = broken, "no rule makes it"
+		part.mark, part.text = broken, strings.TrimSuffix("no rule makes it: "+metric.CandidatesProblem, ": ")
 		return part
 	}
 	rule := metric.Rules[0]

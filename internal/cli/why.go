@@ -16,6 +16,7 @@ import (
 
 	"github.com/metricspipeline/operator/internal/autoscaler"
 	"github.com/metricspipeline/operator/internal/diagnose"
+	"github.com/metricspipeline/operator/internal/diagnose/collect"
 )
 
 // diagnoser collects the evidence of an HPA, now, and examines it.
@@ -26,7 +27,9 @@ type diagnoser interface {
 // explained is an HPA with what was found of it, as -o json prints it.
 type explained struct {
 	Namespace string `json:"namespace"`
-	Name      string `json:"name"`
+	// Name of the HPA; empty where KEDA has made none of ScaledObject, which is the one above the HPA.
+	Name         string `json:"name,omitempty"`
+	ScaledObject string `json:"scaledObject,omitempty"`
 	// Pending is true until the HPA controller has looked at the HPA.
 	Pending bool `json:"pending,omitempty"`
 	// Complete is false where a link before the first broken one could not be seen.
@@ -38,6 +41,8 @@ type explained struct {
 	Said *said `json:"operatorSaid,omitempty"`
 
 	conditions []string
+	// unready is true where the ScaledObject that was asked about is not Ready: an HPA that works does not wake its target from 0.
+	unready bool
 }
 
 // said is an Event of the operator.
@@ -52,7 +57,7 @@ func (e explained) code() int {
 	switch {
 	case !e.Complete:
 		return ExitUnseen
-	case e.Failing, e.Pending, e.first() != nil:
+	case e.Failing, e.Pending, e.unready, e.first() != nil:
 		return ExitBroken
 	default:
 		return ExitWorks
@@ -77,10 +82,12 @@ func whyCommand(env *environment) *cobra.Command {
 		timeout    time.Duration
 	)
 	cmd := &cobra.Command{
-		Use:   "why hpa[/NAME]",
+		Use:   "why hpa[/NAME]|scaledobject/NAME",
 		Short: "Say why a HorizontalPodAutoscaler does not scale",
 		Long: `Say why a HorizontalPodAutoscaler does not scale: the links of the chain between it and its number, what was seen of
 each just now, the PromQL that was sent, the first broken link, its cause and what to do.
+
+Of a ScaledObject of KEDA it explains the HorizontalPodAutoscaler that KEDA makes of it, or why there is none.
 
 Without a name it is a table of all HorizontalPodAutoscalers of the namespace, or of all namespaces with --all-namespaces. Of those that
 work it has one line each, from what they say themselves.
@@ -93,13 +100,14 @@ seen, it is 2, and what the operator last said of it is printed as well. Of a ta
 
 ` + exitCodes,
 		Example: `  kubectl metricspipeline why hpa/web -n shop
+  kubectl metricspipeline why scaledobject/web -n shop
   kubectl metricspipeline why hpa --all-namespaces
   kubectl port-forward -n monitoring service/prometheus-operated 9090 &
   kubectl metricspipeline why hpa/web -n shop --prometheus-url http://localhost:9090`,
 		Args: func(_ *cobra.Command, arguments []string) error {
-			name, err := autoscalerName(arguments)
-			if err == nil && name != "" && everywhere {
-				err = usage("--all-namespaces and the name %s are both set: leave one of them out", name)
+			of, err := subjectOf(arguments)
+			if err == nil && of.name != "" && everywhere {
+				err = usage("--all-namespaces and the name %s are both set: leave one of them out", of.name)
 			}
 			return err
 		},
@@ -108,13 +116,13 @@ seen, it is 2, and what the operator last said of it is printed as well. Of a ta
 			if err := output.check(); err != nil {
 				return err
 			}
-			name, _ := autoscalerName(arguments) // Args has refused what is not understood.
+			of, _ := subjectOf(arguments) // Args has refused what is not understood.
 			limited, cancel := context.WithTimeout(ctx, timeout)
 			defer cancel()
-			if name == "" {
+			if of.name == "" {
 				return env.whyTable(limited, everywhere, direct, output)
 			}
-			return env.whyOne(limited, name, direct, output)
+			return env.whyOne(limited, of, direct, output)
 		}),
 	}
 	cmd.Flags().BoolVarP(&everywhere, "all-namespaces", "A", false, "Make a table of the HorizontalPodAutoscalers of all namespaces.")
@@ -124,46 +132,72 @@ seen, it is 2, and what the operator last said of it is printed as well. Of a ta
 	return cmd
 }
 
-// autoscalerName understands hpa/NAME, hpa NAME and hpa; the name is empty for all.
-func autoscalerName(arguments []string) (string, error) {
-	const forms = "write hpa/NAME, or hpa alone for a table"
+// subject is what is to be explained: an HPA or a ScaledObject; all HPAs where the name is empty.
+type subject struct {
+	scaledObject bool
+	name         string
+}
+
+// subjectOf understands hpa/NAME, hpa NAME and hpa, and the same of a ScaledObject with a name.
+func subjectOf(arguments []string) (subject, error) {
+	const forms = "write hpa/NAME or scaledobject/NAME, or hpa alone for a table"
 	if len(arguments) == 0 {
-		return "", usage("what to explain is not named: %s", forms)
+		return subject{}, usage("what to explain is not named: %s", forms)
 	}
 	kind, name, slash := strings.Cut(arguments[0], "/")
 	if len(arguments) == 2 && !slash {
 		name = arguments[1]
 	} else if len(arguments) > 1 {
-		return "", usage("%q is one argument too many: %s", arguments[len(arguments)-1], forms)
+		return subject{}, usage("%q is one argument too many: %s", arguments[len(arguments)-1], forms)
 	}
+	of := subject{name: name}
 	resource, _, _ := strings.Cut(strings.ToLower(kind), ".")
 	switch resource {
 	case "hpa", "horizontalpodautoscaler", "horizontalpodautoscalers":
+	case "so", "scaledobject", "scaledobjects":
+		of.scaledObject = true
 	default:
-		return "", usage("%q is no HorizontalPodAutoscaler: %s", arguments[0], forms)
+		return subject{}, usage("%q is no HorizontalPodAutoscaler and no ScaledObject: %s", arguments[0], forms)
 	}
-	if slash && name == "" || strings.Contains(name, "/") {
-		return "", usage("%q has no name that a HorizontalPodAutoscaler can have: %s", arguments[0], forms)
+	if (slash || of.scaledObject) && name == "" || strings.Contains(name, "/") {
+		return subject{}, usage("%q has no name that an object can have: %s", arguments[0], forms)
 	}
-	return name, nil
+	return of, nil
 }
 
-func (e *environment) whyOne(ctx context.Context, name, direct string, output outputFlag) error {
+// autoscalerName understands an HPA alone; the name is empty for all.
+func autoscalerName(arguments []string) (string, error) {
+	of, err := subjectOf(arguments)
+	if err == nil && of.scaledObject {
+		err = usage("%q is no HorizontalPodAutoscaler: write hpa/NAME", arguments[0])
+	}
+	return of.name, err
+}
+
+func (e *environment) whyOne(ctx context.Context, of subject, direct string, output outputFlag) error {
 	reader, err := e.client()
 	if err != nil {
 		return err
 	}
-	hpa, err := e.autoscaler(ctx, reader, name)
+	var found explained
+	hpa, object, err := e.scaler(ctx, reader, of)
 	if err != nil {
 		return err
 	}
-	by, err := e.diagnoser(ctx, reader, direct)
-	if err != nil {
-		return err
-	}
-	found, err := e.explain(ctx, reader, by, hpa)
-	if err != nil {
-		return err
+	if hpa == nil {
+		found = explained{ScaledObject: of.name, Complete: true, Diagnosis: diagnose.ExamineScaledObject(*object)}
+		if found.Namespace, err = e.namespace(); err != nil {
+			return err
+		}
+	} else {
+		by, err := e.diagnoser(ctx, reader, direct)
+		if err != nil {
+			return err
+		}
+		if found, err = e.explain(ctx, reader, by, hpa); err != nil {
+			return err
+		}
+		found.unready = object != nil && object.ReadyFalse
 	}
 	if done, err := output.print(e.Out, found); err != nil {
 		return err
@@ -182,7 +216,7 @@ func (e *environment) explain(
 		return explained{}, err
 	}
 	found := explained{Namespace: hpa.Namespace, Name: hpa.Name, Pending: autoscaler.Pending(hpa), Diagnosis: diagnosis,
-		Complete: diagnosis.Complete(), conditions: failingConditions(hpa)}
+		ScaledObject: collect.ScaledObjectOf(hpa), Complete: diagnosis.Complete(), conditions: failingConditions(hpa)}
 	if !found.Complete {
 		found.Said = lastSaid(ctx, reader, hpa)
 	}

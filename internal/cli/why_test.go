@@ -14,7 +14,9 @@ import (
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
@@ -162,7 +164,9 @@ func TestWhyUsage(t *testing.T) {
 		want      string
 	}{
 		{nil, ExitUsage, "what to explain is not named: write hpa/NAME"},
-		{[]string{"deployment/web"}, ExitUsage, `"deployment/web" is no HorizontalPodAutoscaler`},
+		{[]string{"deployment/web"}, ExitUsage, `"deployment/web" is no HorizontalPodAutoscaler and no ScaledObject`},
+		{[]string{"so"}, ExitUsage, `"so" has no name`},
+		{[]string{"so/a", "-n", "shop"}, ExitError, "there is no ScaledObject a in the namespace shop"},
 		{[]string{"hpa/"}, ExitUsage, "has no name"},
 		{[]string{"hpa/a/b"}, ExitUsage, "has no name"},
 		{[]string{"hpa", "a", "b"}, ExitUsage, `"b" is one argument too many`},
@@ -185,5 +189,60 @@ func TestWhyCompletion(t *testing.T) {
 	w.run(t, ExitWorks, "__complete", "why", "-n", "live", "")
 	if !strings.HasPrefix(w.out.String(), "hpa\nhpa/web\n:4\n") {
 		t.Errorf("completed to %q", w.out)
+	}
+}
+
+// keda is a ScaledObject of the namespace shop, as KEDA leaves it.
+func keda(name, hpa, ready string, annotations map[string]string) *unstructured.Unstructured {
+	object := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject",
+		"status": map[string]any{"hpaName": hpa, "conditions": []any{map[string]any{"type": "Ready", "status": ready, "message": "KEDA says so"}}}}}
+	object.SetNamespace("shop")
+	object.SetName(name)
+	object.SetAnnotations(annotations)
+	return object
+}
+
+// TestWhyScaledObject explains the HPA that KEDA made, or why there is none.
+func TestWhyScaledObject(t *testing.T) {
+	of := func(hpa *autoscalingv2.HorizontalPodAutoscaler, scaledObject string) client.Object {
+		hpa.Labels = map[string]string{"scaledobject.keda.sh/name": scaledObject}
+		return hpa
+	}
+	w := newWorld(t, interceptor.Funcs{},
+		of(newHPA("shop", "web", true), "works"), of(newHPA("shop", "sleeping", true), "asleep"), keda("asleep", "sleeping", "False", nil), of(newHPA("shop", "broken", false), "fails"), newHPA("shop", "other", true),
+		keda("works", "web", "True", nil), keda("fails", "broken", "True", nil), keda("gone", "other", "True", nil),
+		keda("unready", "", "False", nil), keda("paused", "keda-hpa-paused", "True", map[string]string{"autoscaling.keda.sh/paused": "true"}))
+	known := byName{"web": diagnoses["web"], "sleeping": diagnoses["web"], "broken": diagnoses["broken"]}
+	w.diagnoser = func(context.Context, client.Client, string) (diagnoser, error) { return known, nil }
+	for name, code := range map[string]int{"works": ExitWorks, "fails": ExitBroken, "gone": ExitBroken, "unready": ExitBroken, "asleep": ExitBroken, "paused": ExitBroken} {
+		t.Run(name, func(t *testing.T) {
+			w.run(t, code, "why", "so/"+name, "-n", "shop")
+			golden(t, "why/scaledobject-"+name+".txt", w.out.String())
+		})
+	}
+	w.run(t, ExitBroken, "why", "scaledobjects.keda.sh", "paused", "-n", "shop", "-o", "json")
+	var found explained
+	if err := json.Unmarshal(w.out.Bytes(), &found); err != nil {
+		t.Fatal(err)
+	}
+	if found.Name != "" || found.ScaledObject != "paused" || found.Namespace != "shop" || found.first() == nil {
+		t.Errorf("-o json printed %s", w.out)
+	}
+	w.run(t, ExitUsage, "rules", "test", "so/works", "-n", "shop")
+}
+
+// TestWhyWithoutKEDA: that KEDA is not installed is said.
+func TestWhyWithoutKEDA(t *testing.T) {
+	w := newWorld(t, interceptor.Funcs{Get: func(
+		ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption,
+	) error {
+		if kind := object.GetObjectKind().GroupVersionKind(); kind.Kind == "ScaledObject" {
+			return &meta.NoKindMatchError{GroupKind: kind.GroupKind(), SearchedVersions: []string{kind.Version}}
+		}
+		return c.Get(ctx, key, object, options...)
+	}})
+	w.run(t, ExitError, "why", "so/web", "-n", "shop")
+	if !strings.Contains(w.errOut.String(), "KEDA is not installed") {
+		t.Errorf("standard error has %q", w.errOut)
 	}
 }

@@ -36,9 +36,23 @@ func failingConditions(hpa *autoscalingv2.HorizontalPodAutoscaler) []string {
 	return lines
 }
 
+// title names what is explained.
+func (e explained) title() string {
+	switch {
+	case e.Name == "":
+		return fmt.Sprintf("ScaledObject %s/%s", e.Namespace, e.ScaledObject)
+	case e.ScaledObject != "":
+		return fmt.Sprintf("HorizontalPodAutoscaler %s/%s of ScaledObject %s", e.Namespace, e.Name, e.ScaledObject)
+	default:
+		return fmt.Sprintf("HorizontalPodAutoscaler %s/%s", e.Namespace, e.Name)
+	}
+}
+
 // state is what was found, in one word, with its mark.
 func (e explained) state() (mark, string) {
 	switch {
+	case e.Name == "":
+		return broken, "has no HorizontalPodAutoscaler"
 	case !e.Complete && e.Failing:
 		return unseen, "fails, and not all could be seen"
 	case !e.Complete:
@@ -49,6 +63,8 @@ func (e explained) state() (mark, string) {
 		return broken, "fails"
 	case e.first() != nil:
 		return broken, "has a fault"
+	case e.unready:
+		return broken, "works, and its ScaledObject is not Ready"
 	default:
 		return works, "works"
 	}
@@ -56,7 +72,7 @@ func (e explained) state() (mark, string) {
 
 // printExplained prints the chains of an HPA, and below each the finding.
 func printExplained(c canvas, found explained, now time.Time) {
-	root := &node{title: fmt.Sprintf("HorizontalPodAutoscaler %s/%s", found.Namespace, found.Name)}
+	root := &node{title: found.title()}
 	root.mark, root.text = found.state()
 	root.lines = found.conditions
 	for _, chain := range found.Chains {

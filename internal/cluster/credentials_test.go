@@ -122,7 +122,7 @@ func TestOwnSecretsAreRefused(t *testing.T) {
 			"spec.prometheus.auth.headers[X-A]: Secret metrics/own is the operator's own"},
 		"the user's": {v1alpha1.PrometheusSpec{Auth: &v1alpha1.PrometheusAuth{BearerToken: &theirs}}, ""},
 	} {
-		access, missing, err := source.access(t.Context(), tc.spec)
+		access, missing, err := source.Access(t.Context(), tc.spec)
 		if err != nil || !strings.HasPrefix(missing, tc.says) || (tc.says == "") != (missing == "") {
 			t.Errorf("%s: %q, error %v, want %q", name, missing, err, tc.says)
 		}
@@ -145,7 +145,7 @@ func TestAccess(t *testing.T) {
 	want := prometheus.Access{Method: v1alpha1.QueryPOST, Insecure: true, ServerName: "gateway.internal",
 		Username: []byte("admin"), Password: []byte("s3cret"),
 		Headers: []prometheus.Header{{Name: "X-Scope-OrgID", Value: []byte("team-a")}, {Name: "X-Zone", Value: []byte("b")}}}
-	access, missing, err := source.access(t.Context(), spec)
+	access, missing, err := source.Access(t.Context(), spec)
 	if err != nil || missing != "" {
 		t.Fatalf("%q, %v", missing, err)
 	}
@@ -153,7 +153,7 @@ func TestAccess(t *testing.T) {
 		t.Errorf("access (-want +got):\n%s", diff)
 	}
 	spec.Auth.Headers[1].Secret.Key = "org"
-	if _, missing, _ = source.access(t.Context(), spec); !strings.HasPrefix(missing, "spec.prometheus.auth.headers[X-Scope-OrgID]: Secret metrics/mimir has no key org") {
+	if _, missing, _ = source.Access(t.Context(), spec); !strings.HasPrefix(missing, "spec.prometheus.auth.headers[X-Scope-OrgID]: Secret metrics/mimir has no key org") {
 		t.Errorf("missing: %q", missing)
 	}
 }

@@ -61,6 +61,11 @@ type Facts struct {
 type Prometheus struct {
 	// Required is true when a rule, or the backend of metrics.k8s.io, queries it.
 	Required bool
+	// Managed is what there is of the Prometheus that the operator runs, Starting says what it still lacks, and Token is what it is
+	// queried with.
+	Managed  prometheus.Managed
+	Starting string
+	Token    Token
 	// Target is the Prometheus that the spec and the cluster lead to; its URL is empty where there is none.
 	Target prometheus.Target
 	// Chosen is the object that stays chosen from now on where the spec names none, whether it exists or not; nil for none.
@@ -84,7 +89,7 @@ type Prometheus struct {
 
 // Usable is true when it is known whom to query, and with what.
 func (p Prometheus) Usable() bool {
-	return p.Target.URL != "" && p.CredentialsMissing == "" && p.CredentialsWithheld == ""
+	return p.Target.URL != "" && p.Starting == "" && p.CredentialsMissing == "" && p.CredentialsWithheld == ""
 }
 
 // Foreign returns the groups of metrics APIs that have another owner.

@@ -55,6 +55,10 @@ type Source struct {
 	Namespace string
 	// Authorities returns the certificate authorities that operands' sections of a spec name, by field; nil for none.
 	Authorities func(v1alpha1.MetricsPipelineSpec) map[string]*v1alpha1.CertificateAuthority
+
+	// token is the last of the Prometheus that the operator runs, and shown is true once it was read back.
+	token Token
+	shown bool
 }
 
 // Read returns the facts for a spec, and for the Prometheus object that was chosen before where the spec names none. What cannot
@@ -167,10 +171,11 @@ func (s *Source) prometheus(
 	inForce := metricsapi.InForce(spec)
 	p := Prometheus{Required: len(inForce.CustomMetrics.Rules)+len(inForce.ExternalMetrics.Rules) > 0 ||
 		inForce.ResourceMetrics.FromPrometheus()}
-	if spec.Prometheus.URL == "" && spec.Prometheus.Ref == nil {
+	if spec.Prometheus.URL == "" && spec.Prometheus.Ref == nil && spec.Prometheus.Managed == nil {
 		p.Chosen = chosen
 	}
-	objects, err := PrometheusObjects(ctx, s.Prometheuses, served, spec.Prometheus, p.Chosen)
+	objects, err := PrometheusObjects(ctx, s.Prometheuses, s.Client, s.Namespace, served, spec.Prometheus, p.Chosen)
+	p.Managed = objects.Managed
 	if err != nil && spec.Prometheus.URL == "" {
 		// Which Prometheus there is stays unknown, and that must not look like none.
 		p.NotFound = &prometheus.NotFoundError{Reason: v1alpha1.ReasonUnreadable,
@@ -187,9 +192,12 @@ func (s *Source) prometheus(
 		return p, err
 	}
 	p.Target, p.Chosen = target, target.Chosen
+	if target.Managed {
+		return p, s.managedAccess(ctx, spec.Prometheus, &p)
+	}
 	if p.CredentialsWithheld = withheld(spec.Prometheus, target); p.CredentialsWithheld != "" {
 		return p, nil
 	}
-	p.Access, p.CredentialsMissing, err = s.access(ctx, spec.Prometheus)
+	p.Access, p.CredentialsMissing, err = s.Access(ctx, spec.Prometheus)
 	return p, err
 }

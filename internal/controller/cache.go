@@ -24,6 +24,7 @@ import (
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/cluster"
+	"github.com/metricspipeline/operator/internal/controller/monitors"
 	"github.com/metricspipeline/operator/internal/kinds"
 )
 
@@ -60,7 +61,7 @@ func CacheOptions(namespace string) cache.Options {
 			kinds.Node.New():             {Label: everything, Transform: onlyName},
 			&corev1.ResourceQuota{}:      {Label: everything, Transform: onlySpec},
 			&corev1.Secret{}:             {Label: everything, Namespaces: own},
-			&corev1.ConfigMap{}:          {Label: everything, Namespaces: configMaps},
+			&corev1.ConfigMap{}:          {Label: everything, Namespaces: configMaps, Transform: monitors.Digests},
 			&discoveryv1.EndpointSlice{}: {Label: everything, Namespaces: endpoints},
 		},
 	}

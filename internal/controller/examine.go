@@ -7,6 +7,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"reflect"
 	"sync/atomic"
 	"time"
 
@@ -31,9 +33,10 @@ import (
 )
 
 const (
-	// questions are how many all HPAs together put to Prometheus in a minute, and questionsAtOnce how many after a calm: an HPA on a
-	// metric of its pods takes two to four, and where a change breaks thirty of them, each is to be explained within a minute.
-	questions, questionsAtOnce = 60, 120
+	// questions are how many all HPAs together put to Prometheus in a minute: with what the censuses of series ask, 16 queries a minute at
+	// most, it is less than one a second. questionsAtOnce are those after a calm: an HPA on a metric of its pods takes two to four, and
+	// where a change breaks fifty of them, each is to be explained within a minute.
+	questions, questionsAtOnce = 40, 120
 	// longestAnswer is how many bytes of an answer are read.
 	longestAnswer = 8 << 20
 )
@@ -44,8 +47,18 @@ type examiner struct {
 	sources collect.Sources
 	// prometheus is the last that the pipeline's controller found; nil before that.
 	prometheus atomic.Pointer[cluster.Prometheus]
+	// asked is the client that was used last; nil before there is one.
+	asked atomic.Pointer[asked]
 	// derived is the last state of derived rules; nil before there is one.
 	derived atomic.Pointer[derive.State]
+}
+
+// asked is a client of a Prometheus, with all that it depends on.
+type asked struct {
+	*prometheus.Client
+
+	url    string
+	access prometheus.Access
 }
 
 // newExaminer reads live: of HPAs that fail alone, so next to nothing is read that a cache would keep for all.
@@ -54,9 +67,14 @@ func newExaminer(mgr ctrl.Manager, options Options) (*examiner, error) {
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it says what it makes
 	}
+	objects, err := client.New(mgr.GetConfig(), client.Options{
+		HTTPClient: collect.Bounded(mgr.GetHTTPClient()), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()})
+	if err != nil {
+		return nil, fmt.Errorf("make the client that reads live: %w", err)
+	}
 	cached := options.Watches.Client(mgr.GetClient(), mgr.GetCache())
 	e := &examiner{sources: collect.Sources{
-		Objects: mgr.GetAPIReader(), Mapper: mgr.GetRESTMapper(), Scales: scales, Resources: resources,
+		Objects: objects, Mapper: mgr.GetRESTMapper(), Scales: scales, Resources: resources,
 		Budget: collect.NewBudget(questions, questionsAtOnce),
 		Pipeline: func(ctx context.Context) (*v1alpha1.MetricsPipeline, error) {
 			pipeline := &v1alpha1.MetricsPipeline{}
@@ -94,7 +112,6 @@ func (e *examiner) examine(ctx context.Context, hpa *autoscalingv2.HorizontalPod
 	sources.Objects, sources.Scales = noting{e.sources.Objects, denied}, notingScales{e.sources.Scales, denied}
 	asker, problem := e.asker()
 	if asker != nil {
-		defer asker.Close()
 		sources.Prometheus = collect.Ask(asker)
 	}
 	sources.NoPrometheus, sources.Targets = problem, e.targets()
@@ -105,7 +122,8 @@ func (e *examiner) examine(ctx context.Context, hpa *autoscalingv2.HorizontalPod
 	return diagnose.Examine(evidence), 0, denied.first
 }
 
-// asker returns the client of the Prometheus, or why there is none.
+// asker returns the client of the Prometheus, or why there is none. It stays as long as whom it queries, and what it presents there, have
+// the same values: many HPAs that fail are examined one after the other, each with some questions, over one connection.
 func (e *examiner) asker() (*prometheus.Client, string) {
 	known := e.prometheus.Load()
 	switch {
@@ -118,9 +136,16 @@ func (e *examiner) asker() (*prometheus.Client, string) {
 		}
 		return nil, cmp.Or(known.CredentialsWithheld, known.CredentialsMissing, missing)
 	}
+	before := e.asked.Load()
+	if before != nil && before.url == known.Target.URL && reflect.DeepEqual(before.access, known.Access) {
+		return before.Client, ""
+	}
 	asker, err := prometheus.NewClient(known.Target.URL, known.Access, longestAnswer)
 	if err != nil {
 		return nil, err.Error()
+	}
+	if e.asked.Store(&asked{asker, known.Target.URL, known.Access}); before != nil {
+		before.Close()
 	}
 	return asker, ""
 }

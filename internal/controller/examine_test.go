@@ -93,8 +93,36 @@ func TestWhomToAsk(t *testing.T) {
 		if (asker != nil) != tc.asks || (problem == "") != tc.asks || (e.targets() != nil) != tc.targets {
 			t.Errorf("%s: asks %v, problem %q, targets %v", name, asker != nil, problem, e.targets() != nil)
 		}
-		if asker != nil {
-			asker.Close()
+	}
+}
+
+// TestOneClient: a client stays while whom it queries and what it presents are the same, and not a moment longer.
+func TestOneClient(t *testing.T) {
+	e := &examiner{}
+	client := func(change func(*cluster.Prometheus)) *prometheus.Client {
+		known := &cluster.Prometheus{Target: prometheus.Target{URL: "http://prometheus:9090"},
+			Access: prometheus.Access{Token: []byte("secret"), Headers: []prometheus.Header{{Name: "X-Scope-OrgID", Value: []byte("shop")}}}}
+		change(known)
+		e.prometheus.Store(known)
+		asker, problem := e.asker()
+		if problem != "" {
+			t.Fatal(problem)
+		}
+		return asker
+	}
+	for name, change := range map[string]func(*cluster.Prometheus){
+		"another URL":               func(p *cluster.Prometheus) { p.Target.URL = "http://thanos:9090" },
+		"another token":             func(p *cluster.Prometheus) { p.Access.Token = []byte("other") },
+		"another value of a header": func(p *cluster.Prometheus) { p.Access.Headers[0].Value = []byte("other") },
+		"another method":            func(p *cluster.Prometheus) { p.Access.Method = v1alpha1.QueryPOST },
+		"any certificate accepted":  func(p *cluster.Prometheus) { p.Access.Insecure = true },
+	} {
+		first := client(func(*cluster.Prometheus) {})
+		if client(func(*cluster.Prometheus) {}) != first {
+			t.Errorf("%s: another client with equal values", name)
+		}
+		if client(change) == first {
+			t.Errorf("%s: the same client", name)
 		}
 	}
 }

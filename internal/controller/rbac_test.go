@@ -19,8 +19,10 @@ import (
 
 	"github.com/metricspipeline/operator/internal/certs"
 	"github.com/metricspipeline/operator/internal/certs/provider"
+	"github.com/metricspipeline/operator/internal/kinds"
 	"github.com/metricspipeline/operator/internal/operand"
 	"github.com/metricspipeline/operator/internal/operand/registry"
+	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
 // anyName are the resources that the operator may write under any name, by why.
@@ -91,6 +93,11 @@ func managedNames(t *testing.T) map[string]sets.Set[string] {
 	for _, object := range certs.AuthorityObjects("metrics", nil) {
 		addKind(object.GetObjectKind().GroupVersionKind(), object.GetName())
 	}
+	for shard := range prometheus.Shards {
+		add("configmaps", prometheus.ShardName(shard))
+	}
+	// It is in place of a Deployment, so the catalog has not both.
+	addKind(kinds.Prometheus.GroupVersionKind, prometheus.ManagedObject)
 	renderer := NewRenderer(nil)
 	for _, component := range operand.Catalog(registry.Operands()) {
 		component.Namespace = "metrics"

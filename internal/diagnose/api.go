@@ -13,7 +13,7 @@ import (
 // apiStep is the metrics API that the metric is read from. What the sentences say of it names no object: these are of other namespaces.
 var apiStep = step{
 	name:    LinkAPI,
-	faults:  []check{apiNotWanted, apiNotRegistered, apiUnavailable, apiForeign, apiTaken},
+	faults:  []check{apiNotKEDA, apiNotWanted, apiNotRegistered, apiUnavailable, apiForeign},
 	starved: apiWithoutRules,
 	seen: func(v view) string {
 		switch api := v.metric.API; {
@@ -119,17 +119,6 @@ func apiForeign(v view) *Finding {
 	return byAdministrator(found(v1alpha1.AutoscalerAPIForeign,
 		fmt.Sprintf("%s is served by another owner than a MetricsPipeline, and that one has no value of the %s.", v.group(), v.measured()),
 		remedy))
-}
-
-// apiTaken is that KEDA made the HPA and no longer serves its metric: a rule cannot be what makes it.
-func apiTaken(v view) *Finding {
-	if v.spec.External == nil || v.ScaledObject == nil || !v.metric.API.Ours || v.served() {
-		return nil
-	}
-	return byAdministrator(found(v1alpha1.AutoscalerAPITaken,
-		fmt.Sprintf("ScaledObject %s made %s on a metric of KEDA, and %s is served by this pipeline.",
-			name(v.ScaledObject.Name), v.hpa(), v.group()),
-		"An administrator sets "+v.field()+".policy of MetricsPipeline default to Observe and applies KEDA's APIService again."))
 }
 
 // pipelines is true where the pipeline makes the metric, or is to make it.

@@ -22,14 +22,15 @@ var autoscalerStep = step{
 		scaledObjectFallback,
 		resourceNotMeasured, // What the spec says cannot work on any cluster.
 		targetTypeMismatch,
+		objectKindNotServed, // Nor this one, before a CRD is installed.
 	},
 	seen: func(v view) string {
 		least := int32(1)
 		if v.HPA.Spec.MinReplicas != nil {
 			least = *v.HPA.Spec.MinReplicas
 		}
-		return fmt.Sprintf("%s scales %s between %d and %d replicas; it has %d.",
-			v.hpa(), v.target(), least, v.HPA.Spec.MaxReplicas, v.HPA.Status.CurrentReplicas)
+		return join(fmt.Sprintf("%s scales %s between %d and %d replicas; it has %d.",
+			v.hpa(), v.target(), least, v.HPA.Spec.MaxReplicas, v.HPA.Status.CurrentReplicas), madeByKEDA(v))
 	},
 }
 
@@ -50,57 +51,6 @@ func shared(v view) *Finding {
 		fmt.Sprintf("%s scales %s, and so does HPA %s: the HPA controller serves none of those that select the same pods.",
 			v.hpa(), v.target(), names(v.Others)),
 		"Put the metrics of all into one HPA and delete the others: an HPA takes the highest number of its metrics.")
-}
-
-func scaledObjectPaused(v view) *Finding {
-	if !v.fromKEDA() {
-		return nil
-	}
-	return paused(v)
-}
-
-func paused(v view) *Finding {
-	if v.ScaledObject == nil || v.ScaledObject.Paused == "" {
-		return nil
-	}
-	return found(v1alpha1.AutoscalerScaledObjectPaused,
-		fmt.Sprintf("ScaledObject %s, which made %s, is paused by its annotation %s.",
-			name(v.ScaledObject.Name), v.hpa(), quoted(v.ScaledObject.Paused)),
-		"Remove that annotation from ScaledObject "+name(v.ScaledObject.Name)+".")
-}
-
-func scaledObjectNotReady(v view) *Finding {
-	if !v.fromKEDA() {
-		return nil
-	}
-	return notReady(v)
-}
-
-func notReady(v view) *Finding {
-	if v.ScaledObject == nil || !v.ScaledObject.ReadyFalse {
-		return nil
-	}
-	return found(v1alpha1.AutoscalerScaledObjectNotReady,
-		fmt.Sprintf("ScaledObject %s, which made %s, is not Ready: KEDA says %s.",
-			name(v.ScaledObject.Name), v.hpa(), quoted(v.ScaledObject.Ready)),
-		"Correct ScaledObject "+name(v.ScaledObject.Name)+" by that message; its triggers give the HPA's external metrics.")
-}
-
-func scaledObjectFallback(v view) *Finding {
-	if !v.fromKEDA() {
-		return nil
-	}
-	return fallback(v)
-}
-
-func fallback(v view) *Finding {
-	if v.ScaledObject == nil || !v.ScaledObject.FallbackTrue {
-		return nil
-	}
-	return found(v1alpha1.AutoscalerScaledObjectFallback,
-		fmt.Sprintf("A trigger of ScaledObject %s fails, so KEDA answers with the replicas of its spec.fallback: %s.",
-			name(v.ScaledObject.Name), quoted(v.ScaledObject.Fallback)),
-		"Correct the trigger of ScaledObject "+name(v.ScaledObject.Name)+"; the log of KEDA's operator has its error.")
 }
 
 func resourceNotMeasured(v view) *Finding {
@@ -133,4 +83,16 @@ func targetTypeMismatch(v view) *Finding {
 	return found(v1alpha1.AutoscalerTargetTypeMismatch,
 		fmt.Sprintf("spec.metrics[%d].object.target.type of %s is %s, and the target is without %s.", v.at, v.hpa(), target.Type, missing),
 		"Set type to Value beside value, or to AverageValue beside averageValue.")
+}
+
+// objectKindNotServed is found by the group and the kind: the HPA controller takes any version.
+func objectKindNotServed(v view) *Finding {
+	if v.spec.Object == nil || !v.metric.ObjectKindNotServed {
+		return nil
+	}
+	object, field := v.spec.Object.DescribedObject, fmt.Sprintf("spec.metrics[%d].object.describedObject", v.at)
+	return found(v1alpha1.AutoscalerObjectKindNotServed,
+		fmt.Sprintf("%s of %s names the kind %s of apiVersion %s, which the API server does not serve.",
+			field, v.hpa(), name(object.Kind), quoted(object.APIVersion)),
+		fmt.Sprintf("Correct apiVersion and kind of %s, such as networking.k8s.io/v1 and Ingress, or install the CRD of that kind.", field))
 }

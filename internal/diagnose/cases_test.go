@@ -99,9 +99,17 @@ func autoscalerCases() []testCase {
 		{"the ScaledObject falls back", queue,
 			ofKEDA(ScaledObject{Name: "web", FallbackTrue: true, Fallback: "At least one trigger is falling back on this scaled object"}),
 			v1alpha1.AutoscalerScaledObjectFallback, LinkAutoscaler},
+		{"a trigger fails", queue, func(e *Evidence) {
+			ofKEDA(ScaledObject{Name: "web", ReadyFalse: true, Observed: true, Ready: "Triggers defined in ScaledObject are not working correctly"})(e)
+			condition(e, autoscalingv2.ScalingActive, corev1.ConditionFalse, "FailedGetExternalMetric",
+				"unable to get external metric shop/s0-prometheus: rpc error: code = Unknown desc = error when getting metric: no such host")
+		}, v1alpha1.AutoscalerScaledObjectNotReady, LinkAutoscaler},
 		{"a resource that nothing measures", averageOf("nvidia.com/gpu", "1"), func(*Evidence) {},
 			v1alpha1.AutoscalerResourceNotMeasured, LinkAutoscaler},
 		{"type Value beside averageValue", wrongType, func(*Evidence) {}, v1alpha1.AutoscalerTargetTypeMismatch, LinkAutoscaler},
+		metricCase("the kind of the object is not served", ingress, func(m *Metric) {
+			m.ObjectKindNotServed, m.RuleProblem, m.Rules = true, "no matches for kind", nil
+		}, v1alpha1.AutoscalerObjectKindNotServed, LinkAutoscaler),
 
 		{"the kind is not served", cpu, func(e *Evidence) {
 			e.HPA.Spec.ScaleTargetRef.APIVersion = "extensions/v1beta1"
@@ -200,6 +208,12 @@ func apiCases() []testCase {
 			change(&m.API)
 		}
 	}
+	const external = "external.metrics.k8s.io"
+	ofScaledObject := func(api API) func(*Evidence) {
+		return func(e *Evidence) {
+			e.Metrics[0], e.ScaledObject = Metric{API: api}, &ScaledObject{Name: "web", Observed: true}
+		}
+	}
 	return []testCase{
 		metricCase("no pipeline, and nothing else", cpu, unregistered(func(api *API) { api.NoPipeline = true }),
 			v1alpha1.AutoscalerPipelineMissing, LinkAPI),
@@ -219,6 +233,10 @@ func apiCases() []testCase {
 		}), v1alpha1.AutoscalerAPIUnavailable, LinkAPI),
 		metricCase("an aggregator that says something new", cpu, func(m *Metric) { m.API.Available, m.API.Reason = false, "SomethingNew" },
 			v1alpha1.AutoscalerAPIUnavailable, LinkAPI),
+		{"KEDA's API is not registered", queue, ofScaledObject(API{Group: external, Policy: "Auto"}), v1alpha1.AutoscalerAPINotRegistered, LinkAPI},
+		{"KEDA's API belongs to a third", queue,
+			ofScaledObject(API{Group: external, Registered: true, Available: true, Owner: "helm (Service datadog/datadog-cluster-agent)"}),
+			v1alpha1.AutoscalerAPIForeign, LinkAPI},
 		metricCase("the API belongs to another owner", queue, foreign(func(*API) {}), v1alpha1.AutoscalerAPIForeign, LinkAPI),
 		{"the API was taken from KEDA", externalMetric("s0-prometheus"), func(e *Evidence) {
 			e.ScaledObject, e.Metrics[0].Rules = &ScaledObject{Name: "web"}, nil

@@ -4,6 +4,7 @@
 package diagnose
 
 import (
+	"slices"
 	"time"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
@@ -40,20 +41,43 @@ const MostPods = 20
 // ScaledObject is what is known of a ScaledObject of KEDA.
 type ScaledObject struct {
 	Name string
-	// Paused is what its annotations say: autoscaling.keda.sh/paused or paused-replicas; empty for neither.
+	// HPA is the name of the one that KEDA made of it, by its status; empty for none.
+	HPA string
+	// Paused is the annotation that pauses it, such as autoscaling.keda.sh/paused: true; empty for none. KEDA deletes the HPA then.
 	Paused string
-	// Ready and Fallback are the messages of its conditions; ReadyFalse and FallbackTrue say which of them is a fault.
-	Ready, Fallback          string
-	ReadyFalse, FallbackTrue bool
+	// PausedScaling are those that pause one direction, autoscaling.keda.sh/paused-scale-in and paused-scale-out. The HPA stays.
+	PausedScaling []string
+	// ToZero is true where KEDA scales the target to 0 while no trigger is active.
+	ToZero bool
+	// Ready and Fallback are the messages of its conditions; ReadyFalse and FallbackTrue say which of them is a fault, and Observed that
+	// KEDA has looked at it.
+	Ready, Fallback                    string
+	ReadyFalse, FallbackTrue, Observed bool
 }
 
-// VPA is a VerticalPodAutoscaler with the same target that changes pods.
+// VPA is a VerticalPodAutoscaler with the same target.
 type VPA struct {
 	Name string
 	// Mode is its updateMode; Off changes nothing.
 	Mode string
-	// Resources that it controls; empty for cpu and memory.
-	Resources []string
+	// Containers are the resources that it changes, by the name of the container; "*" are those that have no entry. Without that either it
+	// changes cpu and memory.
+	Containers map[string][]string
+}
+
+// everyContainer is the entry of a VPA for containers without one of their own.
+const everyContainer = "*"
+
+// changes is true for a resource of a container whose request the VPA sets. Every mode but Off does, at the latest when a pod is made.
+func (p VPA) changes(container string, resource corev1.ResourceName) bool {
+	if p.Mode == "Off" {
+		return false
+	}
+	controlled, stated := p.Containers[container]
+	if !stated {
+		controlled, stated = p.Containers[everyContainer]
+	}
+	return !stated || slices.Contains(controlled, string(resource))
 }
 
 // Target is the object of scaleTargetRef.
@@ -98,6 +122,8 @@ type Metric struct {
 	API API
 	// Rules are those that make a metric of this name, the one that serves first; nil for a resource metric that kubelets give.
 	Rules []Rule
+	// ObjectKindNotServed is true where the API server does not serve the kind of describedObject, in any version.
+	ObjectKindNotServed bool
 	// RuleProblem is why the rules could not be known; empty where they are.
 	RuleProblem string
 	// Candidates are what a rule could be derived from, where no rule makes the metric.
@@ -107,6 +133,10 @@ type Metric struct {
 	CandidatesReason, CandidatesProblem string
 	// DeriveDisabled is true where the spec disables derived rules.
 	DeriveDisabled bool
+	// Presets are the names of ready-made rules that could make the metric, where no rule does.
+	Presets []string
+	// FromController is true where the metric is made of series of an ingress controller, and not of what the HPA's pods expose.
+	FromController bool
 	// Series is what Prometheus has of the rule that serves.
 	Series Series
 	// Scrape is what Prometheus scrapes of the HPA's pods.
@@ -164,6 +194,8 @@ type Series struct {
 	// NamespaceLabel is the name of that label. OtherLabel is another label whose value is the HPA's namespace, such as
 	// exported_namespace; empty for none.
 	NamespaceLabel, OtherLabel string
+	// ByQuery is true where the rule finds the object by its query alone: there are no labels for it, and both counts are of all series.
+	ByQuery bool
 	// ForPods counts the series of the HPA's own pods, or its object, without the selector of the HPA's metric; ObjectLabel is the
 	// label that names them. OtherObjects are some of its values in the HPA's namespace that are not the HPA's.
 	ForPods      int

@@ -44,6 +44,13 @@ func TestBroken(t *testing.T) {
 		}
 		fmt.Fprintf(&got, "# %s\n%s\n%s\n", tc.name, verdicts(chain), line(chain.Limits[0]))
 	}
+	for _, tc := range withoutHPACases() {
+		chain := ExamineScaledObject(tc.object).Chains[0]
+		fmt.Fprintf(&got, "# %s\n%s\n%s\n", tc.name, verdicts(chain), line(*chain.Finding))
+		if chain.Finding.Reason != tc.reason || brokenAt(chain) != LinkAutoscaler {
+			t.Errorf("%s: %+v, want %s", tc.name, chain.Finding, tc.reason)
+		}
+	}
 	if *update {
 		if err := os.WriteFile(golden, []byte(got.String()), 0o600); err != nil {
 			t.Fatal(err)
@@ -153,7 +160,8 @@ func TestNoFault(t *testing.T) {
 		"metrics.k8s.io of another owner": {cpu, func(e *Evidence) { e.Metrics[0].API.Ours = false }},
 		"an external metric of KEDA": {queue, func(e *Evidence) {
 			e.ScaledObject = &ScaledObject{Name: "web"}
-			e.Metrics[0] = Metric{API: API{Group: "external.metrics.k8s.io", Registered: true, Available: true}}
+			e.Metrics[0] = Metric{API: API{Group: "external.metrics.k8s.io", Registered: true, Available: true,
+				Owner: "helm (Service keda/keda-operator-metrics-apiserver)"}}
 		}},
 		"a target is down beside series": {requests, func(e *Evidence) { e.Metrics[0].Scrape.Up, e.Metrics[0].Scrape.Down = 0, 2 }},
 		"an external metric of the whole cluster": {queue, func(e *Evidence) {

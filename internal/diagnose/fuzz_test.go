@@ -57,6 +57,12 @@ func FuzzExamine(f *testing.F) {
 				}
 			}
 		}
+		if object := evidence.ScaledObject; object != nil {
+			finding := ExamineScaledObject(*object).Chains[0].Finding
+			if !known[finding.Reason] || !says(finding.Cause) || !says(finding.Remedy) {
+				t.Fatalf("%+v", finding)
+			}
+		}
 		if failing := slices.ContainsFunc(diagnosis.Chains, func(c Chain) bool { return c.Finding != nil }); failing != diagnosis.Failing {
 			t.Fatalf("a finding: %t, failing: %t\n%+v", failing, diagnosis.Failing, diagnosis)
 		}
@@ -91,8 +97,8 @@ func evidenceOf(word string, data []byte) *Evidence {
 		},
 		func(kind *autoscalingv2.HorizontalPodAutoscalerConditionType, c randfill.Continue) {
 			*kind = []autoscalingv2.HorizontalPodAutoscalerConditionType{
-				autoscalingv2.AbleToScale, autoscalingv2.ScalingActive, autoscalingv2.ScalingLimited,
-			}[c.Intn(3)]
+				autoscalingv2.AbleToScale, autoscalingv2.ScalingActive, autoscalingv2.ScalingLimited, autoscalingv2.ScaledToZero,
+			}[c.Intn(4)]
 		},
 		func(fields *metav1.FieldsV1, _ randfill.Continue) { *fields = metav1.FieldsV1{} },
 		func(unseen *map[LinkName]string, c randfill.Continue) {

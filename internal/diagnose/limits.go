@@ -5,6 +5,7 @@ package diagnose
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -25,9 +26,9 @@ type limit struct {
 // limits are looked at of every metric, also of one without a value.
 func limits() []limit {
 	return []limit{
-		{LinkAutoscaler, notObserved}, {LinkAutoscaler, shared}, {LinkAutoscaler, paused}, {LinkAutoscaler, notReady},
-		{LinkAutoscaler, fallback}, {LinkAutoscaler, vpaConflict}, {LinkAutoscaler, atMaximum}, {LinkAutoscaler, boundsEqual},
-		{LinkAutoscaler, scalingForbidden}, {LinkAutoscaler, targetQuantity},
+		{LinkAutoscaler, notObserved}, {LinkAutoscaler, shared}, {LinkAutoscaler, paused}, {LinkAutoscaler, pausedScaling},
+		{LinkAutoscaler, notReady}, {LinkAutoscaler, fallback}, {LinkAutoscaler, vpaConflict}, {LinkAutoscaler, atMaximum},
+		{LinkAutoscaler, boundsEqual}, {LinkAutoscaler, scalingForbidden}, {LinkAutoscaler, targetQuantity},
 		{LinkPods, working(zeroReplicas)}, {LinkPods, selectsOthers},
 		{LinkRule, working(ruleLastGood)}, {LinkRule, working(ruleWarned)}, {LinkRule, working(collision)}, {LinkValue, working(notNumber)},
 	}
@@ -63,7 +64,8 @@ func vpaConflict(v view) *Finding {
 		return nil
 	}
 	for _, vpa := range v.VPAs {
-		if vpa.Mode == "Off" || len(vpa.Resources) > 0 && !slices.Contains(vpa.Resources, string(m.resource)) {
+		changes := func(container string) bool { return vpa.changes(container, m.resource) }
+		if !slices.ContainsFunc(v.containers(m, vpa), changes) {
 			continue
 		}
 		resource := name(string(m.resource))
@@ -75,13 +77,36 @@ func vpaConflict(v view) *Finding {
 	return nil
 }
 
+// containers are those whose requests count for a measure; where no pod is known, those that the VPA names and any other.
+func (v view) containers(m measure, vpa VPA) []string {
+	if m.container != "" {
+		return []string{m.container}
+	}
+	var all []string
+	for _, pod := range v.Pods {
+		all = slices.AppendSeq(all, maps.Keys(pod.Requests))
+	}
+	if len(all) == 0 {
+		return slices.AppendSeq([]string{everyContainer}, maps.Keys(vpa.Containers))
+	}
+	return all
+}
+
+// maxReplicas names the field that bounds the HPA, where it is edited: KEDA writes the spec of an HPA that it made.
+func (v view) maxReplicas() string {
+	if v.ScaledObject != nil {
+		return "spec.maxReplicaCount of ScaledObject " + name(v.ScaledObject.Name)
+	}
+	return "spec.maxReplicas of " + v.hpa()
+}
+
 func atMaximum(v view) *Finding {
 	if !v.is(autoscalingv2.ScalingLimited, corev1.ConditionTrue, "TooManyReplicas") {
 		return nil
 	}
 	return found(v1alpha1.AutoscalerAtMaximum,
 		fmt.Sprintf("%s demands more replicas than its maxReplicas, %d.", v.hpa(), v.HPA.Spec.MaxReplicas),
-		"Raise spec.maxReplicas of "+v.hpa()+", or the target of its metrics.")
+		"Raise "+v.maxReplicas()+", or the target of its metrics.")
 }
 
 func boundsEqual(v view) *Finding {
@@ -89,17 +114,17 @@ func boundsEqual(v view) *Finding {
 	if v.HPA.Spec.MinReplicas != nil {
 		least = *v.HPA.Spec.MinReplicas
 	}
-	if least != v.HPA.Spec.MaxReplicas {
+	if least != v.HPA.Spec.MaxReplicas || v.ScaledObject != nil && v.ScaledObject.ToZero { // KEDA scales between 0 and that.
 		return nil
 	}
 	return found(v1alpha1.AutoscalerBoundsEqual,
 		fmt.Sprintf("minReplicas and maxReplicas of %s are both %d, so that it never scales.", v.hpa(), least),
-		"Raise spec.maxReplicas of "+v.hpa()+".")
+		"Raise "+v.maxReplicas()+".")
 }
 
 func scalingForbidden(v view) *Finding {
 	behavior := v.HPA.Spec.Behavior
-	if behavior == nil {
+	if behavior == nil || pausedScaling(v) != nil { // That says it, and KEDA sets the field.
 		return nil
 	}
 	forbids := func(rules *autoscalingv2.HPAScalingRules) bool {
@@ -113,9 +138,13 @@ func scalingForbidden(v view) *Finding {
 	default:
 		return nil
 	}
+	remedy := "Remove that field, or set it to Max."
+	if v.ScaledObject != nil {
+		remedy = fmt.Sprintf("Remove behavior.%s.selectPolicy from spec.advanced.horizontalPodAutoscalerConfig of ScaledObject %s.",
+			field, name(v.ScaledObject.Name))
+	}
 	return found(v1alpha1.AutoscalerScalingForbidden,
-		fmt.Sprintf("spec.behavior.%s.selectPolicy of %s is Disabled, so that it never scales %s.", field, v.hpa(), direction),
-		"Remove that field, or set it to Max.")
+		fmt.Sprintf("spec.behavior.%s.selectPolicy of %s is Disabled, so that it never scales %s.", field, v.hpa(), direction), remedy)
 }
 
 // What no pod uses: less than a page of memory, more cores than a machine has.

@@ -50,10 +50,39 @@ func limitCases() []limitCase {
 			v1alpha1.AutoscalerScaledObjectPaused},
 		{"a ScaledObject that is not ready, with cpu alone", cpu, object(ScaledObject{Name: "web", ReadyFalse: true, Ready: "no trigger"}),
 			v1alpha1.AutoscalerScaledObjectNotReady},
+		{"a ScaledObject of which one trigger of two fails", queue, object(ScaledObject{Name: "web", ReadyFalse: true, Observed: true,
+			Ready: "Some triggers defined in ScaledObject are not working correctly"}), v1alpha1.AutoscalerScaledObjectNotReady},
+		{"a ScaledObject that does not scale in", queue, func(e *Evidence) {
+			e.ScaledObject = &ScaledObject{Name: "web", PausedScaling: []string{"autoscaling.keda.sh/paused-scale-in: true"}}
+			behavior(func(b *autoscalingv2.HorizontalPodAutoscalerBehavior) { b.ScaleDown = disabled })(e) // As KEDA does.
+		}, v1alpha1.AutoscalerScaledObjectPaused},
+		{"a ScaledObject that does not scale out", queue, object(ScaledObject{Name: "web", PausedScaling: []string{"autoscaling.keda.sh/paused-scale-out: yes"}}),
+			v1alpha1.AutoscalerScaledObjectPaused},
+		{"a ScaledObject that scales in no direction", cpu, object(ScaledObject{Name: "web", PausedScaling: []string{
+			"autoscaling.keda.sh/paused-scale-in: true", "autoscaling.keda.sh/paused-scale-out: true"}}), v1alpha1.AutoscalerScaledObjectPaused},
+		{"a ScaledObject that forbids to scale down", queue, func(e *Evidence) {
+			e.ScaledObject = &ScaledObject{Name: "web"}
+			behavior(func(b *autoscalingv2.HorizontalPodAutoscalerBehavior) { b.ScaleDown = disabled })(e)
+		}, v1alpha1.AutoscalerScalingForbidden},
+		{"a ScaledObject at its maximum", queue, func(e *Evidence) {
+			e.ScaledObject = &ScaledObject{Name: "web"}
+			condition(e, autoscalingv2.ScalingLimited, corev1.ConditionTrue, "TooManyReplicas", "")
+		}, v1alpha1.AutoscalerAtMaximum},
 		{"a number of the fallback", queue, object(ScaledObject{Name: "web", FallbackTrue: true, Fallback: "fallback is active"}),
 			v1alpha1.AutoscalerScaledObjectFallback},
 		{"a VPA on cpu", cpu, func(e *Evidence) { e.VPAs = []VPA{{Name: "off", Mode: "Off"}, {Name: "web", Mode: "Auto"}} },
 			v1alpha1.AutoscalerVPAConflict},
+		{"a VPA that sets the requests of new pods alone", cpu, func(e *Evidence) { e.VPAs = []VPA{{Name: "web", Mode: "Initial"}} },
+			v1alpha1.AutoscalerVPAConflict},
+		{"a VPA that leaves a sidecar alone", cpu, func(e *Evidence) {
+			e.VPAs = []VPA{{Name: "web", Mode: "InPlaceOrRecreate", Containers: map[string][]string{"istio-proxy": {}}}}
+		}, v1alpha1.AutoscalerVPAConflict},
+		{"a VPA on the container alone that the HPA measures", containerCPU("app"), func(e *Evidence) {
+			e.VPAs = []VPA{{Name: "web", Mode: "Recreate", Containers: map[string][]string{"*": {}, "app": {"cpu"}}}}
+		}, v1alpha1.AutoscalerVPAConflict},
+		{"a VPA beside an HPA whose pods are not known", cpu, func(e *Evidence) {
+			e.Pods, e.VPAs = nil, []VPA{{Name: "web", Mode: "Recreate", Containers: map[string][]string{"*": {}, "app": {"cpu"}}}}
+		}, v1alpha1.AutoscalerVPAConflict},
 		{"at its maximum", cpu, func(e *Evidence) {
 			condition(e, autoscalingv2.ScalingLimited, corev1.ConditionTrue, "TooManyReplicas",
 				"the desired replica count is more than the maximum replica count")
@@ -67,6 +96,11 @@ func limitCases() []limitCase {
 		{"a cpu of 1000 cores", averageOf(corev1.ResourceCPU, "1000"), func(*Evidence) {}, v1alpha1.AutoscalerTargetQuantity},
 		{"no replicas", cpu, func(e *Evidence) {
 			e.Target.Replicas, e.PodsTotal, e.Pods, e.HPA.Status.CurrentMetrics = 0, 0, nil, nil
+			condition(e, autoscalingv2.ScalingActive, corev1.ConditionFalse, "ScalingDisabled", "")
+		}, v1alpha1.AutoscalerZeroReplicas},
+		{"no replicas, of an HPA that a person has disabled by that", queue, func(e *Evidence) {
+			e.Target.Replicas, e.PodsTotal, e.Pods, e.HPA.Status.CurrentMetrics = 0, 0, nil, nil
+			e.HPA.Spec.MinReplicas = ptr.To(int32(0))
 			condition(e, autoscalingv2.ScalingActive, corev1.ConditionFalse, "ScalingDisabled", "")
 		}, v1alpha1.AutoscalerZeroReplicas},
 		{"a selector that selects others too", cpu, func(e *Evidence) { e.Target.SelectorElsewhere = []string{"Deployment worker"} },
@@ -84,19 +118,42 @@ func limitCases() []limitCase {
 
 // TestNoLimit has what limits nothing.
 func TestNoLimit(t *testing.T) {
+	vpa := func(vpa VPA) func(*Evidence) { return func(e *Evidence) { e.VPAs = []VPA{vpa} } }
+	disabled := func(e *Evidence) {
+		e.Target.Replicas, e.PodsTotal, e.Pods, e.HPA.Status.CurrentReplicas, e.HPA.Status.CurrentMetrics = 0, 0, nil, 0, nil
+		condition(e, autoscalingv2.ScalingActive, corev1.ConditionFalse, "ScalingDisabled", "")
+	}
 	for name, tc := range map[string]limitCase{
-		"a VPA that only recommends":  {metric: cpu, change: func(e *Evidence) { e.VPAs = []VPA{{Name: "web", Mode: "Off"}} }},
-		"a VPA on another resource":   {metric: cpu, change: func(e *Evidence) { e.VPAs = []VPA{{Name: "web", Resources: []string{"memory"}}} }},
-		"a VPA beside a Pods metric":  {metric: requests, change: func(e *Evidence) { e.VPAs = []VPA{{Name: "web", Mode: "Auto"}} }},
-		"a VPA beside an average":     {metric: averageOf("cpu", "500m"), change: func(e *Evidence) { e.VPAs = []VPA{{Name: "web"}} }},
+		"a VPA that only recommends": {metric: cpu, change: vpa(VPA{Name: "web", Mode: "Off"})},
+		"a VPA on another resource":  {metric: cpu, change: vpa(VPA{Name: "web", Containers: map[string][]string{"*": {"memory"}}})},
+		"a VPA on no container":      {metric: cpu, change: vpa(VPA{Name: "web", Containers: map[string][]string{"*": {}}})},
+		"a VPA on another container": {metric: containerCPU("app"),
+			change: vpa(VPA{Name: "web", Containers: map[string][]string{"app": {}, "istio-proxy": {"cpu"}}})},
+		"a VPA on a container that no pod has": {metric: cpu,
+			change: vpa(VPA{Name: "web", Containers: map[string][]string{"*": {}, "other": {"cpu"}}})},
+		"a VPA beside a Pods metric":  {metric: requests, change: vpa(VPA{Name: "web", Mode: "Auto"})},
+		"a VPA beside an average":     {metric: averageOf("cpu", "500m"), change: vpa(VPA{Name: "web"})},
 		"at its minimum":              {metric: cpu, change: func(e *Evidence) { condition(e, "ScalingLimited", "True", "TooFewReplicas", "") }},
 		"a rejected rule of its name": {metric: requests, change: func(e *Evidence) { e.Metrics[0].Rules = append(e.Metrics[0].Rules, Rule{ID: "x", State: "Rejected"}) }},
-		"no replicas, by an external metric that wakes it": {metric: queue, change: func(e *Evidence) {
-			e.Target.Replicas, e.PodsTotal, e.Pods = 0, 0, nil
+		"scaled to zero by itself, by an external metric that wakes it": {metric: queue, change: atZero},
+		"scaled to zero by itself, by an object's metric":               {metric: ingress, change: atZero},
+		"scaled to zero by itself, with cpu beside it":                  {metric: cpu, change: func(e *Evidence) { atZero(e); e.HPA.Status.CurrentMetrics[0].Type = "" }},
+		"scaled to zero by KEDA": {metric: queue, change: func(e *Evidence) {
+			disabled(e)
+			e.ScaledObject = &ScaledObject{Name: "web", ToZero: true}
+		}},
+		"scaled to zero by KEDA, with cpu beside it": {metric: cpu, change: func(e *Evidence) {
+			disabled(e)
+			e.ScaledObject = &ScaledObject{Name: "web", ToZero: true}
+		}},
+		"between 0 and 1 by KEDA": {metric: queue, change: func(e *Evidence) {
+			e.HPA.Spec.MinReplicas, e.HPA.Spec.MaxReplicas = ptr.To(int32(1)), 1
+			e.ScaledObject = &ScaledObject{Name: "web", ToZero: true}
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if chain := Examine(tc.evidence()).Chains[0]; chain.Finding != nil || len(chain.Limits) > 0 {
+			evidence := tc.evidence()
+			if chain := Examine(evidence).Chains[0]; chain.Finding != nil || len(chain.Limits) > 0 || Examine(evidence).Failing {
 				t.Errorf("%+v, %+v", chain.Finding, chain.Limits)
 			}
 		})

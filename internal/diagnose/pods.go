@@ -50,9 +50,12 @@ func selectorAmbiguous(v view) *Finding {
 			"so make the workload anew.")
 }
 
-// zeroReplicas is no fault for a metric that needs no pods: it is what wakes the target.
+// zeroReplicas is none where something wakes the target: KEDA does, and an HPA that has scaled it to 0 itself, by a metric that needs no
+// pods. Another HPA is disabled, whatever its metrics: the HPA controller looks at none of them.
 func zeroReplicas(v view) *Finding {
-	if v.Target.Replicas != 0 || v.PodsTotal > 0 || !v.ofPods() {
+	disabled := v.is(autoscalingv2.ScalingActive, corev1.ConditionFalse, "ScalingDisabled")
+	if v.Target.Replicas != 0 || v.PodsTotal > 0 || !v.ofPods() && !disabled ||
+		v.scaledToZero() || v.ScaledObject != nil && v.ScaledObject.ToZero {
 		return nil
 	}
 	return found(v1alpha1.AutoscalerZeroReplicas,

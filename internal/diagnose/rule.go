@@ -6,6 +6,7 @@ package diagnose
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 )
@@ -15,7 +16,7 @@ var ruleStep = step{
 	name:    LinkRule,
 	needed:  view.pipelines,
 	unseen:  unknownRule,
-	faults:  []check{ruleRejected, ruleOfOthers, ruleLastGood, ruleWarned, ruleCollision, notDerived},
+	faults:  []check{ruleRejected, ruleOfOthers, ruleLastGood, ruleWarned, ruleCollision, rulePreset, notDerived},
 	starved: ruleMissing,
 	seen: func(v view) string {
 		if !v.served() {
@@ -36,7 +37,7 @@ var ruleStep = step{
 func unknownRule(v view) string {
 	why := v.Unseen[LinkSeries]
 	if v.metric.RuleProblem != "" || len(v.metric.Rules) > 0 || why == "" || v.metric.Series.Unreachable != "" ||
-		v.metric.DeriveDisabled || v.metric.CandidatesReason != "" || len(v.metric.Candidates) > 0 {
+		v.metric.DeriveDisabled || len(v.metric.Presets) > 0 || v.metric.CandidatesReason != "" || len(v.metric.Candidates) > 0 {
 		return v.metric.RuleProblem
 	}
 	return "No rule is known to make the metric, and series to derive one from were not looked for: " + why
@@ -99,6 +100,18 @@ func ruleWarned(v view) *Finding {
 		join(fmt.Sprintf("Rule %s, which makes the %s, cannot work as it is written.", name(rule.ID), v.measured()),
 			sentence(rule.Message)),
 		v.correctRule(rule)))
+}
+
+// rulePreset is that nobody has stated the rule for what an ingress controller counts. None is derived, so nothing behind is to blame.
+func rulePreset(v view) *Finding {
+	if len(v.metric.Rules) > 0 || len(v.metric.Presets) == 0 || v.metric.Series.Unreachable != "" {
+		return nil
+	}
+	return found(v1alpha1.AutoscalerRuleMissing,
+		fmt.Sprintf("No rule makes the %s of %s, and none is derived from the series of an ingress controller, since any app could set "+
+			"their labels.", v.measured(), v.subject()),
+		fmt.Sprintf("An administrator adds to %s.rules of MetricsPipeline default what kubectl metricspipeline rules preset %s prints.",
+			v.field(), strings.Join(v.metric.Presets, " or ")))
 }
 
 // ruleCollision breaks the metric where the rule that serves has nothing for this HPA.

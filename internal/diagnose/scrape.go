@@ -47,9 +47,10 @@ var (
 	}
 )
 
-// scraped is true where the series are to come from the pods of the target: those of an Ingress or a queue come from elsewhere.
+// scraped is true where the series are to come from the pods of the target: those of an Ingress or a queue come from elsewhere, and so do
+// those that are to wake a target at 0.
 func (v view) scraped() bool {
-	if !v.pipelines() || !v.metric.Scrape.Known && v.unseenApp() == "" {
+	if !v.pipelines() || v.scaledToZero() || v.metric.FromController || !v.metric.Scrape.Known && v.unseenApp() == "" {
 		return false
 	}
 	if v.spec.Object != nil {

@@ -19,8 +19,11 @@ var seriesStep = step{
 	faults:  []check{prometheusUnreachable, seriesNamespaceLabel, seriesObjectLabel},
 	starved: seriesMissing,
 	seen: func(v view) string {
-		if !v.has() {
+		switch {
+		case !v.has():
 			return ""
+		case v.metric.Series.ByQuery:
+			return fmt.Sprintf("Prometheus has series of rule %s, which finds %s among them by its query.", v.ruleID(), v.subject())
 		}
 		return fmt.Sprintf("Prometheus has %s of %s in namespace %s.", count(v.ofHPA(), "series"), v.subject(), name(v.HPA.Namespace))
 	},
@@ -71,8 +74,8 @@ func seriesNamespaceLabel(v view) *Finding {
 	return byAdministrator(found(v1alpha1.AutoscalerSeriesNamespaceLabel,
 		fmt.Sprintf("The series of rule %s have namespace %s in the label %s, and the rule reads it from %s.",
 			rule, name(v.HPA.Namespace), quoted(series.OtherLabel), quoted(series.NamespaceLabel)),
-		fmt.Sprintf("An administrator names %s in resources of rule %s, with a matcher in its seriesQuery that no other app meets.",
-			quoted(series.OtherLabel), rule)))
+		fmt.Sprintf("An administrator names %s in resources of rule %s, with a matcher in its seriesQuery and its metricsQuery that no "+
+			"other app meets.", quoted(series.OtherLabel), rule)))
 }
 
 func seriesObjectLabel(v view) *Finding {
@@ -92,6 +95,15 @@ const derived = "Derived"
 
 // seriesMissing is the finding where what is scraped does not explain why there are no series.
 func seriesMissing(v view) *Finding {
+	finding := noSeries(v)
+	if finding != nil && v.scaledToZero() {
+		return found(finding.Reason, finding.Cause, "Have what runs while "+v.target()+" has 0 replicas expose the metric, or set "+
+			"minReplicas of "+v.hpa()+" to 1: nothing else wakes it.")
+	}
+	return finding
+}
+
+func noSeries(v view) *Finding {
 	series := v.metric.Series
 	if !v.served() || v.has() {
 		return nil
@@ -107,21 +119,30 @@ func seriesMissing(v view) *Finding {
 		return found(v1alpha1.AutoscalerSeriesOfOthers,
 			fmt.Sprintf("The %s of rule %s in namespace %s have the label %s of others, such as %s, and none of %s.",
 				count(series.InNamespace, "series"), rule, namespace, quoted(series.ObjectLabel), names(series.OtherObjects), v.subject()),
-			"Have the app of "+v.target()+" expose the series, or name the workload that does in "+v.hpa()+".")
+			v.exposed("Have the app of "+v.target()+" expose the series, or name the workload that does in "+v.hpa()+"."))
 	case !series.LastSeen.IsZero():
 		return found(v1alpha1.AutoscalerSeriesStale,
 			fmt.Sprintf("The series of rule %s have ended: the newest sample of %s is of %s, %s ago.",
 				rule, v.subject(), series.LastSeen.UTC().Format(time.TimeOnly+" UTC"), ago(v.Now.Sub(series.LastSeen))),
-			"Have the app expose them again; a metric has a value while its series have samples.")
+			v.exposed("Have the app expose them again; a metric has a value while its series have samples."))
 	case series.Total == 0 && v.metric.Rules[0].Origin != derived: // Of a derived rule no series elsewhere are counted.
 		return found(v1alpha1.AutoscalerSeriesMissing,
 			fmt.Sprintf("Prometheus has no series of rule %s, which makes the %s%s.", rule, v.measured(), v.seriesQuery()),
-			"Have the app expose the metric under the name that the rule reads.")
+			v.exposed("Have the app expose the metric under the name that the rule reads."))
 	default:
 		return found(v1alpha1.AutoscalerSeriesNotInNamespace,
 			fmt.Sprintf("Prometheus has no series of rule %s in namespace %s%s.", rule, namespace, v.seriesQuery()),
-			"Have an app of namespace "+namespace+" expose the metric under the name that the rule reads.")
+			v.exposed("Have an app of namespace "+namespace+" expose the metric under the name that the rule reads."))
 	}
+}
+
+// exposed is how series come to be: of an app, or of an ingress controller.
+func (v view) exposed(byApp string) string {
+	if !v.metric.FromController {
+		return byApp
+	}
+	return fmt.Sprintf("Send a request to %s through the ingress controller, which has no series of an object before the first one; or "+
+		"have an administrator see that Prometheus scrapes the controller in the namespace that rule %s names.", v.subject(), v.ruleID())
 }
 
 // seriesQuery is what the rule reads.

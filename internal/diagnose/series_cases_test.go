@@ -6,7 +6,10 @@ package diagnose
 import (
 	"time"
 
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 )
@@ -70,6 +73,14 @@ func ruleCases() []testCase {
 			"Prometheus has no samples for the pods of Deployment web that the metric http_requests_per_second could be derived from: "+
 				"neither http_requests_per_second nor a counter http_requests_total."), v1alpha1.AutoscalerRuleMissing, LinkRule),
 		metricCase("no such external metric", queue, withoutRule(func(*Metric) {}), v1alpha1.AutoscalerRuleMissing, LinkRule),
+		metricCase("no rule, and an ingress controller counts", ingress, withoutRule(func(m *Metric) {
+			m.Presets, m.FromController = []string{"ingress-nginx"}, true
+			m.Scrape = Scrape{Known: true} // Whether the app is scraped does not matter.
+		}), v1alpha1.AutoscalerRuleMissing, LinkRule),
+		metricCase("no rule, and two controllers have the metric's name", objectMetric("Service", "web", "haproxy_backend_http_requests_per_second"),
+			withoutRule(func(m *Metric) {
+				m.Presets, m.FromController, m.Scrape = []string{"haproxy", "haproxy-ingress"}, true, Scrape{Known: true}
+			}), v1alpha1.AutoscalerRuleMissing, LinkRule),
 		metricCase("no rule, and the app is not annotated", requests, withoutRule(func(m *Metric) { m.Scrape = Scrape{Known: true} }),
 			v1alpha1.AutoscalerAppNotAnnotated, LinkApp),
 		metricCase("no rule, and Prometheus is unreachable", requests, withoutRule(func(m *Metric) {
@@ -106,6 +117,23 @@ func seriesCases() []testCase {
 			m.Series = Series{NamespaceLabel: "namespace", ObjectLabel: "pod"}
 		}, v1alpha1.AutoscalerSeriesNotInNamespace, LinkSeries),
 		metricCase("no series of the namespace", queue, series(func(*Series) {}), v1alpha1.AutoscalerSeriesNotInNamespace, LinkSeries),
+		{"no series of the queue that is to wake the target", queue, func(e *Evidence) {
+			atZero(e)
+			e.Metrics[0].Series = Series{NamespaceLabel: "namespace"}
+		}, v1alpha1.AutoscalerSeriesMissing, LinkSeries},
+		{"series of the pods themselves, which are to wake the target", objectMetric("Service", "web", "http_requests_per_second"),
+			func(e *Evidence) {
+				atZero(e)
+				e.Metrics[0].Series = Series{Total: 4, NamespaceLabel: "namespace", ObjectLabel: "service", LastSeen: now.Add(-12 * time.Minute)}
+				e.Metrics[0].Scrape = Scrape{Known: true}
+			}, v1alpha1.AutoscalerSeriesStale, LinkSeries},
+		metricCase("an ingress controller that is not scraped", objectMetric("Service", "web", "requests_per_second"), func(m *Metric) {
+			m.FromController, m.Series, m.Scrape = true, Series{ByQuery: true, ForPods: -1, ForSelector: -1}, Scrape{Known: true}
+		}, v1alpha1.AutoscalerSeriesMissing, LinkSeries),
+		metricCase("an Ingress without a request", ingress, func(m *Metric) {
+			m.FromController = true
+			m.Series = Series{Total: 8, NamespaceLabel: "exported_namespace", ObjectLabel: "ingress", ForSelector: -1}
+		}, v1alpha1.AutoscalerSeriesNotInNamespace, LinkSeries),
 		metricCase("no series of an Ingress, whoever scrapes the pods", ingress, func(m *Metric) {
 			m.Series = Series{Total: 8, InNamespace: 3, NamespaceLabel: "namespace", ObjectLabel: "ingress", OtherObjects: []string{"api"}}
 			m.Scrape = Scrape{Known: true}
@@ -187,8 +215,22 @@ func valueCases() []testCase {
 		metricCase("a query that Prometheus refuses", requests, series(func(s *Series) {
 			s.Samples, s.QueryError = -1, "found duplicate series for the match group on the right hand-side of the operation"
 		}), v1alpha1.AutoscalerQueryFailed, LinkValue),
+		metricCase("a Service without a request", objectMetric("Service", "web", "requests_per_second"), func(m *Metric) {
+			m.FromController, m.Scrape = true, Scrape{Known: true}
+			m.Series = Series{ByQuery: true, Total: 8, InNamespace: 8, ForPods: -1, ForSelector: -1}
+		}, v1alpha1.AutoscalerValueMissing, LinkValue),
+		metricCase("an object that no query of a rule finds", ingress, func(m *Metric) {
+			m.Series = Series{ByQuery: true, Total: 8, InNamespace: 8, ForPods: -1, ForSelector: -1}
+		}, v1alpha1.AutoscalerValueMissing, LinkValue),
 		metricCase("a division by zero", queue, series(func(s *Series) { s.Samples, s.NaN = 1, 1 }), v1alpha1.AutoscalerValueNaN, LinkValue),
 		metricCase("one number for all pods", requests, series(func(s *Series) { s.Samples, s.Pods = 1, nil }),
 			v1alpha1.AutoscalerValueNotPerPod, LinkValue),
 	}
+}
+
+// atZero is an HPA that has scaled its target to 0 itself.
+func atZero(e *Evidence) {
+	e.Target.Replicas, e.PodsTotal, e.PodsReady, e.Pods = 0, 0, 0, nil
+	e.HPA.Spec.MinReplicas, e.HPA.Status.CurrentReplicas = ptr.To(int32(0)), 0
+	condition(e, autoscalingv2.ScaledToZero, corev1.ConditionTrue, "ScaledToZero", "the HPA controller scaled the workload to zero")
 }

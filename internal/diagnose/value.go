@@ -127,8 +127,13 @@ func queryFailed(v view) *Finding {
 }
 
 func valueMissing(v view) *Finding {
-	if !v.valueless() {
+	switch {
+	case !v.valueless():
 		return nil
+	case v.metric.Series.ByQuery:
+		return found(v1alpha1.AutoscalerValueMissing,
+			fmt.Sprintf("Prometheus has series of rule %s, and its query finds none of %s among them.", v.ruleID(), v.subject()),
+			v.exposed("Have what exposes these series name "+v.subject()+" as the query of rule "+v.ruleID()+" expects."))
 	}
 	return found(v1alpha1.AutoscalerValueMissing,
 		fmt.Sprintf("There %s %s of %s, and the query of rule %s makes no value of them.",

@@ -11,6 +11,7 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/metricspipeline/operator/internal/autoscaler"
 	"github.com/metricspipeline/operator/internal/metricsapi"
 )
 
@@ -146,8 +147,11 @@ func (v view) perTarget() bool {
 
 // fromKEDA is true for a metric that KEDA gives, for a ScaledObject: no rule makes it.
 func (v view) fromKEDA() bool {
-	return v.spec.External != nil && v.ScaledObject != nil && !v.metric.API.Ours
+	return v.spec.External != nil && v.ScaledObject != nil && (!v.metric.API.Ours || !v.served())
 }
+
+// scaledToZero is true while the HPA itself keeps its target at 0 replicas.
+func (v view) scaledToZero() bool { return autoscaler.AtZero(v.HPA) }
 
 // group is the metrics API that the metric is read from.
 func (v view) group() string {

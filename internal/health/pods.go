@@ -117,7 +117,7 @@ func crashing(pod corev1.Pod, container corev1.ContainerStatus) evidence {
 			return evidence{}
 		}
 	}
-	how := fmt.Sprintf("(exit code %d: %s)", last.ExitCode, last.Reason)
+	how := fmt.Sprintf("(exit code %d: %s)%s", last.ExitCode, last.Reason, said(last.Message))
 	if container.RestartCount < manyRestarts {
 		return evidence{false, "CrashLoopBackOff: it has ended " + how + " and is restarted."}
 	}
@@ -126,6 +126,21 @@ func crashing(pod corev1.Pod, container corev1.ContainerStatus) evidence {
 		remedy = "The user of the pipeline must raise the memory limit in the component's resources."
 	}
 	return evidence{true, fmt.Sprintf("CrashLoopBackOff: it has ended %d times or more %s. %s", manyRestarts, how, remedy)}
+}
+
+// mostSaid bounds what is repeated of a container's last words, in bytes.
+const mostSaid = 400
+
+// said is what a container said at its end, where it is one that does (terminationMessagePolicy), on one line. The end of it has the error.
+func said(message string) string {
+	words := strings.Join(strings.Fields(message), " ")
+	if words == "" {
+		return ""
+	}
+	if len(words) > mostSaid {
+		words = strings.ToValidUTF8(words[len(words)-mostSaid:], "")
+	}
+	return fmt.Sprintf(", saying %q", words)
 }
 
 // pullReasons are the kubelet's for an image that it could not pull.

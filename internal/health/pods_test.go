@@ -90,8 +90,11 @@ func TestPodIsStuckOrWaits(t *testing.T) {
 		"a reason without a remedy":            {waiting("ImageInspectError", "Failed to inspect image"), false, []string{"ImageInspectError: Failed to inspect image."}},
 		"an init container's image":            {combine(waiting("ErrImagePull", notFound), asInit), true, []string{"image example.com/main:v1"}},
 
-		"two ends":                          {crashed(1, "Error", 2), false, []string{"(exit code 1: Error)", "is restarted"}},
-		"three ends":                        {crashed(1, "Error", 3), true, []string{"3 times or more (exit code 1: Error). " + user, "kubectl logs --previous"}},
+		"two ends":   {crashed(1, "Error", 2), false, []string{"(exit code 1: Error)", "is restarted"}},
+		"three ends": {crashed(1, "Error", 3), true, []string{"3 times or more (exit code 1: Error). " + user, "kubectl logs --previous"}},
+		"an end with last words": {combine(crashed(1, "Error", 3), func(p *corev1.Pod) {
+			p.Status.ContainerStatuses[0].LastTerminationState.Terminated.Message = strings.Repeat("x", 900) + "\n  FAILED: no such file\n"
+		}, asInit), true, []string{`3 times or more (exit code 1: Error), saying "x`, `x FAILED: no such file". ` + user}},
 		"out of memory":                     {crashed(137, "OOMKilled", 3), true, []string{"(exit code 137: OOMKilled)", "memory limit"}},
 		"ended a moment ago":                {combine(crashed(1, "Error", 3), ended), true, []string{"(exit code 1: Error)"}},
 		"runs again and was not ready yet":  {combine(crashed(1, "Error", 3), running(5), unreadySince(4)), true, []string{"(exit code 1: Error)"}},

@@ -116,8 +116,11 @@ var Managed = []Kind{
 	PrometheusRule,
 	{GroupVersionKind: policyv1.SchemeGroupVersion.WithKind("PodDisruptionBudget")},
 	Deployment,
+	Prometheus,
 	{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Service")},
 	{GroupVersionKind: networkingv1.SchemeGroupVersion.WithKind("NetworkPolicy")},
+	// Not replaced: what is on the volume would be gone.
+	{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("PersistentVolumeClaim")},
 	Certificate,
 	Issuer,
 	{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("ConfigMap"),

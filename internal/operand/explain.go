@@ -70,6 +70,8 @@ type Explained struct {
 	// NamespaceLabel and ObjectLabel are the labels of the series that name the namespace and the object. Without the former the rule
 	// says that its series belong to no namespace.
 	NamespaceLabel, ObjectLabel string
+	// ByQuery is true where the query finds the object by another label, such as one with both names. Both labels are empty then.
+	ByQuery bool
 	// Query is what is sent for the request; empty where nothing is.
 	Query string
 	// Problem is why the rule does not serve the request; empty where it does.

@@ -64,9 +64,11 @@ func Of(name string) (Preset, bool) {
 	return All[at], true
 }
 
-// Reads is true for the name of a series that a controller of the table exposes.
-func Reads(series string) bool {
-	return slices.ContainsFunc(All, func(p Preset) bool { return p.Series == series })
+// Reads is true for a series of a controller of the table that names the namespace of the object by a label of its own.
+func Reads(series, namespaceLabel string) bool {
+	return slices.ContainsFunc(All, func(p Preset) bool {
+		return p.Series == series && p.NamespaceLabel == namespaceLabel && !p.composite()
+	})
 }
 
 // composite is true where one label of the series has the namespace and the name of the object.

@@ -40,7 +40,8 @@ func TestTable(t *testing.T) {
 	if !slices.IsSorted(names) || len(slices.Compact(slices.Clone(names))) != len(names) {
 		t.Errorf("the names are not in order: %v", names)
 	}
-	if _, ok := Of("nginx"); ok || !Reads("istio_requests_total") || Reads("http_requests_total") {
+	if _, ok := Of("nginx"); ok || !Reads("istio_requests_total", "destination_service_namespace") ||
+		Reads("istio_requests_total", "namespace") || Reads("traefik_service_requests_total", "namespace") {
 		t.Error("Of or Reads finds what is not in the table")
 	}
 }

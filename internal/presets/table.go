@@ -8,16 +8,18 @@ var All = []Preset{
 	{
 		Name: "envoy-gateway", Title: "Envoy Gateway", Namespace: "envoy-gateway-system", Object: httpRoute,
 		Metric: "envoy_cluster_upstream_rq_per_second", Series: "envoy_cluster_upstream_rq_total",
-		NamespaceLabel: controllerLabel, ObjectLabel: "envoy_cluster_name", Within: "httproute/NAMESPACE/NAME/rule/[0-9]+(/backend/[0-9]+)?",
+		NamespaceLabel: controllerLabel, ObjectLabel: "envoy_cluster_name",
+		Within: "httproute/NAMESPACE/NAME/rule/[0-9]+(/backend/[0-9]+)?",
 		Notes: []string{
 			"An HTTPRoute with a dot in its name has no metric: Envoy cuts the name of a cluster at the first dot.",
-			"There is no metric where EnvoyProxy sets telemetry.metrics.clusterStatName, or merges the clusters of backends: the series do " +
-				"not name the HTTPRoute then.",
+			"There is no metric where EnvoyProxy sets telemetry.metrics.clusterStatName, or merges the clusters of backends: the series " +
+				"do not name the HTTPRoute then.",
 			"A retry counts as a request.",
 		},
 		Sources: []string{
-			"envoyproxy/gateway v1.9.0: internal/gatewayapi/helpers.go, internal/gatewayapi/route.go, internal/xds/bootstrap/bootstrap.yaml.tpl, " +
-				"charts/gateway-addons-helm/dashboards/envoy-clusters.json, examples/kubernetes/metric/pod-monitor.yaml",
+			"envoyproxy/gateway v1.9.0: internal/gatewayapi/helpers.go, internal/gatewayapi/route.go, " +
+				"internal/xds/bootstrap/bootstrap.yaml.tpl, charts/gateway-addons-helm/dashboards/envoy-clusters.json, " +
+				"examples/kubernetes/metric/pod-monitor.yaml",
 		},
 	},
 	{
@@ -42,8 +44,8 @@ var All = []Preset{
 		Metric: "nginx_ingress_controller_requests_per_second", Series: "nginx_ingress_controller_requests",
 		NamespaceLabel: "exported_namespace", ObjectLabel: "ingress",
 		Notes: []string{
-			"There is no metric where the monitor of the controller has honorLabels: true: its series could then not be told from those of " +
-				"an app.",
+			"There is no metric where the monitor of the controller has honorLabels: true: its series could then not be told from those " +
+				"of an app.",
 		},
 		Sources: []string{
 			"kubernetes/ingress-nginx controller-v1.15.0: internal/ingress/metric/collectors/socket.go, docs/user-guide/monitoring.md, " +
@@ -67,10 +69,11 @@ var All = []Preset{
 		Metric: "traefik_service_requests_per_second", Series: "traefik_service_requests_total",
 		NamespaceLabel: controllerLabel, ObjectLabel: "service", Within: "NAMESPACE-NAME-[0-9a-z]+@kubernetes", MovedTo: "exported_service",
 		Notes: []string{
-			"Traefik joins namespace and Service by a dash: Service c-d of namespace a and Service d of namespace a-c are one to it, in what " +
-				"it counts and in where it sends requests. Use it where no namespace has a name that begins with that of another and a dash.",
-			"There is no metric where the Ingress names a port of the Service by a name with a dash, or the Service or its namespace has two " +
-				"dashes in a row.",
+			"Traefik joins namespace and Service by a dash: Service c-d of namespace a and Service d of namespace a-c are one to it, in " +
+				"what it counts and in where it sends requests. Use it where no namespace has a name that begins with that of another " +
+				"and a dash.",
+			"There is no metric where the Ingress names a port of the Service by a name with a dash, or the Service or its namespace has " +
+				"two dashes in a row.",
 			"Services of an IngressRoute or an HTTPRoute are not counted.",
 		},
 		Sources: []string{

@@ -93,7 +93,7 @@ func (a Access) transport(mostBody int64) (http.RoundTripper, error) {
 		return nil, err
 	}
 	var next http.RoundTripper = &limiter{mostBody: mostBody, next: &http.Transport{TLSClientConfig: verified,
-		Proxy: http.ProxyFromEnvironment, MaxResponseHeaderBytes: mostHeaders}}
+		Proxy: http.ProxyFromEnvironment, MaxResponseHeaderBytes: mostHeaders, IdleConnTimeout: mostIdle}}
 	if token := strings.TrimSpace(string(a.Token)); token != "" {
 		next = config.NewAuthorizationCredentialsRoundTripper("Bearer", config.NewInlineSecret(token), next)
 	}

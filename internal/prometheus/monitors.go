@@ -39,20 +39,24 @@ func (t Target) RejectedTimeout(interval, scrapeTimeout time.Duration) string {
 	if scrapeTimeout <= 0 {
 		return ""
 	}
+	rejects := "prometheus-operator rejects every monitor"
+	if t.ScrapeConfigs {
+		rejects = "Prometheus refuses every scrape configuration"
+	}
 	if interval > 0 {
 		if scrapeTimeout <= interval {
 			return ""
 		}
-		return fmt.Sprintf("spec.scrape.scrapeTimeout is %[1]s, above spec.scrape.interval %[2]s, so prometheus-operator rejects every "+
-			"monitor; lower spec.scrape.scrapeTimeout to at most %[2]s, or raise spec.scrape.interval to at least %[1]s.",
-			model.Duration(scrapeTimeout), model.Duration(interval))
+		return fmt.Sprintf("spec.scrape.scrapeTimeout is %[1]s, above spec.scrape.interval %[2]s, so %[3]s; lower "+
+			"spec.scrape.scrapeTimeout to at most %[2]s, or raise spec.scrape.interval to at least %[1]s.",
+			model.Duration(scrapeTimeout), model.Duration(interval), rejects)
 	}
 	if t.ScrapeInterval == 0 || scrapeTimeout <= t.ScrapeInterval {
 		return ""
 	}
-	return fmt.Sprintf("spec.scrape.scrapeTimeout is %[1]s, above the scrapeInterval %[2]s of %[3]s, so prometheus-operator rejects every "+
-		"monitor; lower spec.scrape.scrapeTimeout to at most %[2]s, or set spec.scrape.interval to at least %[1]s.",
-		model.Duration(scrapeTimeout), model.Duration(t.ScrapeInterval), t.Object)
+	return fmt.Sprintf("spec.scrape.scrapeTimeout is %[1]s, above the scrapeInterval %[2]s of %[3]s, so %[4]s; lower "+
+		"spec.scrape.scrapeTimeout to at most %[2]s, or set spec.scrape.interval to at least %[1]s.",
+		model.Duration(scrapeTimeout), model.Duration(t.ScrapeInterval), t.Object, rejects)
 }
 
 // comparesLabels is the first version of Prometheus whose relabelings compare two labels (keepequal, dropequal).

@@ -28,6 +28,8 @@ type Objects struct {
 	// Served is false where the cluster does not know Prometheus objects.
 	Served       bool
 	Prometheuses []monitoringv1.Prometheus
+	// Managed is the one that the operator runs.
+	Managed Managed
 	// Agents are needed only where NeedsAgents says so.
 	Agents []monitoringv1alpha1.PrometheusAgent
 }
@@ -35,9 +37,14 @@ type Objects struct {
 // Needed is true where who scrapes depends on Prometheus objects, or on PrometheusAgents.
 func Needed(spec v1alpha1.PrometheusSpec) bool { return spec.Ref != nil || spec.URL == "" }
 
+// ours is true of the object that the operator makes: it is no one's choice.
+func (c candidate) ours() bool { return c.meta.Labels[v1alpha1.ManagedLabel] == v1alpha1.SingletonName }
+
 // NeedsAgents is true where who scrapes depends on PrometheusAgents as well.
 func (o Objects) NeedsAgents(spec v1alpha1.PrometheusSpec, chosen *v1alpha1.PrometheusReference) bool {
 	switch {
+	case spec.Managed != nil:
+		return false
 	case spec.Ref != nil:
 		return kindOf(*spec.Ref) == v1alpha1.KindPrometheusAgent
 	case spec.URL != "":

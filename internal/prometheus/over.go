@@ -25,6 +25,12 @@ func NewClientOver(field, base string, transport http.RoundTripper) (*Client, er
 	return &Client{API: promv1.NewAPI(c), caller: c}, nil
 }
 
+// NewClientAt returns a client of the Prometheus at a base URL to which what spec.prometheus names is presented. Messages name the URL by
+// the field that it comes from. The error is an UnusableError.
+func NewClientAt(field, base string, access Access) (*Client, error) {
+	return newClient(field, base, access, mostBody)
+}
+
 // capped limits the bodies of answers.
 type capped struct{ next http.RoundTripper }
 

@@ -4,11 +4,13 @@
 package prometheus
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"strconv"
 )
@@ -46,21 +48,49 @@ func PodTargets(ctx context.Context, of Target, access Access, pool string) ([]P
 	}
 	_, access = survey.source(base)
 	var found []PodTarget
-	err := get(ctx, base, "/api/v1/targets", url.Values{"state": {"active"}, "scrapePool": {pool}}, access, func(answer io.Reader) error {
-		return readList(answer, "activeTargets", func(decoder *json.Decoder) error {
-			var one struct {
-				target
-				URL string `json:"scrapeUrl"`
-			}
-			if err := decoder.Decode(&one); err != nil {
-				return err //nolint:wrapcheck // readList says what was read
-			}
-			if one.Pool == pool && len(found) < mostPodTargets { // A Prometheus before 2.42 lists those of all pools.
-				found = append(found, PodTarget{Pod: bounds(one.Labels.Pod, longestName), URL: bounds(one.URL, longestError),
-					Down: one.Health == "down", Error: bounds(one.Error, longestError)})
-			}
-			return nil
-		})
+	err := get(ctx, base, targetsPath, targetsOf(pool), access, func(answer io.Reader) (err error) {
+		found, err = readPodTargets(answer, pool)
+		return err
+	})
+	return found, err
+}
+
+// PodTargets asks for the targets of one scrape pool, as the function of this name does. Only who scrapes knows them.
+func (c *Client) PodTargets(ctx context.Context, pool string) ([]PodTarget, error) {
+	at := c.caller.URL(targetsPath, nil)
+	at.RawQuery = targetsOf(pool).Encode()
+	request, err := http.NewRequest(http.MethodGet, at.String(), nil)
+	if err != nil {
+		return nil, fmt.Errorf("ask for the targets of %s: %w", pool, err)
+	}
+	response, body, err := c.caller.Do(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("ask for the targets of %s: %w: it answers %s", pool, errNoScraper, response.Status)
+	}
+	return readPodTargets(bytes.NewReader(body), pool)
+}
+
+const targetsPath = "/api/v1/targets"
+
+func targetsOf(pool string) url.Values { return url.Values{"state": {"active"}, "scrapePool": {pool}} }
+
+func readPodTargets(answer io.Reader, pool string) (found []PodTarget, err error) {
+	err = readList(answer, "activeTargets", func(decoder *json.Decoder) error {
+		var one struct {
+			target
+			URL string `json:"scrapeUrl"`
+		}
+		if err := decoder.Decode(&one); err != nil {
+			return err //nolint:wrapcheck // readList says what was read
+		}
+		if one.Pool == pool && len(found) < mostPodTargets { // A Prometheus before 2.42 lists those of all pools.
+			found = append(found, PodTarget{Pod: bounds(one.Labels.Pod, longestName), URL: bounds(one.URL, longestError),
+				Down: one.Health == "down", Error: bounds(one.Error, longestError)})
+		}
+		return nil
 	})
 	return found, err
 }

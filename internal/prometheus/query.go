@@ -25,6 +25,9 @@ const (
 	mostHeaders = 64 << 10
 )
 
+// mostIdle is how long a connection stays without a query: less than Prometheus lets it, which is five minutes by default.
+const mostIdle = time.Minute
+
 // The fields that a URL comes from, as messages name them.
 const (
 	fieldURL        = "spec.prometheus.url"

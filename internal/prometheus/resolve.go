@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
@@ -41,6 +42,11 @@ type Target struct {
 	// more: not which, since users of namespaces may make and delete them all the time.
 	Chosen *v1alpha1.PrometheusReference
 	Others bool
+	// Managed is true of the one that the operator runs, and Abandoned where the spec does not want it any more and names no other: it
+	// stays until there is another.
+	Managed, Abandoned bool
+	// ScrapeConfigs is true where who scrapes reads the operator's scrape configurations from ConfigMaps, and no monitors.
+	ScrapeConfigs bool
 	// Version of Prometheus that the object states, such as v3.5.0; empty where it states none.
 	Version string
 	// ServiceMonitors, PodMonitors and Rules are what it demands of monitors and of PrometheusRules; nil where no object is known.
@@ -54,6 +60,8 @@ type NotFoundError struct {
 	// Nobody is true where the cluster has no object that could scrape, and had none in use: whatever reads monitors there, if anything,
 	// is not of prometheus-operator.
 	Nobody bool
+	// Starting is true where nobody has to act: the operator is making it.
+	Starting bool
 }
 
 func (e *NotFoundError) Error() string { return e.Message }
@@ -96,6 +104,8 @@ func (t Target) behind(url string) Target {
 // Prometheus object, since it answers no queries.
 func Scraper(spec v1alpha1.PrometheusSpec, objects Objects, chosen *v1alpha1.PrometheusReference) (Target, error) {
 	switch {
+	case spec.Managed != nil:
+		return objects.managed(spec.Managed)
 	case spec.Ref != nil:
 		return objects.named(*spec.Ref)
 	case spec.URL != "":
@@ -103,13 +113,17 @@ func Scraper(spec v1alpha1.PrometheusSpec, objects Objects, chosen *v1alpha1.Pro
 	case chosen != nil:
 		return objects.still(*chosen)
 	}
-	candidates := objects.all(v1alpha1.KindPrometheus)
+	candidates := slices.DeleteFunc(objects.all(v1alpha1.KindPrometheus), candidate.ours)
+	if len(candidates) != 1 && objects.Managed.Exists {
+		return objects.managed(nil) // Its metrics stay until the spec says which others there are.
+	}
 	if len(candidates) == 0 {
 		candidates = objects.all(v1alpha1.KindPrometheusAgent)
 	}
 	switch len(candidates) {
 	case 0:
-		message := "The cluster has no Prometheus object; create one, or set spec.prometheus.url to a Prometheus HTTP API."
+		message := "The cluster has no Prometheus object; set spec.prometheus.managed: {} to have the operator run one, create one, or set " +
+			"spec.prometheus.url to a Prometheus HTTP API."
 		if !objects.Served {
 			message = notServed
 		}
@@ -121,8 +135,8 @@ func Scraper(spec v1alpha1.PrometheusSpec, objects Objects, chosen *v1alpha1.Pro
 		"The cluster has %d %s objects: %s; name one in spec.prometheus.ref.", len(candidates), candidates[0].kind, list(candidates))}
 }
 
-const notServed = "The cluster has no Prometheus objects (the CRD prometheuses.monitoring.coreos.com is not installed); install " +
-	"prometheus-operator, or set spec.prometheus.url to a Prometheus HTTP API."
+const notServed = "The cluster has no Prometheus objects (the CRD prometheuses.monitoring.coreos.com is not installed); set " +
+	"spec.prometheus.managed: {} to have the operator run one, install prometheus-operator, or set spec.prometheus.url to a Prometheus HTTP API."
 
 // named returns the object that spec.prometheus.ref names.
 func (o Objects) named(ref v1alpha1.PrometheusReference) (Target, error) {

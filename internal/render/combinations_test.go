@@ -49,8 +49,7 @@ func shared(options func(*input) *v1alpha1.ComponentOptions) [][]choice {
 
 // allOptions sets every option that a component has, but for the number of its pods.
 func allOptions(options *v1alpha1.ComponentOptions) {
-	*options = v1alpha1.ComponentOptions{
-		Replicas:          options.Replicas,
+	*options = v1alpha1.ComponentOptions{Replicas: options.Replicas, Port: ptr.To[int32](8443), PodOptions: v1alpha1.PodOptions{
 		Resources:         &corev1.ResourceRequirements{},
 		NodeSelector:      map[string]string{"pool": "infra"},
 		Tolerations:       []corev1.Toleration{{Operator: corev1.TolerationOpExists}},
@@ -60,8 +59,7 @@ func allOptions(options *v1alpha1.ComponentOptions) {
 		ImagePullSecrets:  []v1alpha1.NameReference{{Name: "mirror"}},
 		PodLabels:         map[string]v1alpha1.LabelValue{"team": "metrics"},
 		PodAnnotations:    map[string]v1alpha1.AnnotationValue{"team": "metrics"},
-		Port:              ptr.To[int32](8443),
-	}
+	}}
 }
 
 // kubelets are the knobs of metrics-server alone.
@@ -191,7 +189,7 @@ func TestCombinationsKnowEveryKnob(t *testing.T) {
 			c.set(&in)
 		}
 	}
-	for _, set := range []any{options, *in.Spec.Prometheus.Auth, *in.Spec.Prometheus.TLS} {
+	for _, set := range []any{options, options.PodOptions, *in.Spec.Prometheus.Auth, *in.Spec.Prometheus.TLS} {
 		value := reflect.ValueOf(set)
 		for i := range value.NumField() {
 			if value.Field(i).IsZero() {

@@ -54,6 +54,8 @@ type facts struct {
 		// Access is what was read of what the spec names.
 		Access prometheus.Access `json:"access"`
 	} `json:"prometheus"`
+	// Managed is the form of the Prometheus that the operator runs: Deployment, or Prometheus.
+	Managed string `json:"managed"`
 	// Config and CredentialsDigest stand for what is made of the rules and of the Secrets: golden files show where these go, and
 	// do not change with the way in which rules are written or digests computed.
 	Config string `json:"config"`
@@ -65,6 +67,11 @@ func (f facts) cluster() cluster.Facts {
 	read.Namespace, read.APIServerPorts = f.Namespace, f.APIServerPorts
 	read.Prometheus.Target.URL, read.Prometheus.Access = f.Prometheus.URL, f.Prometheus.Access
 	read.Prometheus.Demands = map[string]probe.Answer{"prometheus-adapter": {Known: true}}
+	if f.Managed != "" {
+		read.Prometheus.Managed = prometheus.Managed{Namespace: f.Namespace, Plain: f.Managed == "Deployment"}
+		read.Prometheus.Token = cluster.Token{Value: "token", Hash: "hash"}
+		read.Prometheus.Target.Managed = true
+	}
 	if f.ServiceMonitors {
 		read.Served = cluster.Serving(kinds.ServiceMonitorCRD)
 		read.Prometheus.Target.ServiceMonitors = &prometheus.Selection{Field: "serviceMonitorSelector", Selector: f.MonitorSelector}

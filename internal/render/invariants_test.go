@@ -20,6 +20,7 @@ import (
 	"k8s.io/pod-security-admission/policy"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
 // everyCase runs a check on the objects of every golden case.
@@ -132,7 +133,10 @@ func TestBindings(t *testing.T) {
 				reader[object.GetName()] = slices.ContainsFunc(decode[rbacv1.ClusterRole](t, object).Rules,
 					func(rule rbacv1.PolicyRule) bool { return cmp.Equal(rule, authentication) })
 			case "Deployment":
-				components[object.GetLabels()[v1alpha1.ComponentLabel]] = true
+				// The Prometheus that the operator runs knows its callers by a token.
+				if component := object.GetLabels()[v1alpha1.ComponentLabel]; component != prometheus.ManagedName {
+					components[component] = true
+				}
 			}
 		}
 		for _, object := range objects {
@@ -181,7 +185,7 @@ func restricted(t *testing.T) func(of string, objects []*unstructured.Unstructur
 			}
 			evaluated++
 		}
-		if evaluated == 0 {
+		if evaluated == 0 && !strings.HasSuffix(of, "/managed-object") {
 			t.Errorf("%s has no Deployment", of)
 		}
 	}

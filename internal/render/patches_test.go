@@ -59,16 +59,16 @@ func TestPatchesThatAreRefused(t *testing.T) {
 		"a long sentence": {
 			patch("Deployment", "", strings.Repeat("please ", 9000)), []string{"neither a strategic merge patch nor a list"}},
 		"a misspelled name": {
-			patch("Deployment", "metric-server", "[]"), []string{".target", `"metric-server"`, `["metrics-server" "prometheus-adapter"]`}},
+			patch("Deployment", "metric-server", "[]"), []string{".target", `"metric-server"`, `["metrics-server" "managed-prometheus" "prometheus-adapter"]`}},
 		"a part of a name": {
-			patch("Deployment", "metrics", "[]"), []string{".target", `["metrics-server" "prometheus-adapter"]`}},
+			patch("Deployment", "metrics", "[]"), []string{".target", `["metrics-server" "managed-prometheus" "prometheus-adapter"]`}},
 		"a pattern as name": {
 			patch("Deployment", "metrics-.*", "[]"), []string{".target"}},
 		"a misspelled kind": {
 			patch("deployment", "metrics-server", "[]"), []string{".target", `kind "deployment"`}},
 		"another group": {
 			v1alpha1.Patch{Target: v1alpha1.PatchTarget{Group: "extensions", Kind: "Deployment"}, Patch: "[]"},
-			[]string{".target", `group "extensions"`, `["metrics-server" "prometheus-adapter"]`}},
+			[]string{".target", `group "extensions"`, `["metrics-server" "managed-prometheus" "prometheus-adapter"]`}},
 		"another name": {
 			patch("Service", "metrics-server", `[{"op": "replace", "path": "/metadata/name", "value": "other"}]`),
 			[]string{"removes or renames Service", "metrics-server"}},

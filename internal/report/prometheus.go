@@ -42,6 +42,10 @@ func prometheusReady(o Observation) finding {
 	switch {
 	case !p.Required && len(o.Plan.Derived) == 0:
 		return met(v1alpha1.ReasonNotRequired, "No rule queries Prometheus.")
+	case p.NotFound != nil && p.NotFound.Starting:
+		return unmet(v1alpha1.ReasonProgressing, p.NotFound.Message+kept)
+	case p.Starting != "":
+		return unmet(v1alpha1.ReasonProgressing, fmt.Sprintf("%s is being set up. %s", p.Target.Origin, p.Starting)+kept)
 	case p.NotFound != nil:
 		return stalled(p.NotFound.Reason, p.NotFound.Message+kept)
 	case p.CredentialsWithheld != "":
@@ -80,8 +84,12 @@ func seriesUnknown(p cluster.Prometheus) bool {
 func unanswered(o Observation, kept string) finding {
 	p := o.Facts.Prometheus
 	var unusable *prometheus.UnusableError
-	if !errors.As(p.Answer.Err, &unusable) || !unusable.Stuck(p.Target.Given) {
+	if !errors.As(p.Answer.Err, &unusable) || p.Target.Managed || !unusable.Stuck(p.Target.Given) {
 		message := fmt.Sprintf("%s does not answer: %v.", p.Target.Origin, p.Answer.Err)
+		if p.Target.Managed {
+			return unmet(v1alpha1.ReasonUnreachable, message+" How it starts, the condition ComponentsReady says; a new token or certificate "+
+				"reaches its pods within two minutes."+kept)
+		}
 		if unusable != nil && unusable.Cause == prometheus.Silent {
 			message += filtered(o)
 		}

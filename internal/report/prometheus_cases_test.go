@@ -168,6 +168,41 @@ func maxAgeCases() map[string]conditionCase {
 			},
 			differ: map[string]string{condition: "False MaxAgeTooShort"},
 			ready:  "MaxAgeTooShort", kstatus: status.FailedStatus, says: "does not answer: refused. " + tooShort.Message},
+		"the operator's own Prometheus is not wanted any more": {
+			change: func(o *Observation) {
+				o.Plan.Findings = []operand.Finding{{Condition: condition, Reason: v1alpha1.ReasonManagedRemoved, Stalled: true,
+					Message: "spec.prometheus.managed was removed."}}
+			},
+			differ: map[string]string{condition: "False ManagedRemoved"},
+			ready:  "ManagedRemoved", kstatus: status.FailedStatus, says: "spec.prometheus.managed was removed"},
+		"it has refused its configuration": {
+			change: func(o *Observation) {
+				o.Plan.Findings = []operand.Finding{{Condition: condition, Reason: v1alpha1.ReasonConfigurationRefused, Stalled: true,
+					Message: "It refused its configuration."}}
+			},
+			differ: map[string]string{condition: "False ConfigurationRefused"},
+			ready:  "ConfigurationRefused", kstatus: status.FailedStatus, says: "refused its configuration"},
+		"it is being set up": {
+			change: func(o *Observation) {
+				o.Facts.Prometheus.Starting = "Its certificate is not issued yet."
+				o.Facts.Prometheus.Target.Origin = prometheus.ManagedField
+			},
+			differ: map[string]string{condition: "False Progressing"},
+			ready:  "Progressing", kstatus: status.InProgressStatus,
+			says: "spec.prometheus.managed is being set up. Its certificate is not issued yet."},
+		"its object is not made yet": {
+			change: func(o *Observation) {
+				o.Facts.Prometheus.NotFound = &prometheus.NotFoundError{Starting: true, Message: "The Prometheus object does not exist yet."}
+			},
+			differ: map[string]string{condition: "False Progressing"},
+			ready:  "Progressing", kstatus: status.InProgressStatus, says: "does not exist yet"},
+		"it refuses the token, which it reads in a moment": {
+			change: func(o *Observation) {
+				o.Facts.Prometheus.Target.Managed = true
+				o.Facts.Prometheus.Answer.Err = &prometheus.UnusableError{Cause: prometheus.Unauthorized}
+			},
+			differ: map[string]string{condition: "False Unreachable"},
+			ready:  "Unreachable", kstatus: status.InProgressStatus, says: "within two minutes"},
 		"metrics.k8s.io is to come from series that are not there": {
 			change: func(o *Observation) {
 				o.Plan.Findings = []operand.Finding{{Condition: condition, Reason: v1alpha1.ReasonResourceSeriesMissing,

@@ -158,21 +158,37 @@ func (p testPod) discover() []labelSet {
 // labels are, hidden ones included, but for those of the discovery.
 func scraped(t *testing.T, targets []labelSet, relabelings []monitoringv1.RelabelConfig, params map[string][]string) []string {
 	t.Helper()
+	for _, target := range targets {
+		target.relabelLikeOperator()
+	}
+	return slices.Sorted(maps.Values(relabeledTargets(t, targets, relabelings, params)))
+}
+
+// relabelLikeOperator sets the labels that prometheus-operator's own relabelings give to a target.
+func (l labelSet) relabelLikeOperator() {
+	l["__scheme__"], l["__metrics_path__"] = "http", "/metrics"
+	l["job"] = "apps/m" // That of Pods.
+	for label, from := range map[string]string{
+		"namespace": "__meta_kubernetes_namespace", "service": "__meta_kubernetes_service_name",
+		"pod": "__meta_kubernetes_pod_name", "container": "__meta_kubernetes_pod_container_name", "job": "__meta_kubernetes_service_name",
+	} {
+		if l[from] != "" {
+			l[label] = l[from]
+		}
+	}
+}
+
+// relabeledTargets returns how the targets that are left are described, by all their labels.
+func relabeledTargets(
+	t *testing.T, targets []labelSet, relabelings []monitoringv1.RelabelConfig, params map[string][]string,
+) map[string]string {
+	t.Helper()
 	configs := make([]*relabel.Config, 0, len(relabelings))
 	for _, relabeling := range relabelings {
 		configs = append(configs, prometheusRelabeling(t, relabeling))
 	}
 	found := map[string]string{}
 	for _, target := range targets {
-		target["__scheme__"], target["__metrics_path__"] = "http", "/metrics"
-		for label, from := range map[string]string{
-			"namespace": "__meta_kubernetes_namespace", "service": "__meta_kubernetes_service_name",
-			"pod": "__meta_kubernetes_pod_name", "container": "__meta_kubernetes_pod_container_name", "job": "__meta_kubernetes_service_name",
-		} {
-			if target[from] != "" {
-				target[label] = target[from]
-			}
-		}
 		builder := labels.NewBuilder(labels.FromMap(target))
 		if !relabel.ProcessBuilder(builder, configs...) {
 			continue
@@ -185,7 +201,7 @@ func scraped(t *testing.T, targets []labelSet, relabelings []monitoringv1.Relabe
 		})
 		found[builder.Labels().String()] = described
 	}
-	return slices.Sorted(maps.Values(found))
+	return found
 }
 
 func describe(set labels.Labels, params map[string][]string) string {

@@ -17,6 +17,8 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/relabel"
 	"k8s.io/utils/ptr"
+
+	"github.com/metricspipeline/operator/internal/scrape/promconfig"
 )
 
 var (
@@ -57,6 +59,11 @@ func FuzzAnnotations(f *testing.F) {
 			if diff := cmp.Diff(monitor, ServiceMonitor("apps", "m", append(apps[:1:1], slices.Repeat([]App{kept}, len(apps)-1)...), c)); diff != "" {
 				t.Errorf("by what is kept of the annotations (-all +kept):\n%s", diff)
 			}
+			for _, job := range plain(t, monitor) {
+				checkJob(t, job)
+				checkTargets(t, endpoints.discover("endpointslice"), ofJob(job), Wanted(prefix, set))
+				checkTargets(t, elsewhere.discover("endpointslice"), ofJob(job), Wanted(prefix, set))
+			}
 			for _, endpoint := range monitor.Spec.Endpoints {
 				if endpoint.Path != "" || endpoint.Port != "" || endpoint.HonorLabels || endpoint.Scheme != nil ||
 					ptr.Deref(endpoint.FollowRedirects, true) {
@@ -68,6 +75,11 @@ func FuzzAnnotations(f *testing.F) {
 			}
 			pods := PodMonitor("apps", "m", c)
 			checkText(t, pods)
+			for _, job := range plain(t, pods) {
+				checkJob(t, job)
+				checkTargets(t, webPod("web-0", "10.0.0.1", set).discover(), ofJob(job), Wanted(prefix, set))
+				checkTargets(t, elsewhere.pods[1].discover(), ofJob(job), false)
+			}
 			for _, endpoint := range pods.Spec.PodMetricsEndpoints {
 				checkParams(t, endpoint.Params)
 				checkTargets(t, webPod("web-0", "10.0.0.1", set).discover(), endpoint.RelabelConfigs, Wanted(prefix, set))
@@ -86,6 +98,18 @@ func everything(annotations map[string]string) Config {
 		all.Queries = []PodQuery{query}
 	}
 	return all
+}
+
+// checkJob demands that no field of a job has what an annotation says, but for the parameters.
+func checkJob(t *testing.T, job promconfig.Job) {
+	t.Helper()
+	if !regexp.MustCompile(`^(service|pod)Monitor/apps/m/[0-9]+$`).MatchString(job.Name) {
+		t.Errorf("job %q", job.Name)
+	}
+	if job.Path != "" || job.Scheme != "" || job.HonorLabels || ptr.Deref(job.FollowRedirects, true) || job.TLS != nil || job.Authorization != nil {
+		t.Errorf("the job has fields of an annotation, or follows redirects: %+v", job)
+	}
+	checkParams(t, job.Params)
 }
 
 // checkParams compares parameters with the grammar.

@@ -25,12 +25,15 @@ func ofServices(t *testing.T, c Config, apps []App, endpoints ...testEndpoints) 
 func ofMonitor(t *testing.T, monitor *monitoringv1.ServiceMonitor, endpoints ...testEndpoints) []string {
 	t.Helper()
 	checkText(t, monitor)
+	jobs := plain(t, monitor)
 	var got []string
-	for _, endpoint := range monitor.Spec.Endpoints {
+	for i, endpoint := range monitor.Spec.Endpoints {
 		for _, e := range endpoints {
-			for _, target := range scraped(t, e.discover("endpointslice"), endpoint.RelabelConfigs, endpoint.Params) {
+			targets := e.discover("endpointslice")
+			for _, target := range scraped(t, targets, endpoint.RelabelConfigs, endpoint.Params) {
 				got = append(got, paced(target, endpoint.Interval))
 			}
+			expectPlain(t, relabeledTargets(t, targets, endpoint.RelabelConfigs, endpoint.Params), e.discover("endpointslice"), jobs[i])
 		}
 	}
 	slices.Sort(got)
@@ -45,12 +48,15 @@ func ofPods(t *testing.T, c Config, pods ...testPod) []string {
 	}
 	monitor := PodMonitor("apps", "m", c)
 	checkText(t, monitor)
+	jobs := plain(t, monitor)
 	var got []string
-	for _, endpoint := range monitor.Spec.PodMetricsEndpoints {
+	for i, endpoint := range monitor.Spec.PodMetricsEndpoints {
 		for _, pod := range pods {
-			for _, target := range scraped(t, pod.discover(), endpoint.RelabelConfigs, endpoint.Params) {
+			targets := pod.discover()
+			for _, target := range scraped(t, targets, endpoint.RelabelConfigs, endpoint.Params) {
 				got = append(got, paced(target, endpoint.Interval))
 			}
+			expectPlain(t, relabeledTargets(t, targets, endpoint.RelabelConfigs, endpoint.Params), pod.discover(), jobs[i])
 		}
 	}
 	slices.Sort(got)

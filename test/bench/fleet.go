@@ -6,7 +6,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -17,32 +16,6 @@ import (
 	v1alpha1 "github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/test/e2e/kit"
 )
-
-// creators is how many requests a fleet is made with at a time: as many as keep a small API server busy.
-const creators = 32
-
-// inParallel calls do for 0 to n-1, and returns the first error.
-func inParallel(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	numbers := make(chan int)
-	var group sync.WaitGroup
-	for range min(creators, n) {
-		group.Go(func() {
-			for i := range numbers {
-				if err := do(ctx, i); err != nil {
-					cancel(err)
-				}
-			}
-		})
-	}
-	for i := 0; i < n && ctx.Err() == nil; i++ {
-		numbers <- i
-	}
-	close(numbers)
-	group.Wait()
-	return context.Cause(ctx)
-}
 
 // annotatedService is an app as people annotate it. It selects no pod.
 func annotatedService(namespace, name string) *corev1.Service {
@@ -63,7 +36,7 @@ func annotatedService(namespace, name string) *corev1.Service {
 // create makes n Services at full speed, and returns the time that it took.
 func create(ctx context.Context, cluster *kit.Cluster, n int, service func(i int) *corev1.Service) (time.Duration, error) {
 	start := time.Now()
-	err := inParallel(ctx, n, func(ctx context.Context, i int) error {
+	err := kit.InParallel(ctx, n, func(ctx context.Context, i int) error {
 		service := service(i)
 		_, err := cluster.Kube.CoreV1().Services(service.Namespace).Create(ctx, service, metav1.CreateOptions{})
 		return err

@@ -102,7 +102,7 @@ func p10Wave(ctx context.Context, cluster *kit.Cluster, step progress) (result p
 	go func() {
 		pace := time.NewTicker(p10Within / p10Many)
 		defer pace.Stop()
-		failed <- inParallel(ctx, p10Many, func(ctx context.Context, i int) error {
+		failed <- kit.InParallel(ctx, p10Many, func(ctx context.Context, i int) error {
 			select {
 			case <-pace.C:
 			case <-ctx.Done():

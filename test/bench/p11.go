@@ -11,10 +11,12 @@ import (
 	"time"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/test/e2e/kit"
+	"github.com/metricspipeline/operator/test/e2e/puppets"
 )
 
 // p11 is how old the values are by which very many HPAs scale on a metric of pods. Each value is the time of its own sample, so that
@@ -49,12 +51,12 @@ var p11Sides = []struct {
 }
 
 func measureP11(ctx context.Context, cluster *kit.Cluster, step progress) (figures []figure, err error) {
-	fleet := newPuppets(cluster, p11Scalers)
-	defer func() { err = errors.Join(err, fleet.takeDown(ctx, p11Limit)) }()
+	fleet := puppets.New(cluster, p11Scalers, 1)
+	defer func() { err = errors.Join(err, takeDownPuppets(ctx, p11Limit, cluster, fleet)) }()
 	if err := installAlone(ctx, cluster); err != nil {
 		return nil, err
 	}
-	if err := fleet.begin(ctx); err != nil {
+	if err := fleet.Begin(ctx); err != nil {
 		return nil, err
 	}
 	ages := map[string]p11Ages{}
@@ -80,10 +82,10 @@ func measureP11(ctx context.Context, cluster *kit.Cluster, step progress) (figur
 // p11Ages are of all values in all looks, in seconds.
 type p11Ages struct{ median, p99, most float64 }
 
-func p11Measure(ctx context.Context, cluster *kit.Cluster, fleet *puppets, args []string) (ages p11Ages, err error) {
+func p11Measure(ctx context.Context, cluster *kit.Cluster, fleet *puppets.Fleet, args []string) (ages p11Ages, err error) {
 	ctx, cancel := context.WithTimeout(ctx, p11Limit)
 	defer cancel()
-	if err := cluster.ApplyPipeline(ctx, fleet.pipeline(args)); err != nil {
+	if err := cluster.ApplyPipeline(ctx, servesPuppets(args)); err != nil {
 		return ages, err
 	}
 	applied := func(pipeline *v1alpha1.MetricsPipeline) bool {
@@ -93,7 +95,7 @@ func p11Measure(ctx context.Context, cluster *kit.Cluster, fleet *puppets, args 
 		return ages, err
 	}
 	if err := kit.Poll(ctx, func(ctx context.Context) (bool, error) {
-		values, err := p11Values(ctx, cluster)
+		values, err := p11Values(ctx, cluster, fleet)
 		return len(values) == p11Scalers, err
 	}); err != nil {
 		return ages, fmt.Errorf("wait for the value of each HPA: %w", err)
@@ -103,7 +105,7 @@ func p11Measure(ctx context.Context, cluster *kit.Cluster, fleet *puppets, args 
 	}
 	var all []float64
 	for range p11Looks {
-		values, err := p11Values(ctx, cluster)
+		values, err := p11Values(ctx, cluster, fleet)
 		if err != nil {
 			return ages, err
 		}
@@ -121,9 +123,9 @@ func p11Measure(ctx context.Context, cluster *kit.Cluster, fleet *puppets, args 
 }
 
 // p11Values are what the HPAs scale by at present. One that has lost its metric keeps the last value in its status.
-func p11Values(ctx context.Context, cluster *kit.Cluster) ([]float64, error) {
+func p11Values(ctx context.Context, cluster *kit.Cluster, fleet *puppets.Fleet) ([]float64, error) {
 	scalers := &autoscalingv2.HorizontalPodAutoscalerList{}
-	if err := cluster.Client.List(ctx, scalers, client.InNamespace(puppetNamespace)); err != nil {
+	if err := cluster.Client.List(ctx, scalers, client.InNamespace(fleet.Key(0).Namespace)); err != nil {
 		return nil, err
 	}
 	var values []float64
@@ -135,6 +137,22 @@ func p11Values(ctx context.Context, cluster *kit.Cluster) ([]float64, error) {
 		}
 	}
 	return values, nil
+}
+
+// servesPuppets is a pipeline that serves the metric of puppets, with arguments for the adapter, and nothing else.
+func servesPuppets(args []string) *v1alpha1.MetricsPipeline {
+	pipeline := &v1alpha1.MetricsPipeline{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.SingletonName}}
+	pipeline.Spec.ResourceMetrics.Policy = v1alpha1.PolicyDisabled
+	pipeline.Spec.PrometheusAdapter.ExtraArgs = args
+	pipeline.Spec.CustomMetrics.Rules = []v1alpha1.CustomMetricRule{puppets.Rule()}
+	return pipeline
+}
+
+// takeDownPuppets removes puppets, and then what every row takes down, also where the row was canceled.
+func takeDownPuppets(ctx context.Context, limit time.Duration, cluster *kit.Cluster, fleet *puppets.Fleet) error {
+	removing, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	defer cancel()
+	return errors.Join(fleet.Remove(removing), takeDown(ctx, limit, cluster))
 }
 
 // sleep waits, or ends with the context.

@@ -56,7 +56,7 @@ func measureP5Workloads(ctx context.Context, cluster *kit.Cluster, step progress
 		{name: "app", many: p5Deployments},
 		{name: "miss", many: p5NearMisses, annotations: map[string]string{"prometheus.io/scrape": "true", "prometheus.io/port": "8080"}},
 	} {
-		err := inParallel(ctx, add.many, func(ctx context.Context, i int) error {
+		err := kit.InParallel(ctx, add.many, func(ctx context.Context, i int) error {
 			deployment := idleDeployment(fmt.Sprintf("%s-%05d", add.name, i), add.annotations)
 			_, err := cluster.Kube.AppsV1().Deployments(p5WorkloadNamespace).Create(ctx, deployment, metav1.CreateOptions{})
 			return err

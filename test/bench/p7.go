@@ -130,7 +130,7 @@ func p7Given(ctx context.Context, cluster *kit.Cluster, made []client.Object) er
 	if err != nil {
 		return fmt.Errorf("wait for the scraped pod: %w", err)
 	}
-	return inParallel(ctx, p7Services, func(ctx context.Context, i int) error {
+	return kit.InParallel(ctx, p7Services, func(ctx context.Context, i int) error {
 		service := scrapedService(i)
 		if _, err := cluster.Kube.CoreV1().Services(p7Namespace).Create(ctx, service, metav1.CreateOptions{}); err != nil {
 			return err

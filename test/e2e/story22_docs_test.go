@@ -45,17 +45,29 @@ func givenNoPipeline(t *testing.T) {
 	ctx := within(t, rollout)
 	g.Expect(cluster.DeletePipeline(ctx)).To(Succeed())
 	// The documents show the number of monitors, which those of the suite's own applications are not among.
+	givenSamplesWithoutMonitors(t)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), rollout)
+		defer cancel()
+		g.Expect(cluster.UninstallOperator(ctx)).To(Succeed()) // Where a document was left in the middle.
+		g.Expect(cluster.InstallOperator(ctx)).To(Succeed())
+	})
+}
+
+// givenSamplesWithoutMonitors has the operator write no monitors for the suite's own applications until the end of the test.
+func givenSamplesWithoutMonitors(t *testing.T) {
+	t.Helper()
+	g := NewWithT(t)
+	ctx := within(t, soon)
 	samples := &corev1.Namespace{}
 	g.Expect(cluster.Client.Get(ctx, client.ObjectKey{Name: kit.SampleNamespace}, samples)).To(Succeed())
 	whole := client.RawPatch("application/merge-patch+json", fmt.Appendf(nil, `{"metadata":{"labels":{%q:null}}}`, v1alpha1.ScrapeOptOutLabel))
 	without := client.RawPatch("application/merge-patch+json", fmt.Appendf(nil, `{"metadata":{"labels":{%q:"false"}}}`, v1alpha1.ScrapeOptOutLabel))
 	g.Expect(cluster.Client.Patch(ctx, samples, without)).To(Succeed())
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), rollout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), soon)
 		defer cancel()
 		g.Expect(cluster.Client.Patch(ctx, samples, whole)).To(Succeed())
-		g.Expect(cluster.UninstallOperator(ctx)).To(Succeed()) // Where a document was left in the middle.
-		g.Expect(cluster.InstallOperator(ctx)).To(Succeed())
 	})
 }
 
@@ -77,23 +89,30 @@ func follow(t *testing.T, file string) {
 		scrapeAtOnce(t)
 	}()
 	t.Cleanup(func() { <-scraped })
-	commands := 0
-	for _, step := range document.Steps {
+	if err := followSteps(t, dir, file, document.Steps); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%s: all is as shown; %d blocks are marked as not run", file, len(document.Skipped))
+}
+
+// followSteps takes steps of a document in a folder.
+func followSteps(t *testing.T, dir, file string, steps []walk.Step) error {
+	t.Helper()
+	for _, step := range steps {
 		if step.File != "" {
 			if err := os.WriteFile(filepath.Join(dir, step.File), []byte(step.Content), 0o600); err != nil {
-				t.Fatalf("%s:%d: %v", file, step.Line, err)
+				return fmt.Errorf("%s:%d: %w", file, step.Line, err)
 			}
 			continue
 		}
-		commands++
 		start := time.Now()
 		output, err := take(t, dir, step)
 		if err != nil {
-			t.Fatalf("%s:%d: %s\n%v", file, step.Line, step.Command, err)
+			return fmt.Errorf("%s:%d: %s\n%w", file, step.Line, step.Command, err)
 		}
 		t.Logf("%s:%d: %.1f s\n$ %s\n%s", file, step.Line, time.Since(start).Seconds(), step.Command, output)
 	}
-	t.Logf("%s: %d commands, all as shown; %d blocks are marked as not run", file, commands, len(document.Skipped))
+	return nil
 }
 
 // take runs a command until it prints what the document shows, and returns that: once, unless it only reads.
@@ -120,7 +139,9 @@ func bash(ctx context.Context, dir, script string) (string, error) {
 	command := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", script)
 	command.Dir = dir
 	// The suite may run below a make of its own, whose flags are not the reader's.
-	command.Env = append(os.Environ(), "MAKEFLAGS=", "MAKELEVEL=0", "IMG="+kit.OperatorImage(), "PWD="+dir)
+	command.Env = append(os.Environ(), "MAKEFLAGS=", "MAKELEVEL=0", "IMG="+kit.OperatorImage(), "PWD="+dir,
+		// What a page exports is gone with the shell of that command.
+		"PATH="+filepath.Join(dir, "bin")+":"+os.Getenv("PATH"))
 	var stdout, stderr strings.Builder
 	command.Stdout, command.Stderr = &stdout, &stderr
 	if err := command.Run(); err != nil {

@@ -119,18 +119,27 @@ func scaledBy(name string, target *appsv1.Deployment, metric autoscalingv2.Metri
 // looksAt writes an HPA's status as the HPA controller does, with the message of a metric that has no value; empty where it has one.
 func (w *world) looksAt(hpa *autoscalingv2.HorizontalPodAutoscaler, problem string) {
 	w.t.Helper()
+	if problem == "" {
+		w.looksAs(hpa, corev1.ConditionTrue, "ValidMetricFound", "")
+	} else {
+		w.looksAs(hpa, corev1.ConditionFalse, "FailedGet"+string(hpa.Spec.Metrics[0].Type)+"Metric", problem)
+	}
+}
+
+// looksAs writes an HPA's status with the condition ScalingActive. Without it the metric has no value.
+func (w *world) looksAs(hpa *autoscalingv2.HorizontalPodAutoscaler, active corev1.ConditionStatus, reason, message string) {
+	w.t.Helper()
 	latest := hpa.DeepCopy()
 	w.Expect(w.Client.Get(w.t.Context(), client.ObjectKeyFromObject(hpa), latest)).To(Succeed())
-	active := autoscalingv2.HorizontalPodAutoscalerCondition{Type: autoscalingv2.ScalingActive, Status: corev1.ConditionTrue, Reason: "ValidMetricFound"}
-	current := autoscalingv2.MetricStatus{Type: hpa.Spec.Metrics[0].Type}
-	if problem != "" {
-		active.Status, active.Reason, active.Message = corev1.ConditionFalse, "FailedGetMetric", problem
-		current = autoscalingv2.MetricStatus{}
+	current := autoscalingv2.MetricStatus{}
+	if active == corev1.ConditionTrue {
+		current.Type = hpa.Spec.Metrics[0].Type
 	}
 	latest.Status = autoscalingv2.HorizontalPodAutoscalerStatus{DesiredReplicas: hpa.Status.DesiredReplicas,
 		CurrentMetrics: []autoscalingv2.MetricStatus{current},
 		Conditions: []autoscalingv2.HorizontalPodAutoscalerCondition{
-			{Type: autoscalingv2.AbleToScale, Status: corev1.ConditionTrue, Reason: "SucceededGetScale"}, active}}
+			{Type: autoscalingv2.AbleToScale, Status: corev1.ConditionTrue, Reason: "SucceededGetScale"},
+			{Type: autoscalingv2.ScalingActive, Status: active, Reason: reason, Message: message}}}
 	w.Expect(w.Client.Status().Update(w.t.Context(), latest)).To(Succeed())
 }
 

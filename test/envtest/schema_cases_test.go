@@ -61,7 +61,7 @@ spec:
 
 func siblings() []sibling {
 	return slices.Concat(
-		rootSiblings(), prometheusSiblings(),
+		rootSiblings(), prometheusSiblings(), managedSiblings(),
 		componentSiblings("spec.metricsServer"), metricsServerSiblings(), portSiblings(),
 		componentSiblings("spec.prometheusAdapter"), adapterSiblings(),
 		ruleSiblings("spec.customMetrics"), ruleSiblings("spec.externalMetrics"),

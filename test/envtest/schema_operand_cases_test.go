@@ -6,6 +6,20 @@ package envtest
 import "maps"
 
 func componentSiblings(component string) []sibling {
+	const kubeletPort = "port must not be 10250 with hostNetwork, because the kubelet listens there on each node: set another port, or leave it unset"
+	onHost, port := map[string]any{component + ".hostNetwork": true}, component+".port"
+	return append(podSiblings(component), []sibling{
+		{bound: kubeletPort, set: port, ok: 10249, bad: 10250, field: component, with: onHost},
+		{bound: kubeletPort, set: component + ".hostNetwork", ok: false, bad: true, field: component, with: map[string]any{port: 10250}},
+		{bound: "minimum", set: port, ok: 1024, bad: 1023},
+		{bound: "maximum", set: port, ok: 65535, bad: 65536},
+		{bound: "minimum", set: component + ".replicas", ok: 1, bad: 0},
+		{bound: "maximum", set: component + ".replicas", ok: 10, bad: 11},
+	}...)
+}
+
+// podSiblings are about what pods of every component have in common.
+func podSiblings(component string) []sibling {
 	const (
 		labelKey      = "a key of podLabels must be a label key such as team or example.com/team: correct the key"
 		annotationKey = "a key of podAnnotations must be an annotation key such as team or example.com/team: correct the key"
@@ -13,7 +27,6 @@ func componentSiblings(component string) []sibling {
 			"metricspipeline.io/, because the pods are found by these: remove the key"
 		ourAnnotation = "podAnnotations must not have a key that begins with metricspipeline.io/, because those are the operator's: remove the key"
 		labelValue    = "a label's value must be empty, or letters, digits, -, _ and . with a letter or digit at both ends: correct the value"
-		kubeletPort   = "port must not be 10250 with hostNetwork, because the kubelet listens there on each node: set another port, or leave it unset"
 	)
 	tolerations := func(n int) []any { return repeat(n, map[string]any{"key": "a"}) }
 	secrets := func(n int) []any {
@@ -23,7 +36,6 @@ func componentSiblings(component string) []sibling {
 		}
 		return all
 	}
-	onHost, port := map[string]any{component + ".hostNetwork": true}, component+".port"
 	cases := []sibling{
 		{bound: "maxItems", set: component + ".imagePullSecrets", ok: secrets(16), bad: secrets(17)},
 		{bound: "map", set: component + ".imagePullSecrets", ok: secrets(2), bad: repeat(2, map[string]any{"name": "a"}), field: component + ".imagePullSecrets[1]"},
@@ -35,10 +47,6 @@ func componentSiblings(component string) []sibling {
 		{bound: labelValue, set: component + ".podLabels.team", ok: "Web_1.0-rc", bad: "two words", field: component + ".podLabels[team]"},
 		{bound: "maxProperties", set: component + ".podAnnotations", ok: labels(32), bad: labels(33)},
 		{bound: "maxLength", set: component + ".podAnnotations.team", ok: text(4096), bad: text(4097)},
-		{bound: kubeletPort, set: port, ok: 10249, bad: 10250, field: component, with: onHost},
-		{bound: kubeletPort, set: component + ".hostNetwork", ok: false, bad: true, field: component, with: map[string]any{port: 10250}},
-		{bound: "minimum", set: port, ok: 1024, bad: 1023},
-		{bound: "maximum", set: port, ok: 65535, bad: 65536},
 	}
 	for _, key := range []string{"two words", "-team", "a/b/c", "/team", text(64)} {
 		bad := map[string]any{"good": "", key: ""}
@@ -53,8 +61,6 @@ func componentSiblings(component string) []sibling {
 	cases = append(cases, sibling{bound: ourAnnotation, set: component + ".podAnnotations",
 		ok: map[string]any{"example.com/metricspipeline.io": "a"}, bad: map[string]any{"good": "", "metricspipeline.io/config-digest": "a"}})
 	return append(cases, []sibling{
-		{bound: "minimum", set: component + ".replicas", ok: 1, bad: 0},
-		{bound: "maximum", set: component + ".replicas", ok: 10, bad: 11},
 		{bound: "maxProperties", set: component + ".nodeSelector", ok: labels(64), bad: labels(65)},
 		{bound: "maxItems", set: component + ".tolerations", ok: tolerations(64), bad: tolerations(65)},
 		{bound: "maxLength", set: component + ".priorityClassName", ok: "", bad: text(254)},

@@ -20,7 +20,7 @@ var cluster *harness.Cluster
 var installWarnings []string
 
 func TestMain(m *testing.M) {
-	suite := &harness.Suite{Furnish: func(_ context.Context, started *harness.Cluster) error {
+	suite := &harness.Suite{Prepare: harness.FindScalerCRDs, Furnish: func(_ context.Context, started *harness.Cluster) error {
 		cluster, installWarnings = started, started.InstallWarnings
 		return nil
 	}}

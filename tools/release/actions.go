@@ -53,6 +53,7 @@ func (a actions) replaceNamespace(node *kyaml.Node) error {
 // relatedImages are the values that override the images of the operands, by the variable that names them.
 var relatedImages = map[string]string{
 	"RELATED_IMAGE_METRICS_SERVER":     "metricsServer",
+	"RELATED_IMAGE_PROMETHEUS":         "prometheus",
 	"RELATED_IMAGE_PROMETHEUS_ADAPTER": "prometheusAdapter",
 }
 

@@ -175,7 +175,7 @@ func TestMaterials(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bom, err := materials(info, "v1.2.3")
+	bom, err := materials(info, "v1.2.3", inImage(info.Deps))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,8 @@ func (r *release) pluginArchive(platform string) string {
 	return fmt.Sprintf("%s_%s_%s.tar.gz", plugin, r.Version, strings.ReplaceAll(platform, "/", "_"))
 }
 
-// writePlugin packs the kubectl plugin for the machines of its users, and writes the manifest by which Krew installs it.
+// writePlugin packs the kubectl plugin for the machines of its users, says what each consists of, and writes the manifest by which Krew
+// installs it.
 func (r *release) writePlugin(ctx context.Context) error {
 	license, err := os.ReadFile(filepath.Join(r.Root, "LICENSE"))
 	if err != nil {
@@ -47,6 +48,9 @@ func (r *release) writePlugin(ctx context.Context) error {
 		}
 		out := filepath.Join(r.work, "plugin")
 		if err := r.makeTarget(ctx, goFor(platform), "plugin", "VERSION="+r.Version, "PLUGIN="+out); err != nil {
+			return err
+		}
+		if err := r.writeSBOM(out, strings.TrimSuffix(r.pluginArchive(platform), ".tar.gz")+sbomSuffix, alone); err != nil {
 			return err
 		}
 		binary, err := os.ReadFile(out)

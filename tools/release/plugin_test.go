@@ -104,6 +104,10 @@ func testPlugin(t *testing.T, r *release) {
 	if err != nil || !strings.Contains(string(out), r.Version) {
 		t.Errorf("version --client: %v\n%s", err, out)
 	}
+	bom, err := os.ReadFile(strings.TrimSuffix(archive, ".tar.gz") + sbomSuffix)
+	if err != nil || !strings.Contains(string(bom), "pkg:golang/github.com/spf13/cobra@") || strings.Contains(string(bom), authoritiesModule) {
+		t.Errorf("what the plugin consists of: %v\n%s", err, bom)
+	}
 	content, err := os.ReadFile(archive)
 	if err != nil {
 		t.Fatal(err)

@@ -25,31 +25,51 @@ const authoritiesModule = "golang.org/x/crypto/x509roots/fallback"
 // writeSBOMs writes what the image for each platform consists of, from what the linker noted in its binary.
 func (r *release) writeSBOMs(context.Context) error {
 	for i, platform := range r.Platforms {
-		info, err := buildinfo.ReadFile(r.binaries[i])
-		if err != nil {
-			return err
-		}
-		bom, err := materials(info, r.Version)
-		if err != nil {
-			return err
-		}
-		var out bytes.Buffer
-		if err := cdx.NewBOMEncoder(&out, cdx.BOMFileFormatJSON).SetPretty(true).Encode(bom); err != nil {
-			return err
-		}
-		name := "operator_" + strings.ReplaceAll(platform, "/", "_") + ".cdx.json"
-		if err := os.WriteFile(filepath.Join(r.dist, name), out.Bytes(), 0o644); err != nil {
+		if err := r.writeSBOM(r.binaries[i], "operator_"+strings.ReplaceAll(platform, "/", "_")+sbomSuffix, inImage); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+const sbomSuffix = ".cdx.json"
+
+// inImage adds to the modules that were linked what the image has beside the binary: the certificate authorities.
+func inImage(modules []*debug.Module) []*debug.Module {
+	own, ok := debug.ReadBuildInfo()
+	if !ok || slices.ContainsFunc(modules, isAuthorities) {
+		return modules
+	}
+	return slices.Concat(modules, slices.DeleteFunc(slices.Clone(own.Deps), func(dependency *debug.Module) bool {
+		return !isAuthorities(dependency)
+	}))
+}
+
+// alone is a binary that is all there is.
+func alone(modules []*debug.Module) []*debug.Module { return modules }
+
+// writeSBOM writes what a binary consists of, and what comes with it.
+func (r *release) writeSBOM(binary, name string, with func([]*debug.Module) []*debug.Module) error {
+	info, err := buildinfo.ReadFile(binary)
+	if err != nil {
+		return err
+	}
+	bom, err := materials(info, r.Version, with(info.Deps))
+	if err != nil {
+		return err
+	}
+	var out bytes.Buffer
+	if err := cdx.NewBOMEncoder(&out, cdx.BOMFileFormatJSON).SetPretty(true).Encode(bom); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(r.dist, name), out.Bytes(), 0o644)
+}
+
 func isAuthorities(dependency *debug.Module) bool { return dependency.Path == authoritiesModule }
 
-// materials lists the modules that were linked, with the checksums of go.sum, the standard library, and the certificate authorities
-// beside the binary. It has no serial number and no time, which would make every build another one.
-func materials(info *buildinfo.BuildInfo, version string) (*cdx.BOM, error) {
+// materials lists modules with the checksums of go.sum, and the standard library. It has no serial number and no time, which would make
+// every build another one.
+func materials(info *buildinfo.BuildInfo, version string, modules []*debug.Module) (*cdx.BOM, error) {
 	main := module(info.Main.Path, version)
 	main.Type = cdx.ComponentTypeApplication
 	main.Properties = &[]cdx.Property{}
@@ -57,12 +77,6 @@ func materials(info *buildinfo.BuildInfo, version string) (*cdx.BOM, error) {
 		*main.Properties = append(*main.Properties, cdx.Property{Name: "go:build:" + setting.Key, Value: setting.Value})
 	}
 	components := []cdx.Component{module("std", strings.TrimPrefix(info.GoVersion, "go"))}
-	modules := info.Deps
-	if own, ok := debug.ReadBuildInfo(); ok && !slices.ContainsFunc(modules, isAuthorities) {
-		modules = slices.Concat(modules, slices.DeleteFunc(slices.Clone(own.Deps), func(dependency *debug.Module) bool {
-			return !isAuthorities(dependency)
-		}))
-	}
 	for _, dependency := range modules {
 		if dependency.Replace != nil {
 			dependency = dependency.Replace

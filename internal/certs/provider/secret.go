@@ -63,6 +63,15 @@ func (r *Round) Stored(ctx context.Context, request Request, serves Certificate)
 	return bytes.Equal(secret.Data[corev1.TLSCertKey], serves.Pair.Cert), nil
 }
 
+// Trusted returns the certificates by which clients that read a component's Secret trust it now; nil where there is none.
+func (r *Round) Trusted(ctx context.Context, request Request) ([]byte, error) {
+	secret, err := read(ctx, r.Cluster, request.Namespace, request.Secret)
+	if err != nil {
+		return nil, err
+	}
+	return secret.Data[caKey], nil
+}
+
 // read returns a Secret; an empty one where there is none.
 func read(ctx context.Context, reader client.Reader, namespace, name string) (*corev1.Secret, error) {
 	secret := &corev1.Secret{}

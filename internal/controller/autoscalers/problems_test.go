@@ -87,8 +87,8 @@ func TestProblems(t *testing.T) {
 			Metric: autoscalingv2.MetricIdentifier{Name: "requests"}}}}
 		w.write(asks)
 		w.listed().pass(patience + 41*time.Second)
-		if got := len(w.took()); got < 8 || got > 12 {
-			t.Errorf("%d attempts in 41 s", got)
+		if got, want := len(w.took()), 1+int(41*time.Second/exhausted); got < want-2 || got > want+2 {
+			t.Errorf("%d attempts in 41 s, want about %d", got, want)
 		}
 		w.err = nil
 		w.pass(20 * time.Second)

@@ -30,7 +30,7 @@ const (
 	// which concerns all of them.
 	pause, afterChange = 30 * time.Second, 2 * time.Minute
 	// exhausted is how long the questions to Prometheus take to be enough for another HPA once they are used up.
-	exhausted = 4 * time.Second
+	exhausted = 6 * time.Second
 	// mostFailures is how many examinations of one HPA may fail before that is reported.
 	mostFailures = 3
 	// lasting is how many times as long as the patience an HPA has to work until it is said to work again.

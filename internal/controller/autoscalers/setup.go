@@ -33,9 +33,15 @@ import (
 const (
 	// kind of HPAs.
 	kind = "HorizontalPodAutoscaler"
-	// examinations are how many there are in a minute, and examinationsAtOnce how many without a wait.
-	examinations, examinationsAtOnce = 60, 30
+	// examinations are how many there are in a minute, and examinationsAtOnce how many without a wait: where a change breaks fifty HPAs,
+	// each is to be explained within a minute, of which their patience takes half.
+	examinations, examinationsAtOnce = 60, 60
 )
+
+// newBudget returns how many examinations there may be.
+func newBudget() *rate.Limiter {
+	return rate.NewLimiter(rate.Every(time.Minute/examinations), examinationsAtOnce)
+}
 
 // Options of the reconciler of HPAs; all of them are needed.
 type Options struct {
@@ -76,7 +82,7 @@ func Setup(mgr ctrl.Manager, options Options) (*Reconciler, error) {
 		client: watches.Client(mgr.GetClient(), mgr.GetCache()), live: mgr.GetAPIReader(), watches: watches,
 		examine: options.Examine, announce: options.Announce, asked: options.Asked, spawn: func(examination func()) { go examination() },
 		clock: clock.RealClock{}, counts: options.Counts, reports: pace.Reports(options.Reports),
-		budget: rate.NewLimiter(rate.Every(time.Minute/examinations), examinationsAtOnce), patience: options.Patience,
+		budget: newBudget(), patience: options.Patience,
 	}
 	recorder := mgr.GetEventRecorder("metricspipeline-operator")
 	r.send = paced(func(n notice) { recorder.Eventf(n.about, nil, n.kind, n.reason, "Examine", "%s", n.note) }, r.clock)

@@ -33,11 +33,11 @@ func TestNamespacesTakeTurns(t *testing.T) {
 			t.Errorf("%s was examined in place %d of %q", key, at, got)
 		}
 	}
-	if len(got) > 31 {
+	if len(got) > examinationsAtOnce+1 {
 		t.Errorf("%d examinations at once", len(got))
 	}
 	w.pass(minute)
-	if got := len(w.took()); got > 61 {
+	if got := len(w.took()); got > examinations+1 {
 		t.Errorf("%d examinations in a minute", got)
 	}
 	w.pass(minute)

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/time/rate"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -129,7 +128,7 @@ func (w *world) restart() {
 	w.pending = map[reconcile.Request]time.Time{}
 	r := &Reconciler{client: w.client, live: w.reader, watches: w, queue: w, ctx: w.Context(), spawn: func(f func()) { f() },
 		announce: func() { w.announced++ }, asked: func() { w.asked++ }, clock: w.clock, counts: 10 * time.Second, reports: pace.Reports(time.Minute),
-		budget: rate.NewLimiter(1, 30), patience: patience, examine: w.examine}
+		budget: newBudget(), patience: patience, examine: w.examine}
 	r.send = paced(func(n notice) {
 		w.events = append(w.events, fmt.Sprintf("%s %s %s/%s: %s", n.kind, n.reason, n.about.Namespace, n.about.Name, n.note))
 	}, w.clock)

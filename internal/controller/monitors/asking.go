@@ -122,7 +122,7 @@ func (r *Reconciler) askForTargets(ctx context.Context) (ctrl.Result, error) {
 			corrected: r.asked.known && r.asked.last == nil}
 		r.recount()
 	}
-	if from.source == nil || s.off || !s.served {
+	if from.source == nil || s.off || !s.scrapesApps() {
 		return ctrl.Result{}, nil // A change of that asks again.
 	}
 	if problem := from.source.Problem; problem != "" {

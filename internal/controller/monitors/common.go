@@ -54,6 +54,9 @@ func (r *Reconciler) reconcileCommon(ctx context.Context) (ctrl.Result, error) {
 		s.keep(v1alpha1.ReasonMonitorsFailed, fmt.Sprintf("Monitors are left as they are: %v.", err))
 	}
 	r.adopt(ctx, s)
+	if err == nil {
+		err = r.tidy(ctx, s)
+	}
 	r.publish(ctx, s)
 	if s.pending && (result.RequeueAfter == 0 || r.pendingRetry < result.RequeueAfter) {
 		result.RequeueAfter = r.pendingRetry
@@ -91,6 +94,8 @@ func (r *Reconciler) stop() {
 	clear(r.accepted)
 	clear(r.looks)
 	clear(r.sightings)
+	clear(r.limited)
+	r.shards.forget()
 	r.reasons, r.asked = nil, asked{asking: r.asked.asking, began: r.asked.began}
 	r.reflectors.follow(nil, "")
 	r.withdraw()
@@ -99,7 +104,9 @@ func (r *Reconciler) stop() {
 // adopt makes settings those that namespaces are reconciled by, and requests all of them when their monitors depend on what has
 // changed.
 func (r *Reconciler) adopt(ctx context.Context, s *settings) {
-	r.applier.NewSpec(fmt.Sprintf("%s %d", s.pipeline.UID, s.pipeline.Generation))
+	spec := fmt.Sprintf("%s %d", s.pipeline.UID, s.pipeline.Generation)
+	r.applier.NewSpec(spec)
+	r.shards.applier.NewSpec(spec)
 	r.index.JudgeBy(s.rules()) // Before the first list, in which nothing is new after a start.
 	r.common.Store(s)
 	r.reflectors.follow(s.follows(), s.config.Prefix) //nolint:contextcheck // they outlive the reconcile
@@ -124,9 +131,10 @@ func (r *Reconciler) digestOf(s *settings) string {
 		Config               scrape.Config
 		Services, Pods       map[string]string
 		Retain, Off, Pending bool
+		Plain, Served        bool
 		Listed               bool
 		Blind                []bool
-	}{Of(s.pipeline), s.config, s.services, s.pods, s.retain, s.off, s.pending,
+	}{Of(s.pipeline), s.config, s.services, s.pods, s.retain, s.off, s.pending, s.plain, s.served,
 		r.listed(s), []bool{r.blind(index.Service), r.blind(index.Pod), r.blind(index.HostPod)}})
 	if err != nil {
 		return time.Now().String() // What was read can be written.
@@ -149,6 +157,10 @@ func (r *Reconciler) all(ctx context.Context, s *settings) []reconcile.Request {
 				names.Insert(monitor.Namespace)
 			}
 		}
+	}
+	// Where ConfigMaps cannot be read, the settings of a Prometheus that reads them say so.
+	if configured, err := r.shards.namespaces(ctx); err == nil {
+		names.Insert(configured...)
 	}
 	var all []reconcile.Request
 	for name := range names {

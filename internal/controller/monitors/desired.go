@@ -15,12 +15,15 @@ import (
 	"github.com/metricspipeline/operator/internal/scrape/index"
 )
 
-// desired returns the monitors that a namespace should have.
-func (r *Reconciler) desired(s *settings, ns *metav1.PartialObjectMetadata) ([]*unstructured.Unstructured, error) {
+// typed returns the monitors that a namespace should have; where special is false, without the apps that have endpoints of their own.
+func (r *Reconciler) typed(s *settings, ns *metav1.PartialObjectMetadata, special bool) []client.Object {
 	if s.off || !s.scrapes(ns.Labels) {
-		return nil, nil
+		return nil
 	}
 	apps := r.index.View(ns.Name)
+	if !special {
+		apps.Special, apps.Queries, apps.PodsSeen.Ports = nil, nil, 0
+	}
 	config := s.in(ns.Labels)
 	config.ServicesSeen, config.PodsSeen, config.Queries = apps.ServicesSeen, apps.PodsSeen, apps.Queries
 	config.Both = apps.Pods || apps.HostPods && config.HostNetwork
@@ -28,8 +31,13 @@ func (r *Reconciler) desired(s *settings, ns *metav1.PartialObjectMetadata) ([]*
 	if config.Both {
 		typed = append(typed, s.ofPods(ns.Name, config)...)
 	}
+	return typed
+}
+
+// desired returns the monitors that a namespace should have, as they are applied.
+func (r *Reconciler) desired(s *settings, ns *metav1.PartialObjectMetadata) ([]*unstructured.Unstructured, error) {
 	var desired []*unstructured.Unstructured
-	for _, object := range typed {
+	for _, object := range r.typed(s, ns, true) {
 		u, err := apply.FromTyped(object)
 		if err != nil {
 			return nil, err

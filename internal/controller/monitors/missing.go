@@ -12,7 +12,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
-	"github.com/metricspipeline/operator/internal/scrape"
+	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
 const (
@@ -27,7 +27,9 @@ type examination struct {
 	version uint64
 	at      time.Time
 	running bool
-	lists   int
+	// portless is why none of the Pods that run can be scraped, whatever Prometheus may do; empty where one can.
+	portless string
+	lists    int
 }
 
 // due is true where another look may find something else.
@@ -35,12 +37,12 @@ func (e examination) due(version uint64) bool {
 	return e.version != version || !e.running && e.lists < mostLists
 }
 
-func (e examination) next(version uint64, now time.Time, running bool) examination {
+func (e examination) next(version uint64, now time.Time, running bool, portless string) examination {
 	lists := 1
 	if e.version == version {
 		lists += e.lists
 	}
-	return examination{version: version, at: now, running: running, lists: lists}
+	return examination{version: version, at: now, running: running, portless: portless, lists: lists}
 }
 
 // findMissing finds the namespaces of which there should be targets and is none, and returns how many may be such.
@@ -63,16 +65,16 @@ func (r *Reconciler) findMissing(ctx context.Context, s *settings) (suspects int
 			if lists++; lists > mostExamined && !listed {
 				continue // After the next survey.
 			}
-			running, err := r.running(ctx, s, ns)
+			running, portless, err := r.running(ctx, s, ns)
 			if err != nil {
 				ctrl.LoggerFrom(ctx).Error(err, "It is not known whether annotated apps have running Pods", "namespace", name)
 				continue
 			}
-			known = known.next(version, r.clock.Now(), running)
+			known = known.next(version, r.clock.Now(), running, portless)
 		}
 		examined[name] = known
 		if known.running {
-			missing[name] = r.missingMessage(name)
+			missing[name] = r.missingMessage(name, known.portless)
 			continue
 		}
 		suspects--
@@ -121,10 +123,17 @@ func (r *Reconciler) withoutTargets(s *settings, namespace string) string {
 	return r.asked.missing[namespace]
 }
 
-func (r *Reconciler) missingMessage(namespace string) string {
+func (r *Reconciler) missingMessage(namespace, portless string) string {
 	last := r.asked.last
 	const running = "where annotated apps have running Pods"
+	s := r.common.Load()
 	switch {
+	case portless != "" && (last.Loaded == nil || last.Loaded[namespace]):
+		return fmt.Sprintf("%s has no target in namespace %s: %s.", last.Source, namespace, portless)
+	case last.Loaded != nil && !last.Loaded[namespace] && s != nil && s.plain:
+		return fmt.Sprintf("%s has not loaded the scrape configuration of namespace %s, %s: it reads ConfigMap %s a minute or two after a "+
+			"change, and refuses a configuration with a reason in its log.", last.Source, namespace, running,
+			prometheus.ShardName(prometheus.ShardOf(namespace)))
 	case last.Roughly:
 		return fmt.Sprintf("%s has no series up of namespace %s, %s: what scrapes for it does not scrape them, or leaves out the labels "+
 			"namespace, job and endpoint; look at its targets.", last.Source, namespace, running)
@@ -138,31 +147,30 @@ func (r *Reconciler) missingMessage(namespace string) string {
 	}
 }
 
-// running is true where an annotated app of a namespace has a Pod that runs.
-func (r *Reconciler) running(ctx context.Context, s *settings, ns *metav1.PartialObjectMetadata) (bool, error) {
+// running is true where an annotated app of a namespace has a Pod that runs. Where none of these has the port that its app names, it says
+// so: then nothing else need be wrong.
+func (r *Reconciler) running(ctx context.Context, s *settings, ns *metav1.PartialObjectMetadata) (running bool, why string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, longestLook)
 	defer cancel()
 	hosts := s.scrapesHosts(ns.Labels)
 	c := newSelected(s, hosts)
+	c.portsBy = s.config.Prefix
 	if err := r.selectServices(ctx, c, ns.Name); err != nil {
-		return false, err
+		return false, "", err
 	}
+	var ports portless
 	for resume, first := "", true; first || resume != ""; first = false {
 		list, err := r.pieces.RunningPods(ctx, ns.Name, hosts, resume)
 		if err != nil {
-			return false, fmt.Errorf("list Pods of namespace %s: %w", ns.Name, err)
+			return false, "", fmt.Errorf("list Pods of namespace %s: %w", ns.Name, err)
 		}
 		for i := range list.Items {
 			pod := &list.Items[i]
-			if _, rejection := scrape.ParsePod(s.config.Prefix, pod.Annotations); c.prefix != "" && rejection == nil &&
-				scrape.Wanted(s.config.Prefix, pod.Annotations) {
-				return true, nil
-			}
-			if c.count(pod, false); c.most() > 0 {
-				return true, nil
+			if found, err := ports.look(ctx, r.pieces, ns.Name, pod, c.wantedOf(pod)); found || err != nil {
+				return found, "", err
 			}
 		}
 		resume = list.Continue
 	}
-	return false, nil
+	return ports.message != "", ports.message, nil
 }

@@ -37,8 +37,11 @@ func ofNamespace(err error) string {
 	var (
 		taken     *apply.NameTakenError
 		contested *apply.ContestedError
+		limit     *limitError
 	)
 	switch {
+	case errors.As(err, &limit):
+		return v1alpha1.ReasonConfigurationLimit
 	case errors.As(err, &taken):
 		return v1alpha1.ReasonNameTaken
 	case errors.As(err, &contested):
@@ -77,6 +80,10 @@ func exceedsStorage(err error) bool {
 // ofNamespace is the function of this name, which also knows that the monitors of other namespaces, which are alike, are accepted:
 // what the API server then finds invalid is what the users of this namespace have added to its monitor, such as another controller.
 func (r *Reconciler) ofNamespace(err error) string {
+	var shared *sharedError
+	if errors.As(err, &shared) {
+		return ""
+	}
 	if reason := ofNamespace(err); reason != "" {
 		return reason
 	}
@@ -165,7 +172,7 @@ func (r *Reconciler) before(s *settings, namespace string) *v1alpha1.NotScrapedN
 }
 
 // failures are the reasons of ofNamespace.
-var failures = []string{v1alpha1.ReasonNameTaken, v1alpha1.ReasonContested, v1alpha1.ReasonRefused}
+var failures = []string{v1alpha1.ReasonNameTaken, v1alpha1.ReasonContested, v1alpha1.ReasonRefused, v1alpha1.ReasonConfigurationLimit}
 
 // nearLimit says when a namespace comes near the limit of targets of a monitor: by what its Services are known to select, or by its
 // annotated apps, each of which is one target at least.

@@ -53,6 +53,8 @@ type requests interface {
 // Reconciler keeps the monitors of the namespace that a request names. The request without a name is for what all namespaces
 // have in common, and for the snapshot.
 type Reconciler struct {
+	// namespace of the operator.
+	namespace string
 	// client reads the pipeline and namespaces from the manager's cache.
 	client client.Client
 	// monitors reads and writes monitors in every namespace; prometheuses reads Prometheus objects.
@@ -65,6 +67,10 @@ type Reconciler struct {
 	reflectors   reflectors
 	queue        requests
 	announce     func()
+	// shards have the scrape configurations of a Prometheus that reads no monitors, and limited is why those of a namespace that are about
+	// to be written leave something out.
+	shards  *shards
+	limited map[string]*limitError
 	// common is nil until the first request without a name, and while there is no pipeline; events of the index read it as well.
 	// digest is of what monitors depend on of it.
 	common   atomic.Pointer[settings]
@@ -126,6 +132,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if request.Namespace == looking {
 		return r.lookInto(ctx, request.Name)
 	}
+	if request.Namespace == flushing {
+		return r.flush(ctx, request.Name)
+	}
 	if request.Namespace == nearing {
 		return r.lookIntoWorkloads(ctx, request.Name)
 	}
@@ -134,11 +143,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if err != nil && !gone {
 		return ctrl.Result{}, err
 	}
+	s := r.common.Load()
 	if gone || !ns.DeletionTimestamp.IsZero() {
 		r.forget(request.Name)
+		if gone && s != nil && !s.retain {
+			r.unconfigure(ctx, request.Name)
+		}
 		return ctrl.Result{}, nil // Deleted, or being deleted with all that is in it.
 	}
-	s := r.common.Load()
 	if s == nil || s.retain || s.pending || !r.listed(s) {
 		return ctrl.Result{}, nil // A change of that requests every namespace.
 	}
@@ -146,11 +158,16 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if wait := r.rest - r.clock.Since(r.wrote[request.Name]); wait > 0 {
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
+	if s.plain {
+		return r.configure(ctx, s, ns)
+	}
 	desired, err := r.desired(s, ns)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	err = r.write(ctx, request.Name, desired)
+	if err = r.write(ctx, request.Name, desired); err == nil {
+		r.unconfigure(ctx, request.Name)
+	}
 	return r.outcome(ctx, request.Name, err, err == nil && len(desired) > 0)
 }
 
@@ -178,6 +195,7 @@ func (r *Reconciler) forget(namespace string) {
 	delete(r.wrote, namespace)
 	delete(r.looks, namespace)
 	delete(r.sightings, namespace)
+	delete(r.limited, namespace)
 	r.applier.Forget(namespace)
 	r.refusals.DeleteEntry(namespace)
 	r.taken.DeleteEntry(namespace)
@@ -195,7 +213,10 @@ func (r *Reconciler) outcome(ctx context.Context, namespace string, err error, s
 	r.note(namespace, err, stands)
 	var contested *apply.ContestedError
 	var taken *apply.NameTakenError
+	var limit *limitError
 	switch {
+	case errors.As(err, &limit):
+		return ctrl.Result{}, nil // Another attempt would meet it as well.
 	case errors.As(err, &contested):
 		return ctrl.Result{RequeueAfter: contested.RetryAfter}, nil
 	case errors.As(err, &taken): // No event says when a foreign monitor goes.

@@ -44,6 +44,8 @@ type pieces interface {
 	Pods(ctx context.Context, namespace string, host bool, resume string) (*metav1.PartialObjectMetadataList, error)
 	// RunningPods lists the metadata of those that run, in the network of their node only where hosts says so.
 	RunningPods(ctx context.Context, namespace string, hosts bool, resume string) (*metav1.PartialObjectMetadataList, error)
+	// PortNames returns the names of the TCP ports that the containers of a Pod declare, empty ones among them.
+	PortNames(ctx context.Context, namespace, pod string) ([]string, error)
 	// CountPods returns how many Pods there are, whatever their state.
 	CountPods(ctx context.Context, namespace string) (int, error)
 	// Template returns the labels of the Pods that a workload makes.
@@ -123,6 +125,8 @@ type selected struct {
 	hosts      bool
 	prefix     string
 	perService bool
+	// portsBy is the prefix by which the ports that Services name are read; empty where they are not asked for.
+	portsBy string
 	// services by their selector, of so many bytes altogether.
 	services map[string]*selection
 	bytes    int
@@ -139,6 +143,8 @@ type selection struct {
 	// targets by scrape pool, and uids of the Services by name.
 	targets map[string]int
 	uids    map[string]types.UID
+	// wanted are the Services, with the ports that their Pods have to have.
+	wanted []wanted
 }
 
 func newSelected(s *settings, hosts bool) *selected {
@@ -171,6 +177,10 @@ func (c *selected) add(service *corev1.Service, cost scrape.Special) {
 		pool = service.Name
 	}
 	of.targets[pool] += cost.Targets
+	if c.portsBy != "" && cost.Targets > 0 {
+		of.wanted = append(of.wanted, wanted{app: "Service " + service.Name,
+			ports: scrape.ContainerPorts(scrape.AppOf(service), c.portsBy)})
+	}
 	of.uids[service.Name] = service.UID
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/common/model"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/ptr"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
@@ -47,8 +48,9 @@ type settings struct {
 	// removes them.
 	state       State
 	retain, off bool
-	// served is true when the cluster knows monitors, pending when it is about to.
-	served, pending bool
+	// served is true when the cluster knows monitors, pending when it is about to. plain is true where scrape configurations are written
+	// instead of monitors, because who scrapes reads those.
+	served, pending, plain bool
 }
 
 // newSettings returns the settings that a spec states, before it is known what the cluster demands.
@@ -113,6 +115,9 @@ func (r *Reconciler) settings(ctx context.Context, pipeline *v1alpha1.MetricsPip
 	if err := served.Err(r.watches.CRDs().GroupVersionKind); cluster.IsPending(err) {
 		return nil, err
 	}
+	if done, err := r.plainSettings(ctx, s, served); done || err != nil {
+		return s, err
+	}
 	if !served.Has(kinds.ServiceMonitorCRD) || !served.Has(kinds.PodMonitorCRD) {
 		s.pending = r.aboutToBeServed(served)
 		if s.off {
@@ -120,21 +125,13 @@ func (r *Reconciler) settings(ctx context.Context, pipeline *v1alpha1.MetricsPip
 			return s, nil
 		}
 		s.keep(v1alpha1.ReasonCRDsMissing,
-			"The cluster knows no ServiceMonitors and PodMonitors; install prometheus-operator, and annotated apps are scraped.")
+			"The cluster knows no ServiceMonitors and PodMonitors; install prometheus-operator, or have the operator run a Prometheus by "+
+				"spec.prometheus.managed, and annotated apps are scraped.")
 		return s, nil
 	}
 	s.served = true
-	for _, kind := range r.needed(s) {
-		switch err := served.Err(kind); {
-		case cluster.IsPending(err):
-			return nil, err
-		case err != nil:
-			s.keep(v1alpha1.ReasonMonitorsFailed, fmt.Sprintf("Monitors are left as they are: %v.", err))
-			return s, nil
-		}
-	}
-	if s.off {
-		return s, nil
+	if err := s.readable(served, r.needed(s)); err != nil || s.retain || s.off {
+		return s, err
 	}
 	missing, err := r.support(ctx, s, served)
 	if err != nil || s.retain {
@@ -149,22 +146,33 @@ func (r *Reconciler) settings(ctx context.Context, pipeline *v1alpha1.MetricsPip
 	return s, nil
 }
 
+// readable retains the monitors where one of the kinds cannot be read. The error is about one that has not been listed yet.
+func (s *settings) readable(served cluster.Served, needed []schema.GroupVersionKind) error {
+	for _, kind := range needed {
+		switch err := served.Err(kind); {
+		case cluster.IsPending(err):
+			return err //nolint:wrapcheck // it says what was read
+		case err != nil:
+			s.keep(v1alpha1.ReasonMonitorsFailed, fmt.Sprintf("Monitors are left as they are: %v.", err))
+			return nil
+		}
+	}
+	return nil
+}
+
 // demands finds out which labels the monitors need.
 func (r *Reconciler) demands(ctx context.Context, s *settings, served cluster.Served) error {
-	spec, chosen := s.pipeline.Spec, prometheus.Chosen(s.pipeline.Status)
-	objects, err := cluster.PrometheusObjects(ctx, r.prometheuses, served, spec.Prometheus, chosen)
-	if err != nil {
-		return err //nolint:wrapcheck // it says what was listed
-	}
+	spec := s.pipeline.Spec
 	var notFound *prometheus.NotFoundError
-	s.target, err = prometheus.Scraper(spec.Prometheus, objects, chosen)
+	var err error
+	s.target, err = r.scraper(ctx, s, served)
 	switch {
 	case prometheus.IsNobody(err): // What else reads monitors, such as another collector, needs no object.
 	case errors.As(err, &notFound):
 		s.keep(notFound.Reason, notFound.Message)
 		return nil
 	case err != nil:
-		return err //nolint:wrapcheck // it says what is wrong with the spec
+		return err
 	}
 	if tooOld := s.target.RejectedRelabelings(); tooOld != "" {
 		s.keep(v1alpha1.ReasonPrometheusOutdated, tooOld)
@@ -254,16 +262,16 @@ func (s *settings) rules() index.Rules {
 	return index.Rules{Prefix: s.config.Prefix, Selectorless: s.config.Selectorless, Pods: s.config.Pods,
 		Services:   slices.Contains(s.pipeline.Spec.Scrape.Targets, v1alpha1.ScrapeServices),
 		Near:       s.near(),
-		PerService: s.pipeline.Spec.Scrape.Granularity == v1alpha1.ScrapePerService}
+		PerService: s.pipeline.Spec.Scrape.Granularity == v1alpha1.ScrapePerService && !s.plain}
 }
 
 // apps returns the kinds of apps that have to be watched.
 func (s *settings) apps() []index.Kind {
 	var kinds []index.Kind
-	if s.served && s.rules().Services {
+	if s.scrapesApps() && s.rules().Services {
 		kinds = append(kinds, index.Service)
 	}
-	if s.served && s.rules().Pods {
+	if s.scrapesApps() && s.rules().Pods {
 		kinds = append(kinds, index.Pod, index.HostPod)
 	}
 	return kinds

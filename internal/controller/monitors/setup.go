@@ -47,6 +47,8 @@ const (
 type Options struct {
 	// Name of the controller.
 	Name string
+	// Namespace of the operator.
+	Namespace string
 	// Watches own the watches on all kinds. They are in use by the manager.
 	Watches *cluster.Watches
 	// Prometheuses is the cache of Prometheus objects.
@@ -102,9 +104,11 @@ func Setup(mgr ctrl.Manager, options Options) (*Reconciler, error) {
 	watches := options.Watches
 	monitorsClient = watches.Client(monitorsClient, monitors)
 	r := &Reconciler{
-		client: watches.Client(mgr.GetClient(), mgr.GetCache()), monitors: monitorsClient,
+		namespace: options.Namespace,
+		client:    watches.Client(mgr.GetClient(), mgr.GetCache()), monitors: monitorsClient,
 		prometheuses: watches.Reader(options.Prometheuses, options.Prometheuses), watches: watches,
-		applier:  apply.New(monitorsClient, mgr.GetAPIReader(), clock.RealClock{}, options.Refused),
+		applier: apply.New(monitorsClient, mgr.GetAPIReader(), clock.RealClock{}, options.Refused),
+		shards:  newShards(watches.Client(mgr.GetClient(), mgr.GetCache()), mgr.GetAPIReader(), options), limited: map[string]*limitError{},
 		announce: options.Announce, pendingRetry: options.Pending, counts: options.Counts,
 		failures: map[string]error{}, accepted: map[string]bool{}, seen: map[string]sight{}, wrote: map[string]time.Time{},
 		looks: map[string]look{}, pieces: pieces, lookEvery: options.Looks, sightings: map[string]sighting{},
@@ -163,6 +167,9 @@ func (r *Reconciler) subscribe(options Options, objects, monitors cache.Cache) *
 			Object: kinds.Prometheus.New(), Cache: options.Prometheuses}, every).
 		On(cluster.Kind{CRD: kinds.PrometheusAgent.CRD, GroupVersionKind: kinds.PrometheusAgent.GroupVersionKind,
 			Object: kinds.PrometheusAgent.New(), Cache: options.Prometheuses}, every)
+	subscriber.On(cluster.Kind{GroupVersionKind: kinds.Deployment.GroupVersionKind, Object: kinds.Deployment.New(), Cache: objects},
+		every, managedGone)
+	subscriber.On(cluster.Kind{GroupVersionKind: configMap.GroupVersionKind, Object: configMap.New(), Cache: objects}, r.ofShards())
 	for _, kind := range kinds.Monitors {
 		subscriber.On(cluster.Kind{CRD: kind.CRD, GroupVersionKind: kind.GroupVersionKind, Object: kind.New(),
 			Cache: monitors}, handler.EnqueueRequestsFromMapFunc(r.ownNamespace))

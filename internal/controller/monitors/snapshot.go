@@ -65,7 +65,12 @@ func (r *Reconciler) publish(ctx context.Context, s *settings) {
 	})
 	r.setTargets(s, &now.Status)
 	var err error
-	if s.served {
+	switch {
+	case s.plain:
+		var configured []string
+		configured, err = r.shards.namespaces(ctx)
+		now.Status.Monitors = int32(len(configured))
+	case s.served:
 		now.Status.Monitors, err = r.count(ctx)
 	}
 	unread := r.listProblems(ctx, s, known, now)

@@ -35,6 +35,9 @@ type listed struct {
 	// templates are the labels of those of workloads, by name, of which so many were read.
 	templates map[string]map[string]string
 	reads     int
+	// ports are the names of those of Pods, which were read so many times.
+	ports     map[string][]string
+	portReads int
 }
 
 func piece[T any](all []T, resume string) (items []T, next string) {
@@ -70,6 +73,15 @@ func (l *listed) RunningPods(_ context.Context, _ string, hosts bool, resume str
 	}
 	list.Items, list.Continue = piece(all, resume)
 	return list, l.err
+}
+
+// PortNames implements pieces: a Pod of which nothing is stated has the port "http".
+func (l *listed) PortNames(_ context.Context, _, pod string) ([]string, error) {
+	l.portReads++
+	if names, stated := l.ports[pod]; stated {
+		return names, nil
+	}
+	return []string{"http"}, nil
 }
 
 func (l *listed) CountPods(context.Context, string) (int, error) {

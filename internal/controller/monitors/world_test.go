@@ -5,6 +5,8 @@ package monitors
 
 import (
 	"context"
+	"encoding/json"
+	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -154,8 +156,10 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 	objectsCache := memory{Reader: w.client}
 	watches := cluster.NewWatches(w.clock)
 	watches.Use(inMemory{w.client, objectsCache})
-	w.r = &Reconciler{client: watches.Client(w.client, objectsCache), monitors: watches.Client(monitors, objectsCache),
+	w.r = &Reconciler{namespace: "metrics", client: watches.Client(w.client, objectsCache), monitors: watches.Client(monitors, objectsCache),
 		prometheuses: w.client, applier: apply.New(monitors, w.client, clocktesting.NewFakePassiveClock(time.Now()), time.Minute),
+		shards: &shards{client: w.configMaps(), applier: apply.New(w.configMaps(), w.client, clocktesting.NewFakePassiveClock(time.Now()),
+			time.Minute), namespace: "metrics"}, limited: map[string]*limitError{},
 		watches: watches, queue: w, announce: func() { w.announced++ }, pendingRetry: time.Second, counts: countsPeriod,
 		failures: map[string]error{}, accepted: map[string]bool{}, seen: map[string]sight{}, wrote: map[string]time.Time{}, looks: map[string]look{}, lookEvery: lookEvery,
 		sightings: map[string]sighting{}, pieces: &listed{},
@@ -186,6 +190,48 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 		w.stores[kind] = w.r.index.Open(kind, "prometheus.io")
 	}
 	return w
+}
+
+// configMaps returns a client whose cache has made digests of scrape configurations.
+func (w *world) configMaps() client.Client {
+	return interceptor.NewClient(w.client, interceptor.Funcs{
+		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+			err := c.List(ctx, list, opts...)
+			if all, ok := list.(*corev1.ConfigMapList); ok {
+				for i := range all.Items {
+					kept, err := Digests(&all.Items[i])
+					must(w.T, err)
+					all.Items[i] = *kept.(*corev1.ConfigMap)
+				}
+			}
+			return err
+		},
+		Apply: func(ctx context.Context, c client.WithWatch, object runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
+			w.writes = append(w.writes, "apply "+ownership.Identity(object.(client.Object)))
+			return c.Apply(ctx, object, opts...)
+		},
+		Patch: func(ctx context.Context, c client.WithWatch, object client.Object, patch client.Patch, opts ...client.PatchOption) error {
+			if w.refuse != nil {
+				return w.refuse
+			}
+			var content struct{ Data map[string]*string }
+			text, err := patch.Data(object)
+			must(w.T, err)
+			must(w.T, json.Unmarshal(text, &content))
+			for _, key := range slices.Sorted(maps.Keys(content.Data)) {
+				verb := "set "
+				if content.Data[key] == nil {
+					verb = "remove "
+				}
+				w.writes = append(w.writes, verb+key+" of "+object.GetName())
+			}
+			return c.Patch(ctx, object, patch, opts...)
+		},
+		Delete: func(ctx context.Context, c client.WithWatch, object client.Object, opts ...client.DeleteOption) error {
+			w.writes = append(w.writes, "delete "+ownership.Identity(object))
+			return c.Delete(ctx, object, opts...)
+		},
+	})
 }
 
 func (w *world) services() *index.Store { return w.stores[index.Service] }

@@ -163,13 +163,15 @@ func (l *ladder) certify(ctx context.Context) error {
 	if result.Next.After(now) {
 		l.requeueAfter(result.Next.Sub(now))
 	}
-	known := l.trusted()
+	known, err := l.trusted(ctx)
+	if err != nil {
+		return err
+	}
 	if l.certificate = result.Certificate; l.certificate == nil {
 		l.bundle = known
 		return nil
 	}
 	in.InUse = certificateStatus(l.component.Serving, l.certificate.Provider, l.certificate.Expiry, l.certificate.Renewal)
-	var err error
 	if l.answers, err = l.probe(ctx, l.certificate.Authority); err != nil {
 		l.failed(ctx, err) // Without answers nothing is registered, and no authority is dropped. The ladder does not end.
 	}
@@ -199,14 +201,18 @@ func (l *ladder) request() provider.Request {
 		DNSNames: l.component.DNSNames(), Owners: l.owners, Labels: ownership.Labels(l.component.Name)}
 }
 
-// trusted returns the certificates by which the API server trusts the component now.
-func (l *ladder) trusted() []byte {
+// trusted returns the certificates by which the API server trusts the component now. The clients of one that serves no metrics API find
+// them beside its certificate.
+func (l *ladder) trusted(ctx context.Context) ([]byte, error) {
+	if len(l.component.APIs) == 0 && l.component.Service != "" {
+		return l.certificates.Trusted(ctx, l.request())
+	}
 	for _, api := range l.component.APIs {
 		if registered := l.facts.Ours(api); registered != nil && !l.elsewhere(api) {
-			return registered.Spec.CABundle
+			return registered.Spec.CABundle, nil
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // probe returns the last answers of the ready endpoints: whether they present certificates of an authority.

@@ -63,6 +63,9 @@ func (c *collection) api(ctx context.Context, group string) diagnose.API {
 		api.Registered, api.Ours = status.Owner != "", status.Backend != ""
 		api.Available = status.Available == metav1.ConditionTrue
 	}
+	if c.TakenOver[group] && api.Registered && !api.Ours {
+		return diagnose.API{Group: group, Policy: api.Policy, Registered: true, Ours: true, Available: true}
+	}
 	return api
 }
 

@@ -96,7 +96,7 @@ func (c *collection) readAnnotations() {
 	for _, service := range c.services {
 		if c.honors(v1alpha1.ScrapeServices) && scrape.Wanted(c.prefix(), service.Annotations) {
 			add(kindService + " " + service.Name)
-			_, rejection := scrape.Classify(appOf(service), c.prefix(), allowed)
+			_, rejection := scrape.Classify(scrape.AppOf(&service), c.prefix(), allowed)
 			reject(kindService+" "+service.Name, rejection)
 		}
 	}
@@ -112,17 +112,6 @@ func (c *collection) readAnnotations() {
 // honors is true where annotations of a kind of app count. Without a pipeline they do.
 func (c *collection) honors(kind v1alpha1.ScrapeTarget) bool {
 	return c.pipeline == nil || slices.Contains(c.pipeline.Spec.Scrape.Targets, kind)
-}
-
-// appOf is what the grammar reads of a Service.
-func appOf(service corev1.Service) scrape.App {
-	app := scrape.App{Namespace: service.Namespace, Name: service.Name, Annotations: service.Annotations,
-		External: service.Spec.Type == corev1.ServiceTypeExternalName}
-	for _, port := range service.Spec.Ports {
-		app.Ports = append(app.Ports, scrape.Port{Name: port.Name, Number: port.Port, Target: port.TargetPort.IntVal,
-			TargetName: port.TargetPort.StrVal, NotTCP: port.Protocol != "" && port.Protocol != corev1.ProtocolTCP})
-	}
-	return app
 }
 
 // readStatus takes what the status of the pipeline says of the apps, and of the namespace.

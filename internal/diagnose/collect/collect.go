@@ -49,6 +49,8 @@ type Sources struct {
 	Targets func(ctx context.Context, pool string) ([]prometheus.PodTarget, error)
 	// Budget bounds the questions of all HPAs together; nil does not.
 	Budget *Budget
+	// TakenOver are metrics APIs, by group, that are looked at as if the pipeline served them already: what will be, not what is.
+	TakenOver map[string]bool
 	// Explain says what makes a metric.
 	Explain operand.Explainer
 	// Derived says why no rule is derived for what an HPA asks for, as far as that depends on what other HPAs ask for; nil where that is

@@ -54,7 +54,7 @@ func (c *collection) derived(
 	if judgment.Problem != nil {
 		collected.CandidatesReason, collected.CandidatesProblem = judgment.Problem.Reason, judgment.Problem.Message
 	}
-	if !known || len(judgment.Found) != 1 || judgment.Problem != nil || !c.inForce(key) {
+	if !known || len(judgment.Found) != 1 || judgment.Problem != nil || !c.TakenOver[key.API] && !c.inForce(key) {
 		return nil, nil
 	}
 	rule := derive.Rule{Key: key, Candidate: judgment.Found[0].Candidate}

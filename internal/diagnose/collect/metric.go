@@ -45,7 +45,7 @@ func (c *collection) metric(ctx context.Context, spec autoscalingv2.MetricSpec) 
 		request = operand.MetricRequest{API: metricsapi.CustomV1Beta1.Group, Name: spec.Object.Metric.Name}
 		wanted = spec.Object.Metric.Selector
 		if err := c.describe(spec.Object.DescribedObject, &request); err != nil {
-			collected.RuleProblem = err.Error()
+			collected.RuleProblem, collected.ObjectKindNotServed = err.Error(), notServed(err)
 		}
 	case spec.External != nil:
 		request = operand.MetricRequest{API: metricsapi.External.Group, Name: spec.External.Metric.Name}
@@ -104,6 +104,7 @@ func (c *collection) custom(
 	}
 	collected.DeriveDisabled = !metricsapi.Derives(c.pipeline.Spec, request.API)
 	rules, err := c.rules(ctx, collected, spec, request)
+	ofControllers(collected, request, rules)
 	switch {
 	case err != nil:
 	case c.Prometheus == nil:
@@ -167,15 +168,25 @@ func (c *collection) explain(
 // mostNames is how many names of series are read.
 const mostNames = 200
 
+// NamesQuestion asks for the names of series of a rule's selector that are in one namespace, which a label of the series names. It is
+// empty where the text is no selector, or its series belong to no namespace.
+func NamesQuestion(query, label, namespace string) string {
+	of := parseSelector(query)
+	if of == nil || label == "" {
+		return ""
+	}
+	question := fmt.Sprintf("topk(%d, group by (%s) (%s))", mostNames, model.MetricNameLabel, of.with(equal(label, namespace)))
+	if !confined(question, namespace, label) {
+		return ""
+	}
+	return question
+}
+
 // names returns the names of series of a rule's selector that are in the HPA's namespace. Of series that belong to none, or where
 // Prometheus cannot be asked, there are none.
 func (c *collection) names(ctx context.Context, collected *diagnose.Metric, query, label string) ([]string, error) {
-	of := parseSelector(query)
-	if of == nil || label == "" || c.Prometheus == nil {
-		return nil, nil
-	}
-	question := fmt.Sprintf("topk(%d, group by (%s) (%s))", mostNames, model.MetricNameLabel, of.with(equal(label, c.hpa.Namespace)))
-	if !confined(question, c.hpa.Namespace, label) {
+	question := NamesQuestion(query, label, c.hpa.Namespace)
+	if question == "" || c.Prometheus == nil {
 		return nil, nil
 	}
 	answer, err := c.query(ctx, &collected.Series, question)

@@ -129,22 +129,13 @@ func TestOthers(t *testing.T) {
 		second.Name, third.Name = "second", "third"
 		third.Spec.ScaleTargetRef.Name = "worker"
 		w.hpa.OwnerReferences = []metav1.OwnerReference{{APIVersion: "keda.sh/v1alpha1", Kind: "ScaledObject", Name: "shop-web"}}
-		so := other(scaledObjects, "shop-web", map[string]any{"status": map[string]any{"conditions": []any{
-			map[string]any{"type": "Ready", "status": "False", "message": "ScaledObject doesn't have correct triggers specification"},
-			map[string]any{"type": "Fallback", "status": "True", "message": "At least one trigger is falling back"}}}})
-		so.SetAnnotations(map[string]string{"autoscaling.keda.sh/paused-replicas": "3"})
-		w.objects = append(w.objects, second, third, so,
-			other(vpas, "web", map[string]any{"spec": map[string]any{"targetRef": target, "resourcePolicy": map[string]any{"containerPolicies": []any{
-				map[string]any{"containerName": "proxy", "mode": "Off"},
-				map[string]any{"containerName": "*", "controlledResources": []any{"memory"}}}}}}),
-			other(vpas, "off", map[string]any{"spec": map[string]any{"targetRef": target, "updatePolicy": map[string]any{"updateMode": "Off"}}}),
+		w.objects = append(w.objects, second, third, other(scaledObjects, "shop-web", map[string]any{}),
+			other(vpas, "web", map[string]any{"spec": map[string]any{"targetRef": target}}),
 			other(vpas, "worker", map[string]any{"spec": map[string]any{"targetRef": map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "name": "worker"}}}))
 	})
 	evidence := w.collect(t)
-	want := &diagnose.Evidence{Others: []string{"second"},
-		ScaledObject: &diagnose.ScaledObject{Name: "shop-web", Paused: "autoscaling.keda.sh/paused-replicas: 3", ReadyFalse: true, FallbackTrue: true,
-			Ready: "ScaledObject doesn't have correct triggers specification", Fallback: "At least one trigger is falling back"},
-		VPAs: []diagnose.VPA{{Name: "off", Mode: "Off"}, {Name: "web", Mode: "Auto", Resources: []string{"memory"}}}}
+	want := &diagnose.Evidence{Others: []string{"second"}, ScaledObject: &diagnose.ScaledObject{Name: "shop-web", ToZero: true},
+		VPAs: []diagnose.VPA{{Name: "web", Mode: "Recreate", Containers: map[string][]string{}}}}
 	got := &diagnose.Evidence{Others: evidence.Others, ScaledObject: evidence.ScaledObject, VPAs: evidence.VPAs}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -57,6 +57,11 @@ func TestReasons(t *testing.T) {
 		v1alpha1.AutoscalerTargetMissing: {change: func(w *world) {
 			w.scaleErr = apierrors.NewNotFound(schema.GroupResource{Group: "apps", Resource: "deployments"}, "web")
 		}},
+		v1alpha1.AutoscalerObjectKindNotServed: {change: metric(objectMetric("http_requests_per_second", "extensions/v1beta1", "Ingress", "web"))},
+		v1alpha1.AutoscalerAPITaken: {change: func(w *world) {
+			metric(externalMetric("s0-prometheus", map[string]string{scaledObjectLabel: "web"}))(w)
+			w.hpa.Labels, w.objects = map[string]string{scaledObjectLabel: "web"}, append(w.objects, other(scaledObjects, "web", map[string]any{}))
+		}},
 		v1alpha1.AutoscalerPodsMissing: {change: func(w *world) { w.objects = w.objects[:1] }},
 		v1alpha1.AutoscalerAPIForeign: {change: func(w *world) {
 			w.pipeline.Status.APIServices[1].Owner, w.pipeline.Status.APIServices[1].Backend = "helm", ""

@@ -70,6 +70,8 @@ func (c *collection) measure(ctx context.Context, metric *diagnose.Metric, reque
 	}
 	if len(rules) > 0 {
 		rules[0].count(&t, request)
+	} else {
+		countPresets(&t, request)
 	}
 	if request.API != metricsapi.External.Group {
 		c.countTargets(&t)
@@ -83,6 +85,7 @@ func (c *collection) measure(ctx context.Context, metric *diagnose.Metric, reque
 		rules[i].total = or(numbers, "total "+strconv.Itoa(i), unknown)
 	}
 	if len(rules) == 0 {
+		readPresets(numbers, metric)
 		return nil
 	}
 	first := rules[0].ID
@@ -98,7 +101,7 @@ func (c *collection) measure(ctx context.Context, metric *diagnose.Metric, reque
 	if err := c.missing(ctx, metric, request, rules[0]); err != nil {
 		return err
 	}
-	return c.evaluate(ctx, metric, rules[0])
+	return c.evaluate(ctx, metric, request, rules[0])
 }
 
 // rank puts rules with series before those without, and those that do not serve last.
@@ -159,7 +162,7 @@ func (s served) read(numbers map[string]float64, into *diagnose.Series) {
 	into.InNamespace = int(or(numbers, "namespace", unknown))
 	into.ForPods = int(or(numbers, "objects", unknown))
 	into.ForSelector = int(or(numbers, "selected", unknown))
-	into.NamespaceLabel, into.ObjectLabel = s.NamespaceLabel, s.ObjectLabel
+	into.NamespaceLabel, into.ObjectLabel, into.ByQuery = s.NamespaceLabel, s.ObjectLabel, s.ByQuery
 	switch {
 	case s.NamespaceLabel == "":
 		into.InNamespace = into.Total // They belong to all.
@@ -222,8 +225,11 @@ func (c *collection) missing(ctx context.Context, metric *diagnose.Metric, reque
 
 // evaluate asks what the rule itself asks for this HPA. A query that reaches beyond the namespace is not put, unless its rule is stated
 // and says that its series belong to none.
-func (c *collection) evaluate(ctx context.Context, metric *diagnose.Metric, rule served) error {
+func (c *collection) evaluate(ctx context.Context, metric *diagnose.Metric, request operand.MetricRequest, rule served) error {
 	ofNone := rule.NamespaceLabel == "" && rule.Origin == originSpec
+	if rule.ByQuery && !plain(request.Objects) {
+		return nil // What is no name of an object may mean anything in the query.
+	}
 	without := metric.Series.InNamespace == 0 || metric.Series.ForPods == 0
 	if !rule.serves() || rule.Query == "" || without || !ofNone && !confined(rule.Query, c.hpa.Namespace, rule.NamespaceLabel) {
 		return nil

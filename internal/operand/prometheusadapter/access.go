@@ -69,10 +69,10 @@ func access(d *operand.Deployment, in operand.Input) {
 	d.Environment(variables)
 }
 
-// byKubeconfig is true where the adapter's flags for files do not suffice.
+// byKubeconfig is true where the adapter's flags for files do not suffice, or there is no file of a user's.
 func byKubeconfig(in operand.Input) bool {
 	access := in.Facts.Prometheus.Access
-	return len(access.Username) > 0 || access.ServerName != "" || access.Insecure ||
+	return in.Facts.Prometheus.Target.Managed || len(access.Username) > 0 || access.ServerName != "" || access.Insecure ||
 		len(access.ClientCert) > 0 && len(access.CA) == 0 || !bytes.Equal(access.Token, bytes.TrimSpace(access.Token))
 }
 

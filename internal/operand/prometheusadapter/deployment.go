@@ -54,9 +54,10 @@ func deployment(in operand.Input, config string) *operand.Deployment {
 	return d
 }
 
-// credentialsDigest changes with the content of whatever spec.prometheus names; empty where it names nothing.
+// credentialsDigest changes with the content of whatever spec.prometheus names, or of what the operator's own Prometheus is queried with;
+// empty where that is nothing.
 func credentialsDigest(in operand.Input) string {
-	if in.Spec.Prometheus.Auth == nil && in.Spec.Prometheus.TLS == nil {
+	if in.Spec.Prometheus.Auth == nil && in.Spec.Prometheus.TLS == nil && !in.Facts.Prometheus.Target.Managed {
 		return ""
 	}
 	return in.Facts.Prometheus.Access.Digest()

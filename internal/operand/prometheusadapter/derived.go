@@ -4,8 +4,6 @@
 package prometheusadapter
 
 import (
-	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -38,6 +36,8 @@ type deriver struct {
 	// rules are in force. Until the first change they are those that are stored.
 	rules   []derive.Rule
 	changed bool
+	// last is the last decision that changes nothing.
+	last decided
 	// idle is since when nobody asks for a rule.
 	idle map[derive.Key]time.Time
 	// at is when the rules changed last, since when the next change waits for answers, and shown when what is said of them changed.
@@ -53,12 +53,12 @@ type derived struct {
 	awaited bool
 }
 
-// derive returns the rules that are in force from now on. As long as it is not known what is asked for, or what Prometheus has, those
-// that are in force stay.
-func (d *deriver) derive(in operand.Input, stated checked) derived {
+// derive returns the rules that are in force from now on, of which some may be stored. As long as it is not known what is asked for, or
+// what Prometheus has, those that are in force stay.
+func (d *deriver) derive(in operand.Input, stated checked, stored []derive.Rule) derived {
 	now := d.clock.Now()
 	if !d.changed {
-		_, d.rules = recall(in.LastGood)
+		d.rules = stored
 	}
 	d.rules = slices.DeleteFunc(slices.Clone(d.rules), func(rule derive.Rule) bool { return !derives(in, rule.API) })
 	result := derived{State: derive.State{Window: derive.Window(in.Facts.ScrapeInterval(in.Spec.Scrape))}}
@@ -67,27 +67,63 @@ func (d *deriver) derive(in operand.Input, stated checked) derived {
 		result.Rules = d.rules
 		return result
 	}
-	decision := derive.Decide(derive.Input{
-		Asked: slices.DeleteFunc(derive.Asks(in.Facts.Asked), func(ask derive.Ask) bool {
-			key, _ := derive.KeyOf(ask)
-			return !derives(in, key.API)
-		}),
-		Served:  stated.makes,
-		Answers: answers(in.Facts.Prometheus.Names),
-		Current: d.rules,
-	})
-	d.refuse(in, &decision, result.Window)
+	decision := d.decide(in, stated, result.Window)
 	var wanted []derive.Rule
 	wanted, result.requeueAfter = d.lasting(decision.Rules, now)
 	result.requeueAfter = operand.Sooner(result.requeueAfter, d.settle(wanted, decision.Awaited, now))
-	for i, v := range decision.Verdicts {
-		decision.Verdicts[i].Waiting = v.Derived && !slices.ContainsFunc(d.rules, func(rule derive.Rule) bool { return rule.Key == v.Key })
-	}
+	decision.Verdicts = d.waiting(decision.Verdicts)
 	result.Rules, result.Verdicts, result.Known, result.awaited = d.rules, decision.Verdicts, true, decision.Awaited
 	for _, selector := range decision.Selectors {
 		result.names = append(result.names, prometheus.Selector{Text: selector.Text, Settled: selector.Settled})
 	}
 	return result
+}
+
+// decided is a decision with all that it depends on.
+type decided struct {
+	asked    []derive.Ask
+	names    map[string]prometheus.Names
+	stated   uint64
+	current  []derive.Rule
+	decision derive.Decision
+}
+
+// decide returns which rules follow. With a thousand HPAs that takes milliseconds, and nearly always nothing has changed since the last
+// plan. A decision with a rule that is not in force is not remembered: whether the adapter runs that one depends on what the cluster
+// serves.
+func (d *deriver) decide(in operand.Input, stated checked, window time.Duration) derive.Decision {
+	asked := slices.DeleteFunc(derive.Asks(in.Facts.Asked), func(ask derive.Ask) bool {
+		key, _ := derive.KeyOf(ask)
+		return !derives(in, key.API)
+	})
+	names := in.Facts.Prometheus.Names
+	if last := &d.last; last.stated == stated.number && slices.Equal(last.asked, asked) && slices.Equal(last.current, d.rules) &&
+		maps.EqualFunc(last.names, names, maps.Equal[prometheus.Names, prometheus.Names]) {
+		return last.decision
+	}
+	decision := derive.Decide(derive.Input{Asked: asked, Served: stated.makes, Answers: answers(names), Current: d.rules})
+	if d.last = (decided{}); !slices.ContainsFunc(decision.Rules, func(rule derive.Rule) bool { return !contains(d.rules, rule) }) {
+		d.last = decided{asked, names, stated.number, d.rules, decision}
+	}
+	d.refuse(in, &decision, window)
+	return decision
+}
+
+// waiting returns verdicts with what of them is not in force yet. Those of before may be in use elsewhere.
+func (d *deriver) waiting(verdicts []derive.Verdict) []derive.Verdict {
+	inForce := map[derive.Key]bool{}
+	for _, rule := range d.rules {
+		inForce[rule.Key] = true
+	}
+	waits := func(v derive.Verdict) bool { return v.Derived && !inForce[v.Key] }
+	if !slices.ContainsFunc(verdicts, waits) {
+		return verdicts
+	}
+	verdicts = slices.Clone(verdicts)
+	for i := range verdicts {
+		verdicts[i].Waiting = waits(verdicts[i])
+	}
+	return verdicts
 }
 
 // derives is true where rules are derived for a metrics API.
@@ -188,30 +224,6 @@ func (d *deriver) settle(wanted []derive.Rule, awaited bool, now time.Time) time
 	return 0
 }
 
-// remembered is a rule as it is stored, and how it was derived.
-type remembered struct {
-	rules.Rule
-	Derived *derive.Rule `json:"derived,omitempty"`
-}
-
-// recall returns the stated rules of a last good form, and the derived ones. What another version has written, and what somebody has
-// edited, is not put back.
-func recall(form *operand.LastGood) (stated []rules.Rule, derived []derive.Rule) {
-	var all []remembered
-	if form == nil || json.Unmarshal(form.Memory, &all) != nil {
-		return nil, nil
-	}
-	for _, one := range all {
-		switch {
-		case one.Derived == nil:
-			stated = append(stated, one.Rule)
-		case one.Derived.Valid():
-			derived = append(derived, *one.Derived)
-		}
-	}
-	return stated, derived
-}
-
 // counted adds the derived rules to numbers of stated ones, by API.
 func (d derived) counted(stated map[string]counts) map[string]counts {
 	all := maps.Clone(stated)
@@ -221,28 +233,6 @@ func (d derived) counted(stated map[string]counts) map[string]counts {
 		all[rule.API] = count
 	}
 	return all
-}
-
-// written returns the adapter's configuration, and what is remembered of it. Derived rules stand first: the adapter serves a metric by
-// the last rule that makes it.
-func (d derived) written(stated checked) (config string, memory []byte, err error) {
-	var all []rules.Rule
-	var stored []remembered
-	for i, rule := range d.Rules {
-		form := rules.Of(derive.Add(v1alpha1.MetricsPipelineSpec{}, []derive.Rule{rule}, d.Window))[0]
-		all, stored = append(all, form), append(stored, remembered{form, &d.Rules[i]})
-	}
-	all = append(all, stated.usable...)
-	for _, rule := range slices.Concat(stated.usable, stated.dormant) {
-		stored = append(stored, remembered{Rule: rule})
-	}
-	if config, err = rules.Config(all); err != nil {
-		return "", nil, err
-	}
-	if memory, err = json.Marshal(stored); err != nil {
-		return "", nil, fmt.Errorf("write the rules in use: %w", err)
-	}
-	return config, memory, nil
 }
 
 // report adds to a proposal what is known of derived rules, and returns them.

@@ -31,8 +31,8 @@ type deriving struct {
 	last  operand.Proposal
 	// series are the names of those that the pods of every HPA have.
 	series []string
-	// unanswered is true while Prometheus answers nothing.
-	unanswered bool
+	// unanswered is true while Prometheus answers nothing, and forgetful where each plan is worked out anew.
+	unanswered, forgetful bool
 }
 
 func newDeriving(t *testing.T, series ...string) *deriving {
@@ -63,6 +63,9 @@ func (d *deriving) plan(after time.Duration) operand.Proposal {
 	d.Helper()
 	d.clock.Step(after)
 	for range 2 {
+		if d.forgetful {
+			d.derived.last, d.stored, d.written = decided{}, recollection{}, writing{}
+		}
 		d.last = planAgain(d.T, d.Operand, d.in)
 		if d.last.Component != nil && d.last.Retained == "" {
 			d.in.LastGood = &operand.LastGood{Component: *d.last.Component, Memory: d.last.Memory}

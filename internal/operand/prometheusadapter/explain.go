@@ -28,7 +28,8 @@ func (*Operand) Explain(all []operand.MetricRule, asked operand.MetricRequest, b
 		}
 		if made != nil {
 			explained = append(explained, operand.Explained{ID: rule.ID, Origin: stated.Origin, SeriesQuery: made.SeriesQuery,
-				NamespaceLabel: made.NamespaceLabel, ObjectLabel: made.ObjectLabel, Query: made.Query, Problem: made.Problem})
+				NamespaceLabel: made.NamespaceLabel, ObjectLabel: made.ObjectLabel, ByQuery: made.ByQuery,
+				Query: made.Query, Problem: made.Problem})
 		}
 	}
 	return explained, nil

@@ -32,6 +32,8 @@ type counts struct{ stated, usable int }
 
 // checked is what became of the rules of a spec.
 type checked struct {
+	// number is another one for each check.
+	number   uint64
 	statuses []v1alpha1.RuleStatus
 	// removed serve although the spec does not have them any more.
 	removed []v1alpha1.RuleStatus
@@ -57,9 +59,8 @@ type memo struct {
 	until time.Time
 }
 
-func (m *memo) check(in operand.Input) (checked, error) {
+func (m *memo) check(in operand.Input, remembered []rules.Rule) (checked, error) {
 	stated := rules.Of(in.Spec)
-	remembered, _ := recall(in.LastGood)
 	content, err := json.Marshal([]any{stated, remembered, in.Facts.Served.CRDs, in.Spec.Prometheus.Dialect})
 	if err != nil {
 		return checked{}, fmt.Errorf("digest of the rules: %w", err)
@@ -84,6 +85,7 @@ func (m *memo) check(in operand.Input) (checked, error) {
 		result.requeueAfter = firstLook << m.looks
 		m.until, m.looks = now.Add(result.requeueAfter), m.looks+1
 	}
+	result.number = m.last.number + 1
 	m.digest, m.last = digest, result
 	return result, nil
 }

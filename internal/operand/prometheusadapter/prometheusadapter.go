@@ -28,6 +28,9 @@ type Operand struct {
 	checks memo
 	// derived remembers the rules that follow from what HorizontalPodAutoscalers ask for.
 	derived deriver
+	// stored and written remember how rules were read and written last.
+	stored  recollection
+	written writing
 }
 
 var _ operand.Operand = (*Operand)(nil)
@@ -63,7 +66,8 @@ var sections = []struct {
 
 // Plan implements operand.Operand: it runs when there is a rule, or metrics.k8s.io, for it to serve and a Prometheus to query.
 func (o *Operand) Plan(in operand.Input) (operand.Proposal, error) {
-	checked, err := o.checks.check(in)
+	remembered, earlier := o.stored.recall(in.LastGood)
+	checked, err := o.checks.check(in, remembered)
 	if err != nil && without(in) {
 		return operand.Proposal{}, nil
 	} else if err != nil {
@@ -71,7 +75,7 @@ func (o *Operand) Plan(in operand.Input) (operand.Proposal, error) {
 	}
 	proposal := operand.Proposal{Omitted: metricsapi.Omissions{}, Removed: checked.removed, RequeueAfter: checked.requeueAfter}
 	proposal.Rules, proposal.Uncounted, proposal.Series = checked.judged(in.Facts.Prometheus.Series)
-	derived := o.derived.derive(in, checked).report(&proposal)
+	derived := o.derived.derive(in, checked, earlier).report(&proposal)
 	component := o.Describe().Catalog
 	resource := resourceMetrics(in)
 	proposal.Findings, proposal.Leaving, component.APIs = resource.findings, resource.leaving, resource.apis
@@ -102,7 +106,7 @@ func (o *Operand) Plan(in operand.Input) (operand.Proposal, error) {
 		component.AccessSecret = ""
 	}
 	var config string
-	if config, proposal.Memory, err = derived.written(checked); err != nil {
+	if config, proposal.Memory, err = o.written.write(derived, checked); err != nil {
 		return operand.Proposal{}, err
 	}
 	if len(resource.apis) > 0 {
@@ -110,7 +114,7 @@ func (o *Operand) Plan(in operand.Input) (operand.Proposal, error) {
 			return operand.Proposal{}, err
 		}
 	}
-	component.Namespace = in.Facts.Namespace
+	component.Namespace, component.UserPatches = in.Facts.Namespace, in.Spec.Patches
 	component.Images = map[string]string{Name: cmp.Or(in.Spec.PrometheusAdapter.Image, in.Image)}
 	component.Variants = operand.Variants(in.Spec.PrometheusAdapter.ComponentOptions, in)
 	component.Files = map[string]string{rules.ConfigFile: config}
@@ -121,7 +125,6 @@ func (o *Operand) Plan(in operand.Input) (operand.Proposal, error) {
 		egress(in),
 		operand.DNSPatches(Name, in.Spec.NetworkPolicy.DNSPorts),
 	)
-	component.UserPatches = in.Spec.Patches
 	proposal.Component = &component
 	return proposal, nil
 }

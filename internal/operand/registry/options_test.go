@@ -35,6 +35,7 @@ func TestOptions(t *testing.T) {
 
 	const pod, container = "/spec/template/spec", "/spec/template/spec/containers/0"
 	type options = v1alpha1.ComponentOptions
+	type pods = v1alpha1.PodOptions
 	for name, tc := range map[string]struct {
 		options options
 		path    string
@@ -42,17 +43,17 @@ func TestOptions(t *testing.T) {
 	}{
 		"replicas":                               {options{Replicas: ptr.To[int32](3)}, "/spec/replicas", 3},
 		"replicas where the schema was bypassed": {options{}, "/spec/replicas", 2},
-		"resources":                              {options{Resources: resources}, container + "/resources", resources},
+		"resources":                              {options{PodOptions: pods{Resources: resources}}, container + "/resources", resources},
 		"no resources keep the asset's":          {options{}, container + "/resources", nil},
-		"tolerations":                            {options{Tolerations: tolerations}, pod + "/tolerations", tolerations},
+		"tolerations":                            {options{PodOptions: pods{Tolerations: tolerations}}, pod + "/tolerations", tolerations},
 		"no tolerations":                         {options{}, pod + "/tolerations", nil},
-		"affinity":                               {options{Affinity: affinity}, pod + "/affinity", affinity},
+		"affinity":                               {options{PodOptions: pods{Affinity: affinity}}, pod + "/affinity", affinity},
 		"no affinity":                            {options{}, pod + "/affinity", nil},
-		"priority class":                         {options{PriorityClassName: ptr.To("batch")}, pod + "/priorityClassName", "batch"},
+		"priority class":                         {options{PodOptions: pods{PriorityClassName: ptr.To("batch")}}, pod + "/priorityClassName", "batch"},
 		"no priority class keeps the asset's":    {options{}, pod + "/priorityClassName", nil},
-		"node selector gains the operating system": {options{NodeSelector: map[string]string{"pool": "infra"}},
+		"node selector gains the operating system": {options{PodOptions: pods{NodeSelector: map[string]string{"pool": "infra"}}},
 			pod + "/nodeSelector", map[string]string{"pool": "infra", "kubernetes.io/os": "linux"}},
-		"node selector cannot choose another operating system": {options{NodeSelector: map[string]string{"kubernetes.io/os": "windows"}},
+		"node selector cannot choose another operating system": {options{PodOptions: pods{NodeSelector: map[string]string{"kubernetes.io/os": "windows"}}},
 			pod + "/nodeSelector", map[string]string{"kubernetes.io/os": "linux"}},
 		"no node selector keeps the asset's": {options{}, pod + "/nodeSelector", nil},
 	} {
@@ -86,7 +87,7 @@ func TestNoPriorityClass(t *testing.T) {
 	} {
 		facts := operandtest.Facts()
 		facts.SystemPriority = tc.admitted
-		p := plan(optionsOf(v1alpha1.ComponentOptions{PriorityClassName: tc.class}), facts)
+		p := plan(optionsOf(v1alpha1.ComponentOptions{PodOptions: v1alpha1.PodOptions{PriorityClassName: tc.class}}), facts)
 		for _, component := range both {
 			if got := slices.Contains(operandtest.Operations(t, operandtest.Find(t, p, component), "Deployment"), remove); got != tc.removed {
 				t.Errorf("%s, %s: the asset's class is removed: %v", name, component, got)

@@ -10,16 +10,19 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/utils/ptr"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/cluster"
 	"github.com/metricspipeline/operator/internal/kinds"
 	"github.com/metricspipeline/operator/internal/metricsapi"
 	"github.com/metricspipeline/operator/internal/operand"
+	"github.com/metricspipeline/operator/internal/operand/managedprometheus"
 	"github.com/metricspipeline/operator/internal/operand/metricsserver"
 	"github.com/metricspipeline/operator/internal/operand/operandtest"
 	"github.com/metricspipeline/operator/internal/operand/prometheusadapter"
 	"github.com/metricspipeline/operator/internal/probe"
+	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
 // badRules makes the custom rules of a spec unusable, and the external ones where all are to be.
@@ -221,7 +224,13 @@ func TestCatalog(t *testing.T) {
 		return contents{c.Name, c.Service, c.Serving, c.Workloads, c.Variants, slices.Sorted(maps.Keys(c.Files)), c.APIs}
 	}
 	var deployed, catalog []contents
-	for _, c := range plan(operandtest.Spec(), facts).Components {
+	facts.Prometheus.Managed = prometheus.Managed{Namespace: facts.Namespace, Plain: true}
+	spec := operandtest.Spec()
+	spec.Prometheus.Managed = &v1alpha1.ManagedPrometheusSpec{}
+	for _, c := range plan(spec, facts).Components {
+		if c.Name == managedprometheus.Name {
+			c.Variants = everyVariant(t, spec, facts)
+		}
 		if c.Name == prometheusadapter.Name {
 			c.Component = operandtest.Find(t, plan(fromPrometheus(), facts), c.Name)
 		}
@@ -233,6 +242,19 @@ func TestCatalog(t *testing.T) {
 	if diff := cmp.Diff(deployed, catalog); diff != "" {
 		t.Errorf("catalog (-deployed +catalog):\n%s", diff)
 	}
+}
+
+// everyVariant joins what two pods have with what a volume has, which exclude one another.
+func everyVariant(t *testing.T, spec v1alpha1.MetricsPipelineSpec, facts cluster.Facts) []string {
+	t.Helper()
+	var all []string
+	for _, managed := range []v1alpha1.ManagedPrometheusSpec{
+		{Replicas: ptr.To[int32](2)}, {Storage: &v1alpha1.ManagedPrometheusStorage{Size: "1Gi"}},
+	} {
+		spec.Prometheus.Managed = &managed
+		all = append(all, operandtest.Find(t, plan(spec, facts), managedprometheus.Name).Variants...)
+	}
+	return all
 }
 
 // fromPrometheus is a spec that wants every metrics API of the adapter.

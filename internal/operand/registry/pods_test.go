@@ -59,11 +59,11 @@ func TestNetworkOfTheNode(t *testing.T) {
 
 // TestWhoThePodsAre: labels and annotations are added to those of the operand.
 func TestWhoThePodsAre(t *testing.T) {
-	p := plan(optionsOf(v1alpha1.ComponentOptions{
+	p := plan(optionsOf(v1alpha1.ComponentOptions{PodOptions: v1alpha1.PodOptions{
 		ImagePullSecrets: []v1alpha1.NameReference{{Name: "mirror"}},
 		PodLabels:        map[string]v1alpha1.LabelValue{"sidecar.istio.io/inject": "false", "a": "b"},
 		PodAnnotations:   map[string]v1alpha1.AnnotationValue{"linkerd.io/inject": "disabled"},
-	}), operandtest.Facts())
+	}}), operandtest.Facts())
 	for _, component := range both {
 		c := operandtest.Find(t, p, component)
 		got := map[string]any{}

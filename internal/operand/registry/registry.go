@@ -7,6 +7,7 @@ package registry
 
 import (
 	"github.com/metricspipeline/operator/internal/operand"
+	"github.com/metricspipeline/operator/internal/operand/managedprometheus"
 	"github.com/metricspipeline/operator/internal/operand/metricsserver"
 	"github.com/metricspipeline/operator/internal/operand/prometheusadapter"
 	"github.com/metricspipeline/operator/internal/operand/selfmonitoring"
@@ -14,5 +15,5 @@ import (
 
 // Operands returns them in the order in which they are deployed.
 func Operands() []operand.Operand {
-	return []operand.Operand{metricsserver.Operand{}, prometheusadapter.New(), selfmonitoring.Operand{}}
+	return []operand.Operand{metricsserver.Operand{}, managedprometheus.Operand{}, prometheusadapter.New(), selfmonitoring.Operand{}}
 }

@@ -7,6 +7,7 @@
 //	GET /work                          one unit of work, counted in http_requests_total
 //	GET /load?rps=200                  from now on send itself this many requests for /work each second
 //	GET /cpu?cores=0.5                 from now on keep this many cores busy
+//	GET /fake_load?value=60            set fake_load
 //	GET /queue?depth=40&queue=orders   set queue_depth
 //	GET /redirect?to=URL               an answer 302 to that URL, as a hostile target gives it
 //	GET /endless                       metrics without end, as a hostile target gives them
@@ -124,7 +125,8 @@ func handler(ctx context.Context, work string) http.Handler {
 		Name: "queue_depth",
 		Help: "Messages that wait in a queue.",
 	}, []string{"queue"})
-	registry.MustRegister(requests, queue)
+	fake := prometheus.NewGauge(prometheus.GaugeOpts{Name: "fake_load", Help: "A load that is no more than a number."})
+	registry.MustRegister(requests, queue, fake)
 	// A series that starts at zero is there before the first request: rate() needs two samples of it, and a metric that
 	// does not exist yet is not the same as one that is zero.
 	requests.WithLabelValues("get", "200")
@@ -142,6 +144,7 @@ func handler(ctx context.Context, work string) http.Handler {
 		func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "done") })))
 	mux.HandleFunc("GET /load", number("rps", 5000, load.set))
 	mux.HandleFunc("GET /cpu", number("cores", 16, cpu.set))
+	mux.HandleFunc("GET /fake_load", number("value", 1e9, fake.Set))
 	mux.HandleFunc("GET /queue", func(w http.ResponseWriter, r *http.Request) {
 		name := r.URL.Query().Get("queue")
 		if name == "" {

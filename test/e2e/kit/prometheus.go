@@ -16,11 +16,13 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 const (
 	prometheusNamespace = "monitoring"
+	prometheusPod       = "prometheus-k8s-0"
 	// prometheusProxy is the cluster's Prometheus behind the API server's proxy, and prometheusAPI its HTTP API.
 	prometheusProxy = "/api/v1/namespaces/" + prometheusNamespace + "/services/http:prometheus-k8s:web/proxy"
 	prometheusAPI   = prometheusProxy + "/api/v1"
@@ -80,16 +82,32 @@ func (c *Cluster) prometheus(ctx context.Context, path string, data any) error {
 
 // PrometheusMetric returns the value of a metric without labels of Prometheus itself, as it is now.
 func (c *Cluster) PrometheusMetric(ctx context.Context, name string) (float64, error) {
+	value, found, err := c.PrometheusSum(ctx, func(series string) bool { return series == name })
+	if err == nil && !found {
+		err = fmt.Errorf("the metrics of Prometheus lack %s", name)
+	}
+	return value, err
+}
+
+// PrometheusSum adds the values of series of Prometheus itself, as they are now; found is false where there are none. A series is
+// written as in its text format.
+func (c *Cluster) PrometheusSum(ctx context.Context, counts func(series string) bool) (sum float64, found bool, err error) {
 	answer, err := c.Get(ctx, prometheusProxy+"/metrics")
 	if err != nil {
-		return 0, fmt.Errorf("query Prometheus for its metrics: %w", err)
+		return 0, false, fmt.Errorf("query Prometheus for its metrics: %w", err)
 	}
 	for line := range strings.Lines(string(answer)) {
-		if value, found := strings.CutPrefix(line, name+" "); found {
-			return strconv.ParseFloat(strings.TrimSpace(value), 64)
+		at := strings.LastIndexByte(line, ' ')
+		if at < 0 || strings.HasPrefix(line, "#") || !counts(line[:at]) {
+			continue
 		}
+		value, err := strconv.ParseFloat(strings.TrimSpace(line[at:]), 64)
+		if err != nil {
+			return 0, false, fmt.Errorf("read %s: %w", line, err)
+		}
+		sum, found = sum+value, true
 	}
-	return 0, fmt.Errorf("the metrics of Prometheus lack %s", name)
+	return sum, found, nil
 }
 
 // PrometheusConfig returns the configuration that prometheus-operator has written for Prometheus.
@@ -106,9 +124,33 @@ func (c *Cluster) PrometheusConfig(ctx context.Context) ([]byte, error) {
 	return io.ReadAll(reader)
 }
 
+// LoadRules waits until prometheus-operator has written the recording rules of a PrometheusRule for Prometheus, and has the kubelet bring
+// them there at once, as it does for a pod that changes. Else it looks once in a minute or so.
+func (c *Cluster) LoadRules(ctx context.Context, of client.ObjectKey) error {
+	err := Poll(ctx, func(ctx context.Context) (bool, error) {
+		files := &corev1.ConfigMapList{}
+		err := c.Client.List(ctx, files, client.InNamespace(prometheusNamespace), client.MatchingLabels{"prometheus-name": "k8s"})
+		for _, file := range files.Items {
+			for name := range file.Data {
+				if strings.HasPrefix(name, of.Namespace+"-"+of.Name+"-") {
+					return true, err
+				}
+			}
+		}
+		return false, err
+	})
+	if err != nil {
+		return fmt.Errorf("wait for the rules of PrometheusRule %s: %w", of, err)
+	}
+	pod := &corev1.Pod{}
+	pod.Namespace, pod.Name = prometheusNamespace, prometheusPod
+	patch := fmt.Appendf(nil, `{"metadata": {"annotations": {"metricspipeline.io/rules-of": %q}}}`, of.String()+time.Now().String())
+	return c.Client.Patch(ctx, pod, client.RawPatch(types.MergePatchType, patch))
+}
+
 // RestartPrometheus replaces the pod of Prometheus and waits until the new one is ready.
 func (c *Cluster) RestartPrometheus(ctx context.Context) error {
-	key := client.ObjectKey{Namespace: prometheusNamespace, Name: "prometheus-k8s-0"}
+	key := client.ObjectKey{Namespace: prometheusNamespace, Name: prometheusPod}
 	old := &corev1.Pod{}
 	if err := c.Client.Get(ctx, key, old); err != nil {
 		return err

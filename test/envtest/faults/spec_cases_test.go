@@ -10,7 +10,7 @@ import (
 
 func specCases() []specCase {
 	return slices.Concat(
-		prometheusCases(), componentCases("metricsServer"), metricsServerCases(), componentCases("prometheusAdapter"), adapterCases(),
+		prometheusCases(), managedCases(), componentCases("metricsServer"), metricsServerCases(), componentCases("prometheusAdapter"), adapterCases(),
 		apiCases("resourceMetrics"), resourceCases(), apiCases("customMetrics"), apiCases("externalMetrics"),
 		ruleCases("customMetrics"), ruleCases("externalMetrics"), deriveCases(), scrapeCases(), certificateCases(), monitoringCases(),
 		patchCases(),
@@ -66,10 +66,46 @@ func prometheusCases() []specCase {
 		with: "prometheus: {url: $PROMETHEUS, tls: {ca: {secret: {name: source, key: ca.crt}}}}\n"})
 }
 
+// managedCases are about the Prometheus that the operator runs.
+func managedCases() []specCase {
+	const of, store = "prometheus.managed", "prometheus.managed.remoteWrite"
+	cases := append(podCases(of),
+		field(of+".replicas", "1", "2"), field(of+".retention", "4h", "6h"), field(of+".scrapeInterval", "10s", "1m"),
+		field(of+".extraArgs", "[--log.level=debug]", "[--log.format=json]"), field(of+".storage.size", "1Gi", "2Gi"),
+		specCase{fields: []string{of + ".storage.storageClassName"}, set: of + ".storage", value: "{size: 1Gi, storageClassName: a}",
+			other: "{size: 1Gi, storageClassName: b}"},
+		specCase{fields: []string{store + "[].url", store + "[].bearerToken.name", store + "[].bearerToken.key"}, set: store,
+			value: "[{url: 'https://a', bearerToken: {name: source, key: a}}]", other: "[{url: 'https://b', bearerToken: {name: source, key: b}}]"},
+		specCase{fields: []string{store + "[].basicAuth.username.name", store + "[].basicAuth.username.key", store + "[].basicAuth.password.name",
+			store + "[].basicAuth.password.key"}, set: store,
+			value: "[{url: 'https://a', basicAuth: {username: {name: source, key: a}, password: {name: source, key: b}}}]",
+			other: "[{url: 'https://a', basicAuth: {username: {name: source, key: b}, password: {name: other-source, key: missing}}}]"})
+	for _, kind := range []string{"secret", "configMap"} {
+		cases = append(cases, specCase{fields: []string{store + "[].ca." + kind + ".name", store + "[].ca." + kind + ".key"}, set: store,
+			value: "[{url: 'https://a', ca: {" + kind + ": {name: source, key: a}}}]",
+			other: "[{url: 'https://a', ca: {" + kind + ": {name: other-source, key: missing}}}]"})
+	}
+	for i := range cases {
+		cases[i].with = "prometheus: {managed: {}}\n"
+	}
+	return cases
+}
+
 // componentCases are about the knobs of every component.
 func componentCases(of string) []specCase {
-	cases := []specCase{
-		field(of+".replicas", "1", "3"),
+	cases := append(podCases(of), field(of+".replicas", "1", "3"), field(of+".hostNetwork", "true", "false"), field(of+".port", "8443", "9443"),
+		field(of+".extraArgs", "[--v=2]", "[--v=3, --vmodule=a=1]"))
+	if of == "prometheusAdapter" {
+		for i := range cases {
+			cases[i].with = largeSpec
+		}
+	}
+	return cases
+}
+
+// podCases are about the knobs of the pods of every component.
+func podCases(of string) []specCase {
+	return []specCase{
 		field(of+".resources", "{requests: {cpu: 10m}}", "{limits: {memory: 1Gi}}"),
 		field(of+".nodeSelector", "{pool: a}", "{pool: b, zone: c}"),
 		field(of+".tolerations", "[{key: a, operator: Exists}]", "[{key: b, operator: Exists}]"),
@@ -80,16 +116,7 @@ func componentCases(of string) []specCase {
 		{fields: []string{of + ".imagePullSecrets[].name"}, set: of + ".imagePullSecrets", value: "[{name: a}]", other: "[{name: b}, {name: c}]"},
 		field(of+".podLabels", "{team: a}", "{team: b, example.com/tier: c}"),
 		field(of+".podAnnotations", "{team: a}", "{team: b, example.com/tier: c}"),
-		field(of+".hostNetwork", "true", "false"),
-		field(of+".port", "8443", "9443"),
-		field(of+".extraArgs", "[--v=2]", "[--v=3, --vmodule=a=1]"),
 	}
-	if of == "prometheusAdapter" {
-		for i := range cases {
-			cases[i].with = largeSpec
-		}
-	}
-	return cases
 }
 
 func metricsServerCases() []specCase {

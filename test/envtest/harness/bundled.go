@@ -17,27 +17,49 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// bundledName is that of the Service and the endpoints of a metrics-server that came with the cluster.
-const bundledName = "bundled-metrics"
+// Foreign is a backend that belongs to another owner.
+type Foreign struct {
+	// Namespace of its Service, and the name of that and of its endpoints.
+	Namespace, Service string
+	// Owner is the field manager that installs it.
+	Owner string
+	API   schema.GroupVersion
+}
 
-// BundledAPIService registers it, as a distribution does that verifies no certificate.
-func BundledAPIService() *apiregv1.APIService {
+// The backends of others that stories know: a metrics-server that came with the cluster, and KEDA's server as its chart installs it.
+var (
+	bundled = Foreign{metav1.NamespaceSystem, "bundled-metrics", "distribution",
+		schema.GroupVersion{Group: "metrics.k8s.io", Version: "v1beta1"}}
+	KEDA = Foreign{"keda", "keda-operator-metrics-apiserver", "helm",
+		schema.GroupVersion{Group: "external.metrics.k8s.io", Version: "v1beta1"}}
+)
+
+// APIService registers it, as an owner does that verifies no certificate.
+func (f Foreign) APIService() *apiregv1.APIService {
 	return &apiregv1.APIService{
-		ObjectMeta: metav1.ObjectMeta{Name: "v1beta1.metrics.k8s.io"},
+		ObjectMeta: metav1.ObjectMeta{Name: f.API.Version + "." + f.API.Group},
 		Spec: apiregv1.APIServiceSpec{
-			Group: "metrics.k8s.io", Version: "v1beta1", GroupPriorityMinimum: 100, VersionPriority: 100, InsecureSkipTLSVerify: true,
-			Service: &apiregv1.ServiceReference{Namespace: metav1.NamespaceSystem, Name: bundledName, Port: ptr.To[int32](443)},
+			Group: f.API.Group, Version: f.API.Version, GroupPriorityMinimum: 100, VersionPriority: 100, InsecureSkipTLSVerify: true,
+			Service: &apiregv1.ServiceReference{Namespace: f.Namespace, Name: f.Service, Port: ptr.To[int32](443)},
 		},
 	}
 }
 
-// StartBundled lets it run on an address of PodNetwork, not registered yet. The function that it returns removes it, and
-// whatever APIService there is for its API.
+// BundledAPIService registers the metrics-server that came with the cluster.
+func BundledAPIService() *apiregv1.APIService { return bundled.APIService() }
+
+// StartBundled is StartForeign for the metrics-server that came with the cluster.
 func (c *Cluster) StartBundled(ctx context.Context, address string) (remove func(context.Context) error, err error) {
+	return c.StartForeign(ctx, bundled, address)
+}
+
+// StartForeign lets a backend run on an address of PodNetwork, not registered yet. The function that it returns removes it, and
+// whatever APIService there is for its API.
+func (c *Cluster) StartForeign(ctx context.Context, f Foreign, address string) (remove func(context.Context) error, err error) {
 	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{
-		Namespace: metav1.NamespaceSystem, Name: bundledName, Labels: map[string]string{"app": bundledName}}}
+		Namespace: f.Namespace, Name: f.Service, Labels: map[string]string{"app": f.Service}}}
 	service.Spec.Ports = []corev1.ServicePort{{Name: portName, Port: 443}}
-	certPEM, keyPEM, err := cert.GenerateSelfSignedCertKey(bundledName, nil, nil)
+	certPEM, keyPEM, err := cert.GenerateSelfSignedCertKey(f.Service, nil, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -45,16 +67,15 @@ func (c *Cluster) StartBundled(ctx context.Context, address string) (remove func
 	if err != nil {
 		return nil, err
 	}
-	if err := c.Client.Create(ctx, service, client.FieldOwner("distribution")); err != nil {
+	if err := c.Client.Create(ctx, service, client.FieldOwner(f.Owner)); err != nil {
 		return nil, err
 	}
-	backend, err := c.ServeBackend(ctx, service.Namespace, bundledName, address, pair,
-		schema.GroupVersion{Group: "metrics.k8s.io", Version: "v1beta1"})
+	backend, err := c.ServeBackend(ctx, service.Namespace, f.Service, address, pair, f.API)
 	if err != nil {
 		return nil, errors.Join(err, c.Client.Delete(ctx, service))
 	}
 	remove = func(ctx context.Context) error {
-		apiService := client.IgnoreNotFound(c.Client.Delete(ctx, BundledAPIService()))
+		apiService := client.IgnoreNotFound(c.Client.Delete(ctx, f.APIService()))
 		return errors.Join(backend.Stop(ctx), apiService, c.Client.Delete(ctx, service))
 	}
 	if err := backend.Publish(ctx, true); err != nil {

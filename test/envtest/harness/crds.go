@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,8 +18,8 @@ import (
 	apiextv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/wait"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 )
 
 const (
@@ -98,16 +99,21 @@ func moduleDir(pin, path string) (string, error) {
 	return module.Dir, nil
 }
 
-// InstallCRD creates the CRD of a file and waits until it is served.
+// InstallCRD creates the CRDs of a file and waits until they are served.
 func (c *Cluster) InstallCRD(ctx context.Context, file string) error {
-	crd, err := readCRD(file)
+	crds, err := readCRDs(file)
 	if err != nil {
 		return err
 	}
-	if err := c.Client.Create(ctx, crd); err != nil {
-		return fmt.Errorf("creating the CRD of %s: %w", file, err)
+	for _, crd := range crds {
+		if err := c.Client.Create(ctx, crd); err != nil {
+			return fmt.Errorf("creating the CRD of %s: %w", file, err)
+		}
+		if err := c.waitEstablished(ctx, crd); err != nil {
+			return err
+		}
 	}
-	return c.waitEstablished(ctx, crd)
+	return nil
 }
 
 func (c *Cluster) waitEstablished(ctx context.Context, crd *apiextv1.CustomResourceDefinition) error {
@@ -125,12 +131,21 @@ func (c *Cluster) waitEstablished(ctx context.Context, crd *apiextv1.CustomResou
 	return nil
 }
 
-// RemoveCRD deletes the CRD of a file with all its objects, and waits until it is deleted.
+// RemoveCRD deletes the CRDs of a file with all their objects, and waits until they are deleted.
 func (c *Cluster) RemoveCRD(ctx context.Context, file string) error {
-	crd, err := readCRD(file)
+	crds, err := readCRDs(file)
 	if err != nil {
 		return err
 	}
+	for _, crd := range crds {
+		if err := c.removeCRD(ctx, crd); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Cluster) removeCRD(ctx context.Context, crd *apiextv1.CustomResourceDefinition) error {
 	if err := c.Client.Delete(ctx, crd); err != nil {
 		return client.IgnoreNotFound(err)
 	}
@@ -140,14 +155,23 @@ func (c *Cluster) RemoveCRD(ctx context.Context, file string) error {
 	})
 }
 
-func readCRD(file string) (*apiextv1.CustomResourceDefinition, error) {
-	content, err := os.ReadFile(file)
+// readCRDs reads a file of one CRD or several.
+func readCRDs(file string) ([]*apiextv1.CustomResourceDefinition, error) {
+	content, err := os.Open(file)
 	if err != nil {
 		return nil, err
 	}
-	crd := &apiextv1.CustomResourceDefinition{}
-	if err := yaml.Unmarshal(content, crd); err != nil {
-		return nil, fmt.Errorf("reading the CRD of %s: %w", file, err)
+	defer content.Close()
+	var crds []*apiextv1.CustomResourceDefinition
+	for documents := utilyaml.NewYAMLOrJSONDecoder(content, 4096); ; {
+		crd := &apiextv1.CustomResourceDefinition{}
+		if err := documents.Decode(crd); errors.Is(err, io.EOF) {
+			return crds, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("reading the CRDs of %s: %w", file, err)
+		}
+		if crd.Name != "" { // What stands before the first --- is an empty document.
+			crds = append(crds, crd)
+		}
 	}
-	return crd, nil
 }

@@ -46,12 +46,12 @@ func (c *Cluster) Install(ctx context.Context) error {
 			return fmt.Errorf("applying %s of %s: %w", Identity(object), installFolder, err)
 		}
 	}
-	crd, err := readCRD(PipelineCRD)
+	crds, err := readCRDs(PipelineCRD)
 	if err != nil {
 		return err
 	}
 	c.InstallWarnings = warnings.all()
-	return c.waitEstablished(ctx, crd)
+	return c.waitEstablished(ctx, crds[0])
 }
 
 // Installation returns the objects of config/default, in the order in which they are applied.

@@ -71,6 +71,7 @@ var scenarios = []scenario{
 	{name: "scrape", run: scrapeApps},
 	{name: "autoscalers", run: explain},
 	{name: "monitoring", run: monitorItself},
+	{name: "managed Prometheus", run: manage},
 	{name: "strangers", run: meetStrangers},
 	{name: "certificates", run: certificates},
 	{name: "leader election", run: lead, adjust: electing},

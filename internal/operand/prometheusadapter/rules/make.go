@@ -46,6 +46,9 @@ type Made struct {
 	Series, SeriesQuery string
 	// NamespaceLabel and ObjectLabel of the series name the namespace and the object; empty for none.
 	NamespaceLabel, ObjectLabel string
+	// ByQuery is true where the query finds the object by another label of the series, which has its namespace too: then the labels above
+	// say nothing, and are empty.
+	ByQuery bool
 	// Query is what the adapter sends for the request; empty where it sends none.
 	Query string
 	// Problem is why the rule does not serve the request although it makes a metric of the name; empty where it does.
@@ -95,8 +98,23 @@ func (r Rule) Make(request Request, mapper meta.RESTMapper, dialect v1alpha1.Que
 		return made, nil
 	}
 	checked.answer(request, made)
+	if made.Problem == "" && checked.findsByQuery() {
+		made.ByQuery, made.NamespaceLabel, made.ObjectLabel = true, "", ""
+	}
 	return made, nil
 }
+
+// findsByQuery is true where no selector of the rule's series demands the namespace of the request by its label, and the query depends on
+// the request all the same: both names are in one label, say.
+func (s *subject) findsByQuery() bool {
+	about, namespace := s.about(), s.label(namespaces)
+	return !s.external && len(about) > 0 && !s.ignoresRequest() && slices.ContainsFunc(s.resources, isNamespaced) &&
+		!slices.ContainsFunc(about, func(selector *parser.VectorSelector) bool {
+			return slices.Contains(equalTo(selector, func(value string) bool { return value == sampleNamespace }), namespace)
+		})
+}
+
+func isNamespaced(r resource) bool { return r.namespaced }
 
 // namespaces is the resource of namespaces.
 var namespaces = naming.NsGroupResource

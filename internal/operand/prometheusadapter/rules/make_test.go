@@ -56,6 +56,31 @@ func TestInverse(t *testing.T) {
 	}
 }
 
+// TestMakeByQuery: where one label has the names of the namespace and the object, no label finds the series of a namespace.
+func TestMakeByQuery(t *testing.T) {
+	for name, test := range map[string]struct {
+		query   string
+		byQuery bool
+	}{
+		"one label with both": {`sum(<<.Series>>{namespace="edge",pod=~"<<index .LabelValuesByName "namespace">>-<<index .LabelValuesByName "pod">>"}) by (<<.GroupBy>>)`, true},
+		"a label of its own":  {`sum(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)`, false},
+		"in one selector of two": {`sum(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>) / on (pod) ` +
+			`sum(<<.Series>>{pod=~"<<index .LabelValuesByName "pod">>"}) by (<<.GroupBy>>)`, false},
+		"the same for all": {`sum(<<.Series>>) by (<<.GroupBy>>)`, false},
+	} {
+		rule := Of(customSpec(requests(func(r *v1alpha1.CustomMetricRule) { r.MetricsQuery = test.query })))[0]
+		request := Request{API: metricsapi.CustomV1Beta1.Group, Name: "http_requests_per_second", Namespace: "shop",
+			Resource: schema.GroupResource{Resource: "pods"}, Objects: []string{"web-0"}}
+		made, err := rule.Make(request, operandtest.Mapper(), v1alpha1.DialectPromQL, func(string, string) ([]string, error) { return nil, nil })
+		if err != nil || made == nil || made.Problem != "" {
+			t.Fatalf("%s: %+v, %v", name, made, err)
+		}
+		if made.ByQuery != test.byQuery || (made.NamespaceLabel == "") != test.byQuery || (made.ObjectLabel == "") != test.byQuery || made.Query == "" {
+			t.Errorf("%s: %+v", name, made)
+		}
+	}
+}
+
 func TestMake(t *testing.T) {
 	pods := schema.GroupResource{Resource: "pods"}
 	selected := func(key, value string) func(*Request) {

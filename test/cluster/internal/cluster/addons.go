@@ -46,7 +46,10 @@ var preloaded = []image{
 		binary: components.PrometheusConfigReloader, repository: "quay.io/prometheus-operator/prometheus-config-reloader",
 		path: "/bin/prometheus-config-reloader", monitoring: true,
 	},
-	{binary: components.Prometheus, repository: "quay.io/prometheus/prometheus", path: "/bin/prometheus", monitoring: true},
+	{
+		binary: components.Prometheus, repository: "quay.io/prometheus/prometheus", path: "/bin/prometheus",
+		more: map[string]string{"/bin/promtool": components.Promtool},
+	},
 	{binary: components.MetricsServer, repository: "registry.k8s.io/metrics-server/metrics-server", path: "/metrics-server"},
 	{
 		binary: components.PrometheusAdapter, repository: "registry.k8s.io/prometheus-adapter/prometheus-adapter",

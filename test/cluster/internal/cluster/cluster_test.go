@@ -47,15 +47,16 @@ func TestManifestsUseTheLoadedImages(t *testing.T) {
 	}
 }
 
-func TestWithoutPrometheusNothingOfItIsBuilt(t *testing.T) {
+// Prometheus itself is the image of the one that the operator runs there.
+func TestWithoutPrometheusNoOperatorOfItIsBuilt(t *testing.T) {
 	all := NeededBinaries(Options{})
 	less := NeededBinaries(Options{WithoutPrometheus: true})
-	for _, name := range []string{components.Prometheus, components.PrometheusOperator, components.PrometheusConfigReloader} {
+	for _, name := range []string{components.PrometheusOperator, components.PrometheusConfigReloader} {
 		if !slices.Contains(all, name) || slices.Contains(less, name) {
 			t.Errorf("%s: with Prometheus %t, without %t", name, slices.Contains(all, name), slices.Contains(less, name))
 		}
 	}
-	for _, name := range []string{components.PrometheusAdapter, components.Kubelet} {
+	for _, name := range []string{components.PrometheusAdapter, components.Prometheus, components.Kubelet} {
 		if !slices.Contains(less, name) {
 			t.Errorf("%s is needed without Prometheus too", name)
 		}

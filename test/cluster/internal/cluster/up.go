@@ -97,8 +97,7 @@ func NeededBinaries(options Options) []string {
 			continue
 		}
 		for _, binary := range component.Binaries {
-			replaced := options.NextControlPlane && next[binary.Name] != ""
-			if !replaced && !slices.Contains(components.Tools, binary.Name) {
+			if !options.NextControlPlane || next[binary.Name] == "" {
 				names = append(names, binary.Name)
 			}
 		}

@@ -206,11 +206,8 @@ var Optional = []string{"cert-manager", "operator-lifecycle-manager", "keda", "v
 // Next are the names of the components that only a cluster with the next control plane needs.
 var Next = []string{"kubernetes-next"}
 
-// Monitoring are the names of the components that only the Prometheus of the cluster needs.
-var Monitoring = []string{"prometheus", "prometheus-operator"}
-
-// Tools are the binaries that no cluster runs: tests do.
-var Tools = []string{Promtool}
+// Monitoring are the names of the components that only prometheus-operator needs. The operator runs a Prometheus without that.
+var Monitoring = []string{"prometheus-operator"}
 
 // ByName returns the component of that name, or an error that lists the names there are.
 func ByName(name string) (Component, error) {

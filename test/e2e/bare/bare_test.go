@@ -1,0 +1,169 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+// Package bare tests a cluster without any Prometheus and without prometheus-operator: one `kubectl apply` of a pipeline, an app and an
+// HPA is enough there too. It has a cluster of its own: `make test-e2e-bare` sees to that.
+package bare
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1alpha1 "github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/test/e2e/kit"
+)
+
+const (
+	app   = "bare"
+	often = 250 * time.Millisecond
+	// comesUp bounds the time from the apply to the first number: pods, two scrapes, and a ConfigMap that the kubelet brings.
+	comesUp = 4 * time.Minute
+)
+
+// TestBareCluster: on a cluster without Prometheus an app scales on requests, with no rule and no monitor; cpu_usage is there; who has no
+// token, or trusts another authority, is refused; and deleting the pipeline leaves nothing.
+func TestBareCluster(t *testing.T) {
+	g := NewWithT(t)
+	cluster, err := kit.Connect()
+	g.Expect(err).NotTo(HaveOccurred())
+	t.Cleanup(func() {
+		if t.Failed() {
+			var out strings.Builder
+			cluster.Dump(context.WithoutCancel(t.Context()), &out)
+			t.Log(out.String())
+		}
+	})
+	g.Expect(cluster.InstallOperator(t.Context())).To(Succeed())
+	g.Expect(cluster.Apply(t.Context(), kit.SampleNamespaceObjects()...)).To(Succeed())
+
+	start := time.Now()
+	pipeline := &v1alpha1.MetricsPipeline{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.SingletonName}}
+	pipeline.Spec.Prometheus.Managed = &v1alpha1.ManagedPrometheusSpec{ScrapeInterval: "5s"}
+	pipeline.Spec.PrometheusAdapter.RelistInterval = "10s"
+	g.Expect(cluster.ApplyPipeline(t.Context(), pipeline)).To(Succeed())
+	scaler := kit.SampleScaler(app, kit.RequestsOfPods(20))
+	scaler.Spec.Metrics = append(scaler.Spec.Metrics, cpuUsage())
+	g.Expect(cluster.Apply(t.Context(), append(kit.SampleApp(app), scaler)...)).To(Succeed())
+
+	ready(t, g, cluster)
+	t.Logf("Ready after %.0f s", time.Since(start).Seconds())
+	for _, metric := range []string{"http_requests_per_second", "cpu_usage"} {
+		g.Eventually(func(g Gomega) { g.Expect(values(t, cluster, metric)).To(BeNumerically(">", 0)) }, comesUp, often).Should(Succeed())
+		t.Logf("%s after %.0f s", metric, time.Since(start).Seconds())
+	}
+	g.Expect(cluster.Steer(t.Context(), app, "/load?rps=200")).To(Succeed())
+	g.Eventually(func(g Gomega) {
+		found := &appsv1.Deployment{}
+		g.Expect(cluster.Client.Get(t.Context(), client.ObjectKey{Namespace: kit.SampleNamespace, Name: app}, found)).To(Succeed())
+		g.Expect(found.Status.Replicas).To(BeEquivalentTo(kit.SampleMaxReplicas))
+	}, comesUp, often).Should(Succeed())
+	t.Logf("%d pods after %.0f s", kit.SampleMaxReplicas, time.Since(start).Seconds())
+	ready(t, g, cluster)
+	refuses(t, g, cluster)
+
+	g.Expect(cluster.DeletePipeline(t.Context())).To(Succeed(), "nothing is left")
+	g.Expect(cluster.Delete(t.Context(), kit.SampleNamespaceObjects()[0])).To(Succeed())
+	g.Expect(cluster.UninstallOperator(t.Context())).To(Succeed())
+}
+
+// cpuUsage is a metric that nobody wrote a rule for, of the kubelets.
+func cpuUsage() autoscalingv2.MetricSpec {
+	metric := kit.RequestsOfPods(10)
+	metric.Pods.Metric.Name = "cpu_usage"
+	return metric
+}
+
+func ready(t *testing.T, g *WithT, cluster *kit.Cluster) {
+	t.Helper()
+	g.Eventually(func(g Gomega) {
+		pipeline, err := cluster.Pipeline(t.Context())
+		g.Expect(err).NotTo(HaveOccurred())
+		condition := apimeta.FindStatusCondition(pipeline.Status.Conditions, v1alpha1.ConditionReady)
+		g.Expect(kit.IsReady(pipeline)).To(BeTrue(), "%+v", condition)
+		g.Expect(pipeline.Status.Prometheus).To(HaveValue(HaveField("Origin", "spec.prometheus.managed")))
+		g.Expect(kit.Component(pipeline, "managed-prometheus")).To(HaveValue(HaveField("Ready", BeEquivalentTo(1))))
+	}, comesUp, often).Should(Succeed())
+}
+
+// values returns how many pods have a metric.
+func values(t *testing.T, cluster *kit.Cluster, metric string) (int, error) {
+	t.Helper()
+	content, err := cluster.Get(t.Context(), fmt.Sprintf("/apis/custom.metrics.k8s.io/v1beta2/namespaces/%s/pods/*/%s", kit.SampleNamespace, metric))
+	if err != nil {
+		return 0, err
+	}
+	var list struct {
+		Items []json.RawMessage `json:"items"`
+	}
+	return len(list.Items), json.Unmarshal(content, &list)
+}
+
+var forwarding = regexp.MustCompile(`Forwarding from 127\.0\.0\.1:(\d+)`)
+
+// refuses: a request without the token gets 401, and one that trusts another authority no connection.
+func refuses(t *testing.T, g *WithT, cluster *kit.Cluster) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	forward := exec.CommandContext(ctx, "kubectl", "-n", kit.OperatorNamespace, "port-forward", "deploy/managed-prometheus", ":9090")
+	out, err := forward.StdoutPipe()
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(forward.Start()).To(Succeed())
+	defer func() { cancel(); _ = forward.Wait() }()
+	line, err := bufio.NewReader(out).ReadString('\n')
+	g.Expect(err).NotTo(HaveOccurred())
+	port := forwarding.FindStringSubmatch(line)
+	g.Expect(port).NotTo(BeNil(), line)
+
+	serving, access := &corev1.Secret{}, &corev1.Secret{}
+	for name, into := range map[string]*corev1.Secret{"managed-prometheus-tls": serving, "managed-prometheus-access": access} {
+		g.Expect(cluster.Client.Get(ctx, client.ObjectKey{Namespace: kit.OperatorNamespace, Name: name}, into)).To(Succeed())
+	}
+	query := func(authority []byte, password string) (int, error) {
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM(authority)
+		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12,
+			ServerName: "managed-prometheus." + kit.OperatorNamespace + ".svc"}}
+		defer transport.CloseIdleConnections()
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://127.0.0.1:"+port[1]+"/api/v1/query?query=up", http.NoBody)
+		if err != nil {
+			return 0, err
+		}
+		if password != "" {
+			request.SetBasicAuth("metricspipeline", password)
+		}
+		response, err := transport.RoundTrip(request)
+		if err != nil {
+			return 0, err
+		}
+		defer response.Body.Close()
+		_, err = io.Copy(io.Discard, response.Body)
+		return response.StatusCode, err
+	}
+	g.Expect(query(serving.Data["ca.crt"], string(access.Data["password"]))).To(Equal(http.StatusOK))
+	g.Expect(query(serving.Data["ca.crt"], "")).To(Equal(http.StatusUnauthorized))
+	g.Expect(query(serving.Data["ca.crt"], "another")).To(Equal(http.StatusUnauthorized))
+	_, err = query(nil, string(access.Data["password"]))
+	g.Expect(err).To(MatchError(ContainSubstring("certificate signed by unknown authority")))
+}

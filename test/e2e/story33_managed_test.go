@@ -1,0 +1,45 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package e2e
+
+import (
+	"testing"
+
+	. "github.com/onsi/gomega"
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1alpha1 "github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/test/e2e/kit"
+)
+
+// TestManagedObject: beside a Prometheus of another team's the operator has one of its own run by prometheus-operator, which takes the
+// operator's monitors and serves the rules over verified TLS; and it goes when the other is to be used again. A cluster without
+// prometheus-operator is another suite's, see test/e2e/bare.
+func TestManagedObject(t *testing.T) {
+	g := story(t)
+	pipeline, err := cluster.QuickSample()
+	g.Expect(err).NotTo(HaveOccurred())
+	pipeline.Spec.Prometheus = v1alpha1.PrometheusSpec{Managed: &v1alpha1.ManagedPrometheusSpec{ScrapeInterval: "5s"}}
+	whenApplied(t, pipeline)
+	g.Eventually(func(g Gomega) {
+		g.Expect(thePipeline(t, g).Status.Prometheus).To(HaveValue(SatisfyAll(HaveField("Origin", "spec.prometheus.managed"),
+			HaveField("URL", "https://prometheus-operated."+kit.OperatorNamespace+".svc:9090"))))
+	}, soon, often).Should(Succeed())
+	thenReady(t, scrape)
+	g.Eventually(func(g Gomega) {
+		content, err := cluster.Get(t.Context(),
+			"/apis/custom.metrics.k8s.io/v1beta2/namespaces/"+kit.SampleNamespace+"/pods/*/http_requests_per_second")
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(string(content)).To(ContainSubstring(`"name":"pods-`))
+	}, scrape, often).Should(Succeed())
+
+	givenRules(t)
+	g.Eventually(func(g Gomega) {
+		key := client.ObjectKey{Namespace: kit.OperatorNamespace, Name: "metricspipeline"}
+		g.Expect(cluster.Client.Get(t.Context(), key, &monitoringv1.Prometheus{})).To(MatchError(ContainSubstring("not found")))
+	}, rollout, often).Should(Succeed())
+}

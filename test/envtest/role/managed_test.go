@@ -1,0 +1,92 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package role
+
+import (
+	"fmt"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/test/envtest/harness"
+)
+
+const managedPrometheus = "managed-prometheus"
+
+// manage has the operator run a Prometheus in both of its forms, with every object that these can have, until it is wanted no more. The
+// cluster serves Prometheus objects, so a Deployment of before stands for one on which they came later: it stays what it is.
+func manage(w *world) error {
+	manager, err := w.NewCertManager()
+	if err != nil {
+		return err
+	}
+	if err := w.apply("certificates: {provider: CertManager}", "prometheus: {managed: {}}"); err != nil {
+		return err
+	}
+	err = w.until("the certificate is cert-manager's", func() error {
+		if err := w.issue(manager, metricsServer, managedPrometheus, selfMonitoring); err != nil {
+			return err
+		}
+		if provider := w.provider(managedPrometheus); provider != v1alpha1.CertificatesCertManager {
+			return fmt.Errorf("the certificate is of %q", provider)
+		}
+		return w.adopted()
+	})
+	if err != nil {
+		return err
+	}
+	for _, step := range []struct {
+		name, spec string
+		kinds      []string
+	}{
+		{"an object", "{}", []string{"Prometheus", "NetworkPolicy", "ClusterRole", "ClusterRoleBinding", "ServiceAccount", "Secret"}},
+		{"a Deployment", "{replicas: 2}", []string{"Deployment", "Service", "PodDisruptionBudget", "ConfigMap"}},
+		{"a volume", "{storage: {size: 1Gi}}", []string{"Deployment", "PersistentVolumeClaim"}},
+	} {
+		if slices.Contains(step.kinds, "PodDisruptionBudget") {
+			if err := client.IgnoreAlreadyExists(w.Client.Create(w.Ctx, earlierDeployment())); err != nil {
+				return err
+			}
+		}
+		if err := w.apply(builtIn, "prometheus: {managed: "+step.spec+"}"); err != nil {
+			return err
+		}
+		if err := w.until("it is "+step.name, func() error { return w.has(step.kinds...) }); err != nil {
+			return err
+		}
+	}
+	if err := w.apply(builtIn); err != nil {
+		return err
+	}
+	return w.until("nothing is left of it", func() error { return w.nothingLeft(managedPrometheus) })
+}
+
+// has returns an error while an object of a kind is missing.
+func (w *world) has(kinds ...string) error {
+	for _, kind := range kinds {
+		found, err := w.managed(func(object *unstructured.Unstructured) bool {
+			return object.GetKind() == kind && object.GetLabels()[v1alpha1.ComponentLabel] == managedPrometheus
+		})
+		if err != nil || len(found) == 0 {
+			return fmt.Errorf("no %s, %v", kind, err)
+		}
+	}
+	return nil
+}
+
+// earlierDeployment is what the operator has made where no Prometheus objects were served.
+func earlierDeployment() *appsv1.Deployment {
+	pods := map[string]string{"app.kubernetes.io/name": managedPrometheus, "app.kubernetes.io/instance": "metricspipeline"}
+	return &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Namespace: harness.OperatorNamespace, Name: managedPrometheus, Labels: map[string]string{
+			v1alpha1.ManagedLabel: v1alpha1.SingletonName, v1alpha1.ComponentLabel: managedPrometheus}},
+		Spec: appsv1.DeploymentSpec{Selector: &metav1.LabelSelector{MatchLabels: pods}, Template: corev1.PodTemplateSpec{
+			ObjectMeta: metav1.ObjectMeta{Labels: pods}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "prometheus", Image: "a"}}}}},
+	}
+}
