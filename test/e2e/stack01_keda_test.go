@@ -72,13 +72,23 @@ func TestStackKEDA(t *testing.T) {
 	pipeline.Spec.ExternalMetrics.Policy = v1alpha1.PolicyTakeOver
 	whenApplied(t, pipeline)
 	g.Eventually(func(g Gomega) {
-		g.Expect(apiService(t, g, kit.ExternalMetricsAPI).Spec.Service).To(HaveField("Namespace", kit.OperatorNamespace))
+		g.Expect(kit.APIService(thePipeline(t, g), kit.ExternalMetricsAPI)).To(SatisfyAll(
+			HaveField("Reason", v1alpha1.ReasonContested), HaveField("Message", ContainSubstring(`"keda" changes .spec.caBundle`))))
+	}, rollout, often).Should(Succeed(), "KEDA puts its caBundle back, whoever has the API")
+	whenKEDAPatches(t, false)
+	pipeline.Spec.ExternalMetrics.OnUnavailable = v1alpha1.UnavailableDeregister // Any change of the spec has it tried anew.
+	whenApplied(t, pipeline)
+	g.Eventually(func(g Gomega) {
+		g.Expect(kit.APIService(thePipeline(t, g), kit.ExternalMetricsAPI)).To(SatisfyAll(
+			HaveField("Owner", "MetricsPipeline default"), HaveField("Available", metav1.ConditionTrue)))
 	}, rollout, often).Should(Succeed())
+	thenReady(t, rollout)
 	thenExplainedAs(t, kedaHPA+byQueue, v1alpha1.AutoscalerAPITaken)
 
 	pipeline.Spec.ExternalMetrics.Policy = v1alpha1.PolicyObserve
 	whenApplied(t, pipeline)
 	thenNoExternalAPI(t)
+	whenKEDAPatches(t, true)
 	g.Expect(cluster.Host(within(t, rollout), "addon", "install", kedaAddon)).To(Succeed(), "its APIService is applied again")
 	thenOwnedByKEDA(t)
 	thenReady(t, rollout)
@@ -93,6 +103,22 @@ func TestStackKEDA(t *testing.T) {
 	steer("/queue?depth=0&queue=orders")
 	thenPods(t, byQueue, BeZero())
 	t.Logf("back to 0 in %.0f s", time.Since(start).Seconds())
+}
+
+// whenKEDAPatches has KEDA's operator write its authority into the APIService, as it does by default, or not.
+func whenKEDAPatches(t *testing.T, patches bool) {
+	t.Helper()
+	patch := `[{"op": "add", "path": "/spec/template/spec/containers/0/args/0", "value": "--enable-apiservice-patching=false"}]`
+	if patches {
+		patch = `[{"op": "remove", "path": "/spec/template/spec/containers/0/args/0"}]`
+	}
+	for _, args := range [][]string{
+		{"patch", "deployment", "keda-operator", "-n", "keda", "--type=json", "--patch", patch},
+		{"rollout", "status", "deployment", "keda-operator", "-n", "keda", "--timeout=1m"},
+	} {
+		_, err := cluster.Kubectl(within(t, rollout), args...)
+		NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	}
 }
 
 // thenNoExternalAPI waits until external.metrics.k8s.io is free for another owner.
