@@ -142,6 +142,7 @@ clean: ## Remove what was built here; the cluster's binaries stay in their cache
 .PHONY: test
 test: setup-test test-unit test-envtest ## Run every test, from nothing.
 	@hack/beside.sh test-e2e test-release test-chart test-alerts test-promconfig test-olm test-faults
+	@$(MAKE) test-e2e-bare
 
 .PHONY: setup-test
 setup-test:

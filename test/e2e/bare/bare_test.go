@@ -116,7 +116,8 @@ func values(t *testing.T, cluster *kit.Cluster, metric string) (int, error) {
 	var list struct {
 		Items []json.RawMessage `json:"items"`
 	}
-	return len(list.Items), json.Unmarshal(content, &list)
+	err = json.Unmarshal(content, &list)
+	return len(list.Items), err
 }
 
 var forwarding = regexp.MustCompile(`Forwarding from 127\.0\.0\.1:(\d+)`)
