@@ -154,12 +154,15 @@ func (r *Reconciler) ofShards() handler.EventHandler {
 		all := map[string]string{}
 		maps.Copy(all, dataOf(before))
 		maps.Copy(all, dataOf(after))
-		relabeled := before != nil && after != nil && !(equality.Semantic.DeepEqual(before.Labels, after.Labels) &&
-			equality.Semantic.DeepEqual(before.OwnerReferences, after.OwnerReferences))
+		relabeled := before != nil && after != nil && (!equality.Semantic.DeepEqual(before.Labels, after.Labels) ||
+			!equality.Semantic.DeepEqual(before.OwnerReferences, after.OwnerReferences))
 		for key := range all {
 			if namespace, ours := strings.CutSuffix(key, suffix); ours && (relabeled || dataOf(before)[key] != dataOf(after)[key]) {
 				q.Add(requestFor(namespace))
 			}
+		}
+		if len(dataOf(before)) != len(dataOf(after)) {
+			r.recount() // The cache may show a configuration only after it was counted.
 		}
 		if len(dataOf(after)) == 0 {
 			q.Add(inCommon) // It may go.

@@ -105,8 +105,8 @@ func (r *Reconciler) text(s *settings, ns *metav1.PartialObjectMetadata) (string
 		return "", err
 	}
 	return text, &limitError{fmt.Sprintf("The scrape configuration of the namespace would be larger than %d KiB; its Services with a "+
-		"query, with a list of ports or with a port that is not in the annotation, and its Pods with parameters or a list of ports, are not "+
-		"scraped; use fewer different ones, or spread the apps over namespaces", largestText>>10)}
+		"query, with a list of ports or with a port that is not in the annotation, and its Pods with parameters or a list of ports, are "+
+		"not scraped; use fewer different ones, or spread the apps over namespaces", largestText>>10)}
 }
 
 // configuration writes monitors as a scrape configuration.

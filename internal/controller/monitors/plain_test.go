@@ -354,29 +354,31 @@ func TestEventsOfShards(t *testing.T) {
 		return one
 	}
 	other := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "metrics", Name: "other"}, Data: map[string]string{"shop.yaml": "1"}}
-	h := (&Reconciler{}).ofShards()
+	w := newWorld(t)
+	h := w.r.ofShards()
 	for name, tc := range map[string]struct {
-		send func(workqueue.TypedRateLimitingInterface[reconcile.Request])
-		want []string
+		send    func(workqueue.TypedRateLimitingInterface[reconcile.Request])
+		want    []string
+		counted bool
 	}{
 		"it is there": {func(q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 			h.Create(t.Context(), event.CreateEvent{Object: shard(true, "a.yaml", "1", "b.yaml", "2", "c", "3")}, q)
-		}, []string{"a", "b"}},
+		}, []string{"a", "b"}, true},
 		"one key": {func(q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 			h.Update(t.Context(), event.UpdateEvent{ObjectOld: shard(true, "a.yaml", "1", "b.yaml", "2"), ObjectNew: shard(true, "a.yaml", "1", "b.yaml", "3")}, q)
-		}, []string{"b"}},
+		}, []string{"b"}, false},
 		"a label": {func(q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 			h.Update(t.Context(), event.UpdateEvent{ObjectOld: shard(true, "a.yaml", "1"), ObjectNew: shard(false, "a.yaml", "1")}, q)
-		}, []string{"a"}},
+		}, []string{"a"}, false},
 		"the last key": {func(q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 			h.Update(t.Context(), event.UpdateEvent{ObjectOld: shard(true, "a.yaml", "1"), ObjectNew: shard(true)}, q)
-		}, []string{"", "a"}},
+		}, []string{"", "a"}, true},
 		"it is gone": {func(q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 			h.Delete(t.Context(), event.DeleteEvent{Object: shard(true, "a.yaml", "1")}, q)
-		}, []string{"", "a"}},
+		}, []string{"", "a"}, true},
 		"another ConfigMap": {func(q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 			h.Create(t.Context(), event.CreateEvent{Object: other}, q)
-		}, nil},
+		}, nil, false},
 	} {
 		q := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
 		tc.send(q)
@@ -388,6 +390,9 @@ func TestEventsOfShards(t *testing.T) {
 		slices.Sort(got)
 		if diff := cmp.Diff(tc.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+		if _, delayed := w.requested(); (len(delayed) > 0) != tc.counted {
+			t.Errorf("%s: counted by %q", name, delayed)
 		}
 		q.ShutDown()
 	}

@@ -69,6 +69,7 @@ var scenarios = []scenario{
 	{name: "disabled", run: disable},
 	{name: "replacement", run: sweep},
 	{name: "scrape", run: scrapeApps},
+	{name: "scrape configurations", run: configureApps},
 	{name: "autoscalers", run: explain},
 	{name: "monitoring", run: monitorItself},
 	{name: "managed Prometheus", run: manage},
