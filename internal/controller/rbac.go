@@ -54,9 +54,6 @@ package controller
 // +kubebuilder:rbac:groups=cert-manager.io,namespace=metricspipeline-system,resources=certificates,resourceNames=metricspipeline-ca,verbs=get;create;patch;delete
 // +kubebuilder:rbac:groups=cert-manager.io,namespace=metricspipeline-system,resources=issuers,resourceNames=metricspipeline-ca;metricspipeline-selfsigned,verbs=get;create;patch;delete
 
-// The scrape configurations of annotated apps, where a Prometheus of its own reads them and there are no monitors.
-// +kubebuilder:rbac:groups="",namespace=metricspipeline-system,resources=configmaps,resourceNames=managed-prometheus-scrape-0;managed-prometheus-scrape-1;managed-prometheus-scrape-2;managed-prometheus-scrape-3;managed-prometheus-scrape-4;managed-prometheus-scrape-5;managed-prometheus-scrape-6;managed-prometheus-scrape-7,verbs=get;create;patch;delete
-
 // What its own metrics endpoint uses, to find out who calls and whether they may, and what it grants to backends, which do the
 // same.
 // +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
