@@ -109,7 +109,8 @@ func ready(t *testing.T, g *WithT, cluster *kit.Cluster) {
 // values returns how many pods have a metric.
 func values(t *testing.T, cluster *kit.Cluster, metric string) (int, error) {
 	t.Helper()
-	content, err := cluster.Get(t.Context(), fmt.Sprintf("/apis/custom.metrics.k8s.io/v1beta2/namespaces/%s/pods/*/%s", kit.SampleNamespace, metric))
+	content, err := cluster.Get(t.Context(),
+		fmt.Sprintf("/apis/custom.metrics.k8s.io/v1beta2/namespaces/%s/pods/*/%s", kit.SampleNamespace, metric))
 	if err != nil {
 		return 0, err
 	}
