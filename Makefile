@@ -143,7 +143,7 @@ clean: ## Remove what was built here; the cluster's binaries stay in their cache
 ##@ Test
 .PHONY: test
 test: setup-test test-unit test-envtest ## Run every test, from nothing.
-	@hack/beside.sh "test-e2e $(STACK)" test-release test-chart test-alerts test-promconfig test-olm test-faults
+	@hack/beside.sh "test-e2e test-e2e-bare $(STACK)" test-release test-chart test-alerts test-promconfig test-olm test-faults
 
 .PHONY: setup-test
 setup-test:

@@ -20,12 +20,13 @@ func managedObject() monitoringv1.Prometheus {
 	object := monitoringv1.Prometheus{ObjectMeta: metav1.ObjectMeta{Namespace: "metrics", Name: ManagedObject,
 		Labels: map[string]string{v1alpha1.ManagedLabel: v1alpha1.SingletonName}}}
 	object.Spec.ScrapeInterval = "7s"
-	object.Spec.Web = &monitoringv1.PrometheusWebSpec{WebConfigFileFields: monitoringv1.WebConfigFileFields{TLSConfig: &monitoringv1.WebTLSConfig{}}}
+	object.Spec.Web = &monitoringv1.PrometheusWebSpec{WebConfigFileFields: monitoringv1.WebConfigFileFields{
+		TLSConfig: &monitoringv1.WebTLSConfig{}}}
 	return object
 }
 
-// TestManaged: the Prometheus that the operator runs is the source where the spec wants it, in the form that it has; where the spec does not
-// any more, only while there is no other.
+// TestManaged: the Prometheus that the operator runs is the source where the spec wants it, in the form that it has; where the spec does
+// not any more, only while there is no other.
 func TestManaged(t *testing.T) {
 	wanted := v1alpha1.PrometheusSpec{Managed: &v1alpha1.ManagedPrometheusSpec{ScrapeInterval: "9s"}}
 	theirs := monitoringv1.Prometheus{ObjectMeta: metav1.ObjectMeta{Namespace: "monitoring", Name: "k8s"}}
@@ -62,7 +63,8 @@ func TestManaged(t *testing.T) {
 			want{URL: "http://prometheus-operated.monitoring.svc:9090", Origin: "Prometheus monitoring/k8s", Object: "Prometheus monitoring/k8s",
 				Interval: 30 * time.Second, Monitored: true}},
 		"not wanted, and nothing there": {v1alpha1.PrometheusSpec{}, Objects{Managed: home}, want{NotFound: true}},
-		"a URL goes first":              {v1alpha1.PrometheusSpec{URL: "http://p"}, Objects{Managed: deployed}, want{URL: "http://p", Origin: "spec.prometheus.url"}},
+		"a URL goes first": {v1alpha1.PrometheusSpec{URL: "http://p"}, Objects{Managed: deployed},
+			want{URL: "http://p", Origin: "spec.prometheus.url"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			target, err := Resolve(tc.spec, tc.objects, nil)

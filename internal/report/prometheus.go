@@ -106,8 +106,13 @@ func unanswered(o Observation, kept string) finding {
 	var unusable *prometheus.UnusableError
 	if !errors.As(p.Answer.Err, &unusable) || p.Target.Managed || !unusable.Stuck(p.Target.Given) {
 		message := fmt.Sprintf("%s does not answer: %v.", p.Target.Origin, p.Answer.Err)
-		if p.Target.Managed {
-			return unmet(v1alpha1.ReasonUnreachable, message+" How it starts, the condition ComponentsReady says; a new token or certificate "+
+		switch {
+		case p.Target.Managed && unusable != nil && unusable.Cause == prometheus.Unauthorized: // Nobody can put another one there.
+			message = fmt.Sprintf("%s refuses the token of Secret %s/%s: a new one reaches its pods within two minutes.", p.Target.Origin,
+				o.Facts.Namespace, cluster.ManagedSecret)
+			return unmet(v1alpha1.ReasonUnreachable, message+kept)
+		case p.Target.Managed:
+			return unmet(v1alpha1.ReasonUnreachable, message+" How it starts, the condition ComponentsReady says; a new certificate "+
 				"reaches its pods within two minutes."+kept)
 		}
 		if unusable != nil && unusable.Cause == prometheus.Silent {

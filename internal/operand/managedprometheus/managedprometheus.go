@@ -48,8 +48,8 @@ var (
 // Describe implements operand.Operand.
 func (Operand) Describe() operand.Description {
 	return operand.Description{
-		Catalog: operand.Component{Name: Name, Workloads: []string{Name}, Service: Name, Serving: serving, AccessSecret: cluster.ManagedSecret,
-			Images: map[string]string{Name: Name}, Files: map[string]string{configFile: ""},
+		Catalog: operand.Component{Name: Name, Workloads: []string{Name}, Service: Name, Serving: serving,
+			AccessSecret: cluster.ManagedSecret, Images: map[string]string{Name: Name}, Files: map[string]string{configFile: ""},
 			Variants: []string{operand.HighAvailability, volume},
 			Guarded:  []string{"--agent", "--config.", "--enable-feature", "--storage.", "--web."}},
 		Image:         "quay.io/prometheus/prometheus:" + version,
@@ -128,8 +128,8 @@ func unwanted(in operand.Input) (operand.Proposal, error) {
 	access, err := accessData(in)
 	return operand.Proposal{Access: access, Retained: Name + ": no other Prometheus is named, see the condition PrometheusReady.",
 		Findings: []operand.Finding{{Condition: v1alpha1.ConditionPrometheusReady, Reason: v1alpha1.ReasonManagedRemoved, Stalled: true,
-			Message: fmt.Sprintf("%s was removed while a metrics API is served from the Prometheus that the operator runs, which stays: set "+
-				"%[1]s: {} again, name another Prometheus in spec.prometheus.url or spec.prometheus.ref, or set the policy of "+
+			Message: fmt.Sprintf("%s was removed while a metrics API is served from the Prometheus that the operator runs, which stays: "+
+				"set %[1]s: {} again, name another Prometheus in spec.prometheus.url or spec.prometheus.ref, or set the policy of "+
 				"spec.customMetrics and spec.externalMetrics to Disabled.", prometheus.ManagedField)}}}, err
 }
 
@@ -147,7 +147,8 @@ const reloaded = "configuration"
 func (Operand) Demand(spec v1alpha1.MetricsPipelineSpec, facts cluster.Facts) (prometheus.Demand, bool) {
 	const metric = "prometheus_config_last_reload_successful{job=\"" + Name + "\"}"
 	query := fmt.Sprintf(`label_replace(min(%[1]s) == 1 or absent(%[1]s), %q, %q, "", "")`, metric, prometheus.KindLabel, reloaded)
-	return prometheus.Demand{Query: query, Kinds: []string{reloaded}}, spec.Prometheus.Managed != nil && facts.Prometheus.Target.ScrapeConfigs
+	needed := spec.Prometheus.Managed != nil && facts.Prometheus.Target.ScrapeConfigs
+	return prometheus.Demand{Query: query, Kinds: []string{reloaded}}, needed
 }
 
 // findings say that it runs with an earlier configuration, and what is missing of what the spec names.
@@ -155,15 +156,15 @@ func findings(in operand.Input) []operand.Finding {
 	var all []operand.Finding
 	for _, key := range remoteKeys(in.Spec.Prometheus.Managed) {
 		if missing := in.Facts.Authorities[key.field].Missing; missing != "" {
-			all = append(all, operand.Finding{Condition: v1alpha1.ConditionPrometheusReady, Reason: v1alpha1.ReasonAuthMissing, Stalled: true,
-				Message: missing + "."})
+			all = append(all, operand.Finding{Condition: v1alpha1.ConditionPrometheusReady, Reason: v1alpha1.ReasonAuthMissing,
+				Stalled: true, Message: missing + "."})
 		}
 	}
 	var missing *prometheus.MissingError
 	if !errors.As(in.Facts.Prometheus.Demands[Name].Err, &missing) {
 		return all
 	}
-	return append(all, operand.Finding{Condition: v1alpha1.ConditionPrometheusReady, Reason: v1alpha1.ReasonConfigurationRefused, Stalled: true,
-		Message: fmt.Sprintf("%s refused its last configuration and goes on with the one before; why, its log says (kubectl -n %s logs "+
-			"deploy/%s): take back the change of spec.scrape or of the annotation that it names.", Name, in.Facts.Namespace, Name)})
+	return append(all, operand.Finding{Condition: v1alpha1.ConditionPrometheusReady, Reason: v1alpha1.ReasonConfigurationRefused,
+		Stalled: true, Message: fmt.Sprintf("%s refused its last configuration and goes on with the one before; why, its log says (kubectl "+
+			"-n %s logs deploy/%s): take back the change of spec.scrape or of the annotation that it names.", Name, in.Facts.Namespace, Name)})
 }

@@ -120,7 +120,8 @@ func TestKnobs(t *testing.T) {
 	}
 	in.Facts.Prometheus.Managed.Plain = false
 	patch := content(*planned(t, in).Component, "Prometheus", "metricspipeline")
-	for _, text := range []string{`"1d2h"`, `"8192MB"`, `"7s"`, `"fast"`, `{"name":"log.level","value":"debug"}`, `"mirror/prometheus:v3.5.1"`} {
+	for _, text := range []string{`"1d2h"`, `"8192MB"`, `"7s"`, `"fast"`, `{"name":"log.level","value":"debug"}`,
+		`"mirror/prometheus:v3.5.1"`} {
 		if !strings.Contains(patch, text) {
 			t.Errorf("the Prometheus object has no %s: %s", text, patch)
 		}
@@ -277,7 +278,8 @@ func TestRemoteWrite(t *testing.T) {
 	fields := Operand{}.Describe().Authorities(in.Spec)
 	in.Facts.Prometheus.Managed.Plain = false
 	object := content(*planned(t, in).Component, "Prometheus", "metricspipeline")
-	if !strings.Contains(object, `"credentials":{"key":"token","name":"store"}`) || !strings.Contains(object, `"configMap":{"key":"ca","name":"store"}`) {
+	if !strings.Contains(object, `"credentials":{"key":"token","name":"store"}`) ||
+		!strings.Contains(object, `"configMap":{"key":"ca","name":"store"}`) {
 		t.Errorf("object %s", object)
 	}
 	const field = "prometheus.managed.remoteWrite[1].basicAuth.password"

@@ -16,6 +16,9 @@ package managedprometheus
 // +kubebuilder:rbac:groups="",namespace=metricspipeline-system,resources=secrets,resourceNames=managed-prometheus-issued,verbs=patch;delete
 // +kubebuilder:rbac:groups="",namespace=metricspipeline-system,resources=configmaps,resourceNames=managed-prometheus;managed-prometheus-last-good,verbs=get;create;patch;delete
 
+// The scrape configurations of annotated apps, which the controller of monitors writes for it.
+// +kubebuilder:rbac:groups="",namespace=metricspipeline-system,resources=configmaps,resourceNames=managed-prometheus-scrape-0;managed-prometheus-scrape-1;managed-prometheus-scrape-2;managed-prometheus-scrape-3;managed-prometheus-scrape-4;managed-prometheus-scrape-5;managed-prometheus-scrape-6;managed-prometheus-scrape-7,verbs=get;create;patch;delete
+
 // Its volume, where spec.prometheus.managed.storage claims one.
 // +kubebuilder:rbac:groups="",namespace=metricspipeline-system,resources=persistentvolumeclaims,verbs=list;watch
 // +kubebuilder:rbac:groups="",namespace=metricspipeline-system,resources=persistentvolumeclaims,resourceNames=managed-prometheus,verbs=get;create;patch;delete

@@ -109,14 +109,16 @@ func ready(t *testing.T, g *WithT, cluster *kit.Cluster) {
 // values returns how many pods have a metric.
 func values(t *testing.T, cluster *kit.Cluster, metric string) (int, error) {
 	t.Helper()
-	content, err := cluster.Get(t.Context(), fmt.Sprintf("/apis/custom.metrics.k8s.io/v1beta2/namespaces/%s/pods/*/%s", kit.SampleNamespace, metric))
+	content, err := cluster.Get(t.Context(),
+		fmt.Sprintf("/apis/custom.metrics.k8s.io/v1beta2/namespaces/%s/pods/*/%s", kit.SampleNamespace, metric))
 	if err != nil {
 		return 0, err
 	}
 	var list struct {
 		Items []json.RawMessage `json:"items"`
 	}
-	return len(list.Items), json.Unmarshal(content, &list)
+	err = json.Unmarshal(content, &list)
+	return len(list.Items), err
 }
 
 var forwarding = regexp.MustCompile(`Forwarding from 127\.0\.0\.1:(\d+)`)
