@@ -18,9 +18,9 @@ package controller
 // +kubebuilder:rbac:groups=monitoring.coreos.com,resources=prometheuses;prometheusagents,verbs=list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
-// What it reads in namespaces of others, by name and not by a Role there: a bundle of OLM cannot ship one. The API server's own
-// endpoints in default, and what it publishes for backends in kube-system, which is granted to these as well.
-// +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,resourceNames=kubernetes,verbs=list;watch
+// What it reads in kube-system, by name and not by a Role there: a bundle of OLM cannot ship one. It is what the API server publishes
+// for backends, and granted to these as well. The API server's own endpoints, in default, it may list with all others, which an operand is
+// granted.
 // +kubebuilder:rbac:groups="",resources=configmaps,resourceNames=extension-apiserver-authentication,verbs=get;list;watch
 
 // What it watches in the whole cluster, to see others' objects of the kind, or drift in its own.
@@ -36,7 +36,6 @@ package controller
 // +kubebuilder:rbac:groups=policy,namespace=metricspipeline-system,resources=poddisruptionbudgets,verbs=list;watch
 // +kubebuilder:rbac:groups=networking.k8s.io,namespace=metricspipeline-system,resources=networkpolicies,verbs=list;watch
 // +kubebuilder:rbac:groups=cert-manager.io,namespace=metricspipeline-system,resources=certificates;issuers;certificaterequests,verbs=list;watch
-// +kubebuilder:rbac:groups=discovery.k8s.io,namespace=metricspipeline-system,resources=endpointslices,verbs=list;watch
 
 // Which nodes there are, of which of them metrics.k8s.io has metrics, and the addresses of those that it asks why it has none.
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
