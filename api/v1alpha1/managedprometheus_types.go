@@ -15,8 +15,8 @@ type StorageSize string
 // +kubebuilder:validation:XValidation:rule="!has(self.storage) || !has(self.storage.storageClassName) || has(self.storage.size)",message="storage.storageClassName is for a volume, whose size is not set: set storage.size, or remove storage.storageClassName"
 // +kubebuilder:validation:XValidation:rule="!has(self.storage) || !has(self.storage.size) || !has(self.replicas) || self.replicas == 1",message="replicas must be 1 with storage.size, because one volume is not for two pods: set replicas to 1, or remove storage.size"
 type ManagedPrometheusSpec struct {
-	// replicas is the number of pods, 1 (default) or 2. Each of them scrapes every target and has samples of its own; queries stay with one of
-	// them as long as it is there. With 2 they spread over nodes and a PodDisruptionBudget keeps one of them through a drain.
+	// replicas is the number of pods, 1 (default) or 2. Each of them scrapes every target and has samples of its own; queries stay with
+	// one of them as long as it is there. With 2 they spread over nodes and a PodDisruptionBudget keeps one of them through a drain.
 	// +optional
 	// +kubebuilder:default=1
 	// +kubebuilder:validation:Minimum=1
@@ -64,8 +64,8 @@ type ManagedPrometheusSpec struct {
 
 // ManagedPrometheusStorage is where the samples of the Prometheus are that the operator runs.
 type ManagedPrometheusStorage struct {
-	// size is that of a PersistentVolumeClaim, which outlives the pod: old samples go when four fifths of it are used. It can only be raised, where
-	// the StorageClass permits that. Unset: no volume is claimed.
+	// size is that of a PersistentVolumeClaim, which outlives the pod: old samples go when four fifths of it are used. It can only be
+	// raised, where the StorageClass permits that. Unset: no volume is claimed.
 	// +optional
 	Size StorageSize `json:"size,omitempty"`
 

@@ -122,8 +122,8 @@ func Scraper(spec v1alpha1.PrometheusSpec, objects Objects, chosen *v1alpha1.Pro
 	}
 	switch len(candidates) {
 	case 0:
-		message := "The cluster has no Prometheus object; set spec.prometheus.managed: {} to have the operator run one, create one, or set " +
-			"spec.prometheus.url to a Prometheus HTTP API."
+		message := "The cluster has no Prometheus object; set spec.prometheus.managed: {} to have the operator run one, create one, or " +
+			"set spec.prometheus.url to a Prometheus HTTP API."
 		if !objects.Served {
 			message = notServed
 		}
@@ -136,7 +136,8 @@ func Scraper(spec v1alpha1.PrometheusSpec, objects Objects, chosen *v1alpha1.Pro
 }
 
 const notServed = "The cluster has no Prometheus objects (the CRD prometheuses.monitoring.coreos.com is not installed); set " +
-	"spec.prometheus.managed: {} to have the operator run one, install prometheus-operator, or set spec.prometheus.url to a Prometheus HTTP API."
+	"spec.prometheus.managed: {} to have the operator run one, install prometheus-operator, or set spec.prometheus.url to a " +
+	"Prometheus HTTP API."
 
 // named returns the object that spec.prometheus.ref names.
 func (o Objects) named(ref v1alpha1.PrometheusReference) (Target, error) {

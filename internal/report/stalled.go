@@ -46,8 +46,7 @@ func Stalls() []Stall {
 			{Reason: v1alpha1.ReasonAuthOverHTTP},
 			{Reason: v1alpha1.ReasonRedirected},
 			{Reason: v1alpha1.ReasonMaxAgeTooShort},
-			{Reason: v1alpha1.ReasonManagedRemoved},
-			{Reason: v1alpha1.ReasonConfigurationRefused},
+			{Reason: v1alpha1.ReasonManagedRemoved}, {Reason: v1alpha1.ReasonConfigurationRefused},
 			{Reason: v1alpha1.ReasonUnreadable, When: whenRead},
 		}},
 		{v1alpha1.ConditionScrapeReady, []Stall{

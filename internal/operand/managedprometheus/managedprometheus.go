@@ -165,6 +165,7 @@ func findings(in operand.Input) []operand.Finding {
 		return all
 	}
 	return append(all, operand.Finding{Condition: v1alpha1.ConditionPrometheusReady, Reason: v1alpha1.ReasonConfigurationRefused,
-		Stalled: true, Message: fmt.Sprintf("%s refused its last configuration and goes on with the one before; why, its log says (kubectl "+
-			"-n %s logs deploy/%s): take back the change of spec.scrape or of the annotation that it names.", Name, in.Facts.Namespace, Name)})
+		Stalled: true, Message: fmt.Sprintf("%s refused its last configuration and goes on with the one before; why, its log says "+
+			"(kubectl -n %s logs deploy/%s): take back the change of spec.scrape or of the annotation that it names.",
+			Name, in.Facts.Namespace, Name)})
 }
