@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fails if how the operator lives beside KEDA, VPA, Traefik, OLM and the next Kubernetes is not what was last tested with the real ones.
-# That takes a quarter of an hour and programs that take half an hour to build, so it is done once for each change, and this only
-# sees whether it is about these sources. With the argument "digest" it prints their digest.
+# That takes ten minutes and programs that take a quarter of an hour to build, so it is done once for each change, and this only sees
+# whether it is about these sources. With the argument "digest" it prints their digest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 readonly proof=test/e2e/stack.txt
