@@ -73,8 +73,11 @@ func (w *world) has(kinds ...string) error {
 		found, err := w.managed(func(object *unstructured.Unstructured) bool {
 			return object.GetKind() == kind && object.GetLabels()[v1alpha1.ComponentLabel] == managedPrometheus
 		})
-		if err != nil || len(found) == 0 {
-			return fmt.Errorf("no %s, %v", kind, err)
+		if err != nil {
+			return err
+		}
+		if len(found) == 0 {
+			return fmt.Errorf("there is no %s", kind)
 		}
 	}
 	return nil
