@@ -163,7 +163,8 @@ func Setup(mgr ctrl.Manager, options Options) (*Operator, error) {
 	operator := &Operator{watches: watches, workers: workers{clock: clock.RealClock{}}}
 	wake := make(chan event.GenericEvent, 1)
 	scrape, err := monitors.Setup(mgr, monitors.Options{
-		Name: options.Name + "-monitors", Namespace: options.Namespace, Watches: watches, Prometheuses: all, Announce: func() { announce(wake) },
+		Name: options.Name + "-monitors", Namespace: options.Namespace, Watches: watches, Prometheuses: all,
+		Announce:  func() { announce(wake) },
 		NewClient: options.NewClient, NewCache: options.NewCache,
 		Counts: options.Timing.Counts, Reports: options.Timing.Reports, Rest: options.Timing.Rest, Looks: options.Timing.Looks,
 		Targets: options.Timing.Targets, Pending: options.Timing.Pending, Refused: options.Timing.Stalled,
