@@ -64,7 +64,30 @@ func manage(w *world) error {
 	if err := w.apply(builtIn); err != nil {
 		return err
 	}
-	return w.until("nothing is left of it", func() error { return w.nothingLeft(managedPrometheus) })
+	return w.until("nothing is left of it", func() error {
+		if err := w.releaseClaims(); err != nil {
+			return err
+		}
+		return w.nothingLeft(managedPrometheus)
+	})
+}
+
+// releaseClaims ends the protection of claims that are being deleted, as kube-controller-manager does where no pod uses them.
+func (w *world) releaseClaims() error {
+	claims := &corev1.PersistentVolumeClaimList{}
+	if err := w.Client.List(w.Ctx, claims, client.InNamespace(harness.OperatorNamespace)); err != nil {
+		return err
+	}
+	for _, claim := range claims.Items {
+		if claim.DeletionTimestamp.IsZero() {
+			continue
+		}
+		claim.Finalizers = nil
+		if err := client.IgnoreNotFound(w.Client.Update(w.Ctx, &claim)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // has returns an error while an object of a kind is missing.
