@@ -97,6 +97,19 @@ func brokenCases() []brokenCase {
 			brokenCase{[]string{key + ".name"}, key, "{name: absent, key: " + good + "}", pods},
 			brokenCase{[]string{key + ".key"}, key, "{name: source, key: missing}", pods})
 	}
+	const store, absent, missing = "prometheus.managed.remoteWrite[]", "{name: absent, key: a}", "{name: source, key: missing}"
+	for _, of := range [][2]string{
+		{"bearerToken", "bearerToken: %s"},
+		{"basicAuth.username", "basicAuth: {username: %s, password: {name: source, key: a}}"},
+		{"basicAuth.password", "basicAuth: {username: {name: source, key: a}, password: %s}"},
+		{"ca.secret", "ca: {secret: %s}"},
+		{"ca.configMap", "ca: {configMap: %s}"},
+	} {
+		for field, wrong := range map[string]string{".name": absent, ".key": missing} {
+			cases = append(cases, brokenCase{[]string{store + "." + of[0] + field}, "prometheus",
+				"{managed: {remoteWrite: [{url: 'https://a', " + fmt.Sprintf(of[1], wrong) + "}]}}", prometheus})
+		}
+	}
 	// By its id, the broken rule is an edit of the good one.
 	for api, id := range map[string]string{"customMetrics": "requests", "externalMetrics": "queue-length"} {
 		for _, rule := range [][2]string{
@@ -164,6 +177,20 @@ var breaksNothing = map[string]string{
 	"prometheus.dialect":                           "any that is accepted works",
 	"prometheus.tls.serverName":                    "only a server with TLS shows it: TestFaultsNameTheField",
 	"prometheus.tls.verification":                  "only a server with TLS shows it: TestFaultsNameTheField",
+	"prometheus.managed.affinity":                  "prometheus-operator runs the pods here: only a node shows it",
+	"prometheus.managed.extraArgs":                 "prometheus-operator runs the pods here: only a node shows it",
+	"prometheus.managed.image":                     "prometheus-operator runs the pods here: only a node shows it",
+	"prometheus.managed.nodeSelector":              "prometheus-operator runs the pods here: only a node shows it",
+	"prometheus.managed.priorityClassName":         "prometheus-operator runs the pods here: only a node shows it",
+	"prometheus.managed.resources":                 "prometheus-operator runs the pods here: only a node shows it",
+	"prometheus.managed.storage.":                  "prometheus-operator runs the pods here: only a node shows it",
+	"prometheus.managed.podAnnotations":            "a webhook of the cluster reads it",
+	"prometheus.managed.podLabels":                 "a webhook of the cluster reads it",
+	"prometheus.managed.remoteWrite[].url":         "only a store shows it",
+	"prometheus.managed.replicas":                  "any that is accepted works",
+	"prometheus.managed.retention":                 "any that is accepted works",
+	"prometheus.managed.scrapeInterval":            "any that is accepted works",
+	"prometheus.managed.tolerations":               "it only allows more",
 	"resourceMetrics.onUnavailable":                "it takes a dead backend to matter",
 	"resourceMetrics.backend":                      "either one works",
 	"resourceMetrics.window":                       "any that is accepted works where Prometheus scrapes often enough",
