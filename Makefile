@@ -194,7 +194,7 @@ test-faults: bin/cluster ## Break everything on the way, and print how much of i
 .PHONY: test-role
 test-role: bin/cluster ## Prove that the operator misses each of its permissions, after a change of its role; 10 minutes.
 	@assets=$$(bin/cluster binaries kube-apiserver etcd kubectl) && \
-		KUBEBUILDER_ASSETS="$$assets" go test -C test/envtest/role -count=1 -timeout 30m $(GOTESTFLAGS)
+		KUBEBUILDER_ASSETS="$$assets" go test -C test/envtest/role -count=1 -timeout 60m $(GOTESTFLAGS)
 
 .PHONY: test-isolation
 test-isolation: bin/cluster ## Prove that a fault stays in its component in each scenario, after a change of what keeps it there; 5 minutes.

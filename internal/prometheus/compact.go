@@ -8,6 +8,8 @@ import (
 	monitoringv1alpha1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1alpha1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
 )
 
 const (
@@ -39,9 +41,14 @@ func Compact(object any) (any, error) {
 	return object, nil
 }
 
+// compactMeta keeps of labels the one by which the operator knows the object that it makes itself.
 func compactMeta(full metav1.ObjectMeta) metav1.ObjectMeta {
-	return metav1.ObjectMeta{Namespace: full.Namespace, Name: full.Name, UID: full.UID, ResourceVersion: full.ResourceVersion,
+	kept := metav1.ObjectMeta{Namespace: full.Namespace, Name: full.Name, UID: full.UID, ResourceVersion: full.ResourceVersion,
 		Generation: full.Generation, DeletionTimestamp: full.DeletionTimestamp}
+	if of := full.Labels[v1alpha1.ManagedLabel]; of != "" {
+		kept.Labels = map[string]string{v1alpha1.ManagedLabel: of}
+	}
+	return kept
 }
 
 // compactFields keeps what is read of the fields that both kinds have.

@@ -63,6 +63,15 @@ func TestCompact(t *testing.T) {
 		t.Errorf("kept: %+v", kept)
 	}
 
+	// What the operator makes itself is no one's choice, also as it is kept.
+	own := object.DeepCopy()
+	own.Namespace, own.Name = "metricspipeline-system", ManagedObject
+	own.Labels = map[string]string{v1alpha1.ManagedLabel: v1alpha1.SingletonName, "a": huge}
+	if target, err := Resolve(v1alpha1.PrometheusSpec{}, among(*compacted(object), *compacted(own)), nil); err != nil ||
+		target.Object != "Prometheus monitoring/k8s" {
+		t.Errorf("beside the operator's own: %s, %v", target.Object, err)
+	}
+
 	hostile := object.DeepCopy()
 	hostile.Spec.ServiceMonitorSelector, hostile.Spec.PodMonitorNamespaceSelector = selector(huge), selector(huge)
 	hostile.Spec.ScrapeInterval, hostile.Spec.Version, hostile.Spec.RoutePrefix = monitoringv1.Duration(huge), huge, huge
