@@ -42,7 +42,7 @@ func prometheusReady(o Observation) finding {
 	}
 	switch {
 	case !p.Required && len(o.Plan.Derived) == 0:
-		return met(v1alpha1.ReasonNotRequired, strings.TrimSpace("No rule queries Prometheus. "+underivable(p)))
+		return met(v1alpha1.ReasonNotRequired, strings.TrimSpace("No rule queries Prometheus. "+underivable(o.Facts)))
 	case p.NotFound != nil && p.NotFound.Starting:
 		return unmet(v1alpha1.ReasonProgressing, p.NotFound.Message+kept)
 	case p.Starting != "":
@@ -72,12 +72,14 @@ func prometheusReady(o Observation) finding {
 }
 
 // underivable says why no rule can follow from a HorizontalPodAutoscaler; empty where one can. It is no state of its own: who may write an
-// HPA must not change whether the pipeline is Ready.
-func underivable(p cluster.Prometheus) string {
+// HPA must not change whether the pipeline is Ready. That there is no Prometheus is said in any case, and how to get one.
+func underivable(facts cluster.Facts) string {
 	const none = "None follows from HorizontalPodAutoscalers either: "
-	switch {
+	switch p := facts.Prometheus; {
 	case p.NotFound != nil:
 		return none + p.NotFound.Message
+	case len(facts.Asked) == 0:
+		return "" // Nothing would query it.
 	case p.Starting != "":
 		return none + fmt.Sprintf("%s is being set up. %s", p.Target.Origin, p.Starting)
 	case p.CredentialsWithheld != "":

@@ -6,6 +6,7 @@ package report
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -243,9 +244,13 @@ func TestWhereNothingQueriesPrometheus(t *testing.T) {
 		"No rule queries Prometheus. None follows from HorizontalPodAutoscalers either: Prometheus monitoring/k8s does not answer: 401.": {
 			Target: target, Answer: probe.Answer{Known: true, Err: errors.New("401")}},
 	} {
-		got := prometheusReady(Observation{Facts: cluster.Facts{Prometheus: source}})
+		got := prometheusReady(Observation{Facts: cluster.Facts{Prometheus: source, Asked: slices.Grow(cluster.Facts{}.Asked, 1)[:1]}})
 		if got.status != metav1.ConditionTrue || got.reason != v1alpha1.ReasonNotRequired || got.message != want {
 			t.Errorf("%s %s: %s\nwant %s", got.status, got.reason, got.message, want)
+		}
+		if got := prometheusReady(Observation{Facts: cluster.Facts{Prometheus: source}}).message; source.NotFound == nil &&
+			got != "No rule queries Prometheus." {
+			t.Errorf("where no HPA asks for a metric: %s", got)
 		}
 	}
 }
