@@ -32,10 +32,16 @@ var harmless = map[string]string{
 		"!has(self.prometheusAdapter.hostNetwork) || !self.prometheusAdapter.hostNetwork || (has(self.metricsServer.port) ? " +
 		"self.metricsServer.port : 4443) != (has(self.prometheusAdapter.port) ? self.prometheusAdapter.port : 4444)": newPods,
 	"!has(self.hostNetwork) || !self.hostNetwork || !has(self.port) || self.port != 10250": newPods,
-	"self.all(t, self.exists_one(o, o == t))":                                              "the list was a set, which has each value once",
+	"!has(self.managed) || !(has(self.url) || has(self.ref))":                              newManaged,
+	"!has(self.managed) || !(has(self.auth) || has(self.tls) || has(self.adapterURL) || (has(self.allowHTTP) && self.allowHTTP) || " +
+		"(has(self.dialect) && self.dialect != 'PromQL'))": newManaged,
+	"self.all(t, self.exists_one(o, o == t))": "the list was a set, which has each value once",
 }
 
-const newPods = "hostNetwork and port are new"
+const (
+	newPods    = "hostNetwork and port are new"
+	newManaged = "managed is new"
+)
 
 const newAccess = "each is about a field of spec.prometheus that v0.1.0 does not have"
 
