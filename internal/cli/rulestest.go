@@ -127,12 +127,9 @@ func (e *environment) named(
 		}
 		return []autoscalingv2.HorizontalPodAutoscaler{*hpa}, nil
 	}
-	namespace := ""
-	if !everywhere {
-		var err error
-		if namespace, err = e.namespace(); err != nil {
-			return nil, err
-		}
+	namespace, err := e.scope(everywhere)
+	if err != nil {
+		return nil, err
 	}
 	all, err := autoscalers(ctx, reader, namespace)
 	if err == nil && len(all) == 0 {

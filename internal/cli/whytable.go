@@ -37,14 +37,19 @@ func autoscalers(ctx context.Context, reader reader, namespace string) ([]autosc
 	}
 }
 
+// scope is the namespace to look at; empty for all.
+func (e *environment) scope(everywhere bool) (string, error) {
+	if everywhere {
+		return "", nil
+	}
+	return e.namespace()
+}
+
 // whyTable explains all of a namespace, or of all.
 func (e *environment) whyTable(ctx context.Context, everywhere bool, direct string, output outputFlag) error {
-	namespace := ""
-	if !everywhere {
-		var err error
-		if namespace, err = e.namespace(); err != nil {
-			return err
-		}
+	namespace, err := e.scope(everywhere)
+	if err != nil {
+		return err
 	}
 	reader, err := e.client()
 	if err != nil {

@@ -147,7 +147,7 @@ func (d *Deployment) network(o v1alpha1.ComponentOptions, hostPort int32) {
 // identity says what the pods are known by, and whom they pull their images as.
 func (d *Deployment) identity(o v1alpha1.ComponentOptions) {
 	for _, key := range slices.Sorted(maps.Keys(o.PodLabels)) {
-		d.set(templatePath+"/labels/"+pointer(key), o.PodLabels[key])
+		d.set(templatePath+"/labels/"+Pointer(key), o.PodLabels[key])
 	}
 	for key, value := range o.PodAnnotations {
 		d.Annotate(map[string]string{key: string(value)})
@@ -161,8 +161,8 @@ func (d *Deployment) remove(path string) {
 	d.operations = append(d.operations, Operation{Op: "remove", Path: path})
 }
 
-// pointer writes a key as a part of a path.
-func pointer(key string) string { return strings.NewReplacer("~", "~0", "/", "~1").Replace(key) }
+// Pointer writes a key as a part of the path of an operation.
+func Pointer(key string) string { return strings.NewReplacer("~", "~0", "/", "~1").Replace(key) }
 
 // replicas returns the desired number of pods, also where the schema's default was bypassed.
 func replicas(o v1alpha1.ComponentOptions) int32 { return ptr.Deref(o.Replicas, 2) }

@@ -12,10 +12,15 @@ func AppOf(service *corev1.Service) App {
 	app := App{Namespace: service.Namespace, Name: service.Name, Annotations: service.Annotations,
 		External: service.Spec.Type == corev1.ServiceTypeExternalName}
 	for _, port := range service.Spec.Ports {
-		app.Ports = append(app.Ports, Port{Name: port.Name, Number: port.Port, Target: port.TargetPort.IntVal,
-			TargetName: port.TargetPort.StrVal, NotTCP: port.Protocol != "" && port.Protocol != corev1.ProtocolTCP})
+		app.Ports = append(app.Ports, PortOf(port))
 	}
 	return app
+}
+
+// PortOf is what the grammar reads of a port of a Service.
+func PortOf(port corev1.ServicePort) Port {
+	return Port{Name: port.Name, Number: port.Port, Target: port.TargetPort.IntVal, TargetName: port.TargetPort.StrVal,
+		NotTCP: port.Protocol != "" && port.Protocol != corev1.ProtocolTCP}
 }
 
 // ContainerPorts returns the names of ports of which a Pod behind a Service has to have one, or it is no target; none where it is one

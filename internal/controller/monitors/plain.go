@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"strings"
 
-	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -113,14 +112,7 @@ func (r *Reconciler) text(s *settings, ns *metav1.PartialObjectMetadata) (string
 func configuration(monitors []client.Object) (string, error) {
 	var jobs []promconfig.Job
 	for _, object := range monitors {
-		var more []promconfig.Job
-		var err error
-		switch monitor := object.(type) {
-		case *monitoringv1.ServiceMonitor:
-			more, err = promconfig.OfServiceMonitor(monitor, promconfig.NoFiles)
-		case *monitoringv1.PodMonitor:
-			more, err = promconfig.OfPodMonitor(monitor, promconfig.NoFiles)
-		}
+		more, err := promconfig.Of(object, promconfig.NoFiles)
 		if err != nil {
 			return "", err //nolint:wrapcheck // it names the monitor
 		}

@@ -77,15 +77,12 @@ func lengthOf(digest string) int {
 }
 
 func isShard(object client.Object) bool {
-	return slices.ContainsFunc(shardNumbers(), func(shard int) bool { return prometheus.ShardName(shard) == object.GetName() })
-}
-
-func shardNumbers() []int {
-	all := make([]int, prometheus.Shards)
-	for shard := range all {
-		all[shard] = shard
+	for shard := range prometheus.Shards {
+		if prometheus.ShardName(shard) == object.GetName() {
+			return true
+		}
 	}
-	return all
+	return false
 }
 
 // shards are the ConfigMaps from which a Prometheus without prometheus-operator reads the scrape configurations of namespaces: the key
@@ -111,7 +108,7 @@ func (s *shards) cached(ctx context.Context) (map[int]*corev1.ConfigMap, error) 
 		return nil, fmt.Errorf("list the ConfigMaps with scrape configurations: %w", err)
 	}
 	found := map[int]*corev1.ConfigMap{}
-	for _, shard := range shardNumbers() {
+	for shard := range prometheus.Shards {
 		at := slices.IndexFunc(list.Items, func(one corev1.ConfigMap) bool { return one.Name == prometheus.ShardName(shard) })
 		if at >= 0 && list.Items[at].DeletionTimestamp.IsZero() {
 			found[shard] = &list.Items[at]

@@ -16,6 +16,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/cluster"
 	"github.com/metricspipeline/operator/internal/operand"
 	"github.com/metricspipeline/operator/internal/prometheus"
 )
@@ -171,7 +172,7 @@ func podOptions(o v1alpha1.PodOptions, in operand.Input, set func(string, any)) 
 	}
 	switch class := o.PriorityClassName; {
 	case class == nil && in.Facts.SystemPriority:
-		set("priorityClassName", "system-cluster-critical")
+		set("priorityClassName", cluster.SystemPriorityClass)
 	case ptr.Deref(class, "") != "":
 		set("priorityClassName", *class)
 	}
@@ -179,7 +180,7 @@ func podOptions(o v1alpha1.PodOptions, in operand.Input, set func(string, any)) 
 		set("imagePullSecrets", o.ImagePullSecrets)
 	}
 	for _, key := range slices.Sorted(maps.Keys(o.PodLabels)) {
-		set("podMetadata/labels/"+strings.NewReplacer("~", "~0", "/", "~1").Replace(key), o.PodLabels[key])
+		set("podMetadata/labels/"+operand.Pointer(key), o.PodLabels[key])
 	}
 	if len(o.PodAnnotations) > 0 {
 		set("podMetadata/annotations", o.PodAnnotations)

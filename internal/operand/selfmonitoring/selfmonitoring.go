@@ -125,7 +125,7 @@ func (p part) label(labels map[string]string) []operand.Patch {
 	}
 	var operations []operand.Operation
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
-		path := "/metadata/labels/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
+		path := "/metadata/labels/" + operand.Pointer(key)
 		operations = append(operations, operand.Operation{Op: "add", Path: path, Value: labels[key]})
 	}
 	if len(operations) == 0 {

@@ -73,9 +73,9 @@ func compactService(service *corev1.Service, prefix string) *App {
 		a.details.selectorless = len(service.Spec.Selector) == 0
 		a.details.ipv6 = slices.Contains(service.Spec.IPFamilies, corev1.IPv6Protocol)
 		for _, port := range service.Spec.Ports[:min(len(service.Spec.Ports), mostPorts)] {
-			a.details.ports = append(a.details.ports, scrape.Port{Name: strings.Clone(port.Name), Number: port.Port,
-				Target: port.TargetPort.IntVal, TargetName: strings.Clone(port.TargetPort.StrVal),
-				NotTCP: port.Protocol != "" && port.Protocol != corev1.ProtocolTCP})
+			kept := scrape.PortOf(port)
+			kept.Name, kept.TargetName = strings.Clone(kept.Name), strings.Clone(kept.TargetName)
+			a.details.ports = append(a.details.ports, kept)
 		}
 	}
 	return a

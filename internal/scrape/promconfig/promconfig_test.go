@@ -112,14 +112,7 @@ func ofAssets(t *testing.T) []client.Object {
 
 func jobsOf(t *testing.T, object client.Object) []promconfig.Job {
 	t.Helper()
-	var jobs []promconfig.Job
-	var err error
-	switch monitor := object.(type) {
-	case *monitoringv1.ServiceMonitor:
-		jobs, err = promconfig.OfServiceMonitor(monitor, files)
-	case *monitoringv1.PodMonitor:
-		jobs, err = promconfig.OfPodMonitor(monitor, files)
-	}
+	jobs, err := promconfig.Of(object, files)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -265,14 +258,7 @@ func leaves(of reflect.Type) []reflect.StructField {
 }
 
 func translate(object client.Object) (string, error) {
-	var jobs []promconfig.Job
-	var err error
-	switch monitor := object.(type) {
-	case *monitoringv1.ServiceMonitor:
-		jobs, err = promconfig.OfServiceMonitor(monitor, files)
-	case *monitoringv1.PodMonitor:
-		jobs, err = promconfig.OfPodMonitor(monitor, files)
-	}
+	jobs, err := promconfig.Of(object, files)
 	text, failed := json.Marshal(jobs)
 	if failed != nil {
 		panic(failed)

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/ptr"
 )
 
@@ -42,6 +43,18 @@ type Files func(Reference) (path string, known bool)
 
 // NoFiles is for a Prometheus that has none.
 func NoFiles(Reference) (string, bool) { return "", false }
+
+// Of returns the job of each endpoint of a monitor of either kind.
+func Of(monitor runtime.Object, files Files) ([]Job, error) {
+	switch of := monitor.(type) {
+	case *monitoringv1.ServiceMonitor:
+		return OfServiceMonitor(of, files)
+	case *monitoringv1.PodMonitor:
+		return OfPodMonitor(of, files)
+	default:
+		return nil, fmt.Errorf("no scrape configuration is known for a %T", monitor)
+	}
+}
 
 // OfServiceMonitor returns the job of each endpoint of a ServiceMonitor.
 func OfServiceMonitor(monitor *monitoringv1.ServiceMonitor, files Files) ([]Job, error) {

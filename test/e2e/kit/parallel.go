@@ -5,7 +5,8 @@ package kit
 
 import (
 	"context"
-	"sync"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // atOnce is how many requests are sent at a time: as many as keep a small API server busy.
@@ -13,23 +14,13 @@ const atOnce = 32
 
 // InParallel calls do for 0 to n-1, and returns the first error.
 func InParallel(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	numbers := make(chan int)
-	var group sync.WaitGroup
-	for range min(atOnce, n) {
-		group.Go(func() {
-			for i := range numbers {
-				if err := do(ctx, i); err != nil {
-					cancel(err)
-				}
-			}
-		})
+	group, within := errgroup.WithContext(ctx)
+	group.SetLimit(atOnce)
+	for i := 0; i < n && within.Err() == nil; i++ {
+		group.Go(func() error { return do(within, i) })
 	}
-	for i := 0; i < n && ctx.Err() == nil; i++ {
-		numbers <- i
+	if err := group.Wait(); err != nil {
+		return err
 	}
-	close(numbers)
-	group.Wait()
-	return context.Cause(ctx)
+	return ctx.Err()
 }
