@@ -261,8 +261,9 @@ deploy: need-image ## Apply the CRD, the roles and the operator.
 undeploy: ## Delete what deploy applied.
 	@$(TOOL) kustomize build config/default | $(KUBECTL) delete --ignore-not-found -f -
 
-# Not listed: the stack where its proof is of other sources; IMG given or published, so that no pod waits for an image that is nowhere; what tests apply, with their IMG; the
-# application of the tests, the demo, and the cluster program. Go decides whether they are up to date.
+# Not listed: the stack where its proof is of other sources; IMG given or published, so that no pod waits for an image that is nowhere;
+# what tests apply, with their IMG; the application of the tests, the demo, and the cluster program. Go decides whether they are up to
+# date.
 .PHONY: stack-proof
 stack-proof:
 	@hack/verify-stack.sh || $(MAKE) test-stack

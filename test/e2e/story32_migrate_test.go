@@ -37,8 +37,9 @@ const (
 )
 
 // TestMigratesFromTheAdapterChart takes the steps of docs/migrate.md from the chart of prometheus-adapter with its default rules: an HPA
-// on one of their metrics has its number all the time until the chart is removed, and then from a rule that is derived. The path from another metrics-server is shown by
-// TestForeignMetricsServerIsTakenOverAndGivenBack, and that of rules of one's own by TestRulesServeMetrics.
+// on one of their metrics has its number all the time until the chart is removed, and then from a rule that is derived. The path from
+// another metrics-server is shown by TestForeignMetricsServerIsTakenOverAndGivenBack, and that of rules of one's own by
+// TestRulesServeMetrics.
 func TestMigratesFromTheAdapterChart(t *testing.T) {
 	g := story(t)
 	needTestCluster(t)

@@ -54,14 +54,14 @@ func (c *selected) wantedOf(pod *metav1.PartialObjectMetadata) []wanted {
 	return all
 }
 
-// portless looks whether Pods that run can be scraped at all. It is true, with a message, while none of those that it has read has a port
-// that its app names; done is true once one can be scraped.
+// portless looks whether Pods that run can be scraped at all. It has a message while none of those that it has read has a port that its
+// app names.
 type portless struct {
 	message string
 	read    int
 }
 
-// look takes a Pod into account. One that cannot be scraped is named by the message.
+// look takes a Pod into account, and is true for one that can be scraped. One that cannot is named by the message.
 func (p *portless) look(
 	ctx context.Context, from pieces, namespace string, pod *metav1.PartialObjectMetadata, apps []wanted,
 ) (bool, error) {
