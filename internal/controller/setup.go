@@ -187,12 +187,7 @@ func Setup(mgr ctrl.Manager, options Options) (*Operator, error) {
 	r := reconciler(mgr, options, parts{all, scrape, nodes, hpas, examiner}, func() { announce(wake) })
 	operator.pipeline = r
 	exported.Build(options.Version)
-	if err := mgr.Add(manager.RunnableFunc(func(ctx context.Context) error {
-		<-ctx.Done()
-		r.Prober.Stop()
-		r.Nodes.Prober.Stop()
-		return nil
-	})); err != nil {
+	if err := mgr.Add(stopProbers(r)); err != nil {
 		return nil, fmt.Errorf("add the end of the prober: %w", err)
 	}
 	deadline := options.Timing.Work + options.Timing.Work/2 // The report has its own time after the stages.
@@ -210,6 +205,16 @@ func Setup(mgr ctrl.Manager, options Options) (*Operator, error) {
 		return nil, fmt.Errorf("build the controller: %w", err)
 	}
 	return operator, nil
+}
+
+// stopProbers ends with the manager, and the probes that run end with it.
+func stopProbers(r *pipeline.Reconciler) manager.RunnableFunc {
+	return func(ctx context.Context) error {
+		<-ctx.Done()
+		r.Prober.Stop()
+		r.Nodes.Prober.Stop()
+		return nil
+	}
 }
 
 // parts are what the reconciler of the pipeline works with.
