@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -27,13 +26,7 @@ func configureApps(w *world) error {
 			_ = w.Client.Delete(w.Ctx, app)
 		}
 	}()
-	pods := map[string]string{"app": prometheus.ManagedName}
-	before := &appsv1.Deployment{
-		ObjectMeta: metav1.ObjectMeta{Namespace: harness.OperatorNamespace, Name: prometheus.ManagedName, Labels: map[string]string{
-			v1alpha1.ManagedLabel: v1alpha1.SingletonName, v1alpha1.ComponentLabel: prometheus.ManagedName}},
-		Spec: appsv1.DeploymentSpec{Selector: &metav1.LabelSelector{MatchLabels: pods}, Template: corev1.PodTemplateSpec{
-			ObjectMeta: metav1.ObjectMeta{Labels: pods}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "prometheus", Image: "a"}}}}},
-	}
+	before := earlierDeployment() // With the selector of ours: replaced, it would stay, since nothing here collects what is orphaned.
 	for _, object := range append([]client.Object{before}, apps...) {
 		if object.GetNamespace() != harness.OperatorNamespace {
 			namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: object.GetNamespace()}}
