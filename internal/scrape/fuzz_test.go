@@ -34,6 +34,7 @@ func FuzzAnnotations(f *testing.F) {
 		{"true", "9", "/m?x=$(POD_NAME)", ""}, {"true", "$(HOME)", "/$(HOME)", "$(HOME)"}, {"true", "80", "/m?x=%24(HOME)&$(A)=1", ""},
 		{"true", "8080,metrics", "/m", "https"}, {"true", "80 ,http,r/9090", "/m", ""}, {"yes", "1,2,3,4,5,6,7,8", "m", "http"},
 		{"true", "${1}", "/?", ""}, {"TRUE\n", "80\n", "/m\nx", "http\n"}, {"on", "admin", "?a=%zz", "https"}, {"true", "0", "/\x00", "h"},
+		{"true", "80", "/m?<<=x", "http"},
 	} {
 		f.Add(seed[0], seed[1], seed[2], seed[3])
 	}

@@ -245,6 +245,9 @@ func readOnePort(value string) (RequestedPort, string) {
 	return RequestedPort{}, wayOfPorts
 }
 
+// mergeKey is the one name that a file of YAML cannot have for a key, unless it is quoted, which writers of YAML do not know.
+const mergeKey = "<<"
+
 // readPath accepts a path, with or without a leading slash, and reads its query.
 func readPath(request *Request, value string) string {
 	path, query, hasQuery := strings.Cut(value, "?")
@@ -267,6 +270,9 @@ func readPath(request *Request, value string) string {
 		}
 		if name == "" {
 			return "a parameter of the query has no name"
+		}
+		if name == mergeKey {
+			return "a parameter of the query is named " + mergeKey + ", which YAML reads as a merge of maps: Prometheus would refuse its configuration"
 		}
 	}
 	switch count := countParams(params); {

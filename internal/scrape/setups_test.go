@@ -137,6 +137,7 @@ func TestRejectedParameters(t *testing.T) {
 		"cannot have a list of ports":           annotated("port", "1,2", "param_x", "1"),
 		"annotate a Service for each port":      annotated("port", "1,2", "path", "/m?x=1"),
 		"leave the question mark out":           annotated("path", "/m?"),
+		"is named <<, which YAML reads":         annotated("path", "/m?%3C%3C=x"),
 		"a list such as 8080,9090":              annotated("port", "8080;9090"),
 		"without the annotation every declared": annotated("port", "8080,"),
 		"at most 8 ports; write a monitor":      annotated("port", "1,2,3,4,5,6,7,8,9"),

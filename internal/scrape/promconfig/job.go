@@ -7,11 +7,13 @@
 package promconfig
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
 
 	"github.com/prometheus/common/model"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"sigs.k8s.io/yaml"
 )
 
@@ -74,13 +76,25 @@ type Relabeling struct {
 	Replacement  *string  `json:"replacement,omitempty"`
 }
 
-// Marshal writes jobs as a file that scrape_config_files of Prometheus may name. The same jobs are the same text.
+// document is one that scrape_config_files of Prometheus may name.
+type document struct {
+	Jobs []Job `json:"scrape_configs"`
+}
+
+// Marshal writes jobs as a file that scrape_config_files of Prometheus may name. The same jobs are the same text. What does not read as
+// it was meant, such as the key of a YAML merge, is an error: Prometheus would refuse it, and with it the files of all others.
 func Marshal(jobs []Job) ([]byte, error) {
-	text, err := yaml.Marshal(struct {
-		Jobs []Job `json:"scrape_configs"`
-	}{jobs})
+	written := document{jobs}
+	text, err := yaml.Marshal(written)
 	if err != nil {
 		return nil, fmt.Errorf("write the scrape configuration: %w", err)
+	}
+	var read document
+	if err := yaml.UnmarshalStrict(text, &read); err != nil {
+		return nil, fmt.Errorf("the scrape configuration cannot be read again: %w", err)
+	}
+	if !equality.Semantic.DeepEqual(written, read) {
+		return nil, errors.New("the scrape configuration reads otherwise than it was written")
 	}
 	return text, nil
 }

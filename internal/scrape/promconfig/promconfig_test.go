@@ -292,3 +292,13 @@ func TestRefused(t *testing.T) {
 		t.Errorf("a PodMonitor: %v", err)
 	}
 }
+
+// TestMarshalReadsWhatItWrites: a text that Prometheus would refuse, and with it those of all namespaces, is never written.
+func TestMarshalReadsWhatItWrites(t *testing.T) {
+	for _, name := range []string{"<<", "=", "~", "null", "on", "1:20", "!!binary", "&a", "*a", "---", "? ", "- x", "#", "0x1", "\ufeff"} {
+		text, err := promconfig.Marshal([]promconfig.Job{{Name: "a", Params: map[string][]string{name: {name}}}})
+		if refused := name == "<<"; (err != nil) != refused {
+			t.Errorf("%q: %v\n%s", name, err, text)
+		}
+	}
+}
