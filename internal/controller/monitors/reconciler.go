@@ -276,7 +276,8 @@ func (r *Reconciler) write(ctx context.Context, namespace string, desired []*uns
 		}
 	}
 	deleted, err := r.applier.Prune(ctx, readable, func(object client.Object) bool {
-		return object.GetLabels()[v1alpha1.ComponentLabel] != ownership.MonitorsComponent || kept[ownership.Identity(object)]
+		ofComponent := object.GetNamespace() == r.namespace && object.GetLabels()[v1alpha1.ComponentLabel] != ownership.MonitorsComponent
+		return ofComponent || kept[ownership.Identity(object)]
 	}, client.InNamespace(namespace))
 	changed = changed || len(deleted) > 0
 	if err == nil && contested != nil {

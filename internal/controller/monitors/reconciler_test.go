@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/ownership"
 	"github.com/metricspipeline/operator/internal/scrape/index"
 )
 
@@ -159,13 +160,25 @@ func TestRemoved(t *testing.T) {
 	}
 }
 
+// TestForgedMonitors: a Prometheus of the operator's selects monitors by the operator's label, which anyone may give to one of theirs: what
+// the operator has not written is deleted, whatever component it says that it is of.
+func TestForgedMonitors(t *testing.T) {
+	for _, component := range []string{"", "self-monitoring", ownership.MonitorsComponent} {
+		forged := &monitoringv1.ServiceMonitor{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "mine",
+			Labels: map[string]string{v1alpha1.ManagedLabel: v1alpha1.SingletonName, v1alpha1.ComponentLabel: component}}}
+		w := working(t, forged)
+		expectWrites(t, component, w.reconcile(t, "shop"), "delete ServiceMonitor shop/mine")
+	}
+}
+
 // TestOthersMonitorsStay: the operator's own, of its components, and those of users.
 func TestOthersMonitorsStay(t *testing.T) {
-	own := &monitoringv1.ServiceMonitor{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "metrics-server",
+	own := &monitoringv1.ServiceMonitor{ObjectMeta: metav1.ObjectMeta{Namespace: "metrics", Name: "metrics-server",
 		Labels: map[string]string{v1alpha1.ManagedLabel: v1alpha1.SingletonName, v1alpha1.ComponentLabel: "metrics-server"}}}
 	users := &monitoringv1.ServiceMonitor{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web"}}
 	w := working(t, own, users)
 	expectWrites(t, "no app", w.reconcile(t, "shop"))
+	expectWrites(t, "the operator's own namespace", w.reconcile(t, "metrics"))
 
 	users = &monitoringv1.ServiceMonitor{ObjectMeta: metav1.ObjectMeta{Namespace: "bank", Name: monitorName},
 		Spec: monitoringv1.ServiceMonitorSpec{Endpoints: []monitoringv1.Endpoint{{Port: "web"}}}} // The CRD demands one.

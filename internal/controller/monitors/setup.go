@@ -80,12 +80,20 @@ type Options struct {
 	Wrap func(reconcile.Reconciler) reconcile.Reconciler
 }
 
+// monitorCaches are the monitors that may be ours: in the operator's namespace those of annotated apps, since components have others there, and
+// everywhere else all with our label, which a Prometheus of ours selects by. Those that are not ours are deleted.
+func monitorCaches(own string) map[string]cache.Config {
+	label := labels.Set{v1alpha1.ManagedLabel: v1alpha1.SingletonName}
+	return map[string]cache.Config{
+		cache.AllNamespaces: {LabelSelector: label.AsSelector()},
+		own:                 {LabelSelector: labels.Merge(label, labels.Set{v1alpha1.ComponentLabel: ownership.MonitorsComponent}).AsSelector()},
+	}
+}
+
 // Setup adds the reconciler of monitors to a manager.
 func Setup(mgr ctrl.Manager, options Options) (*Reconciler, error) {
-	ours := labels.SelectorFromSet(labels.Set{
-		v1alpha1.ManagedLabel: v1alpha1.SingletonName, v1alpha1.ComponentLabel: ownership.MonitorsComponent})
 	monitors, err := options.NewCache(mgr.GetConfig(), cache.Options{HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(),
-		Mapper: mgr.GetRESTMapper(), DefaultLabelSelector: ours, DefaultTransform: onlyOwnership})
+		Mapper: mgr.GetRESTMapper(), DefaultNamespaces: monitorCaches(options.Namespace), DefaultTransform: onlyOwnership})
 	if err != nil {
 		return nil, fmt.Errorf("make the cache of monitors: %w", err)
 	}
