@@ -39,6 +39,8 @@ type Facts struct {
 	RequestHeaderCA bool
 	// SystemPriority is true where pods of that namespace are sure to be admitted with the class SystemPriorityClass.
 	SystemPriority bool
+	// PlatformUsers is true where the platform chooses the users of the pods of that namespace, and refuses those that name one.
+	PlatformUsers bool
 	// Prometheus is where application metrics come from.
 	Prometheus Prometheus
 	// Asked are the metrics of custom.metrics.k8s.io and external.metrics.k8s.io that HorizontalPodAutoscalers ask for, and AskedKnown

@@ -95,6 +95,9 @@ func (s *Source) Read(ctx context.Context, spec v1alpha1.MetricsPipelineSpec, ch
 	if facts.SystemPriority, err = s.systemPriority(ctx); note(err) {
 		facts.Incomplete = true
 	}
+	if facts.PlatformUsers, err = s.platformUsers(ctx); note(err) {
+		facts.Incomplete = true
+	}
 	facts.RequestHeaderCA, err = s.requestHeaderCA(ctx)
 	note(err)
 	facts.Nodes, err = s.nodes(ctx)
@@ -136,6 +139,20 @@ func (s *Source) Terminating(ctx context.Context) (bool, error) {
 		return false, fmt.Errorf("read Namespace %s: %w", s.Namespace, err)
 	}
 	return !namespace.GetDeletionTimestamp().IsZero(), nil
+}
+
+// UsersAnnotation of a namespace has the range of users from which OpenShift chooses those of its pods. It refuses pods that name one.
+const UsersAnnotation = "openshift.io/sa.scc.uid-range"
+
+// platformUsers is true where the platform chooses the users of the pods of the operator's namespace.
+func (s *Source) platformUsers(ctx context.Context) (bool, error) {
+	namespace := kinds.Namespace.New()
+	err := s.Client.Get(ctx, client.ObjectKey{Name: s.Namespace}, namespace)
+	if client.IgnoreNotFound(err) != nil {
+		return false, fmt.Errorf("read Namespace %s: %w", s.Namespace, err)
+	}
+	_, chosen := namespace.GetAnnotations()[UsersAnnotation]
+	return chosen, nil
 }
 
 // apiServerPorts returns the ports of the API server's own endpoints, which components must be able to reach.

@@ -121,11 +121,15 @@ func onlySpec(object any) (any, error) {
 		ResourceVersion: full.ResourceVersion}, Spec: full.Spec}, nil
 }
 
-// onlyLabels drops everything but the labels as well.
+// onlyLabels drops everything but the labels as well, and what says that the platform chooses the users of a namespace's pods.
 func onlyLabels(object any) (any, error) {
 	stripped, err := onlyName(object)
 	if full, ok := object.(*metav1.PartialObjectMetadata); ok && err == nil {
-		stripped.(*metav1.PartialObjectMetadata).Labels = full.Labels
+		kept := stripped.(*metav1.PartialObjectMetadata)
+		kept.Labels = full.Labels
+		if users, chosen := full.Annotations[cluster.UsersAnnotation]; chosen {
+			kept.Annotations = map[string]string{cluster.UsersAnnotation: users}
+		}
 	}
 	return stripped, err
 }

@@ -142,7 +142,17 @@ func TestPlatformChoosesUsers(t *testing.T) {
 		w.Expect(w.condition(v1alpha1.ConditionStalled)()).NotTo(beTrue(), spec)
 	}
 	w.Eventually(w.create("metricspipeline-operator")).Should(Succeed())
+
+	w.apply("prometheus: {managed: {}}")
+	w.Eventually(w.create(managedPrometheus)).Should(MatchError(ContainSubstring("unable to validate")))
+	w.changeNamespace(func(n *corev1.Namespace) { metav1.SetMetaDataAnnotation(&n.ObjectMeta, usersAnnotation, "1000/10000") },
+		func(n *corev1.Namespace) { delete(n.Annotations, usersAnnotation) })
+	w.apply("prometheus: {managed: {retention: 3h}}") // A namespace of OpenShift has it before there is an operator in it.
+	w.Eventually(w.create(managedPrometheus)).Should(Succeed())
 }
+
+// usersAnnotation is what OpenShift writes on a namespace.
+const usersAnnotation = "openshift.io/sa.scc.uid-range"
 
 // create returns, for Eventually, what the API server says to a pod of a Deployment.
 func (w *world) create(deployment string) func() error {

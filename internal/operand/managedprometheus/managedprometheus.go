@@ -110,6 +110,11 @@ func undecided(in operand.Input) string {
 			return "what it is to present to a store is not there, see the condition PrometheusReady."
 		}
 	}
+	// Its apps keep their scrape configurations then, and Prometheus refuses those below another interval.
+	if scrape := in.Spec.Scrape; in.LastGood != nil && in.Facts.Prometheus.Managed.Plain && len(scrape.Targets) > 0 &&
+		in.Facts.Prometheus.Target.RejectedTimeout(scrape.Interval.Or(0), scrape.ScrapeTimeout.Or(0)) != "" {
+		return "its apps are scraped as before, see the condition ScrapeReady."
+	}
 	if in.LastGood == nil && in.Facts.Incomplete || in.Facts.Served.Err(kinds.Prometheus.GroupVersionKind) != nil {
 		return "it is not known whether the cluster serves Prometheus objects, see the condition ComponentsReady."
 	}

@@ -6,6 +6,7 @@ package managedprometheus
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -290,5 +291,64 @@ func TestRemoteWrite(t *testing.T) {
 	proposal := planned(t, in)
 	if proposal.Component != nil || len(proposal.Findings) != 1 || !proposal.Findings[0].Stalled {
 		t.Errorf("%+v", proposal)
+	}
+}
+
+// TestPlatformUsers: where the platform chooses users, as OpenShift does, no pod names one; elsewhere a kubelet has to see that the user of
+// the image is not root.
+func TestPlatformUsers(t *testing.T) {
+	for _, plain := range []bool{true, false} {
+		in := input(plain)
+		kind, name := "Deployment", Name
+		if !plain {
+			kind, name = "Prometheus", "metricspipeline"
+		}
+		for _, chosen := range []bool{false, true} {
+			in.Facts.PlatformUsers = chosen
+			patch := content(*planned(t, in).Component, kind, name)
+			for _, field := range []string{"runAsUser", "runAsGroup", "fsGroup"} {
+				if removed := strings.Contains(patch, "securityContext/"+field); removed != chosen {
+					t.Errorf("%s, the platform chooses: %v, %s is removed: %v", kind, chosen, field, removed)
+				}
+			}
+		}
+	}
+}
+
+// TestIntervalBelowTimeouts: apps keep scrape configurations of before whose timeout a new interval is below. Prometheus would refuse all of
+// them, so it keeps its interval too.
+func TestIntervalBelowTimeouts(t *testing.T) {
+	in := input(true)
+	in.Spec.Scrape.Targets = []v1alpha1.ScrapeTarget{v1alpha1.ScrapeServices}
+	timeout, interval := v1alpha1.Duration("10s"), v1alpha1.Duration("5s")
+	in.Spec.Scrape.ScrapeTimeout, in.Spec.Prometheus.Managed.ScrapeInterval = timeout, interval
+	in.Facts.Prometheus.Target.ScrapeInterval = 5 * time.Second
+	if proposal := planned(t, in); proposal.Component == nil {
+		t.Errorf("at first nothing is scraped, so nothing is refused: %+v", proposal)
+	}
+	in.LastGood = &operand.LastGood{}
+	if proposal := planned(t, in); proposal.Component != nil || !strings.Contains(proposal.Retained, "ScrapeReady") {
+		t.Errorf("%+v", proposal)
+	}
+	in.Spec.Scrape.Targets = nil
+	if proposal := planned(t, in); proposal.Component == nil {
+		t.Errorf("no app is scraped: %+v", proposal)
+	}
+}
+
+// TestEnforcedNamespace: what the monitors of a namespace lead to has that namespace, unless apps may choose their labels.
+func TestEnforcedNamespace(t *testing.T) {
+	in := input(false)
+	for honors, want := range map[bool]bool{false: true, true: false} {
+		in.Spec.Scrape.HonorLabels = nil
+		if honors {
+			in.Spec.Scrape.HonorLabels = &v1alpha1.HonorLabels{}
+		}
+		patch := content(*planned(t, in).Component, "Prometheus", "metricspipeline")
+		for _, field := range []string{"overrideHonorLabels", "enforcedNamespaceLabel", "excludedFromEnforcement"} {
+			if strings.Contains(patch, field) != want {
+				t.Errorf("apps choose their labels: %v: %s in %s", honors, field, patch)
+			}
+		}
 	}
 }

@@ -51,7 +51,19 @@ func deployment(in operand.Input) ([]string, []operand.Patch) {
 	for _, key := range remoteKeys(spec) {
 		patches = append(patches, mount(key.volume(), key.from, key.path(), key.name))
 	}
+	if in.Facts.PlatformUsers {
+		patches = append(patches, operand.PatchOf("Deployment", Name, withoutUsers("/spec/template/spec")...))
+	}
 	return variants, append(patches, d.Patch(Name))
+}
+
+// withoutUsers leaves the users of a pod to the platform.
+func withoutUsers(spec string) []operand.Operation {
+	var operations []operand.Operation
+	for _, field := range []string{"runAsUser", "runAsGroup", "fsGroup"} {
+		operations = append(operations, operand.Operation{Op: "remove", Path: spec + "/securityContext/" + field})
+	}
+	return operations
 }
 
 // claim is the change to the PersistentVolumeClaim.
@@ -148,6 +160,12 @@ func prometheusObject(in operand.Input, image string) operand.Patch {
 	if len(spec.RemoteWrite) > 0 {
 		set("remoteWrite", remoteWritesOfObject(spec))
 	}
+	if in.Facts.PlatformUsers {
+		operations = append(operations, withoutUsers("/spec")...)
+	}
+	if in.Spec.Scrape.HonorLabels == nil {
+		enforceNamespace(set, in.Facts.Namespace)
+	}
 	podOptions(spec.PodOptions, in, set)
 	if len(spec.ExtraArgs) > 0 {
 		set("additionalArgs", arguments(spec.ExtraArgs))
@@ -192,6 +210,18 @@ func podOptions(o v1alpha1.PodOptions, in operand.Input, set func(string, any)) 
 	case ca.ConfigMap != nil:
 		set("configMaps", []string{ca.ConfigMap.Name})
 	}
+}
+
+// enforceNamespace has each series of a monitor carry the namespace of it, whatever the app or the monitor says: somebody may have labeled
+// a monitor like the operator's, until that is deleted. What the operator has in its own namespace is about the whole cluster.
+func enforceNamespace(set func(string, any), own string) {
+	set("overrideHonorLabels", true)
+	set("enforcedNamespaceLabel", "namespace")
+	var excluded []map[string]string
+	for _, resource := range []string{"servicemonitors", "prometheusrules"} {
+		excluded = append(excluded, map[string]string{"group": "monitoring.coreos.com", "resource": resource, "namespace": own})
+	}
+	set("excludedFromEnforcement", excluded)
 }
 
 // arguments are flags as prometheus-operator takes them.
