@@ -56,6 +56,7 @@ func TestManaged(t *testing.T) {
 
 	w.token(t)
 	w.keepsManaged(t)
+	w.hasCertificateToBeScraped()
 
 	w.installCRDs(harness.PrometheusCRD())
 	w.rest()
@@ -121,4 +122,15 @@ func (w *world) keepsManaged(t *testing.T) {
 
 	w.apply("prometheus: {managed: {}}\n")
 	w.Eventually(func() []string { return w.of(managedPrometheus) }).Should(ConsistOf(plain))
+}
+
+// hasCertificateToBeScraped: the operator's metrics endpoint has a certificate although no object monitors it, and what the spec had made
+// before is gone.
+func (w *world) hasCertificateToBeScraped() {
+	w.apply("prometheus: {managed: {}}\nmonitoring: {dashboard: Enabled}\n")
+	w.Eventually(func() []string { return w.of(selfMonitoring) }).Should(ConsistOf(dashboard, operatorPair, monitoringForm))
+	w.apply("prometheus: {managed: {}}\n")
+	w.Eventually(func() []string { return w.of(selfMonitoring) }).Should(ConsistOf(operatorPair, monitoringForm))
+	w.Eventually(w.condition(v1alpha1.ConditionMonitoringReady)).Should(beStatus(metav1.ConditionTrue, v1alpha1.ReasonInPlace,
+		"The Prometheus that the operator runs scrapes the operator and its components."))
 }
