@@ -49,7 +49,7 @@ func TestManaged(t *testing.T) {
 	w.apply("prometheus: {managed: {}}\n" + customRules)
 	w.Eventually(func() []string { return w.of(managedPrometheus) }).Should(ConsistOf(plain))
 	w.Eventually(w.source).Should(Equal(&v1alpha1.PrometheusStatus{
-		URL: "https://managed-prometheus.metricspipeline-system.svc:9090", Origin: "spec.prometheus.managed"}))
+		URL: "https://managed-prometheus.metricspipeline-system.svc:9090", Origin: "spec.prometheus.managed", Version: "v3.5.1"}))
 	// There is no DNS here, so it has no chance to answer.
 	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(beFalse(v1alpha1.ReasonUnreachable, "the condition ComponentsReady"))
 	w.Expect(w.condition(v1alpha1.ConditionStalled)()).NotTo(beTrue())
@@ -71,7 +71,7 @@ func TestManaged(t *testing.T) {
 	w.Expect(made.Spec.ServiceMonitorSelector.MatchLabels).To(HaveKeyWithValue(v1alpha1.ManagedLabel, v1alpha1.SingletonName))
 	w.Expect(made.Spec.Web.TLSConfig.Cert.Secret.Name).To(Equal("managed-prometheus-tls"))
 	w.Eventually(w.source).Should(Equal(&v1alpha1.PrometheusStatus{
-		URL: "https://prometheus-operated.metricspipeline-system.svc:9090", Origin: "spec.prometheus.managed"}))
+		URL: "https://prometheus-operated.metricspipeline-system.svc:9090", Origin: "spec.prometheus.managed", Version: "v3.5.1"}))
 
 	w.apply(`{}`)
 	w.Eventually(func() []string { return w.of(managedPrometheus) }).Should(BeEmpty())
