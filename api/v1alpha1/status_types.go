@@ -89,6 +89,11 @@ type PrometheusStatus struct {
 	// the way to change.
 	// +optional
 	Chosen *PrometheusReference `json:"chosen,omitempty"`
+
+	// version is that of the Prometheus, as its object states it, or the tag or digest of the image that the operator runs; unset where
+	// neither is known.
+	// +optional
+	Version string `json:"version,omitempty"`
 }
 
 // APIServiceStatus is the state of one metrics API, as kube-aggregator gives it.

@@ -183,6 +183,9 @@ func prometheusNode(status v1alpha1.MetricsPipelineStatus) *node {
 		part.text = "no queries"
 	}
 	part.text += ", from " + status.Prometheus.Origin
+	if version := status.Prometheus.Version; version != "" {
+		part.text += ", version " + version
+	}
 	if condition := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionPrometheusReady); condition != nil {
 		part.mark = conditionMark(*condition)
 	}

@@ -68,6 +68,9 @@ type Prometheus struct {
 	Managed  prometheus.Managed
 	Starting string
 	Token    Token
+	// Authorities are those of the components' certificates, by the Secret with a certificate, where its Deployment is to scrape them; nil
+	// while the token for that is not there.
+	Authorities map[string]string
 	// Target is the Prometheus that the spec and the cluster lead to; its URL is empty where there is none.
 	Target prometheus.Target
 	// Chosen is the object that stays chosen from now on where the spec names none, whether it exists or not; nil for none.

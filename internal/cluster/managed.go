@@ -28,6 +28,12 @@ const (
 // ManagedSecret is the name of that Secret.
 const ManagedSecret = prometheus.ManagedName + "-access"
 
+// The Secret with the token by which components are scraped. It is installed with the operator.
+const (
+	MetricsSecret   = "metricspipeline-metrics-token"
+	MetricsTokenKey = corev1.ServiceAccountTokenKey
+)
+
 // managedAccess reads how the Prometheus that the operator runs is queried. Nothing of it is in the spec: its certificate is of the
 // components' authority, and its token is made here where none is stored.
 func (s *Source) managedAccess(ctx context.Context, spec v1alpha1.PrometheusSpec, p *Prometheus) error {
@@ -44,6 +50,9 @@ func (s *Source) managedAccess(ctx context.Context, spec v1alpha1.PrometheusSpec
 		if len(stored) == 0 {
 			p.Starting = fmt.Sprintf("Secret %s/%s, with its token, is being written.", s.Namespace, ManagedSecret)
 		}
+		if p.Authorities, err = s.componentAuthorities(ctx); err != nil {
+			return err
+		}
 	}
 	serving, err := s.secret(ctx, prometheus.ManagedName+"-tls")
 	if err != nil {
@@ -53,6 +62,26 @@ func (s *Source) managedAccess(ctx context.Context, spec v1alpha1.PrometheusSpec
 		p.Starting = "Its certificate is not issued yet, see the condition CertificatesReady."
 	}
 	return nil
+}
+
+// componentAuthorities returns the authorities by which the components' certificates are verified, by Secret.
+func (s *Source) componentAuthorities(ctx context.Context) (map[string]string, error) {
+	token, err := s.secret(ctx, MetricsSecret)
+	if err != nil || len(token[MetricsTokenKey]) == 0 {
+		return nil, err
+	}
+	var secrets corev1.SecretList
+	if err := s.Client.List(ctx, &secrets, client.InNamespace(s.Namespace),
+		client.MatchingLabels{v1alpha1.ManagedLabel: v1alpha1.SingletonName}, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("list the Secrets of %s: %w", s.Namespace, err)
+	}
+	found := map[string]string{}
+	for _, secret := range secrets.Items {
+		if authority := secret.Data[corev1.ServiceAccountRootCAKey]; len(authority) > 0 {
+			found[secret.Name] = string(authority)
+		}
+	}
+	return found, nil
 }
 
 // secret returns the data of a Secret of the operator's namespace; nil where there is none.

@@ -6,8 +6,38 @@ package cluster
 import (
 	"testing"
 
+	gocmp "github.com/google/go-cmp/cmp"
 	"golang.org/x/crypto/bcrypt"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
 )
+
+// TestAuthoritiesOfComponents: they are those of the operator's own Secrets, and none is read without the token to scrape with.
+func TestAuthoritiesOfComponents(t *testing.T) {
+	secret := func(name, key string, ours bool) *corev1.Secret {
+		made := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "metrics", Name: name}, Data: map[string][]byte{key: []byte("of " + name)}}
+		if ours {
+			made.Labels = map[string]string{v1alpha1.ManagedLabel: v1alpha1.SingletonName}
+		}
+		return made
+	}
+	all := fake.NewClientBuilder().WithObjects(secret("metrics-server-tls", "ca.crt", true), secret("other-tls", "ca.crt", false),
+		secret("managed-prometheus-access", "password", true)).Build()
+	s := &Source{Client: all, Namespace: "metrics"}
+	if found, err := s.componentAuthorities(t.Context()); err != nil || found != nil {
+		t.Errorf("without a token: %v, %v", found, err)
+	}
+	if err := all.Create(t.Context(), secret(MetricsSecret, MetricsTokenKey, false)); err != nil {
+		t.Fatal(err)
+	}
+	found, err := s.componentAuthorities(t.Context())
+	if diff := gocmp.Diff(map[string]string{"metrics-server-tls": "of metrics-server-tls"}, found); diff != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+}
 
 // stored is the Secret as the operator writes it.
 func stored(token Token) map[string][]byte {

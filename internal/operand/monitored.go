@@ -18,6 +18,11 @@ func Monitored(in Input) bool {
 	return in.Spec.Monitoring.Monitors != v1alpha1.MonitoringDisabled && in.Facts.Served.Has(kinds.ServiceMonitorCRD)
 }
 
+// ScrapedWithoutMonitors is true where the configuration of the Prometheus that the operator runs has the components as targets.
+func ScrapedWithoutMonitors(in Input) bool {
+	return in.Spec.Monitoring.Monitors != v1alpha1.MonitoringDisabled && in.Spec.Prometheus.Managed != nil && in.Facts.Prometheus.Managed.Plain
+}
+
 // MonitorPatches put on the ServiceMonitor of a component the labels of spec.monitoring, and those that the chosen Prometheus selects
 // it by. What that demands and cannot be met leaves the monitor unselected.
 func MonitorPatches(name string, in Input) []Patch {

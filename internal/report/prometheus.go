@@ -26,12 +26,29 @@ const operatorName = "metricspipeline-operator"
 func prometheusStatus(o Observation) *v1alpha1.PrometheusStatus {
 	p := o.Facts.Prometheus
 	if p.Target.URL != "" || p.Target.Chosen != nil {
-		return &v1alpha1.PrometheusStatus{URL: p.Target.URL, Origin: p.Target.Origin, Chosen: p.Target.Chosen.DeepCopy()}
+		return &v1alpha1.PrometheusStatus{URL: p.Target.URL, Origin: p.Target.Origin, Chosen: p.Target.Chosen.DeepCopy(),
+			Version: prometheusVersion(o)}
 	}
 	if p.Chosen != nil && equality.Semantic.DeepEqual(p.Chosen, prometheus.Chosen(o.previous)) {
 		return o.previous.Prometheus.DeepCopy()
 	}
 	return nil
+}
+
+// prometheusVersion is what is known of the version of what answers at the URL; empty for nothing.
+func prometheusVersion(o Observation) string {
+	target := o.Facts.Prometheus.Target
+	switch {
+	case target.Given: // The object is that of who scrapes.
+		return ""
+	case target.Managed && target.ScrapeConfigs:
+		for _, component := range componentStatuses(o) {
+			if component.Name == prometheus.ManagedName {
+				return component.Version
+			}
+		}
+	}
+	return target.Version
 }
 
 func prometheusReady(o Observation) finding {

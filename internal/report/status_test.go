@@ -205,6 +205,34 @@ func TestChosenPrometheus(t *testing.T) {
 	}
 }
 
+// TestPrometheusVersion: it is what the object states, or the tag of the image that the operator runs, and never that of another
+// Prometheus than the one at the URL.
+func TestPrometheusVersion(t *testing.T) {
+	stated := func(o *Observation) { o.Facts.Prometheus.Target.Version = "v3.4.0" }
+	for name, tc := range map[string]struct {
+		change func(*Observation)
+		want   string
+	}{
+		"its object states none": {func(*Observation) {}, ""},
+		"its object states it":   {stated, "v3.4.0"},
+		"the object scrapes, and another answers": {func(o *Observation) {
+			stated(o)
+			o.Facts.Prometheus.Target.Given = true
+		}, ""},
+		"the operator runs it": {func(o *Observation) {
+			o.Facts.Prometheus.Target.Managed, o.Facts.Prometheus.Target.ScrapeConfigs = true, true
+			planOf(o, usageServer).Name = prometheus.ManagedName
+			o.Workloads[prometheus.ManagedName] = o.Workloads[usageServer]
+		}, "v7"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, status := statusOf(tc.change); status.Prometheus.Version != tc.want {
+				t.Errorf("version %q, want %q", status.Prometheus.Version, tc.want)
+			}
+		})
+	}
+}
+
 // TestRulesOfAForeignAPI: rules that another owner of the API keeps from being served are not silent, unless the policy asks for that.
 func TestRulesOfAForeignAPI(t *testing.T) {
 	const said = "said kube-aggregator. What is in spec.externalMetrics.rules is not served, because the API has this owner: set " +

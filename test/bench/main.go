@@ -33,7 +33,7 @@ type row struct {
 }
 
 // rows are all the benchmarks.
-var rows = []row{p1, p2, p5, p5Hostile, p5Workloads, p6, p7, p9, p10, p11, p12}
+var rows = []row{p1, p2, p5, p5Hostile, p5Workloads, p6, p7, p9, p10, p11, p12, p13}
 
 // progress reports a step of a measurement.
 type progress func(format string, args ...any)

@@ -49,13 +49,14 @@ func TestManaged(t *testing.T) {
 	w.apply("prometheus: {managed: {}}\n" + customRules)
 	w.Eventually(func() []string { return w.of(managedPrometheus) }).Should(ConsistOf(plain))
 	w.Eventually(w.source).Should(Equal(&v1alpha1.PrometheusStatus{
-		URL: "https://managed-prometheus.metricspipeline-system.svc:9090", Origin: "spec.prometheus.managed"}))
+		URL: "https://managed-prometheus.metricspipeline-system.svc:9090", Origin: "spec.prometheus.managed", Version: "v3.5.1"}))
 	// There is no DNS here, so it has no chance to answer.
 	w.Eventually(w.condition(v1alpha1.ConditionPrometheusReady)).Should(beFalse(v1alpha1.ReasonUnreachable, "the condition ComponentsReady"))
 	w.Expect(w.condition(v1alpha1.ConditionStalled)()).NotTo(beTrue())
 
 	w.token(t)
 	w.keepsManaged(t)
+	w.hasCertificateToBeScraped()
 
 	w.installCRDs(harness.PrometheusCRD())
 	w.rest()
@@ -70,7 +71,7 @@ func TestManaged(t *testing.T) {
 	w.Expect(made.Spec.ServiceMonitorSelector.MatchLabels).To(HaveKeyWithValue(v1alpha1.ManagedLabel, v1alpha1.SingletonName))
 	w.Expect(made.Spec.Web.TLSConfig.Cert.Secret.Name).To(Equal("managed-prometheus-tls"))
 	w.Eventually(w.source).Should(Equal(&v1alpha1.PrometheusStatus{
-		URL: "https://prometheus-operated.metricspipeline-system.svc:9090", Origin: "spec.prometheus.managed"}))
+		URL: "https://prometheus-operated.metricspipeline-system.svc:9090", Origin: "spec.prometheus.managed", Version: "v3.5.1"}))
 
 	w.apply(`{}`)
 	w.Eventually(func() []string { return w.of(managedPrometheus) }).Should(BeEmpty())
@@ -121,4 +122,15 @@ func (w *world) keepsManaged(t *testing.T) {
 
 	w.apply("prometheus: {managed: {}}\n")
 	w.Eventually(func() []string { return w.of(managedPrometheus) }).Should(ConsistOf(plain))
+}
+
+// hasCertificateToBeScraped: the operator's metrics endpoint has a certificate although no object monitors it, and what the spec had made
+// before is gone.
+func (w *world) hasCertificateToBeScraped() {
+	w.apply("prometheus: {managed: {}}\nmonitoring: {dashboard: Enabled}\n")
+	w.Eventually(func() []string { return w.of(selfMonitoring) }).Should(ConsistOf(dashboard, operatorPair, monitoringForm))
+	w.apply("prometheus: {managed: {}}\n")
+	w.Eventually(func() []string { return w.of(selfMonitoring) }).Should(ConsistOf(operatorPair, monitoringForm))
+	w.Eventually(w.condition(v1alpha1.ConditionMonitoringReady)).Should(beStatus(metav1.ConditionTrue, v1alpha1.ReasonInPlace,
+		"The Prometheus that the operator runs scrapes the operator and its components."))
 }

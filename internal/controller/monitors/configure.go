@@ -35,7 +35,7 @@ func (r *Reconciler) configure(ctx context.Context, s *settings, ns *metav1.Part
 	if limited != nil && !errors.As(limited, &limit) {
 		return r.outcome(ctx, ns.Name, limited, false)
 	}
-	changed, err := r.shards.set(ctx, ns.Name, text)
+	changed, err := r.shards.set(ctx, s.pipeline.UID, ns.Name, text)
 	if err != nil {
 		return r.outcome(ctx, ns.Name, err, false)
 	}
@@ -58,8 +58,8 @@ func (r *Reconciler) configure(ctx context.Context, s *settings, ns *metav1.Part
 
 // unconfigure has what a namespace has of scrape configurations removed: there are monitors instead of it, or nothing is scraped. Where
 // the ConfigMaps cannot be read, the monitors do not suffer from it.
-func (r *Reconciler) unconfigure(ctx context.Context, namespace string) {
-	changed, err := r.shards.set(ctx, namespace, "")
+func (r *Reconciler) unconfigure(ctx context.Context, s *settings, namespace string) {
+	changed, err := r.shards.set(ctx, s.pipeline.UID, namespace, "")
 	if err != nil {
 		ctrl.LoggerFrom(ctx).V(1).Info("Scrape configurations are left as they are", "namespace", namespace, "error", err.Error())
 		return

@@ -147,7 +147,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if gone || !ns.DeletionTimestamp.IsZero() {
 		r.forget(request.Name)
 		if gone && s != nil && !s.retain {
-			r.unconfigure(ctx, request.Name)
+			r.unconfigure(ctx, s, request.Name)
 		}
 		return ctrl.Result{}, nil // Deleted, or being deleted with all that is in it.
 	}
@@ -166,7 +166,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{}, err
 	}
 	if err = r.write(ctx, request.Name, desired); err == nil {
-		r.unconfigure(ctx, request.Name)
+		r.unconfigure(ctx, s, request.Name)
 	}
 	return r.outcome(ctx, request.Name, err, err == nil && len(desired) > 0)
 }

@@ -139,7 +139,7 @@ func namespacesIn(shard *corev1.ConfigMap) []string {
 
 // set has the configuration of a namespace written with the next write of its shard, or its keys removed where the text is empty. It
 // returns the shards that have something to be written.
-func (s *shards) set(ctx context.Context, namespace, text string) ([]int, error) {
+func (s *shards) set(ctx context.Context, owner types.UID, namespace, text string) ([]int, error) {
 	cached, err := s.cached(ctx)
 	if err != nil {
 		return nil, err
@@ -152,7 +152,8 @@ func (s *shards) set(ctx context.Context, namespace, text string) ([]int, error)
 			wanted = text
 		}
 		delete(s.pending[shard], namespace)
-		if is, has := dataOf(cached[shard])[key]; has == (wanted != "") && (!has || is == digestOfText(wanted)) && !drifted(cached[shard]) {
+		is, has := dataOf(cached[shard])[key]
+		if has == (wanted != "") && (!has || is == digestOfText(wanted)) && !drifted(cached[shard], owner) {
 			continue
 		}
 		if s.pending[shard] == nil {
@@ -171,10 +172,12 @@ func dataOf(shard *corev1.ConfigMap) map[string]string {
 	return shard.Data
 }
 
-// drifted is true for a shard without a label by which the operator finds it again, or without its owner.
-func drifted(shard *corev1.ConfigMap) bool {
+// drifted is true for a shard without a label by which the operator finds it again, or without its owner: with none but others, which may
+// not exist, it would be collected as garbage.
+func drifted(shard *corev1.ConfigMap, owner types.UID) bool {
+	owned := func(ref metav1.OwnerReference) bool { return ref.UID == owner }
 	return shard != nil && (!ownership.Labeled(shard) || shard.Labels[v1alpha1.ComponentLabel] != ownership.MonitorsComponent ||
-		len(shard.OwnerReferences) == 0)
+		!slices.ContainsFunc(shard.OwnerReferences, owned))
 }
 
 // flush writes what is pending for a shard, and returns what became of each namespace that has a text. The error concerns all of them,

@@ -27,7 +27,8 @@ func (l *ladder) apply(ctx context.Context) error {
 	if l.certificate == nil && l.component.Serving != "" && l.component.LastGood == nil {
 		return nil // Its pods could not start.
 	}
-	l.applied, l.outcome.Complete = true, len(l.objects) > 0
+	// One that was built may have none, as where the operator has a certificate for its metrics and nothing else that monitors it.
+	l.applied, l.outcome.Complete = true, len(l.objects) > 0 || l.component.Retained == ""
 	refused := l.refused(ctx) || !l.grant(ctx)
 	l.accepted = !refused
 	for _, object := range l.objects {
@@ -176,7 +177,7 @@ func (l *ladder) restore(ctx context.Context, object *unstructured.Unstructured)
 // remember stores the form of a component whose pods the API server has accepted.
 func (l *ladder) remember(ctx context.Context) error {
 	form := operand.LastGood{Component: l.component.Described(), Objects: l.form, Memory: l.component.Memory}
-	if l.retained() != "" || l.unsure || len(l.form) == 0 {
+	if l.retained() != "" || l.unsure || len(l.form) == 0 && len(l.objects) > 0 {
 		if l.component.LastGood == nil {
 			return nil
 		}

@@ -49,11 +49,22 @@ type fields = map[string]any
 
 // config is the main configuration of the Deployment. What annotated apps are scraped by is in files of its own.
 func config(in operand.Input) (string, error) {
+	ours, err := components(in)
+	if err != nil {
+		return "", err
+	}
+	var jobs []any
+	for _, job := range append(kubelets(in, tlsOfKubelets(in, kubeletCA+"/"+authorityFile)), itself(in)) {
+		jobs = append(jobs, job)
+	}
+	for _, job := range ours {
+		jobs = append(jobs, job)
+	}
 	interval := model.Duration(in.Spec.Prometheus.Managed.ScrapeInterval.Or(defaultInterval)).String()
 	config := fields{
 		"global":              fields{"scrape_interval": interval, "scrape_timeout": timeout(in)},
 		"scrape_config_files": shards(),
-		"scrape_configs":      append(kubelets(in, tlsOfKubelets(in, kubeletCA+"/"+authorityFile)), itself(in)),
+		"scrape_configs":      jobs,
 	}
 	if stores := remoteWrites(in.Spec.Prometheus.Managed); len(stores) > 0 {
 		config["remote_write"] = stores

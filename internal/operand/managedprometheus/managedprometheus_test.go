@@ -4,6 +4,9 @@
 package managedprometheus
 
 import (
+	"flag"
+	"maps"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +24,8 @@ import (
 	"github.com/metricspipeline/operator/internal/probe"
 	"github.com/metricspipeline/operator/internal/prometheus"
 )
+
+var update = flag.Bool("update", false, "write testdata/prometheus.yaml")
 
 // input wants the Prometheus in one of its forms, and nothing else.
 func input(plain bool) operand.Input {
@@ -145,6 +150,47 @@ func TestReplicas(t *testing.T) {
 	in.Spec.Prometheus.Managed.Replicas = ptr.To[int32](2)
 	if diff := cmp.Diff([]string{operand.HighAvailability}, planned(t, in).Component.Variants); diff != "" {
 		t.Errorf("variants (-want +got):\n%s", diff)
+	}
+}
+
+// TestComponents: its configuration has the operator and its components as targets, each verified by the authority of its own certificate
+// and asked with the token that is installed for that.
+func TestComponents(t *testing.T) {
+	const golden = "testdata/prometheus.yaml"
+	authorities := map[string]string{"metrics-server-tls": "metrics-server's authority\n", "prometheus-adapter-tls": "the adapter's authority\n",
+		"self-monitoring-tls": "the operator's authority\n", "managed-prometheus-tls": "its own\n"}
+	in := input(true)
+	in.Facts.Prometheus.Authorities = authorities
+	got := planned(t, in).Component.Files[configFile]
+	if *update {
+		if err := os.WriteFile(golden, []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s differs; if that is meant, run the test with -update (-want +got):\n%s", golden, diff)
+	}
+	const job = "job_name: serviceMonitor/"
+	for name, tc := range map[string]struct {
+		change func(*operand.Input)
+		jobs   int
+	}{
+		"the token is not there":            {func(in *operand.Input) { in.Facts.Prometheus.Authorities = nil }, 0},
+		"a certificate is not issued yet":   {func(in *operand.Input) { delete(in.Facts.Prometheus.Authorities, "self-monitoring-tls") }, 2},
+		"the spec wants none to be scraped": {func(in *operand.Input) { in.Spec.Monitoring.Monitors = v1alpha1.MonitoringDisabled }, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := input(true)
+			in.Facts.Prometheus.Authorities = maps.Clone(authorities)
+			tc.change(&in)
+			if config := planned(t, in).Component.Files[configFile]; strings.Count(config, job) != tc.jobs {
+				t.Errorf("%d jobs, want %d, in\n%s", strings.Count(config, job), tc.jobs, config)
+			}
+		})
 	}
 }
 

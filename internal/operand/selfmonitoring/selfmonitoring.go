@@ -76,15 +76,19 @@ func (o Operand) Plan(in operand.Input) (operand.Proposal, error) {
 	component.Namespace, component.UserPatches = in.Facts.Namespace, in.Spec.Patches
 	var made, left []string
 	var findings []operand.Finding
-	wanted := false
+	wanted, plainly := false, operand.ScrapedWithoutMonitors(in)
 	for _, p := range parts(in) {
 		wanted = wanted || p.wanted
 		if !p.wanted || !p.possible {
 			component.Variants = append(component.Variants, p.without)
-			if p.name == MonitorName {
-				component.Serving = "" // Nothing verifies it.
+			if p.name != MonitorName {
+				left = append(left, p.absence())
+				continue
 			}
-			left = append(left, p.absence())
+			if !plainly {
+				component.Serving = "" // Nothing verifies it.
+				left = append(left, p.absence())
+			}
 			continue
 		}
 		labels, err := operand.MonitoringLabels(Name, in, p.selection)
@@ -95,13 +99,16 @@ func (o Operand) Plan(in operand.Input) (operand.Proposal, error) {
 				Reason: v1alpha1.ReasonNotSelected, Message: unselected})
 		}
 	}
+	if plainly {
+		left = append([]string{scrapedPlainly}, left...)
+	}
 	message := strings.Join(left, " ")
 	if len(made) > 0 {
 		message = strings.TrimSpace(fmt.Sprintf("In place: %s. %s", strings.Join(made, ", "), message))
 	}
 	findings = append(findings, operand.Finding{Condition: v1alpha1.ConditionMonitoringReady, Message: message})
 	switch {
-	case len(made) > 0:
+	case len(made) > 0, plainly:
 		return operand.Proposal{Component: &component, Findings: findings}, nil
 	case wanted && in.Facts.Incomplete && in.LastGood != nil:
 		return operand.Proposal{Retained: Name + ": what the cluster offers is not known in full, see the condition ComponentsReady."}, nil
@@ -109,6 +116,9 @@ func (o Operand) Plan(in operand.Input) (operand.Proposal, error) {
 		return operand.Proposal{Findings: findings}, nil
 	}
 }
+
+// scrapedPlainly is said in place of the absence of monitors.
+const scrapedPlainly = "The Prometheus that the operator runs scrapes the operator and its components."
 
 // absence says why a part is not made.
 func (p part) absence() string {

@@ -90,6 +90,30 @@ func TestParts(t *testing.T) {
 	}
 }
 
+// TestScrapedWithoutMonitors: where the Prometheus that the operator runs scrapes by its configuration, the operator's metrics endpoint has a
+// certificate although there is no monitor.
+func TestScrapedWithoutMonitors(t *testing.T) {
+	const says = "The Prometheus that the operator runs scrapes the operator and its components. No alerts: "
+	in := operand.Input{Facts: operandtest.Facts()}
+	in.Spec.Prometheus.Managed = &v1alpha1.ManagedPrometheusSpec{}
+	in.Facts.Prometheus.Managed.Plain = true
+	proposal, err := Operand{}.Plan(in)
+	if err != nil || proposal.Component == nil {
+		t.Fatalf("%+v, %v", proposal, err)
+	}
+	want := []string{"without-monitor", "without-alerts", "without-dashboard"}
+	if diff := cmp.Diff(want, proposal.Component.Variants); diff != "" || proposal.Component.Serving != Serving {
+		t.Errorf("serves with %q, variants (-want +got):\n%s", proposal.Component.Serving, diff)
+	}
+	if said := proposal.Findings[0].Message; !strings.HasPrefix(said, says) || strings.Contains(said, "No monitors") {
+		t.Errorf("it says %q", said)
+	}
+	in.Spec.Monitoring.Monitors = v1alpha1.MonitoringDisabled
+	if proposal, err := (Operand{}).Plan(in); err != nil || proposal.Component != nil {
+		t.Errorf("disabled: %+v, %v", proposal, err)
+	}
+}
+
 // TestNotKnownWhatIsServed: while CRDs cannot be listed, what there is stays.
 func TestNotKnownWhatIsServed(t *testing.T) {
 	in := operand.Input{Facts: operandtest.Facts(), LastGood: &operand.LastGood{}}

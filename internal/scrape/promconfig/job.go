@@ -43,6 +43,8 @@ type Job struct {
 
 // TLS is how the certificates of targets are verified.
 type TLS struct {
+	// CA is the authority itself, which no monitor has.
+	CA                 string `json:"ca,omitempty"`
 	CAFile             string `json:"ca_file,omitempty"`
 	ServerName         string `json:"server_name,omitempty"`
 	InsecureSkipVerify bool   `json:"insecure_skip_verify,omitempty"`

@@ -14,8 +14,8 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
+	"net/url"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -81,6 +81,7 @@ func TestBareCluster(t *testing.T) {
 	t.Logf("%d pods after %.0f s", kit.SampleMaxReplicas, time.Since(start).Seconds())
 	ready(t, g, cluster)
 	refuses(t, g, cluster)
+	scrapesUs(t, g, cluster)
 
 	g.Expect(cluster.DeletePipeline(t.Context())).To(Succeed(), "nothing is left")
 	g.Expect(cluster.Delete(t.Context(), kit.SampleNamespaceObjects()[0])).To(Succeed())
@@ -126,13 +127,45 @@ var forwarding = regexp.MustCompile(`Forwarding from 127\.0\.0\.1:(\d+)`)
 // refuses: a request without the token gets 401, and one that trusts another authority no connection.
 func refuses(t *testing.T, g *WithT, cluster *kit.Cluster) {
 	t.Helper()
+	p := connect(t, g, cluster)
+	for password, want := range map[string]int{p.password: http.StatusOK, "": http.StatusUnauthorized, "another": http.StatusUnauthorized} {
+		status, _, err := p.query(t.Context(), p.authority, password, "up")
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(status).To(Equal(want))
+	}
+	_, _, err := p.query(t.Context(), nil, p.password, "up")
+	g.Expect(err).To(MatchError(ContainSubstring("certificate signed by unknown authority")))
+}
+
+// scrapesUs: the operator and its components are targets, each of their pods, and all of them answer.
+func scrapesUs(t *testing.T, g *WithT, cluster *kit.Cluster) {
+	t.Helper()
+	p := connect(t, g, cluster)
+	g.Eventually(func(g Gomega) {
+		_, found, err := p.query(t.Context(), p.authority, p.password, `sum by (job) (up{namespace="`+kit.OperatorNamespace+`"})`)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(found).To(Equal(map[string]string{"metrics-server": "2", "metricspipeline-operator-metrics": "2", "prometheus-adapter": "2"}))
+	}, comesUp, often).Should(Succeed())
+	_, samples, err := p.query(t.Context(), p.authority, p.password, `max by (job) (scrape_samples_post_metric_relabeling)`)
+	g.Expect(err).NotTo(HaveOccurred())
+	t.Logf("samples of a target of each job: %v", samples)
+}
+
+// reached is the Prometheus of the operator behind a forwarded port.
+type reached struct {
+	port, password string
+	authority      []byte
+}
+
+// connect forwards a port to it for the rest of the test.
+func connect(t *testing.T, g *WithT, cluster *kit.Cluster) reached {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
 	forward := exec.CommandContext(ctx, "kubectl", "-n", kit.OperatorNamespace, "port-forward", "deploy/managed-prometheus", ":9090")
 	out, err := forward.StdoutPipe()
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(forward.Start()).To(Succeed())
-	defer func() { cancel(); _ = forward.Wait() }()
+	t.Cleanup(func() { cancel(); _ = forward.Wait() })
 	line, err := bufio.NewReader(out).ReadString('\n')
 	g.Expect(err).NotTo(HaveOccurred())
 	port := forwarding.FindStringSubmatch(line)
@@ -142,30 +175,44 @@ func refuses(t *testing.T, g *WithT, cluster *kit.Cluster) {
 	for name, into := range map[string]*corev1.Secret{"managed-prometheus-tls": serving, "managed-prometheus-access": access} {
 		g.Expect(cluster.Client.Get(ctx, client.ObjectKey{Namespace: kit.OperatorNamespace, Name: name}, into)).To(Succeed())
 	}
-	query := func(authority []byte, password string) (int, error) {
-		pool := x509.NewCertPool()
-		pool.AppendCertsFromPEM(authority)
-		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12,
-			ServerName: "managed-prometheus." + kit.OperatorNamespace + ".svc"}}
-		defer transport.CloseIdleConnections()
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://127.0.0.1:"+port[1]+"/api/v1/query?query=up", http.NoBody)
-		if err != nil {
-			return 0, err
-		}
-		if password != "" {
-			request.SetBasicAuth("metricspipeline", password)
-		}
-		response, err := transport.RoundTrip(request)
-		if err != nil {
-			return 0, err
-		}
-		defer response.Body.Close()
-		_, err = io.Copy(io.Discard, response.Body)
-		return response.StatusCode, err
+	return reached{port: port[1], password: string(access.Data["password"]), authority: serving.Data["ca.crt"]}
+}
+
+// query returns the status of the answer and, where that is OK, the values by the label job.
+func (p reached) query(ctx context.Context, authority []byte, password, query string) (int, map[string]string, error) {
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(authority)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12,
+		ServerName: "managed-prometheus." + kit.OperatorNamespace + ".svc"}}
+	defer transport.CloseIdleConnections()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet,
+		"https://127.0.0.1:"+p.port+"/api/v1/query?query="+url.QueryEscape(query), http.NoBody)
+	if err != nil {
+		return 0, nil, err
 	}
-	g.Expect(query(serving.Data["ca.crt"], string(access.Data["password"]))).To(Equal(http.StatusOK))
-	g.Expect(query(serving.Data["ca.crt"], "")).To(Equal(http.StatusUnauthorized))
-	g.Expect(query(serving.Data["ca.crt"], "another")).To(Equal(http.StatusUnauthorized))
-	_, err = query(nil, string(access.Data["password"]))
-	g.Expect(err).To(MatchError(ContainSubstring("certificate signed by unknown authority")))
+	if password != "" {
+		request.SetBasicAuth("metricspipeline", password)
+	}
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return response.StatusCode, nil, nil
+	}
+	var answer struct {
+		Data struct {
+			Result []struct {
+				Metric map[string]string `json:"metric"`
+				Value  [2]any            `json:"value"`
+			} `json:"result"`
+		} `json:"data"`
+	}
+	err = json.NewDecoder(response.Body).Decode(&answer)
+	values := map[string]string{}
+	for _, series := range answer.Data.Result {
+		values[series.Metric["job"]] = fmt.Sprint(series.Value[1])
+	}
+	return response.StatusCode, values, err
 }

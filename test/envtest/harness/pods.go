@@ -23,8 +23,9 @@ import (
 
 // The components that the operator deploys.
 const (
-	MetricsServer = "metrics-server"
-	Adapter       = "prometheus-adapter"
+	MetricsServer     = "metrics-server"
+	Adapter           = "prometheus-adapter"
+	ManagedPrometheus = "managed-prometheus"
 )
 
 // components are what runs in pods, with the last part of the address and the APIs of each.
@@ -32,7 +33,8 @@ var components = map[string]struct {
 	host byte
 	apis []schema.GroupVersion
 }{
-	MetricsServer: {10, []schema.GroupVersion{{Group: "metrics.k8s.io", Version: "v1beta1"}}},
+	ManagedPrometheus: {13, nil},
+	MetricsServer:     {10, []schema.GroupVersion{{Group: "metrics.k8s.io", Version: "v1beta1"}}},
 	Adapter: {11, []schema.GroupVersion{
 		{Group: "metrics.k8s.io", Version: "v1beta1"},
 		{Group: "custom.metrics.k8s.io", Version: "v1beta1"},
