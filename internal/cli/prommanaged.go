@@ -35,15 +35,12 @@ func askManaged(
 	ctx context.Context, config *rest.Config, reader client.Reader, found *v1alpha1.MetricsPipeline, namespace string,
 ) (*prometheus.Client, error) {
 	access, err := managedAccess(ctx, reader, found, namespace)
-	pod := ""
-	if err == nil {
-		pod, err = managedPod(ctx, reader, namespace)
-	}
-	if apierrors.IsForbidden(err) {
-		return nil, rightsAtManaged(err, namespace)
-	}
 	if err != nil {
-		return nil, err
+		return nil, granted(err, "get of that Secret")
+	}
+	pod, err := managedPod(ctx, reader, namespace)
+	if err != nil {
+		return nil, granted(err, "list of them")
 	}
 	if pod == "" {
 		access.Dial = func(context.Context, string, string) (net.Conn, error) {
@@ -52,8 +49,8 @@ func askManaged(
 	} else {
 		forwarded, err := forward(ctx, config, client.ObjectKey{Namespace: namespace, Name: pod}, prometheus.ManagedPort)
 		if err != nil {
-			// The API server's refusal comes as text alone.
-			return nil, rightsAtManaged(fmt.Errorf("forward port %d of pod %s/%s: %w", prometheus.ManagedPort, namespace, pod, err), namespace)
+			// The API server's refusal comes as text alone, and has the namespace.
+			return nil, fmt.Errorf("forward a port of pod %s: %w; it takes create of pods/portforward", pod, err)
 		}
 		access.Dial = forwarded.dial
 	}
@@ -105,8 +102,10 @@ func podReady(pod *corev1.Pod) bool {
 	})
 }
 
-// rightsAtManaged is what is said where a right is missing.
-func rightsAtManaged(err error, namespace string) error {
-	return fmt.Errorf("%w; have an administrator grant you in the namespace %s list of pods, create of pods/portforward and get of "+
-		"Secret %s", err, namespace, cluster.ManagedSecret)
+// granted says what is to be granted where a right is missing.
+func granted(err error, right string) error {
+	if !apierrors.IsForbidden(err) {
+		return err
+	}
+	return fmt.Errorf("%w; have an administrator grant you %s", err, right)
 }

@@ -111,7 +111,7 @@ func clientAt(
 	if namespace := managedNamespace(found); err == nil && namespace != "" && parsed.Scheme == "https" && local(parsed) {
 		access, err := managedAccess(ctx, reader, found, namespace)
 		if err != nil {
-			return nil, err
+			return nil, granted(err, "get of that Secret")
 		}
 		return prometheus.NewClientAt(field, direct, access) //nolint:wrapcheck // it names the flag
 	}
