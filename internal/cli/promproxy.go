@@ -65,6 +65,9 @@ func askPrometheus(
 	if base == "" {
 		return nil, errors.New("status.prometheus.url of the MetricsPipeline is not known" + otherwise)
 	}
+	if namespace := managedNamespace(found); namespace != "" {
+		return askManaged(ctx, config, reader, found, namespace)
+	}
 	path, isService := serviceProxy(base)
 	if !isService {
 		return nil, fmt.Errorf("status.prometheus.url %s leads to no Service of the cluster, so the API server cannot pass a query on%s",
@@ -105,6 +108,13 @@ func clientAt(
 ) (*prometheus.Client, error) {
 	const field = "--prometheus-url"
 	parsed, err := url.Parse(direct)
+	if namespace := managedNamespace(found); err == nil && namespace != "" && parsed.Scheme == "https" && local(parsed) {
+		access, err := managedAccess(ctx, reader, found, namespace)
+		if err != nil {
+			return nil, granted(err, "get of that Secret")
+		}
+		return prometheus.NewClientAt(field, direct, access) //nolint:wrapcheck // it names the flag
+	}
 	if err != nil || found == nil || found.Spec.Prometheus.Auth == nil && found.Spec.Prometheus.TLS == nil {
 		return prometheus.NewClientOver(field, direct, http.DefaultTransport) //nolint:wrapcheck // it names the flag
 	}

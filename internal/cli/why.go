@@ -90,10 +90,11 @@ each just now, the PromQL that was sent, the first broken link, its cause and wh
 Of a ScaledObject of KEDA it explains the HorizontalPodAutoscaler that KEDA makes of it, or why there is none.
 
 Without a name it is a table of all HorizontalPodAutoscalers of the namespace, or of all namespaces with --all-namespaces. Of those that
-work it has one line each, from what they say themselves.
+work it has one line each, from what they say themselves. ScaledObjects of which KEDA has made none have one too.
 
-Everything is read with your own rights. Prometheus is asked through the API server, by the subresource proxy of its Service, or at
---prometheus-url. A link that you may not see is marked with a question mark and says what is missing.
+Everything is read with your own rights. Prometheus is asked through the API server, by the subresource proxy of its Service or, where
+the operator runs it as a Deployment, by a forwarded port with its token; or at --prometheus-url. A link that you may not see is
+marked with a question mark and says what is missing.
 
 The exit code is 0 only where the HorizontalPodAutoscaler works. Where one does not and a link before the broken one could not be
 seen, it is 2, and what the operator last said of it is printed as well. Of a table it is the worst: 1 before 2.

@@ -14,9 +14,11 @@ import (
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
@@ -211,10 +213,10 @@ func TestWhyScaledObject(t *testing.T) {
 	w := newWorld(t, interceptor.Funcs{},
 		of(newHPA("shop", "web", true), "works"), of(newHPA("shop", "sleeping", true), "asleep"), keda("asleep", "sleeping", "False", nil), of(newHPA("shop", "broken", false), "fails"), newHPA("shop", "other", true),
 		keda("works", "web", "True", nil), keda("fails", "broken", "True", nil), keda("gone", "other", "True", nil),
-		keda("unready", "", "False", nil), keda("paused", "keda-hpa-paused", "True", map[string]string{"autoscaling.keda.sh/paused": "true"}))
+		keda("unseen", "", "Unknown", nil), keda("unready", "", "False", nil), keda("paused", "keda-hpa-paused", "True", map[string]string{"autoscaling.keda.sh/paused": "true"}))
 	known := byName{"web": diagnoses["web"], "sleeping": diagnoses["web"], "broken": diagnoses["broken"]}
 	w.diagnoser = func(context.Context, client.Client, string) (diagnoser, error) { return known, nil }
-	for name, code := range map[string]int{"works": ExitWorks, "fails": ExitBroken, "gone": ExitBroken, "unready": ExitBroken, "asleep": ExitBroken, "paused": ExitBroken} {
+	for name, code := range map[string]int{"works": ExitWorks, "fails": ExitBroken, "gone": ExitBroken, "unready": ExitBroken, "unseen": ExitBroken, "asleep": ExitBroken, "paused": ExitBroken} {
 		t.Run(name, func(t *testing.T) {
 			w.run(t, code, "why", "so/"+name, "-n", "shop")
 			golden(t, "why/scaledobject-"+name+".txt", w.out.String())
@@ -229,6 +231,35 @@ func TestWhyScaledObject(t *testing.T) {
 		t.Errorf("-o json printed %s", w.out)
 	}
 	w.run(t, ExitUsage, "rules", "test", "so/works", "-n", "shop")
+}
+
+// TestWhyTableOfScaledObjects: a ScaledObject of which KEDA has made no HPA is a line of the table, one with an HPA is not; and where
+// ScaledObjects may not be listed, that is said.
+func TestWhyTableOfScaledObjects(t *testing.T) {
+	forbidden := false
+	w := newWorld(t, interceptor.Funcs{List: func(
+		ctx context.Context, c client.WithWatch, list client.ObjectList, options ...client.ListOption,
+	) error {
+		if kind := list.GetObjectKind().GroupVersionKind(); kind.Kind == "ScaledObjectList" && forbidden {
+			return apierrors.NewForbidden(schema.GroupResource{Group: kind.Group, Resource: "scaledobjects"}, "", nil)
+		}
+		return c.List(ctx, list, options...)
+	}}, keda("works", "keda-hpa-works", "True", nil), keda("down", "", "Unknown", nil))
+	made := newHPA("shop", "keda-hpa-works", true)
+	made.Labels = map[string]string{"scaledobject.keda.sh/name": "works"}
+	c, err := w.client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Create(t.Context(), made); err != nil {
+		t.Fatal(err)
+	}
+	w.run(t, ExitBroken, "why", "hpa", "-A")
+	golden(t, "why/table-scaledobjects.txt", w.out.String())
+	w.run(t, ExitWorks, "why", "hpa", "-n", "empty")
+	forbidden = true
+	w.run(t, ExitUnseen, "why", "hpa", "-n", "shop")
+	golden(t, "why/table-scaledobjects-forbidden.txt", w.out.String())
 }
 
 // TestWhyWithoutKEDA: that KEDA is not installed is said.

@@ -14,9 +14,12 @@ import (
 
 	"github.com/spf13/cobra"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/internal/autoscaler"
+	"github.com/metricspipeline/operator/internal/diagnose"
+	"github.com/metricspipeline/operator/internal/diagnose/collect"
 )
 
 // page is how many objects one answer of the API server has at most.
@@ -76,6 +79,7 @@ func (e *environment) whyTable(ctx context.Context, everywhere bool, direct stri
 		}
 		rows = append(rows, row)
 	}
+	rows = append(rows, withoutAutoscaler(ctx, reader, namespace, all)...)
 	if done, err := output.print(e.Out, rows); err != nil {
 		return err
 	} else if !done {
@@ -84,6 +88,27 @@ func (e *environment) whyTable(ctx context.Context, everywhere bool, direct stri
 		}
 	}
 	return exit(worstCode(rows))
+}
+
+// withoutAutoscaler explains the ScaledObjects of which KEDA has made no HPA, as while its operator is down: no HPA fails for them, so nothing
+// else says it.
+func withoutAutoscaler(ctx context.Context, reader reader, namespace string, all []autoscalingv2.HorizontalPodAutoscaler) []explained {
+	made := map[client.ObjectKey]bool{}
+	for i := range all {
+		made[client.ObjectKey{Namespace: all[i].Namespace, Name: collect.ScaledObjectOf(&all[i])}] = true
+	}
+	var rows []explained
+	err := collect.ScaledObjects(ctx, reader, namespace, page, func(in string, object *diagnose.ScaledObject) {
+		if !made[client.ObjectKey{Namespace: in, Name: object.Name}] {
+			rows = append(rows, explained{Namespace: in, ScaledObject: object.Name, Complete: true,
+				Diagnosis: diagnose.ExamineScaledObject(*object)})
+		}
+	})
+	if err != nil && !meta.IsNoMatchError(err) {
+		rows = append(rows, explained{Namespace: namespace, ScaledObject: "*",
+			Problem: fmt.Sprintf("list ScaledObjects of %s, of which KEDA may have made no HPA: %v", cmp.Or(namespace, "all namespaces"), err)})
+	}
+	return rows
 }
 
 // worstCode is that of a table: a fault that is known says more than something that was not seen.
@@ -123,6 +148,10 @@ func (e *environment) printTable(rows []explained, namespace string) error {
 // printRow prints a line for each finding, or one.
 func printRow(table io.Writer, row explained) {
 	state := "Works"
+	name := row.Name
+	if name == "" {
+		name = "scaledobject/" + row.ScaledObject
+	}
 	switch {
 	case !row.Complete:
 		state = "NotSeen"
@@ -134,7 +163,7 @@ func printRow(table io.Writer, row explained) {
 	printed := false
 	for _, chain := range row.Chains {
 		if chain.Finding != nil {
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", row.Namespace, row.Name, state, chain.Metric, chain.Finding.Reason,
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", row.Namespace, name, state, chain.Metric, chain.Finding.Reason,
 				chain.Finding.Message())
 			printed = true
 		}
@@ -142,11 +171,11 @@ func printRow(table io.Writer, row explained) {
 	switch {
 	case printed:
 	case row.Problem != "":
-		fmt.Fprintf(table, "%s\t%s\t%s\t\t\t%s\n", row.Namespace, row.Name, state, row.Problem)
+		fmt.Fprintf(table, "%s\t%s\t%s\t\t\t%s\n", row.Namespace, name, state, row.Problem)
 	case row.Said != nil:
-		fmt.Fprintf(table, "%s\t%s\t%s\t\t%s\t%s\n", row.Namespace, row.Name, state, row.Said.Reason, row.Said.Message)
+		fmt.Fprintf(table, "%s\t%s\t%s\t\t%s\t%s\n", row.Namespace, name, state, row.Said.Reason, row.Said.Message)
 	default:
-		fmt.Fprintf(table, "%s\t%s\t%s\t\t\t\n", row.Namespace, row.Name, state)
+		fmt.Fprintf(table, "%s\t%s\t%s\t\t\t\n", row.Namespace, name, state)
 	}
 }
 

@@ -19,10 +19,12 @@ import (
 // Token is what the Prometheus that the operator runs is queried with, and the hash by which it knows that.
 type Token struct{ Value, Hash string }
 
-// Keys of the Secret with the token, which both the Prometheus and the operator read.
+// Keys of the Secret with the token, which both the Prometheus and the operator read. AuthorityKey is for people and their tools: who may
+// read the token verifies by it to whom it is sent, and needs no Secret with a private key.
 const (
 	TokenKey     = "password"
 	TokenHashKey = "password-hash"
+	AuthorityKey = "ca.crt"
 )
 
 // ManagedSecret is the name of that Secret.

@@ -5,6 +5,7 @@ package prometheus
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
@@ -40,6 +41,8 @@ type Access struct {
 	ServerName string
 	// Insecure accepts any certificate.
 	Insecure bool
+	// Dial makes the connections, whatever the address; nil for those of the network.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Header is a header with its value. A line break at the end of the value is not part of it.
@@ -92,8 +95,12 @@ func (a Access) transport(mostBody int64) (http.RoundTripper, error) {
 	if err != nil {
 		return nil, err
 	}
-	var next http.RoundTripper = &limiter{mostBody: mostBody, next: &http.Transport{TLSClientConfig: verified,
-		Proxy: http.ProxyFromEnvironment, MaxResponseHeaderBytes: mostHeaders, IdleConnTimeout: mostIdle}}
+	own := &http.Transport{TLSClientConfig: verified, Proxy: http.ProxyFromEnvironment, MaxResponseHeaderBytes: mostHeaders,
+		IdleConnTimeout: mostIdle}
+	if a.Dial != nil {
+		own.Proxy, own.DialContext = nil, a.Dial
+	}
+	var next http.RoundTripper = &limiter{mostBody: mostBody, next: own}
 	if token := strings.TrimSpace(string(a.Token)); token != "" {
 		next = config.NewAuthorizationCredentialsRoundTripper("Bearer", config.NewInlineSecret(token), next)
 	}

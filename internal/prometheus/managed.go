@@ -6,6 +6,7 @@ package prometheus
 import (
 	"fmt"
 	"hash/fnv"
+	"strings"
 	"time"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
@@ -49,8 +50,20 @@ type Managed struct {
 	Revision string
 }
 
+// ManagedPort is the one that it answers at.
+const ManagedPort = 9090
+
 // URL of the Service of its Deployment.
-func (m Managed) url() string { return "https://" + m.ServerName() + ":9090" }
+func (m Managed) url() string { return fmt.Sprintf("https://%s:%d", m.ServerName(), ManagedPort) }
+
+// ManagedNamespace returns the namespace of the Deployment whose Service a URL leads to; empty for another URL.
+func ManagedNamespace(base string) string {
+	host, _, _ := strings.Cut(strings.TrimPrefix(base, "https://"+ManagedName+"."), ".")
+	if (Managed{Namespace: host}).url() != base {
+		return ""
+	}
+	return host
+}
 
 // ServerName is what its certificate is verified by, in either form.
 func (m Managed) ServerName() string { return ManagedName + "." + m.Namespace + ".svc" }

@@ -83,6 +83,24 @@ func TestManaged(t *testing.T) {
 	}
 }
 
+// TestManagedNamespace: the URL of the operator's own Deployment alone has one.
+func TestManagedNamespace(t *testing.T) {
+	for base, want := range map[string]string{
+		Managed{Namespace: "metrics"}.url():                              "metrics",
+		"https://managed-prometheus.metrics.svc:9090/prefix":             "",
+		"https://managed-prometheus.metrics.svc.cluster.local:9090":      "",
+		"http://managed-prometheus.metrics.svc:9090":                     "",
+		"https://prometheus-operated.metrics.svc:9090":                   "",
+		"https://managed-prometheus.metrics.svc:9090.example.com:9090":   "",
+		"https://managed-prometheus.metrics.svc:9090@thanos.example.com": "",
+		"": "",
+	} {
+		if got := ManagedNamespace(base); got != want {
+			t.Errorf("%q: got %q, want %q", base, got, want)
+		}
+	}
+}
+
 // TestShards: every namespace has one ConfigMap, which stays.
 func TestShards(t *testing.T) {
 	if got := ShardName(ShardOf("shop")); got != "managed-prometheus-scrape-1" {

@@ -87,7 +87,7 @@ func (w *world) token(t *testing.T) {
 		}
 		return secret.Data
 	}
-	w.Eventually(stored).Should(HaveKey("password"))
+	w.Eventually(stored).Should(SatisfyAll(HaveKey("password"), HaveKeyWithValue("ca.crt", ContainSubstring("BEGIN CERTIFICATE"))))
 	first := stored()
 	w.Expect(w.Operator.Stop()).To(Succeed())
 	w.Expect(w.Start(logTo(t), harness.Conditions{})).To(Succeed())

@@ -50,6 +50,25 @@ func ScaledObject(ctx context.Context, objects client.Reader, key client.ObjectK
 	return scaledObjectOf(object), nil
 }
 
+// ScaledObjects lists those of a namespace, or of all for "", so many in an answer, and gives each to a function.
+func ScaledObjects(
+	ctx context.Context, objects client.Reader, namespace string, page int64, each func(namespace string, object *diagnose.ScaledObject),
+) error {
+	list := &unstructured.UnstructuredList{}
+	list.SetGroupVersionKind(scaledObjects.GroupVersion().WithKind(scaledObjects.Kind + "List"))
+	for next := ""; ; {
+		if err := objects.List(ctx, list, client.InNamespace(namespace), client.Limit(page), client.Continue(next)); err != nil {
+			return err //nolint:wrapcheck // the caller says what it listed
+		}
+		for i := range list.Items {
+			each(list.Items[i].GetNamespace(), scaledObjectOf(&list.Items[i]))
+		}
+		if next = list.GetContinue(); next == "" {
+			return nil
+		}
+	}
+}
+
 // readScaledObject reads the ScaledObject that made the HPA.
 func (c *collection) readScaledObject(ctx context.Context) {
 	name := ScaledObjectOf(c.hpa)

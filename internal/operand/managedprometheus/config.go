@@ -168,8 +168,12 @@ func accessData(in operand.Input) (map[string][]byte, error) {
 		"basic_auth": fields{"username": prometheus.ManagedUser, "password": p.Token.Value},
 		"tls_config": fields{"ca_file": tlsPath + "/ca.crt", "server_name": p.Managed.ServerName()},
 	})
-	return map[string][]byte{webKey: []byte(web), clientKey: []byte(client),
-		cluster.TokenKey: []byte(p.Token.Value), cluster.TokenHashKey: []byte(p.Token.Hash)}, err
+	data := map[string][]byte{webKey: []byte(web), clientKey: []byte(client),
+		cluster.TokenKey: []byte(p.Token.Value), cluster.TokenHashKey: []byte(p.Token.Hash)}
+	if len(p.Access.CA) > 0 {
+		data[cluster.AuthorityKey] = p.Access.CA
+	}
+	return data, err
 }
 
 func write(content any) (string, error) {

@@ -93,6 +93,10 @@ func TestTheTokenIsInTheSecretAlone(t *testing.T) {
 		t.Errorf("web.yaml: %v\n%s", web, diff)
 	}
 	in := input(true)
+	in.Facts.Prometheus.Access.CA = []byte("the authority")
+	if got := string(planned(t, in).Access[cluster.AuthorityKey]); got != "the authority" {
+		t.Errorf("who reads the token verifies Prometheus by %q", got)
+	}
 	in.Facts.Prometheus.Token = cluster.Token{}
 	if access := planned(t, in).Access; access != nil {
 		t.Errorf("without a token the Secret would be %v", access)

@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"net/url"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -26,6 +27,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -82,6 +84,7 @@ func TestBareCluster(t *testing.T) {
 	ready(t, g, cluster)
 	refuses(t, g, cluster)
 	scrapesUs(t, g, cluster)
+	explains(t, g, cluster)
 
 	g.Expect(cluster.DeletePipeline(t.Context())).To(Succeed(), "nothing is left")
 	g.Expect(cluster.Delete(t.Context(), kit.SampleNamespaceObjects()[0])).To(Succeed())
@@ -215,4 +218,51 @@ func (p reached) query(ctx context.Context, authority []byte, password, query st
 		values[series.Metric["job"]] = fmt.Sprint(series.Value[1])
 	}
 	return response.StatusCode, values, err
+}
+
+// explains: the kubectl plugin asks this Prometheus by a forwarded port, with the token that the person may read, and finds what is wrong
+// with an HPA. Who may not is told which right is missing.
+func explains(t *testing.T, g *WithT, cluster *kit.Cluster) {
+	t.Helper()
+	const viewer, broken, unseen = "bare-viewer", 1, 2
+	failing := kit.RequestsOfPods(20)
+	failing.Pods.Metric.Name = "nothing_per_second"
+	g.Expect(cluster.Apply(t.Context(), kit.SampleScaler(app, failing))).To(Succeed())
+	why := func(code int, flags ...string) string {
+		program := filepath.Join(cluster.Root, "bin", "kubectl-metricspipeline")
+		var out []byte
+		g.Eventually(func() int {
+			command := exec.CommandContext(t.Context(), program, append([]string{"why", "hpa/" + app, "-n", kit.SampleNamespace}, flags...)...)
+			out, _ = command.CombinedOutput()
+			if strings.Contains(string(out), v1alpha1.AutoscalerPodsStarting) {
+				return -1
+			}
+			return command.ProcessState.ExitCode()
+		}, comesUp, time.Second).Should(Equal(code), func() string { return string(out) })
+		t.Logf("%s\n%s", strings.Join(flags, " "), out)
+		return string(out)
+	}
+	g.Expect(why(broken)).To(SatisfyAll(ContainSubstring(v1alpha1.AutoscalerRuleMissing), ContainSubstring("✓ Scrape")))
+
+	subject := []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: viewer}}
+	sees := func(role string) *rbacv1.ClusterRoleBinding {
+		return &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: viewer + "-" + role}, Subjects: subject,
+			RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role}}
+	}
+	token := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: kit.OperatorNamespace, Name: viewer},
+		Rules: []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get"},
+			ResourceNames: []string{"managed-prometheus-access"}}}}
+	bound := &rbacv1.RoleBinding{ObjectMeta: token.ObjectMeta, Subjects: subject,
+		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: viewer}}
+	rights := []client.Object{sees("view"), sees("metricspipeline-viewer"), token, bound}
+	defer func() { g.Expect(cluster.Delete(t.Context(), rights...)).To(Succeed()) }()
+	g.Expect(cluster.Apply(t.Context(), rights[:2]...)).To(Succeed())
+	g.Expect(why(unseen, "--as", viewer)).To(ContainSubstring(`cannot get resource "secrets"`))
+	g.Expect(cluster.Apply(t.Context(), rights[2:]...)).To(Succeed())
+	g.Eventually(func() string { return why(unseen, "--as", viewer) }, comesUp).Should(
+		ContainSubstring(`cannot create resource "pods/portforward"`))
+	token.Rules = append(token.Rules, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"pods/portforward"},
+		Verbs: []string{"create"}})
+	g.Expect(cluster.Apply(t.Context(), token)).To(Succeed())
+	g.Expect(why(broken, "--as", viewer)).To(ContainSubstring(v1alpha1.AutoscalerRuleMissing))
 }

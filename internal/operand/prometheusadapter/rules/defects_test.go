@@ -106,6 +106,8 @@ func TestDefectsOfCustomRules(t *testing.T) {
 		"a join on one side": {rule: requests(querying(
 			`sum(<<.Series>>{<<.LabelMatchers>>}) by (uid) * on (uid) group_left (pod) kube_pod_info{<<.LabelMatchers>>}`))},
 		"of a namespace": {rule: requests(mapped("namespace=namespace"), querying(`sum(<<.Series>>{<<.LabelMatchers>>}) by (namespace)`))},
+		// Without a group, and with the label of the scrape job, which many name after the Deployment.
+		"of the Deployment that a scrape job is named after": {rule: requests(mapped("namespace=namespace", "job=deployment"))},
 		"joins over several lines": {rule: requests(mapped("namespace=namespace", "service=service"), querying(`
 			label_replace(
 			  sum(<<.Series>>{<<.LabelMatchers>>, queue=~".+"}) by (<<.GroupBy>>, queue), "name", "$1", "queue", "(.+)"
