@@ -67,7 +67,7 @@ setup: ## Install the Debian packages (as root), then fetch and build everything
 .PHONY: demo
 demo: ## Watch a pipeline come up and an HPA scale on a custom metric, from nothing; uses KUBECONFIG or a cluster of its own.
 	@hack/setup.sh demo $(NODE_PACKAGES)
-	@hack/with-cluster.sh bin/demo
+	@CLUSTER_START_FLAGS=--without-prometheus hack/with-cluster.sh bin/demo
 
 ##@ Develop
 .PHONY: generate
@@ -151,7 +151,7 @@ setup-test:
 
 .PHONY: test-unit
 test-unit: ## Test the packages; needs nothing but Go.
-	$(WITH_RACE) go test $(RACE) $(GOTESTFLAGS) ./api/... ./cmd/... ./internal/... ./docs/...
+	$(WITH_RACE) go test $(RACE) $(GOTESTFLAGS) ./api/... ./cmd/... ./internal/... ./docs/... ./test/e2e/demo/picture
 	go test -C test/cluster $(GOTESTFLAGS) ./internal/...
 	go test -C tools/bundle $(GOTESTFLAGS)
 

@@ -101,7 +101,7 @@ esac
 if own_cluster; then
   [ -z "$fetching" ] || step "3 of 4: the programs of the cluster"
   case $target in
-    demo) bin/cluster binaries --for-up >/dev/null ;;
+    demo) bin/cluster binaries --for-up --without-prometheus >/dev/null ;;
     *) bin/cluster binaries >/dev/null ;;
   esac
 fi

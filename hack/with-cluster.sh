@@ -3,7 +3,8 @@
 # starts and takes down again whatever happens. A test cluster gets the operator's image from bin/manager under IMG, and
 # the sample application's from bin/sample-app under SAMPLE_IMG. The command finds KUBECONFIG, both names and kubectl in
 # its environment, and in TEST_CLUSTER the program of a test cluster, for what no API does. CLUSTER_FLAGS are flags of
-# `bin/cluster up`; a cluster that is up without what they say is refused. Arguments: the command.
+# `bin/cluster up`; a cluster that is up without what they say is refused. CLUSTER_START_FLAGS are for a cluster that it starts alone:
+# one that is up is taken as it is. Arguments: the command.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -35,7 +36,8 @@ down() {
 read -ra flags <<<"${CLUSTER_FLAGS:-}"
 if ! bin/cluster status >/dev/null 2>&1; then
   trap down EXIT
-  run bin/cluster up "${flags[@]}"
+  read -ra starting <<<"${CLUSTER_START_FLAGS:-}"
+  run bin/cluster up "${flags[@]}" "${starting[@]}"
 elif [ ${#flags[@]} -gt 0 ]; then
   run bin/cluster up "${flags[@]}"
 fi

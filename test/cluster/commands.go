@@ -189,7 +189,7 @@ func (p *program) status() *cobra.Command {
 }
 
 func (p *program) binaries() *cobra.Command {
-	var forUp bool
+	var forUp, withoutPrometheus bool
 	command := &cobra.Command{
 		Use:   "binaries [NAME...]",
 		Short: "Build the named binaries, or all but those of make test-stack, and print one folder that has them (no root needed)",
@@ -201,7 +201,7 @@ func (p *program) binaries() *cobra.Command {
 			}
 			switch {
 			case forUp:
-				names = append(names, cluster.NeededBinaries(cluster.Options{})...)
+				names = append(names, cluster.NeededBinaries(cluster.Options{WithoutPrometheus: withoutPrometheus})...)
 			case len(names) == 0:
 				names = components.UsualNames()
 			}
@@ -213,6 +213,7 @@ func (p *program) binaries() *cobra.Command {
 		},
 	}
 	command.Flags().BoolVar(&forUp, "for-up", false, "those that up without flags starts or puts into the cluster")
+	command.Flags().BoolVar(&withoutPrometheus, "without-prometheus", false, "with --for-up: those of up with this flag")
 	return command
 }
 

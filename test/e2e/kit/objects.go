@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/discovery"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+	"sigs.k8s.io/yaml"
 )
 
 // Apply stores these objects in the cluster, by server-side apply.
@@ -35,6 +36,23 @@ func (c *Cluster) Apply(ctx context.Context, objects ...client.Object) error {
 		}
 	}
 	return nil
+}
+
+// Manifest is a file with these objects, in this order, as a person would write it.
+func (c *Cluster) Manifest(objects ...client.Object) ([]byte, error) {
+	var file []byte
+	for _, object := range objects {
+		converted, err := c.unstructured(object)
+		if err != nil {
+			return nil, err
+		}
+		content, err := yaml.Marshal(converted.Object)
+		if err != nil {
+			return nil, fmt.Errorf("write %s %s: %w", converted.GetKind(), client.ObjectKeyFromObject(object), err)
+		}
+		file = append(append(file, "---\n"...), content...)
+	}
+	return file, nil
 }
 
 // unstructured converts an object to what a person would apply: without status and empty server-side fields.

@@ -24,6 +24,8 @@ const (
 	SamplePlain = "config/samples/metricspipeline_v1alpha1_metricspipeline.yaml"
 	// SampleKind is the sample pipeline for clusters whose kubelets sign their certificates themselves.
 	SampleKind = "config/samples/metricspipeline_v1alpha1_metricspipeline_kind.yaml"
+	// SampleManaged is the sample pipeline for clusters without a Prometheus.
+	SampleManaged = "config/samples/metricspipeline_v1alpha1_metricspipeline_managed.yaml"
 	// SampleRules is the sample pipeline with rules for custom and external metrics.
 	SampleRules = "config/samples/metricspipeline_v1alpha1_metricspipeline_rules.yaml"
 )
