@@ -53,8 +53,8 @@ var Allowed = map[string][]string{
 		"internal/probe", "internal/prometheus", "internal/cluster", "internal/operand",
 	},
 	"internal/operand/managedprometheus": {
-		"api/v1alpha1", "internal/assets", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi", "internal/ownership",
-		"internal/probe", "internal/prometheus", "internal/cluster", "internal/operand", "internal/scrape/promconfig",
+		"api/v1alpha1", "internal/assets", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi",
+		"internal/ownership", "internal/probe", "internal/prometheus", "internal/cluster", "internal/operand", "internal/scrape/promconfig",
 	},
 	"internal/operand/prometheusadapter": {
 		"api/v1alpha1", "internal/derive", "internal/health", "internal/kinds", "internal/kubelet", "internal/metricsapi",

@@ -90,8 +90,8 @@ func (e *environment) whyTable(ctx context.Context, everywhere bool, direct stri
 	return exit(worstCode(rows))
 }
 
-// withoutAutoscaler explains the ScaledObjects of which KEDA has made no HPA, as while its operator is down: no HPA fails for them, so nothing
-// else says it.
+// withoutAutoscaler explains the ScaledObjects of which KEDA has made no HPA, as while its operator is down: no HPA fails for them, so
+// nothing else says it.
 func withoutAutoscaler(ctx context.Context, reader reader, namespace string, all []autoscalingv2.HorizontalPodAutoscaler) []explained {
 	made := map[client.ObjectKey]bool{}
 	for i := range all {
@@ -106,7 +106,8 @@ func withoutAutoscaler(ctx context.Context, reader reader, namespace string, all
 	})
 	if err != nil && !meta.IsNoMatchError(err) {
 		rows = append(rows, explained{Namespace: namespace, ScaledObject: "*",
-			Problem: fmt.Sprintf("list ScaledObjects of %s, of which KEDA may have made no HPA: %v", cmp.Or(namespace, "all namespaces"), err)})
+			Problem: fmt.Sprintf("list ScaledObjects of %s, of which KEDA may have made no HPA: %v",
+				cmp.Or(namespace, "all namespaces"), err)})
 	}
 	return rows
 }

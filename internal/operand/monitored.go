@@ -20,7 +20,8 @@ func Monitored(in Input) bool {
 
 // ScrapedWithoutMonitors is true where the configuration of the Prometheus that the operator runs has the components as targets.
 func ScrapedWithoutMonitors(in Input) bool {
-	return in.Spec.Monitoring.Monitors != v1alpha1.MonitoringDisabled && in.Spec.Prometheus.Managed != nil && in.Facts.Prometheus.Managed.Plain
+	return in.Spec.Monitoring.Monitors != v1alpha1.MonitoringDisabled && in.Spec.Prometheus.Managed != nil &&
+		in.Facts.Prometheus.Managed.Plain
 }
 
 // MonitorPatches put on the ServiceMonitor of a component the labels of spec.monitoring, and those that the chosen Prometheus selects

@@ -272,7 +272,8 @@ func readPath(request *Request, value string) string {
 			return "a parameter of the query has no name"
 		}
 		if name == mergeKey {
-			return "a parameter of the query is named " + mergeKey + ", which YAML reads as a merge of maps: Prometheus would refuse its configuration"
+			return "a parameter of the query is named " + mergeKey + ", which YAML reads as a merge of maps: Prometheus would refuse its " +
+				"configuration"
 		}
 	}
 	switch count := countParams(params); {

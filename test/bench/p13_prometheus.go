@@ -140,7 +140,7 @@ func (p *startedPrometheus) value(ctx context.Context, query string) (float64, e
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return 0, nil //nolint:nilerr // it is starting
+		return 0, nil // It is starting.
 	}
 	defer response.Body.Close()
 	var answer struct {
@@ -151,7 +151,7 @@ func (p *startedPrometheus) value(ctx context.Context, query string) (float64, e
 		} `json:"data"`
 	}
 	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil || len(answer.Data.Result) == 0 {
-		return 0, nil //nolint:nilerr // it is starting
+		return 0, nil // It is starting.
 	}
 	return strconv.ParseFloat(fmt.Sprint(answer.Data.Result[0].Value[1]), 64)
 }
@@ -174,10 +174,12 @@ func serveApps(series int) (*servedApps, error) {
 		elapsed := time.Since(started).Seconds()
 		// A fifth are counters of requests, the others buckets of ten histograms.
 		for i := range series / 5 {
-			fmt.Fprintf(w, "http_requests_total{method=\"GET\",code=\"200\",handler=\"/api/v1/resource-%d\"} %.0f\n", i, elapsed*float64(i+1))
+			fmt.Fprintf(w, "http_requests_total{method=\"GET\",code=\"200\",handler=\"/api/v1/resource-%d\"} %.0f\n",
+				i, elapsed*float64(i+1))
 		}
 		for i := range series - series/5 {
-			fmt.Fprintf(w, "http_request_duration_seconds_bucket{handler=\"/api/v1/resource-%d\",le=\"%d\"} %.0f\n", i/16, i%16, elapsed*float64(i))
+			fmt.Fprintf(w, "http_request_duration_seconds_bucket{handler=\"/api/v1/resource-%d\",le=\"%d\"} %.0f\n",
+				i/16, i%16, elapsed*float64(i))
 		}
 	})
 	mux.HandleFunc("/metrics/cadvisor", func(w http.ResponseWriter, r *http.Request) { writeContainers(w, r, time.Since(started)) })
@@ -204,12 +206,14 @@ func writeContainers(w http.ResponseWriter, r *http.Request, elapsed time.Durati
 		for _, container := range []string{"app", "sidecar"} {
 			for _, name := range []string{"cpu_usage_seconds_total", "cpu_cfs_periods_total", "cpu_cfs_throttled_periods_total",
 				"memory_working_set_bytes", "memory_rss", "memory_usage_bytes", "fs_reads_bytes_total", "fs_writes_bytes_total"} {
-				fmt.Fprintf(w, "container_%s{%s,container=%q,id=\"/kubepods/burstable/pod%d/%s\"} %.3f\n", name, of, container, i, container,
+				fmt.Fprintf(w, "container_%s{%s,container=%q,id=\"/kubepods/burstable/pod%d/%s\"} %.3f\n",
+					name, of, container, i, container,
 					elapsed.Seconds()*float64(i+1))
 			}
 		}
 		for _, name := range []string{"network_receive_bytes_total", "network_transmit_bytes_total"} {
-			fmt.Fprintf(w, "container_%s{%s,interface=\"eth0\",id=\"/kubepods/burstable/pod%d\"} %.0f\n", name, of, i, elapsed.Seconds()*1000)
+			fmt.Fprintf(w, "container_%s{%s,interface=\"eth0\",id=\"/kubepods/burstable/pod%d\"} %.0f\n",
+				name, of, i, elapsed.Seconds()*1000)
 		}
 	}
 }

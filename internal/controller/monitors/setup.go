@@ -80,14 +80,12 @@ type Options struct {
 	Wrap func(reconcile.Reconciler) reconcile.Reconciler
 }
 
-// monitorCaches are the monitors that may be ours: in the operator's namespace those of annotated apps, since components have others there, and
-// everywhere else all with our label, which a Prometheus of ours selects by. Those that are not ours are deleted.
+// monitorCaches are the monitors that may be ours: in the operator's namespace those of annotated apps, since components have others
+// there, and everywhere else all with our label, which a Prometheus of ours selects by. Those that are not ours are deleted.
 func monitorCaches(own string) map[string]cache.Config {
 	label := labels.Set{v1alpha1.ManagedLabel: v1alpha1.SingletonName}
-	return map[string]cache.Config{
-		cache.AllNamespaces: {LabelSelector: label.AsSelector()},
-		own:                 {LabelSelector: labels.Merge(label, labels.Set{v1alpha1.ComponentLabel: ownership.MonitorsComponent}).AsSelector()},
-	}
+	ofApps := labels.Merge(label, labels.Set{v1alpha1.ComponentLabel: ownership.MonitorsComponent})
+	return map[string]cache.Config{cache.AllNamespaces: {LabelSelector: label.AsSelector()}, own: {LabelSelector: ofApps.AsSelector()}}
 }
 
 // Setup adds the reconciler of monitors to a manager.

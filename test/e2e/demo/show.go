@@ -9,11 +9,10 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/term"
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"golang.org/x/term"
 
 	v1alpha1 "github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/test/e2e/demo/picture"
