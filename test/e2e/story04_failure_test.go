@@ -33,7 +33,7 @@ func TestUnreachablePrometheusIsTold(t *testing.T) {
 	g.Expect(cluster.Apply(t.Context(), silent)).To(Succeed())
 	thenServed(t, podMetric("v1beta2", requestRate), rollout)
 	polled := startPolling(t, podMetric("v1beta2", requestRate))
-	before := podNames(t, g, "prometheus-adapter")
+	before := settledPods(t, "prometheus-adapter")
 
 	pipeline.Spec.Prometheus.URL = fmt.Sprintf("http://%s.%s.svc:9090", silent.Name, silent.Namespace)
 	whenApplied(t, pipeline)

@@ -80,6 +80,18 @@ func podNames(t *testing.T, g Gomega, name string) []string {
 	return names
 }
 
+// settledPods waits until a Deployment runs with all its pods and none of an earlier rollout is left, not even ending, and returns the names.
+func settledPods(t *testing.T, name string) (names []string) {
+	t.Helper()
+	NewWithT(t).Eventually(func(g Gomega) {
+		found := deployment(t, g, name)
+		g.Expect(found).To(Satisfy(kit.RolledOut))
+		names = podNames(t, g, name)
+		g.Expect(names).To(HaveLen(int(*found.Spec.Replicas)))
+	}, rollout, often).Should(Succeed())
+	return names
+}
+
 // thenReplaced waits until a Deployment runs with all its pods, and none of before is left, not even ending.
 func thenReplaced(t *testing.T, name string, before []string) {
 	t.Helper()
