@@ -80,7 +80,8 @@ func podNames(t *testing.T, g Gomega, name string) []string {
 	return names
 }
 
-// settledPods waits until a Deployment runs with all its pods and none of an earlier rollout is left, not even ending, and returns the names.
+// settledPods waits until a Deployment runs with all its pods and none of an earlier rollout is left, not even ending, and returns
+// the names.
 func settledPods(t *testing.T, name string) (names []string) {
 	t.Helper()
 	NewWithT(t).Eventually(func(g Gomega) {
