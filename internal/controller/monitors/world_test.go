@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -314,46 +313,6 @@ func (w *world) change(t *testing.T, change func(*v1alpha1.ScrapeSpec)) {
 	must(t, w.client.Update(t.Context(), p))
 }
 
-func crds() []client.Object {
-	var all []client.Object
-	for _, name := range []string{kinds.ServiceMonitorCRD, kinds.PodMonitorCRD, kinds.PrometheusCRD, kinds.PrometheusAgentCRD} {
-		all = append(all, crd(name, "keepequal", "bodySizeLimit", "targetLimit", "keepDroppedTargets"))
-	}
-	return all
-}
-
-// crd is a CRD of monitors with a relabeling action and limits.
-func crd(name, action string, limits ...string) *apiextv1.CustomResourceDefinition {
-	object := func(properties map[string]apiextv1.JSONSchemaProps) apiextv1.JSONSchemaProps {
-		return apiextv1.JSONSchemaProps{Type: "object", Properties: properties}
-	}
-	list := func(of apiextv1.JSONSchemaProps) apiextv1.JSONSchemaProps {
-		return apiextv1.JSONSchemaProps{Type: "array", Items: &apiextv1.JSONSchemaPropsOrArray{Schema: &of}}
-	}
-	endpoints := list(object(map[string]apiextv1.JSONSchemaProps{"relabelings": list(object(map[string]apiextv1.JSONSchemaProps{
-		"action": {Type: "string", Enum: []apiextv1.JSON{{Raw: []byte(`"replace"`)}, {Raw: []byte(strconv.Quote(action))}}}}))}))
-	spec := map[string]apiextv1.JSONSchemaProps{"endpoints": endpoints, "podMetricsEndpoints": endpoints}
-	for _, limit := range limits {
-		spec[limit] = apiextv1.JSONSchemaProps{Type: "string"}
-	}
-	schema := object(map[string]apiextv1.JSONSchemaProps{"spec": object(spec)})
-	return &apiextv1.CustomResourceDefinition{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: apiextv1.CustomResourceDefinitionSpec{
-		Versions: []apiextv1.CustomResourceDefinitionVersion{{Name: "v1", Schema: &apiextv1.CustomResourceValidation{OpenAPIV3Schema: &schema}}}}}
-}
-
-// everything is a Prometheus that selects all monitors in all namespaces.
-func everything(changes ...func(*monitoringv1.PrometheusSpec)) *monitoringv1.Prometheus {
-	p := &monitoringv1.Prometheus{ObjectMeta: metav1.ObjectMeta{Namespace: "monitoring", Name: "k8s"}}
-	for _, selector := range []**metav1.LabelSelector{&p.Spec.ServiceMonitorSelector, &p.Spec.ServiceMonitorNamespaceSelector,
-		&p.Spec.PodMonitorSelector, &p.Spec.PodMonitorNamespaceSelector} {
-		*selector = &metav1.LabelSelector{}
-	}
-	for _, change := range changes {
-		change(&p.Spec)
-	}
-	return p
-}
-
 // chosen records in the status, as the pipeline's controller does, that the Prometheus object is in use.
 func (w *world) chosen() error {
 	recorded := &v1alpha1.MetricsPipeline{}
@@ -362,14 +321,4 @@ func (w *world) chosen() error {
 	}
 	recorded.Status.Prometheus = &v1alpha1.PrometheusStatus{Chosen: &v1alpha1.PrometheusReference{Namespace: "monitoring", Name: "k8s"}}
 	return w.client.Update(w.Context(), recorded)
-}
-
-// agent is a PrometheusAgent that selects all monitors in all namespaces.
-func agent(changes ...func(*monitoringv1alpha1.PrometheusAgentSpec)) *monitoringv1alpha1.PrometheusAgent {
-	a := &monitoringv1alpha1.PrometheusAgent{ObjectMeta: metav1.ObjectMeta{Namespace: "monitoring", Name: "agent"}}
-	a.Spec.CommonPrometheusFields = everything().Spec.CommonPrometheusFields
-	for _, change := range changes {
-		change(&a.Spec)
-	}
-	return a
 }
