@@ -4,8 +4,8 @@
 package role
 
 import (
+	"errors"
 	"fmt"
-	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -19,9 +19,8 @@ import (
 
 const managedPrometheus = "managed-prometheus"
 
-// manage has the operator run a Prometheus in both of its forms, with every object that these can have, until it is wanted no more. The
-// cluster serves Prometheus objects, so a Deployment of before stands for one on which they came later: it stays what it is.
-func manage(w *world) error {
+// manage has the operator run a Prometheus in both of its forms, with every object that these can have, until it is wanted no more.
+func manage(w *world) (err error) {
 	manager, err := w.NewCertManager()
 	if err != nil {
 		return err
@@ -41,25 +40,39 @@ func manage(w *world) error {
 	if err != nil {
 		return err
 	}
-	for _, step := range []struct {
-		name, spec string
-		kinds      []string
-	}{
-		{"an object", "{}", []string{"Prometheus", "NetworkPolicy", "ClusterRole", "ClusterRoleBinding", "ServiceAccount", "Secret"}},
-		{"a Deployment", "{replicas: 2}", []string{"Deployment", "Service", "PodDisruptionBudget", "ConfigMap"}},
-		{"a volume", "{storage: {size: 1Gi}}", []string{"Deployment", "PersistentVolumeClaim"}},
+	if err := w.apply(builtIn, "prometheus: {managed: {}}"); err != nil {
+		return err
+	}
+	err = w.until("it is an object", func() error {
+		return w.has("Prometheus", "NetworkPolicy", "ClusterRole", "ClusterRoleBinding", "ServiceAccount", "Secret")
+	})
+	if err != nil {
+		return err
+	}
+	// Where no Prometheus objects are served it is a Deployment.
+	if err := w.RemoveCRD(w.Ctx, harness.PrometheusCRD()); err != nil {
+		return err
+	}
+	defer func() {
+		err = errors.Join(err, w.InstallCRD(w.Ctx, harness.PrometheusCRD()), w.Client.Create(w.Ctx, selecting()))
+	}()
+	return w.managePods()
+}
+
+// managePods has a Deployment in place of the object, with two pods and then with a volume, until it is wanted no more.
+func (w *world) managePods() error {
+	for _, step := range []struct{ name, spec, kind string }{
+		{"a Deployment", "{replicas: 2}", "PodDisruptionBudget"}, {"a volume", "{storage: {size: 1Gi}}", "PersistentVolumeClaim"},
 	} {
 		if err := w.apply(builtIn, "prometheus: {managed: "+step.spec+"}"); err != nil {
 			return err
 		}
 		err := w.until("it is "+step.name, func() error {
-			// An operator that has not seen it yet prunes it, for the sake of its object.
-			if slices.Contains(step.kinds, "Deployment") {
-				if err := client.IgnoreAlreadyExists(w.Client.Create(w.Ctx, earlierDeployment())); err != nil {
-					return err
-				}
+			var errs []error
+			for _, name := range []string{managedPrometheus, managedPrometheus + "-last-good"} {
+				errs = append(errs, w.Client.Get(w.Ctx, harness.InOperatorNamespace(name), &corev1.ConfigMap{}))
 			}
-			return w.has(step.kinds...)
+			return errors.Join(append(errs, w.has("Deployment", "Service", step.kind))...)
 		})
 		if err != nil {
 			return err

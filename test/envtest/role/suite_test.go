@@ -41,6 +41,20 @@ func furnish(ctx context.Context, c *harness.Cluster) error {
 	if err := c.Client.Update(ctx, collected); err != nil {
 		return err
 	}
+	for _, object := range []client.Object{
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "monitoring"}},
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: appsNamespace}},
+		selecting(),
+	} {
+		if err := c.Client.Create(ctx, object); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// selecting is a Prometheus that selects monitors by a label.
+func selecting() *monitoringv1.Prometheus {
 	selector := &metav1.LabelSelector{MatchLabels: map[string]string{"release": "stack"}}
 	prometheus := &monitoringv1.Prometheus{ObjectMeta: metav1.ObjectMeta{Namespace: "monitoring", Name: "k8s"}}
 	prometheus.Spec.Replicas = ptr.To[int32](1)
@@ -48,14 +62,5 @@ func furnish(ctx context.Context, c *harness.Cluster) error {
 	prometheus.Spec.ServiceMonitorNamespaceSelector = &metav1.LabelSelector{}
 	prometheus.Spec.PodMonitorNamespaceSelector = &metav1.LabelSelector{}
 	prometheus.Spec.RuleSelector, prometheus.Spec.RuleNamespaceSelector = selector, &metav1.LabelSelector{}
-	for _, object := range []client.Object{
-		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "monitoring"}},
-		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: appsNamespace}},
-		prometheus,
-	} {
-		if err := c.Client.Create(ctx, object); err != nil {
-			return err
-		}
-	}
-	return nil
+	return prometheus
 }
