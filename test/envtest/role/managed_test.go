@@ -49,6 +49,9 @@ func manage(w *world) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := w.managesNothing(); err != nil {
+		return err
+	}
 	// Where no Prometheus objects are served it is a Deployment.
 	if err := w.RemoveCRD(w.Ctx, harness.PrometheusCRD()); err != nil {
 		return err
@@ -78,6 +81,11 @@ func (w *world) managePods() error {
 			return err
 		}
 	}
+	return w.managesNothing()
+}
+
+// managesNothing has a Prometheus wanted no more.
+func (w *world) managesNothing() error {
 	if err := w.apply(builtIn); err != nil {
 		return err
 	}
