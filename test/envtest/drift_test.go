@@ -51,6 +51,7 @@ func TestEditedObjectsComeBack(t *testing.T) {
 	harness.NeedPodNetwork(t)
 	w := begin(t)
 	w.ready()
+	w.rest() // What was written last may get the APIService for an owner as well, once there is one.
 	for _, object := range w.deployed() {
 		before := w.read(object)
 		edit, known := edits[object.Kind]
