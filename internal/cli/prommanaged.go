@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/cluster"
+	"github.com/metricspipeline/operator/internal/health"
 	"github.com/metricspipeline/operator/internal/ownership"
 	"github.com/metricspipeline/operator/internal/prometheus"
 )
@@ -86,7 +86,7 @@ func managedPod(ctx context.Context, reader client.Reader, namespace string) (st
 	var oldest *corev1.Pod
 	for i := range pods.Items {
 		pod := &pods.Items[i]
-		if pod.DeletionTimestamp == nil && podReady(pod) && (oldest == nil || pod.CreationTimestamp.Before(&oldest.CreationTimestamp)) {
+		if pod.DeletionTimestamp == nil && health.PodReady(pod) && (oldest == nil || pod.CreationTimestamp.Before(&oldest.CreationTimestamp)) {
 			oldest = pod
 		}
 	}
@@ -94,12 +94,6 @@ func managedPod(ctx context.Context, reader client.Reader, namespace string) (st
 		return "", nil
 	}
 	return oldest.Name, nil
-}
-
-func podReady(pod *corev1.Pod) bool {
-	return slices.ContainsFunc(pod.Status.Conditions, func(condition corev1.PodCondition) bool {
-		return condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue
-	})
 }
 
 // granted says what is to be granted where a right is missing.

@@ -28,7 +28,7 @@ func worst(pods []corev1.Pod) evidence {
 		if found.text != "" {
 			found.text = fmt.Sprintf("Pod %s: %s", pod.Name, found.text)
 			all = append(all, found)
-		} else if unready.text == "" && !isReady(pod) {
+		} else if unready.text == "" && !PodReady(&pod) {
 			doing := "runs and is not ready"
 			if isCreating(pod) {
 				doing = "is starting"
@@ -106,7 +106,7 @@ func crowded(current, earlier []corev1.Pod) evidence {
 // the length of the backoff: each restart would change the status.
 func crashing(pod corev1.Pod, container corev1.ContainerStatus) evidence {
 	last := cmp.Or(container.State.Terminated, container.LastTerminationState.Terminated)
-	if last == nil || container.Ready || isReady(pod) {
+	if last == nil || container.Ready || PodReady(&pod) {
 		return evidence{}
 	}
 	if running := container.State.Running; running != nil {

@@ -139,14 +139,15 @@ func weightiest(all ...evidence) evidence {
 func readyPods(pods []corev1.Pod) int {
 	count := 0
 	for _, pod := range pods {
-		if isReady(pod) {
+		if PodReady(&pod) {
 			count++
 		}
 	}
 	return count
 }
 
-func isReady(pod corev1.Pod) bool {
+// PodReady is true of a pod that is ready.
+func PodReady(pod *corev1.Pod) bool {
 	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
 		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
 	})

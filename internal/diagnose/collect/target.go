@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/metricspipeline/operator/internal/diagnose"
+	"github.com/metricspipeline/operator/internal/health"
 	"github.com/metricspipeline/operator/internal/text"
 )
 
@@ -80,7 +81,7 @@ func (c *collection) readPods(ctx context.Context) {
 	c.pods, c.evidence.PodsTotal = list.Items, len(list.Items)
 	slices.SortFunc(c.pods, byTrouble)
 	for _, pod := range c.pods {
-		if ready(pod) && pod.DeletionTimestamp == nil {
+		if health.PodReady(&pod) && pod.DeletionTimestamp == nil {
 			c.evidence.PodsReady++
 		}
 	}
@@ -99,18 +100,12 @@ func trouble(pod corev1.Pod) int {
 	switch {
 	case pod.DeletionTimestamp != nil, pod.Status.Phase == corev1.PodSucceeded, pod.Status.Phase == corev1.PodFailed:
 		return 3
-	case !ready(pod):
+	case !health.PodReady(&pod):
 		return 0
 	case pod.Spec.Resources == nil && withoutRequest(pod):
 		return 1
 	}
 	return 2
-}
-
-func ready(pod corev1.Pod) bool {
-	return slices.ContainsFunc(pod.Status.Conditions, func(condition corev1.PodCondition) bool {
-		return condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue
-	})
 }
 
 // withoutRequest is true where a container has no request for cpu or for memory.
@@ -143,7 +138,8 @@ func requestsOf(pod corev1.Pod) map[string]corev1.ResourceList {
 const longestWaiting = 200
 
 func podOf(pod corev1.Pod, prefix string) diagnose.Pod {
-	seen := diagnose.Pod{Name: pod.Name, Phase: pod.Status.Phase, Ready: ready(pod), Waiting: text.Shorten(waiting(pod), longestWaiting),
+	seen := diagnose.Pod{Name: pod.Name, Phase: pod.Status.Phase, Ready: health.PodReady(&pod),
+		Waiting: text.Shorten(waiting(pod), longestWaiting),
 		Created: pod.CreationTimestamp.Time, Deleted: pod.DeletionTimestamp != nil, Owner: ownerOf(pod), Requests: requestsOf(pod),
 		Annotations: map[string]string{}, Labels: pod.Labels}
 	if pod.Spec.Resources != nil {
