@@ -130,15 +130,18 @@ func (s *Source) MetricsAPIs(ctx context.Context) (map[string]*apiregv1.APIServi
 // Terminating is true while the operator's namespace is being deleted. An operator that runs outside of the cluster may name
 // one that does not exist yet.
 func (s *Source) Terminating(ctx context.Context) (bool, error) {
+	namespace, err := s.ownNamespace(ctx)
+	return !namespace.GetDeletionTimestamp().IsZero(), err
+}
+
+// ownNamespace returns the metadata of the operator's namespace; empty where there is none.
+func (s *Source) ownNamespace(ctx context.Context) (client.Object, error) {
 	namespace := kinds.Namespace.New()
 	err := s.Client.Get(ctx, client.ObjectKey{Name: s.Namespace}, namespace)
-	if apierrors.IsNotFound(err) {
-		return false, nil
+	if client.IgnoreNotFound(err) != nil {
+		return namespace, fmt.Errorf("read Namespace %s: %w", s.Namespace, err)
 	}
-	if err != nil {
-		return false, fmt.Errorf("read Namespace %s: %w", s.Namespace, err)
-	}
-	return !namespace.GetDeletionTimestamp().IsZero(), nil
+	return namespace, nil
 }
 
 // UsersAnnotation of a namespace has the range of users from which OpenShift chooses those of its pods. It refuses pods that name one.
@@ -146,13 +149,9 @@ const UsersAnnotation = "openshift.io/sa.scc.uid-range"
 
 // platformUsers is true where the platform chooses the users of the pods of the operator's namespace.
 func (s *Source) platformUsers(ctx context.Context) (bool, error) {
-	namespace := kinds.Namespace.New()
-	err := s.Client.Get(ctx, client.ObjectKey{Name: s.Namespace}, namespace)
-	if client.IgnoreNotFound(err) != nil {
-		return false, fmt.Errorf("read Namespace %s: %w", s.Namespace, err)
-	}
+	namespace, err := s.ownNamespace(ctx)
 	_, chosen := namespace.GetAnnotations()[UsersAnnotation]
-	return chosen, nil
+	return chosen, err
 }
 
 // apiServerPorts returns the ports of the API server's own endpoints, which components must be able to reach.
