@@ -80,27 +80,29 @@ func podNames(t *testing.T, g Gomega, name string) []string {
 	return names
 }
 
-// settledPods waits until a Deployment runs with all its pods and none of an earlier rollout is left, not even ending, and returns
-// the names.
-func settledPods(t *testing.T, name string) (names []string) {
+// settled returns the names of a Deployment's pods, and expects that it runs with all of them and that none of an earlier rollout is left,
+// not even ending.
+func settled(t *testing.T, g Gomega, name string) []string {
 	t.Helper()
-	NewWithT(t).Eventually(func(g Gomega) {
-		found := deployment(t, g, name)
-		g.Expect(found).To(Satisfy(kit.RolledOut))
-		names = podNames(t, g, name)
-		g.Expect(names).To(HaveLen(int(*found.Spec.Replicas)))
-	}, rollout, often).Should(Succeed())
+	found := deployment(t, g, name)
+	g.Expect(found).To(Satisfy(kit.RolledOut))
+	names := podNames(t, g, name)
+	g.Expect(names).To(HaveLen(int(*found.Spec.Replicas)))
 	return names
 }
 
-// thenReplaced waits until a Deployment runs with all its pods, and none of before is left, not even ending.
+// settledPods waits until a Deployment is settled, and returns the names of its pods.
+func settledPods(t *testing.T, name string) (names []string) {
+	t.Helper()
+	NewWithT(t).Eventually(func(g Gomega) { names = settled(t, g, name) }, rollout, often).Should(Succeed())
+	return names
+}
+
+// thenReplaced waits until a Deployment is settled and has none of the pods before.
 func thenReplaced(t *testing.T, name string, before []string) {
 	t.Helper()
 	NewWithT(t).Eventually(func(g Gomega) {
-		found := deployment(t, g, name)
-		g.Expect(found).To(Satisfy(kit.RolledOut))
-		names := podNames(t, g, name)
-		g.Expect(names).To(HaveLen(int(*found.Spec.Replicas)))
+		names := settled(t, g, name)
 		for _, old := range before {
 			g.Expect(names).NotTo(ContainElement(old))
 		}
