@@ -134,6 +134,24 @@ func liveWorld(t *testing.T, server *apiServer, intercept interceptor.Funcs) *wo
 	return w
 }
 
+// change changes the stored pipeline, and returns the client that did.
+func (w *world) change(t *testing.T, edit func(*v1alpha1.MetricsPipeline)) client.Client {
+	t.Helper()
+	c, err := w.client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := pipeline(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	edit(found)
+	if err := c.Update(t.Context(), found); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 // explain runs why and reads what it prints as JSON.
 func (w *world) explainWeb(t *testing.T, code int, arguments ...string) explained {
 	t.Helper()

@@ -153,19 +153,10 @@ func managedWorld(t *testing.T, intercept interceptor.Funcs) (*world, *forwardSe
 	t.Cleanup(server.Close)
 
 	w := liveWorld(t, server.apiServer, intercept)
-	c, err := w.client()
-	if err != nil {
-		t.Fatal(err)
-	}
-	found, err := pipeline(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	found.Spec.Prometheus.Managed = &v1alpha1.ManagedPrometheusSpec{}
-	found.Status.Prometheus = &v1alpha1.PrometheusStatus{URL: "https://" + name + ":9090", Origin: prometheus.ManagedField}
-	if err := c.Update(t.Context(), found); err != nil {
-		t.Fatal(err)
-	}
+	c := w.change(t, func(found *v1alpha1.MetricsPipeline) {
+		found.Spec.Prometheus.Managed = &v1alpha1.ManagedPrometheusSpec{}
+		found.Status.Prometheus = &v1alpha1.PrometheusStatus{URL: "https://" + name + ":9090", Origin: prometheus.ManagedField}
+	})
 	for _, object := range []client.Object{
 		promPod("managed-prometheus-new", time.Minute, corev1.ConditionTrue), promPod("managed-prometheus-old", time.Hour, corev1.ConditionTrue),
 		promPod("managed-prometheus-broken", 2*time.Hour, corev1.ConditionFalse),

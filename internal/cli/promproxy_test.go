@@ -25,18 +25,9 @@ func secretWorld(t *testing.T, server *apiServer, intercept interceptor.Funcs) *
 	t.Helper()
 	server.token = "sesame"
 	w := liveWorld(t, server, intercept)
-	c, err := w.client()
-	if err != nil {
-		t.Fatal(err)
-	}
-	found, err := pipeline(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	found.Spec.Prometheus.Auth = &v1alpha1.PrometheusAuth{BearerToken: &v1alpha1.KeyReference{Name: "thanos", Key: "token"}}
-	if err := c.Update(t.Context(), found); err != nil {
-		t.Fatal(err)
-	}
+	c := w.change(t, func(found *v1alpha1.MetricsPipeline) {
+		found.Spec.Prometheus.Auth = &v1alpha1.PrometheusAuth{BearerToken: &v1alpha1.KeyReference{Name: "thanos", Key: "token"}}
+	})
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: usualNamespace, Name: "thanos"},
 		Data: map[string][]byte{"token": []byte("sesame\n")}}
 	if err := c.Create(t.Context(), secret); err != nil {

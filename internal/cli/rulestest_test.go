@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/metricspipeline/operator/api/v1alpha1"
 )
 
 // TestRulesTest shows what a rule gives, also one that is not applied.
@@ -38,23 +40,14 @@ func TestRulesTest(t *testing.T) {
 func TestRulesTestBeforeATakeOver(t *testing.T) {
 	server := newAPIServer(t)
 	w := liveWorld(t, server, interceptor.Funcs{})
-	c, err := w.client()
-	if err != nil {
-		t.Fatal(err)
-	}
-	found, err := pipeline(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range found.Status.APIServices {
-		if found.Status.APIServices[i].Group == customAPI.Group {
-			found.Status.APIServices[i].Owner, found.Status.APIServices[i].Backend = "Service monitoring/prometheus-adapter", ""
+	w.change(t, func(found *v1alpha1.MetricsPipeline) {
+		for i := range found.Status.APIServices {
+			if found.Status.APIServices[i].Group == customAPI.Group {
+				found.Status.APIServices[i].Owner, found.Status.APIServices[i].Backend = "Service monitoring/prometheus-adapter", ""
+			}
 		}
-	}
-	found.Spec.CustomMetrics.Rules = nil
-	if err := c.Update(t.Context(), found); err != nil {
-		t.Fatal(err)
-	}
+		found.Spec.CustomMetrics.Rules = nil
+	})
 	w.run(t, ExitWorks, "rules", "test", "hpa", "-A")
 	if !strings.Contains(w.out.String(), "custom.metrics.k8s.io is served by Service monitoring/prometheus-adapter") {
 		t.Errorf("of an API of another it prints\n%s", w.out)
