@@ -86,7 +86,8 @@ func managedPod(ctx context.Context, reader client.Reader, namespace string) (st
 	var oldest *corev1.Pod
 	for i := range pods.Items {
 		pod := &pods.Items[i]
-		if pod.DeletionTimestamp == nil && health.PodReady(pod) && (oldest == nil || pod.CreationTimestamp.Before(&oldest.CreationTimestamp)) {
+		serves := pod.DeletionTimestamp == nil && health.PodReady(pod)
+		if serves && (oldest == nil || pod.CreationTimestamp.Before(&oldest.CreationTimestamp)) {
 			oldest = pod
 		}
 	}
