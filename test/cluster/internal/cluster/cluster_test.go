@@ -1,16 +1,19 @@
 package cluster
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/metricspipeline/operator/test/cluster/internal/components"
+	"github.com/metricspipeline/operator/test/cluster/internal/machine"
 )
 
 func testCluster(t *testing.T) *Cluster {
@@ -170,6 +173,36 @@ func TestStateSurvivesTheProgram(t *testing.T) {
 	read, err := c.loadState()
 	if err != nil || !read.Complete || read.HostPort != 1234 {
 		t.Errorf("read %+v, %v", read, err)
+	}
+}
+
+// A machine or a terminal that went away leaves a state, which must not keep the next cluster from starting.
+func TestAbandonedClusters(t *testing.T) {
+	stat, err := os.ReadFile("/proc/self/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// proc(5): the name ends with the last parenthesis and is field 2, the start is field 22.
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	ticks, err := strconv.ParseUint(fields[19], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs := machine.Process{Name: "etcd", PID: os.Getpid(), StartTicks: ticks}
+	gone := runs
+	gone.StartTicks++ // Another process has its number now.
+	for name, tc := range map[string]struct {
+		state *state
+		want  string
+	}{
+		"its processes run":      {&state{Complete: true, Processes: []machine.Process{runs}}, ""},
+		"one of them is gone":    {&state{Complete: true, Processes: []machine.Process{runs, gone}}, "etcd (process"},
+		"its start was cut off":  {&state{Processes: []machine.Process{runs}}, "cut off"},
+		"it had not begun to be": {&state{}, "cut off"},
+	} {
+		if got := tc.state.abandoned(); (got == nil) != (tc.want == "") || got != nil && !strings.Contains(got.Error(), tc.want) {
+			t.Errorf("%s: abandoned: %v, want %q", name, got, tc.want)
+		}
 	}
 }
 

@@ -98,6 +98,14 @@ func (s *state) dead() error {
 	return nil
 }
 
+// abandoned says why nobody can use the cluster any more. It is asked under the lock, which a start holds until it is complete.
+func (s *state) abandoned() error {
+	if !s.Complete {
+		return errors.New("its start was cut off")
+	}
+	return s.dead()
+}
+
 // marker is the file by which a state folder is known as one, and the lock on it.
 const marker = ".metricspipeline-cluster"
 

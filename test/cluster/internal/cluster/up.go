@@ -52,17 +52,16 @@ func (c *Cluster) Up(ctx context.Context, options Options) error {
 	return nil
 }
 
-// alreadyUp says whether a healthy cluster with what the options request is up, and refuses to touch any other.
+// alreadyUp says whether a healthy cluster with what the options request is up, and refuses to touch any other that lives. What a
+// machine or a terminal that went away has left, a start that was cut off or a cluster without one of its daemons, is taken down.
 func (c *Cluster) alreadyUp(ctx context.Context, options Options) (bool, error) {
 	s, err := c.loadState()
 	if err != nil || s == nil {
 		return false, err
 	}
-	if !s.Complete {
-		return false, fmt.Errorf("an earlier start of the cluster in %s was cut off; run down first", c.stateDir)
-	}
-	if dead := s.dead(); dead != nil {
-		return false, fmt.Errorf("the cluster is not healthy, run down first: %w", dead)
+	if why := s.abandoned(); why != nil {
+		c.log("taking down what is left of an earlier cluster in %s: %v", c.stateDir, why)
+		return false, c.takeDown()
 	}
 	if err := c.get(ctx, s.HostPort, "/readyz"); err != nil {
 		return false, fmt.Errorf("the cluster is not healthy, run down first: %w", err)
