@@ -11,7 +11,9 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	v1alpha1 "github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/test/e2e/kit"
 )
 
@@ -61,12 +63,20 @@ func TestRolesCanGoFirst(t *testing.T) {
 	g.Expect(cluster.UninstallOperator(within(t, rollout))).To(Succeed())
 }
 
-// givenPlain applies the sample pipeline with `spec: {}` and waits until it is Ready.
+// givenPlain applies the sample pipeline with `spec: {}` and waits until it is Ready, and until nothing is left of what an earlier spec had
+// beside it: it is Ready before.
 func givenPlain(t *testing.T) {
 	t.Helper()
 	pipeline, err := cluster.Sample(kit.SamplePlain)
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	givenPipeline(t, pipeline)
+	for _, component := range []string{seriesBackend, "managed-prometheus"} {
+		NewWithT(t).Eventually(func() ([]string, error) {
+			left, err := cluster.Labeled(t.Context(), client.MatchingLabels{
+				v1alpha1.ManagedLabel: v1alpha1.SingletonName, v1alpha1.ComponentLabel: component}, false)
+			return kit.Names(left), err
+		}, rollout, often).Should(BeEmpty())
+	}
 }
 
 // givenOperatorAgain installs the operator again at the end of the test.
