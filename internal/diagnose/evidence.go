@@ -139,7 +139,7 @@ type Metric struct {
 	FromController bool
 	// Series is what Prometheus has of the rule that serves.
 	Series Series
-	// Scrape is what Prometheus scrapes of the HPA's pods.
+	// Scrape is what Prometheus scrapes of the pods that are to expose the metric.
 	Scrape Scrape
 	// PodsWithMetrics are the names of pods of which metrics.k8s.io has usage; nil where it was not asked. ContainersWithMetrics are
 	// the containers of them.
@@ -218,11 +218,13 @@ type Series struct {
 	Queries []string
 }
 
-// Scrape is what Prometheus scrapes of the HPA's pods, and by which monitor.
+// Scrape is what Prometheus scrapes of the pods that are to expose a metric, and by which monitor.
 type Scrape struct {
+	// Of is whose pods they are, such as Service queue, which a metric describes; empty for the HPA's own.
+	Of string
 	// Known is false where it was not looked at.
 	Known bool
-	// Up and Down count the targets of the HPA's pods, -1 where they were not asked for; Error is what Prometheus says of one that is
+	// Up and Down count the targets of the pods, -1 where they were not asked for; Error is what Prometheus says of one that is
 	// down, URL which one.
 	Up, Down   int
 	Error, URL string
@@ -234,7 +236,7 @@ type Scrape struct {
 	// as serviceMonitorSelector "release=monitoring"; without the name of the Prometheus, which is of another namespace.
 	Unselected []string
 	Selector   string
-	// Annotated are the annotated Services and Pods that lead to the HPA's pods, such as Service web.
+	// Annotated are the annotated Services and Pods that lead to the pods, such as Service web.
 	Annotated []string
 	// Rejected is why one of them is not scraped, as in status.scrape.rejected; empty for none.
 	Rejected string

@@ -47,17 +47,26 @@ var (
 	}
 )
 
-// scraped is true where the series are to come from the pods of the target: those of an Ingress or a queue come from elsewhere, and so do
-// those that are to wake a target at 0.
+// scraped is true where the series are to come from the pods of the target, or of the Service that the metric describes: those of an
+// Ingress or a queue come from elsewhere. Of a target at 0 there are none, and what is to wake it comes from others.
 func (v view) scraped() bool {
-	if !v.pipelines() || v.scaledToZero() || v.metric.FromController || !v.metric.Scrape.Known && v.unseenApp() == "" {
+	scrape := v.metric.Scrape
+	if !v.pipelines() || v.scaledToZero() && scrape.Of == "" || v.metric.FromController || !scrape.Known && v.unseenApp() == "" {
 		return false
 	}
 	if v.spec.Object != nil {
-		kind, target := v.spec.Object.DescribedObject.Kind, v.HPA.Spec.ScaleTargetRef.Kind
-		return kind == "Service" || kind == "Pod" || kind == target
+		object, target := v.spec.Object.DescribedObject, v.HPA.Spec.ScaleTargetRef
+		return object.Kind == "Service" || object.Kind == "Pod" || object.Kind == target.Kind && object.Name == target.Name
 	}
 	return v.spec.Pods != nil
+}
+
+// exposer is whose pods are to expose the metric.
+func (v view) exposer() string {
+	if v.metric.Scrape.Of != "" {
+		return name(v.metric.Scrape.Of)
+	}
+	return v.target()
 }
 
 // unknownScrape is why monitors and annotations are not known either: targets alone may be out of sight.
@@ -89,7 +98,7 @@ func samplesDropped(v view) *Finding {
 		return nil
 	}
 	return found(v1alpha1.AutoscalerSamplesDropped,
-		fmt.Sprintf("Prometheus drops what it scrapes of the pods of %s: %s", v.target(), sentence(scrape.Dropped)),
+		fmt.Sprintf("Prometheus drops what it scrapes of the pods of %s: %s", v.exposer(), sentence(scrape.Dropped)),
 		"Have the app expose less, or an administrator raises that limit in spec.scrape.limits of MetricsPipeline default.")
 }
 
@@ -106,7 +115,7 @@ func scrapeDown(v view) *Finding {
 		says = ": Prometheus says of " + quoted(scrape.URL) + " " + quoted(scrape.Error)
 	}
 	return found(v1alpha1.AutoscalerScrapeDown,
-		fmt.Sprintf("%s of the pods of %s %s down%s.", count(scrape.Down, "target"), v.target(), are(scrape.Down), says),
+		fmt.Sprintf("%s of the pods of %s %s down%s.", count(scrape.Down, "target"), v.exposer(), are(scrape.Down), says),
 		v.correctScrape())
 }
 
@@ -149,7 +158,7 @@ func notScraped(v view) *Finding {
 		return &Finding{}
 	}
 	return found(v1alpha1.AutoscalerNotScraped,
-		fmt.Sprintf("Prometheus has no target of the pods of %s, although %s.", v.target(), by),
+		fmt.Sprintf("Prometheus has no target of the pods of %s, although %s.", v.exposer(), by),
 		"Name a port in the monitor or the annotation that a container of the pods has; a new target comes within a minute.")
 }
 
@@ -217,7 +226,7 @@ func appRejected(v view) *Finding {
 		app = names(scrape.Annotated)
 	}
 	return found(v1alpha1.AutoscalerAppRejected,
-		fmt.Sprintf("The app of %s is annotated and not scraped: %s", v.target(), sentence(scrape.Rejected)),
+		fmt.Sprintf("The app of %s is annotated and not scraped: %s", v.exposer(), sentence(scrape.Rejected)),
 		"Correct the annotations of "+app+" by that reason.")
 }
 
@@ -226,11 +235,14 @@ func appNotAnnotated(v view) *Finding {
 	if !v.withoutTargets() || len(scrape.Annotated) > 0 || len(scrape.Monitors) > 0 {
 		return nil
 	}
+	on := "their Service or in the template of " + v.exposer()
+	if v.metric.Scrape.Of != "" {
+		on = v.exposer() + " or in the template of its pods"
+	}
 	return found(v1alpha1.AutoscalerAppNotAnnotated,
 		fmt.Sprintf("Prometheus does not scrape the pods of %s: no monitor selects them, and neither they nor a Service of them has the "+
-			"annotation %s/scrape.", v.target(), v.prefix()),
-		fmt.Sprintf("Set the annotations %s/scrape: \"true\" and %s/port, the port of the metrics, on their Service or in the "+
-			"template of %s.", v.prefix(), v.prefix(), v.target()))
+			"annotation %s/scrape.", v.exposer(), v.prefix()),
+		fmt.Sprintf("Set the annotations %s/scrape: \"true\" and %s/port, the port of the metrics, on %s.", v.prefix(), v.prefix(), on))
 }
 
 func upper(sentence string) string { return strings.ToUpper(sentence[:1]) + sentence[1:] }

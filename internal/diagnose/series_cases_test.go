@@ -127,6 +127,12 @@ func seriesCases() []testCase {
 				e.Metrics[0].Series = Series{Total: 4, NamespaceLabel: "namespace", ObjectLabel: "service", LastSeen: now.Add(-12 * time.Minute)}
 				e.Metrics[0].Scrape = Scrape{Known: true}
 			}, v1alpha1.AutoscalerSeriesStale, LinkSeries},
+		{"another Service, which is to wake the target, is not annotated", objectMetric("Service", "queue", "http_requests_per_second"),
+			func(e *Evidence) {
+				atZero(e)
+				e.Metrics[0].Series = Series{NamespaceLabel: "namespace", ObjectLabel: "service"}
+				e.Metrics[0].Scrape = Scrape{Of: "Service queue", Known: true}
+			}, v1alpha1.AutoscalerAppNotAnnotated, LinkApp},
 		metricCase("an ingress controller that is not scraped", objectMetric("Service", "web", "requests_per_second"), func(m *Metric) {
 			m.FromController, m.Series, m.Scrape = true, Series{ByQuery: true, ForPods: -1, ForSelector: -1}, Scrape{Known: true}
 		}, v1alpha1.AutoscalerSeriesMissing, LinkSeries),
@@ -194,6 +200,13 @@ func scrapeCases() []testCase {
 			v1alpha1.AutoscalerAppNotAnnotated, LinkApp),
 		metricCase("the app of the Service is not annotated", objectMetric("Service", "web", "http_requests_per_second"),
 			scrape(func(s *Scrape) { *s = Scrape{Known: true} }), v1alpha1.AutoscalerAppNotAnnotated, LinkApp),
+		metricCase("the app of another Service is not annotated", objectMetric("Service", "queue", "http_requests_per_second"),
+			scrape(func(s *Scrape) { *s = Scrape{Of: "Service queue", Known: true} }), v1alpha1.AutoscalerAppNotAnnotated, LinkApp),
+		metricCase("the pods of another Service are down", objectMetric("Service", "queue", "http_requests_per_second"),
+			scrape(func(s *Scrape) {
+				*s = Scrape{Of: "Service queue", Known: true, Down: 1, Annotated: []string{"Service queue"}}
+			}),
+			v1alpha1.AutoscalerScrapeDown, LinkScrape),
 	}
 }
 

@@ -33,6 +33,7 @@ var samples = []scaled{
 	{name: "pods", metric: kit.RequestsOfPods(20), load: "/load?rps=100", idle: "/load?rps=0"},
 	{name: "object", metric: kit.RequestsOfService("object", 20), load: "/load?rps=100", idle: "/load?rps=0"},
 	{name: "external", metric: kit.QueueDepth("orders", 10), load: "/queue?depth=60", idle: "/queue?depth=0"},
+	{name: "memory", metric: kit.Memory("32Mi"), load: "/memory?bytes=100000000", idle: "/memory?bytes=0"},
 }
 
 // installSamples deploys every instance, without scaling it yet.

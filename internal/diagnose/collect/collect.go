@@ -15,7 +15,6 @@ import (
 	"time"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/scale"
@@ -93,6 +92,7 @@ func (c *Collector) Collect(ctx context.Context, hpa *autoscalingv2.HorizontalPo
 	if c.Prometheus != nil && !c.Budget.enough(now, perMetric*asks(hpa)) {
 		return s.evidence, ErrNotNow // Before anything is read in vain.
 	}
+	s.own = &apps{collection: s}
 	s.readPipeline(ctx)
 	s.readOthers(ctx)
 	s.readTarget(ctx)
@@ -107,11 +107,13 @@ func (c *Collector) Collect(ctx context.Context, hpa *autoscalingv2.HorizontalPo
 		}
 		s.evidence.Metrics = append(s.evidence.Metrics, collected)
 	}
-	s.readErrors(ctx)
-	s.settleTargets()
+	for _, one := range append(s.behind, s.own) {
+		one.readErrors(ctx)
+		one.settleTargets()
+	}
 	for i, metric := range hpa.Spec.Metrics {
-		if ofPods(metric) {
-			s.evidence.Metrics[i].Scrape = s.scrape
+		if exposing := s.exposing(metric); exposing != nil {
+			s.evidence.Metrics[i].Scrape = exposing.scrape
 		}
 	}
 	return s.evidence, nil
@@ -128,7 +130,7 @@ func asks(hpa *autoscalingv2.HorizontalPodAutoscaler) int {
 	return count
 }
 
-// ofPods is true of a metric that the HPA's pods give, as a rule.
+// ofPods is true of a metric that pods give, as a rule.
 func ofPods(metric autoscalingv2.MetricSpec) bool { return metric.Pods != nil || metric.Object != nil }
 
 // collection is one Collect.
@@ -141,19 +143,10 @@ type collection struct {
 	pipeline *v1alpha1.MetricsPipeline
 	// noPipeline is true where there is none.
 	noPipeline bool
-	// scrape is what metrics of the pods have in common, and targetsRead is true once it has the targets.
-	scrape      diagnose.Scrape
-	targetsRead bool
-	// refused is how many targets give samples although their scrape fails.
-	refused int
-	usage   usage
-	// rejected is the app that scrape.Rejected is about.
-	rejected string
-	// pools are the scrape pools of the monitors that select the pods.
-	pools []string
-	// pods are all that were read, and services those that select one of them.
-	pods     []corev1.Pod
-	services []corev1.Service
+	usage      usage
+	// own are the pods of the target, and behind those of other Services that metrics describe.
+	own    *apps
+	behind []*apps
 }
 
 // unseen notes why the evidence of a link cannot be read. The first reason stays. A refusal of the API server names the permission.

@@ -10,6 +10,7 @@ import (
 
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	monitoringv1alpha1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1alpha1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -19,30 +20,32 @@ import (
 	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
-// monitor is one of the namespace that selects the HPA's pods.
+// monitor is one of the namespace.
 type monitor struct {
-	kind, name string
-	labels     map[string]string
-	endpoints  int
+	metav1.ObjectMeta
+	kind      string
+	selector  metav1.LabelSelector
+	in        monitoringv1.NamespaceSelector
+	endpoints int
 }
 
-func (m monitor) String() string { return m.kind + " " + m.name }
+func (m monitor) String() string { return m.kind + " " + m.Name }
 
-// readMonitors reads the monitors of the namespace that select the pods, and whether Prometheus selects these monitors. A monitor of
+// readMonitors takes the monitors that select the pods, and whether Prometheus selects these monitors: who says who scrapes. A monitor of
 // another namespace may select them too, and is no concern of this one.
-func (c *collection) readMonitors(ctx context.Context, namespace *metav1.PartialObjectMetadata) {
-	found := slices.Concat(c.serviceMonitors(ctx), c.podMonitors(ctx))
+func (a *apps) readMonitors(all []monitor, namespace *metav1.PartialObjectMetadata, who func() (prometheus.Target, error)) {
+	found := slices.DeleteFunc(slices.Clone(all), func(one monitor) bool { return !a.selectedByMonitor(one) })
 	found = found[:min(len(found), diagnose.MostPods)]
 	for _, one := range found {
-		c.scrape.Monitors = append(c.scrape.Monitors, one.String())
-		c.pools = append(c.pools, prometheus.Pools(one.kind, c.hpa.Namespace, one.name, one.endpoints)...)
+		a.scrape.Monitors = append(a.scrape.Monitors, one.String())
+		a.pools = append(a.pools, prometheus.Pools(one.kind, a.hpa.Namespace, one.Name, one.endpoints)...)
 	}
-	if len(found) == 0 || namespace == nil || c.pipeline == nil {
+	if len(found) == 0 || namespace == nil || a.pipeline == nil {
 		return
 	}
-	target, err := c.scraper(ctx)
+	target, err := who()
 	if err != nil {
-		c.unseen(diagnose.LinkMonitor, "find who scrapes", err)
+		a.unseen(diagnose.LinkMonitor, "find who scrapes", err)
 		return
 	}
 	for _, one := range found {
@@ -54,8 +57,8 @@ func (c *collection) readMonitors(ctx context.Context, namespace *metav1.Partial
 			continue // A URL alone: who reads monitors for it is not known.
 		}
 		if excluded := excludes(*selection, one, namespace); excluded != "" {
-			c.scrape.Unselected = append(c.scrape.Unselected, one.String())
-			c.scrape.Selector = excluded
+			a.scrape.Unselected = append(a.scrape.Unselected, one.String())
+			a.scrape.Selector = excluded
 		}
 	}
 }
@@ -69,7 +72,7 @@ func excludes(selection prometheus.Selection, one monitor, namespace *metav1.Par
 		return fmt.Sprintf("%s (%s)", selection.NamespaceField, selection.Where())
 	}
 	selector, err := metav1.LabelSelectorAsSelector(selection.Selector) // Of nil nothing.
-	if err != nil || selector.Matches(labels.Set(one.labels)) {
+	if err != nil || selector.Matches(labels.Set(one.Labels)) {
 		return ""
 	}
 	if selection.Selector == nil {
@@ -81,57 +84,40 @@ func excludes(selection prometheus.Selection, one monitor, namespace *metav1.Par
 // ours is true of a monitor that the operator makes for annotated apps. It selects every Service, and keeps the annotated ones.
 func ours(object metav1.ObjectMeta) bool { return object.Labels[v1alpha1.ManagedLabel] != "" }
 
-func (c *collection) serviceMonitors(ctx context.Context) []monitor {
-	var list monitoringv1.ServiceMonitorList
-	if !c.list(ctx, &list, "ServiceMonitors") {
-		return nil
-	}
-	services := map[string]labels.Set{}
-	for _, service := range c.services {
-		services[service.Name] = service.Labels
-	}
-	var found []monitor
-	for _, one := range list.Items {
-		if c.selects(one.ObjectMeta, one.Spec.Selector, one.Spec.NamespaceSelector, kindService, services) {
-			found = append(found, monitor{monitoringv1.ServiceMonitorsKind, one.Name, one.Labels, len(one.Spec.Endpoints)})
+// monitors reads those of the namespace.
+func (c *collection) monitors(ctx context.Context) []monitor {
+	var all []monitor
+	var services monitoringv1.ServiceMonitorList
+	if c.list(ctx, &services, "ServiceMonitors") {
+		for _, one := range services.Items {
+			all = append(all, monitor{one.ObjectMeta, monitoringv1.ServiceMonitorsKind, one.Spec.Selector, one.Spec.NamespaceSelector,
+				len(one.Spec.Endpoints)})
 		}
 	}
-	return found
-}
-
-func (c *collection) podMonitors(ctx context.Context) []monitor {
-	var list monitoringv1.PodMonitorList
-	if !c.list(ctx, &list, "PodMonitors") {
-		return nil
-	}
-	pods := map[string]labels.Set{}
-	for _, pod := range c.pods {
-		pods[pod.Name] = pod.Labels
-	}
-	var found []monitor
-	for _, one := range list.Items {
-		if c.selects(one.ObjectMeta, one.Spec.Selector, one.Spec.NamespaceSelector, kindPod, pods) {
-			found = append(found, monitor{monitoringv1.PodMonitorsKind, one.Name, one.Labels, len(one.Spec.PodMetricsEndpoints)})
+	var pods monitoringv1.PodMonitorList
+	if c.list(ctx, &pods, "PodMonitors") {
+		for _, one := range pods.Items {
+			all = append(all, monitor{one.ObjectMeta, monitoringv1.PodMonitorsKind, one.Spec.Selector, one.Spec.NamespaceSelector,
+				len(one.Spec.PodMetricsEndpoints)})
 		}
 	}
-	return found
+	return all
 }
 
-// selects is true of a monitor that selects one of the HPA's Services or pods, by their names. A selector that cannot be read the API
-// server takes, and prometheus-operator does not.
-func (c *collection) selects(
-	of metav1.ObjectMeta, by metav1.LabelSelector, in monitoringv1.NamespaceSelector, kind string, candidates map[string]labels.Set,
-) bool {
-	selector, err := metav1.LabelSelectorAsSelector(&by)
-	if err != nil || !covers(in, c.hpa.Namespace) {
+// selectedByMonitor is true where a monitor selects one of the Services or pods. A selector that cannot be read the API server takes, and
+// prometheus-operator does not.
+func (a *apps) selectedByMonitor(one monitor) bool {
+	selector, err := metav1.LabelSelectorAsSelector(&one.selector)
+	if err != nil || !covers(one.in, a.hpa.Namespace) {
 		return false
 	}
-	for name, set := range candidates {
-		if (!ours(of) || slices.Contains(c.scrape.Annotated, kind+" "+name)) && selector.Matches(set) {
-			return true
-		}
+	selects := func(kind, name string, of map[string]string) bool {
+		return (!ours(one.ObjectMeta) || slices.Contains(a.scrape.Annotated, kind+" "+name)) && selector.Matches(labels.Set(of))
 	}
-	return false
+	if one.kind == monitoringv1.PodMonitorsKind {
+		return slices.ContainsFunc(a.pods, func(pod corev1.Pod) bool { return selects(kindPod, pod.Name, pod.Labels) })
+	}
+	return slices.ContainsFunc(a.services, func(service corev1.Service) bool { return selects(kindService, service.Name, service.Labels) })
 }
 
 // covers is true where a monitor in a namespace selects objects of that namespace.

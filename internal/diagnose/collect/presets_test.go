@@ -56,7 +56,8 @@ func TestPresetsAreFound(t *testing.T) {
 			table := presets.All
 			presets.All = nil
 			defer func() { presets.All = table }()
-			if without, _ := questions(); asked > without {
+			// One counts them, with the targets where pods are to expose the metric.
+			if without, _ := questions(); asked > without+1 {
 				t.Errorf("%d questions, and %d without presets", asked, without)
 			}
 		})

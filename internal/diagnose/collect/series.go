@@ -18,7 +18,6 @@ import (
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/diagnose"
-	"github.com/metricspipeline/operator/internal/metricsapi"
 	"github.com/metricspipeline/operator/internal/operand"
 	"github.com/metricspipeline/operator/internal/prometheus"
 )
@@ -60,8 +59,11 @@ func (s served) namespaced(namespace string, further ...*labels.Matcher) selecto
 	return s.selector.with(equal(s.NamespaceLabel, namespace)).with(further...)
 }
 
-// measure asks Prometheus for the series of the rules that make a metric, and puts the rule that serves first.
-func (c *collection) measure(ctx context.Context, metric *diagnose.Metric, request operand.MetricRequest, rules []served) error {
+// measure asks Prometheus for the series of the rules that make a metric, and puts the rule that serves first, and for the targets of what
+// exposes them, which is nil where that is not known.
+func (c *collection) measure(
+	ctx context.Context, metric *diagnose.Metric, request operand.MetricRequest, rules []served, exposing *apps,
+) error {
 	t := terms{namespace: request.Namespace}
 	for i, rule := range rules[:min(len(rules), mostRules)] {
 		if rule.selector != nil && rule.Origin == originSpec {
@@ -73,14 +75,12 @@ func (c *collection) measure(ctx context.Context, metric *diagnose.Metric, reque
 	} else {
 		countPresets(&t, request)
 	}
-	if request.API != metricsapi.External.Group {
-		c.countTargets(&t)
-	}
+	exposing.countTargets(&t)
 	numbers, err := c.put(ctx, &metric.Series, &t)
 	if err != nil {
 		return err
 	}
-	c.readTargets(numbers)
+	exposing.readTargets(numbers)
 	for i := range rules {
 		rules[i].total = or(numbers, "total "+strconv.Itoa(i), unknown)
 	}

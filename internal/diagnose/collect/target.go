@@ -78,14 +78,14 @@ func (c *collection) readPods(ctx context.Context) {
 		c.unseen(diagnose.LinkPods, "list the pods of the target", err)
 		return
 	}
-	c.pods, c.evidence.PodsTotal = list.Items, len(list.Items)
-	slices.SortFunc(c.pods, byTrouble)
-	for _, pod := range c.pods {
+	c.own.pods, c.evidence.PodsTotal = list.Items, len(list.Items)
+	slices.SortFunc(c.own.pods, byTrouble)
+	for _, pod := range c.own.pods {
 		if health.PodReady(&pod) && pod.DeletionTimestamp == nil {
 			c.evidence.PodsReady++
 		}
 	}
-	for _, pod := range c.pods[:min(len(c.pods), diagnose.MostPods)] {
+	for _, pod := range c.own.pods[:min(len(c.own.pods), diagnose.MostPods)] {
 		c.evidence.Pods = append(c.evidence.Pods, podOf(pod, c.prefix()))
 	}
 	c.evidence.Target.SelectorElsewhere = c.elsewhere()
@@ -195,7 +195,7 @@ func (c *collection) elsewhere() []string {
 		return nil
 	}
 	var others []string
-	for _, pod := range c.pods {
+	for _, pod := range c.own.pods {
 		owner := ownerOf(pod)
 		if owner != "" && owner != target.Kind+" "+target.Name && !slices.Contains(others, owner) {
 			others = append(others, owner)
@@ -203,16 +203,4 @@ func (c *collection) elsewhere() []string {
 	}
 	slices.Sort(others)
 	return others[:min(len(others), diagnose.MostPods)]
-}
-
-// running are the names of pods that Prometheus can have targets of, as many as a question has room for.
-func (c *collection) running() []string {
-	var names []string
-	for _, pod := range c.pods {
-		if pod.Status.Phase == corev1.PodRunning && pod.DeletionTimestamp == nil && len(names) < diagnose.MostPods {
-			names = append(names, pod.Name)
-		}
-	}
-	slices.Sort(names)
-	return fitting(names)
 }

@@ -14,10 +14,13 @@ import (
 // annotations that many Prometheus servers have.
 var targetLabels = []struct{ namespace, pod string }{{"namespace", "pod"}, {"kubernetes_namespace", "kubernetes_pod_name"}}
 
-// countTargets asks for the targets of the HPA's pods, once.
-func (c *collection) countTargets(t *terms) {
-	names := c.running()
-	if c.targetsRead || len(names) == 0 {
+// countTargets asks for the targets of the pods, once.
+func (a *apps) countTargets(t *terms) {
+	if a == nil || a.targetsRead {
+		return
+	}
+	names := a.running()
+	if len(names) == 0 {
 		return
 	}
 	add := func(name, format string) {
@@ -37,26 +40,26 @@ func (c *collection) countTargets(t *terms) {
 }
 
 // readTargets takes the numbers of countTargets.
-func (c *collection) readTargets(numbers map[string]float64) {
-	if _, asked := numbers["up"]; !asked {
+func (a *apps) readTargets(numbers map[string]float64) {
+	if _, asked := numbers["up"]; !asked || a == nil {
 		return
 	}
-	c.targetsRead, c.scrape.Known = true, true
-	c.scrape.Up, c.scrape.Down = int(numbers["up"]), int(numbers["down"])
-	c.refused = int(numbers["refused"])
-	if dropped := int(numbers["dropped"]); dropped > 0 && c.refused == 0 {
-		c.scrape.Dropped = fmt.Sprintf("metricRelabelings drop all samples of %d of the targets of the pods", dropped)
+	a.targetsRead, a.scrape.Known = true, true
+	a.scrape.Up, a.scrape.Down = int(numbers["up"]), int(numbers["down"])
+	a.refused = int(numbers["refused"])
+	if dropped := int(numbers["dropped"]); dropped > 0 && a.refused == 0 {
+		a.scrape.Dropped = fmt.Sprintf("metricRelabelings drop all samples of %d of the targets of the pods", dropped)
 	}
 }
 
 // settleTargets says what keeps Prometheus from storing what it reads of a target: its error, where that is known.
-func (c *collection) settleTargets() {
+func (a *apps) settleTargets() {
 	switch {
-	case c.refused == 0:
-	case strings.Contains(c.scrape.Error, "limit"):
-		c.scrape.Dropped = c.scrape.Error
-	case c.scrape.Error == "":
-		c.scrape.Dropped = fmt.Sprintf("it reads samples of %d of the targets and stores none of them", c.refused)
+	case a.refused == 0:
+	case strings.Contains(a.scrape.Error, "limit"):
+		a.scrape.Dropped = a.scrape.Error
+	case a.scrape.Error == "":
+		a.scrape.Dropped = fmt.Sprintf("it reads samples of %d of the targets and stores none of them", a.refused)
 	}
 }
 
@@ -65,24 +68,24 @@ const mostPools = 4
 
 // readErrors asks who scrapes why a target of the pods is down, where the status does not say it. An error of that is none: that the
 // target is down is known.
-func (c *collection) readErrors(ctx context.Context) {
-	if c.Targets == nil || c.scrape.Down <= 0 || c.scrape.Error != "" {
+func (a *apps) readErrors(ctx context.Context) {
+	if a.Targets == nil || a.scrape.Down <= 0 || a.scrape.Error != "" {
 		return
 	}
-	names := c.running()
-	for _, pool := range c.pools[:min(len(c.pools), mostPools)] {
-		if !c.Budget.take(c.questions.now) {
+	names := a.running()
+	for _, pool := range a.pools[:min(len(a.pools), mostPools)] {
+		if !a.Budget.take(a.questions.now) {
 			return
 		}
 		ctx, cancel := context.WithTimeout(ctx, answerWithin)
-		targets, err := c.Targets(ctx, pool)
+		targets, err := a.Targets(ctx, pool)
 		cancel()
 		if err != nil {
 			return
 		}
 		for _, target := range targets {
 			if target.Down && slices.Contains(names, target.Pod) {
-				c.scrape.Error, c.scrape.URL = target.Error, target.URL
+				a.scrape.Error, a.scrape.URL = target.Error, target.URL
 				return
 			}
 		}

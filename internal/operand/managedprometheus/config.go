@@ -61,13 +61,10 @@ func config(in operand.Input) (string, error) {
 		jobs = append(jobs, job)
 	}
 	interval := model.Duration(in.Spec.Prometheus.Managed.ScrapeInterval.Or(defaultInterval)).String()
-	config := fields{
-		"global":              fields{"scrape_interval": interval, "scrape_timeout": timeout(in)},
-		"scrape_config_files": shards(),
-		"scrape_configs":      jobs,
-	}
+	global := fields{"scrape_interval": interval, "scrape_timeout": timeout(in)}
+	config := fields{"global": global, "scrape_config_files": shards(), "scrape_configs": jobs}
 	if stores := remoteWrites(in.Spec.Prometheus.Managed); len(stores) > 0 {
-		config["remote_write"] = stores
+		config["remote_write"], global["external_labels"] = stores, sender(in.Facts.Namespace)
 	}
 	return write(config)
 }
@@ -107,12 +104,12 @@ func kubelets(in operand.Input, tls fields) []fields {
 		}
 	}
 	return []fields{
-		job("kubelet-cadvisor", "/metrics/cadvisor", keep("__name__", ofContainers),
+		job(prometheus.CadvisorJob, "/metrics/cadvisor", keep("__name__", ofContainers),
 			// A cgroup above pods, and the sum of a pod beside its containers, which a sum by pod would count twice.
 			fields{"source_labels": []string{"pod"}, "regex": "", "action": "drop"},
 			fields{"source_labels": []string{"__name__", "container"}, "regex": "container_(cpu|memory|fs)_.*;", "action": "drop"},
 			fields{"regex": "image|name", "action": "labeldrop"}),
-		job("kubelet-resource", "/metrics/resource", keep("__name__", ofNodes)),
+		job(prometheus.ResourceJob, "/metrics/resource", keep("__name__", ofNodes)),
 	}
 }
 

@@ -28,8 +28,9 @@ const (
 	version = "v3.5.1"
 	// serving is the Secret with its certificate.
 	serving = Name + "-tls"
-	// Folders of the assets: the Prometheus object in place of the Deployment, and the volume of that.
-	object, volume = "object", "volume"
+	// Folders of the assets: the Prometheus object in place of the Deployment, what it has with a second replica, and the volume of the
+	// Deployment.
+	object, objectPair, volume = "object", "object-high-availability", "volume"
 
 	defaultRetention = 2 * time.Hour
 	defaultInterval  = 30 * time.Second
@@ -94,6 +95,9 @@ func (o Operand) Plan(in operand.Input) (operand.Proposal, error) {
 	} else {
 		component.Workloads, component.Service, component.Files, component.Images = nil, "", nil, nil
 		component.Variants, component.Patches = []string{object}, []operand.Patch{prometheusObject(in, image)}
+		if replicas(spec) > 1 {
+			component.Variants = append(component.Variants, objectPair)
+		}
 	}
 	component.Patches = append(component.Patches, ingress(in)...)
 	return operand.Proposal{Component: &component, Access: access, Findings: findings(in)}, nil

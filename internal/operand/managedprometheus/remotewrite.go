@@ -60,6 +60,12 @@ func remoteKeys(spec *v1alpha1.ManagedPrometheusSpec) []remoteKey {
 	return all
 }
 
+// sender are the labels by which a store tells the samples of two pods apart, with the names that prometheus-operator gives them: beside
+// a second replica or in a rollout both send every series. Prometheus puts in the variable of its environment.
+func sender(namespace string) fields {
+	return fields{"prometheus": namespace + "/" + Name, "prometheus_replica": "${POD_NAME}"}
+}
+
 // remoteWrites are the stores in Prometheus' configuration.
 func remoteWrites(spec *v1alpha1.ManagedPrometheusSpec) []fields {
 	var all []fields

@@ -74,6 +74,11 @@ func TestRemoteWrite(t *testing.T) {
 		{URL: "https://b/push", BasicAuth: &v1alpha1.BasicAuth{Username: key("user"), Password: key("password")}},
 	}
 	c := *planned(t, in).Component
+	for _, label := range []string{"prometheus: metrics/managed-prometheus", "prometheus_replica: ${POD_NAME}"} {
+		if !strings.Contains(c.Files[configFile], label) {
+			t.Errorf("a store cannot tell replicas apart: no %s in\n%s", label, c.Files[configFile])
+		}
+	}
 	for _, text := range []string{"/etc/prometheus/remote-write/0/token/token", "/etc/prometheus/remote-write/0/ca.crt/ca.crt",
 		"/etc/prometheus/remote-write/1/username/username", "/etc/prometheus/remote-write/1/password/password"} {
 		if !strings.Contains(c.Files[configFile], text) {

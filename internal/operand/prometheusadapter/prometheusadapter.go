@@ -110,7 +110,7 @@ func (o *Operand) Plan(in operand.Input) (operand.Proposal, error) {
 		return operand.Proposal{}, err
 	}
 	if len(resource.apis) > 0 {
-		if config, err = withResourceRules(config, window(in)); err != nil {
+		if config, err = withResourceRules(config, window(in), in.Facts.Prometheus.Target.Managed); err != nil {
 			return operand.Proposal{}, err
 		}
 	}

@@ -116,16 +116,16 @@ func (*Operand) Demand(spec v1alpha1.MetricsPipelineSpec, facts cluster.Facts) (
 	if !spec.ResourceMetrics.FromPrometheus() {
 		return prometheus.Demand{}, false
 	}
-	return demand(window(operand.Input{Spec: spec, Facts: facts})), true
+	return demand(window(operand.Input{Spec: spec, Facts: facts}), facts.Prometheus.Target.Managed), true
 }
 
 // withResourceRules adds to the adapter's configuration what serves metrics.k8s.io.
-func withResourceRules(config string, window time.Duration) (string, error) {
+func withResourceRules(config string, window time.Duration, managed bool) (string, error) {
 	var all adapter.MetricsDiscoveryConfig
 	if err := yaml.UnmarshalStrict([]byte(config), &all); err != nil {
 		return "", fmt.Errorf("read the adapter's configuration: %w", err)
 	}
-	all.ResourceRules = resourceRules(window)
+	all.ResourceRules = resourceRules(window, managed)
 	content, err := yaml.Marshal(all)
 	if err != nil {
 		return "", fmt.Errorf("write the adapter's configuration: %w", err)

@@ -25,7 +25,17 @@ const (
 
 // selection is what a query is about, as PromQL: matchers of the labels namespace and pod, or node; the values of node as a regular
 // expression; and the labels that tell containers apart.
-type selection struct{ matchers, nodes, containers string }
+type selection struct {
+	matchers, nodes, containers string
+	// managed is true where the Prometheus that the operator runs is asked: it is known which series of nodes are the kubelets'.
+	managed bool
+}
+
+// of returns the selection in the Prometheus that is asked.
+func (s selection) of(managed bool) selection {
+	s.managed = managed
+	return s
+}
 
 var (
 	// requested is what the adapter puts in for a request.
@@ -35,8 +45,9 @@ var (
 	anyNode      = selection{matchers: `node!=""`, nodes: "[^:]+"}
 )
 
-// resourceRules are the adapter's for metrics.k8s.io.
-func resourceRules(window time.Duration) *adapter.ResourceRules {
+// resourceRules are the adapter's for metrics.k8s.io. managed is true where it asks the Prometheus that the operator runs.
+func resourceRules(window time.Duration, managed bool) *adapter.ResourceRules {
+	requested := requested.of(managed)
 	resources := adapter.ResourceMapping{Overrides: map[string]adapter.GroupResource{
 		"namespace": {Resource: "namespace"}, "pod": {Resource: "pod"}, "node": {Resource: "node"}}}
 	rule := func(containers, nodes string) adapter.ResourceRule {
@@ -50,7 +61,8 @@ func resourceRules(window time.Duration) *adapter.ResourceRules {
 }
 
 // demand is for a sample of each of the four queries.
-func demand(window time.Duration) prometheus.Demand {
+func demand(window time.Duration, managed bool) prometheus.Demand {
+	anyContainer, anyNode := anyContainer.of(managed), anyNode.of(managed)
 	var d prometheus.Demand
 	var counts []string
 	for _, part := range []struct{ kind, query string }{
@@ -130,9 +142,17 @@ func memoryOfNodes(s selection) string {
 
 // nodes finds the Node that series are about: by the label node, which prometheus-operator sets on a kubelet's targets; by the label
 // instance, which is the Node's name where Prometheus discovers nodes itself; or by the exporter's pod, from kube-state-metrics. A pod
-// of a StatefulSet may be on two nodes one after the other, and a name with two nodes would fail the whole query.
+// of a StatefulSet may be on two nodes one after the other, and a name with two nodes would fail the whole query. The Prometheus that the
+// operator runs has all nodes by their kubelets, with the label node: no app can say there what a node uses.
 func nodes(s selection, kubelets, exporters []source) string {
 	var branches []string
+	if s.managed {
+		for _, of := range kubelets {
+			branches = append(branches,
+				`max by (node) (`+of(s.matchers+`,job=~"`+prometheus.CadvisorJob+"|"+prometheus.ResourceJob+`",namespace=""`)+`)`)
+		}
+		return strings.Join(branches, "\nor on (node)\n")
+	}
 	for i, of := range slices.Concat(kubelets, exporters) {
 		branches = append(branches,
 			`max by (node) (`+of(s.matchers)+`)`,

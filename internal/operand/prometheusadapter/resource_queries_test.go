@@ -111,11 +111,16 @@ func (s store) query(t *testing.T, query string, by ...string) map[string]float6
 // "NAME cpu" and "NAME memory".
 func (s store) served(t *testing.T, resource string, names ...string) map[string]float64 {
 	t.Helper()
+	return s.servedBy(t, resourceRules(queryWindow, false), resource, names...)
+}
+
+// servedBy is what it answers by these rules.
+func (s store) servedBy(t *testing.T, configured *adapter.ResourceRules, resource string, names ...string) map[string]float64 {
+	t.Helper()
 	all, by, namespace, groups := map[string]float64{}, []string{"node"}, "", []string(nil)
 	if resource == "pods" {
 		by, namespace, groups = []string{"pod", "container"}, "shop", []string{"container"}
 	}
-	configured := resourceRules(queryWindow)
 	for what, rule := range map[string]adapter.ResourceRule{"cpu": configured.CPU, "memory": configured.Memory} {
 		converter, err := naming.NewResourceConverter(rule.Resources.Template, rule.Resources.Overrides, operandtest.Mapper())
 		if err != nil {
@@ -252,7 +257,7 @@ func TestResourceQueries(t *testing.T) {
 			if diff := cmp.Diff(want, store.served(t, "pods", "a", "b"), near); diff != "" {
 				t.Errorf("containers (-want +got):\n%s", diff)
 			}
-			wanted := demand(queryWindow)
+			wanted := demand(queryWindow, false)
 			got := store.query(t, wanted.Query, prometheus.KindLabel)
 			for _, kind := range wanted.Kinds {
 				if got[kind] < 1 {
@@ -260,6 +265,37 @@ func TestResourceQueries(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestNodesCannotBeForged: an annotated app may expose any series, with any label but the job and the namespace of its monitor. In the
+// Prometheus that the operator runs none of them is what a node uses, and none meets the demand.
+func TestNodesCannotBeForged(t *testing.T) {
+	forged := store{counters: map[string]float64{}, gauges: map[string]float64{}}
+	for _, of := range []string{`id="/",node="n1"`, `id="/",instance="n1"`, `node="n1",mode="user"`, `instance="n1",mode="user"`} {
+		labels := `{` + of + `,job="shop/app",namespace="shop",pod="a"}`
+		for _, name := range []string{"container_cpu_usage_seconds_total", "node_cpu_usage_seconds_total", "node_cpu_seconds_total"} {
+			forged.counters[name+labels] = 99
+		}
+		for _, name := range []string{"container_memory_working_set_bytes", "node_memory_working_set_bytes", "node_memory_MemTotal_bytes"} {
+			forged.gauges[name+labels] = 99e9
+		}
+	}
+	rules := resourceRules(queryWindow, true)
+	if got := forged.servedBy(t, rules, "nodes", "n1", "n2"); len(got) > 0 {
+		t.Errorf("an app says of nodes %v", got)
+	}
+	if got := forged.query(t, demand(queryWindow, true).Query, prometheus.KindLabel); got[nodeCPU]+got[nodeMemory] > 0 {
+		t.Errorf("an app meets the demand: %v", got)
+	}
+	ofKubelet := `{node="n1",job="` + prometheus.ResourceJob + `"}`
+	forged.counters["node_cpu_usage_seconds_total"+ofKubelet], forged.gauges["node_memory_working_set_bytes"+ofKubelet] = 1.5, 4e9
+	want := map[string]float64{"n1 cpu": 1.5, "n1 memory": 4e9}
+	if diff := cmp.Diff(want, forged.servedBy(t, rules, "nodes", "n1", "n2"), cmpopts.EquateApprox(0, 1e-6)); diff != "" {
+		t.Errorf("beside the kubelet (-want +got):\n%s", diff)
+	}
+	if got := forged.query(t, demand(queryWindow, true).Query, prometheus.KindLabel); got[nodeCPU] != 1 || got[nodeMemory] != 1 {
+		t.Errorf("the kubelet does not meet the demand: %v", got)
 	}
 }
 
@@ -279,7 +315,7 @@ func TestDemandIsNotMet(t *testing.T) {
 			`container_memory_working_set_bytes{namespace="a",pod="b",container="d"}`: 1}},
 			map[string]float64{containerMemory: 2, nodeMemory: 1}},
 	} {
-		if diff := cmp.Diff(tc.want, tc.store.query(t, demand(queryWindow).Query, prometheus.KindLabel)); diff != "" {
+		if diff := cmp.Diff(tc.want, tc.store.query(t, demand(queryWindow, false).Query, prometheus.KindLabel)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}

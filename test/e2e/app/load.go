@@ -9,6 +9,8 @@ import (
 	"log"
 	"math"
 	"net/http"
+	"os"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -38,6 +40,24 @@ func (k *knob) set(strength float64) {
 	k.stop = cancel
 	if strength > 0 {
 		go k.run(ctx, strength)
+	}
+}
+
+// ballast is memory that is kept in use.
+type ballast struct {
+	mu   sync.Mutex
+	held []byte
+}
+
+// hold keeps that many bytes in use in place of those before, which go back to the kernel at once.
+func (b *ballast) hold(bytes float64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.held = nil
+	debug.FreeOSMemory()
+	b.held = make([]byte, int(bytes))
+	for i := 0; i < len(b.held); i += os.Getpagesize() {
+		b.held[i] = 1 // A page that nobody has written is not in use.
 	}
 }
 

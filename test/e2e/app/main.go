@@ -7,6 +7,7 @@
 //	GET /work                          one unit of work, counted in http_requests_total
 //	GET /load?rps=200                  from now on send itself this many requests for /work each second
 //	GET /cpu?cores=0.5                 from now on keep this many cores busy
+//	GET /memory?bytes=50000000         from now on keep this much memory in use
 //	GET /fake_load?value=60            set fake_load
 //	GET /queue?depth=40&queue=orders   set queue_depth
 //	GET /redirect?to=URL               an answer 302 to that URL, as a hostile target gives it
@@ -132,7 +133,7 @@ func handler(ctx context.Context, work string) http.Handler {
 	requests.WithLabelValues("get", "200")
 	queue.WithLabelValues("orders")
 
-	load, cpu := newKnob(ctx, sendRequests(work)), newKnob(ctx, burn)
+	load, cpu, memory := newKnob(ctx, sendRequests(work)), newKnob(ctx, burn), &ballast{}
 	mux := http.NewServeMux()
 	mux.Handle("GET /", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
 	mux.HandleFunc("GET /redirect", func(w http.ResponseWriter, r *http.Request) {
@@ -144,6 +145,7 @@ func handler(ctx context.Context, work string) http.Handler {
 		func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "done") })))
 	mux.HandleFunc("GET /load", number("rps", 5000, load.set))
 	mux.HandleFunc("GET /cpu", number("cores", 16, cpu.set))
+	mux.HandleFunc("GET /memory", number("bytes", 1<<30, memory.hold))
 	mux.HandleFunc("GET /fake_load", number("value", 1e9, fake.Set))
 	mux.HandleFunc("GET /queue", func(w http.ResponseWriter, r *http.Request) {
 		name := r.URL.Query().Get("queue")

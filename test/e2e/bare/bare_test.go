@@ -44,7 +44,8 @@ const (
 )
 
 // TestBareCluster: on a cluster without Prometheus an app scales on requests, with no rule and no monitor; cpu_usage is there; who has no
-// token, or trusts another authority, is refused; and deleting the pipeline leaves nothing.
+// token, or trusts another authority, is refused; no value is missing while certificates and pods are replaced; and deleting the pipeline
+// leaves nothing.
 func TestBareCluster(t *testing.T) {
 	g := NewWithT(t)
 	cluster, err := kit.Connect()
@@ -71,7 +72,7 @@ func TestBareCluster(t *testing.T) {
 	ready(t, g, cluster)
 	t.Logf("Ready after %.0f s", time.Since(start).Seconds())
 	for _, metric := range []string{"http_requests_per_second", "cpu_usage"} {
-		g.Eventually(func(g Gomega) { g.Expect(values(t, cluster, metric)).To(BeNumerically(">", 0)) }, comesUp, often).Should(Succeed())
+		g.Eventually(func(g Gomega) { g.Expect(values(t.Context(), cluster, metric)).To(BeNumerically(">", 0)) }, comesUp, often).Should(Succeed())
 		t.Logf("%s after %.0f s", metric, time.Since(start).Seconds())
 	}
 	g.Expect(cluster.Steer(t.Context(), app, "/load?rps=200")).To(Succeed())
@@ -82,6 +83,7 @@ func TestBareCluster(t *testing.T) {
 	}, comesUp, often).Should(Succeed())
 	t.Logf("%d pods after %.0f s", kit.SampleMaxReplicas, time.Since(start).Seconds())
 	ready(t, g, cluster)
+	goesOn(t, g, cluster, pipeline)
 	refuses(t, g, cluster)
 	scrapesUs(t, g, cluster)
 	explains(t, g, cluster)
@@ -111,9 +113,8 @@ func ready(t *testing.T, g *WithT, cluster *kit.Cluster) {
 }
 
 // values returns how many pods have a metric.
-func values(t *testing.T, cluster *kit.Cluster, metric string) (int, error) {
-	t.Helper()
-	content, err := cluster.Get(t.Context(),
+func values(ctx context.Context, cluster *kit.Cluster, metric string) (int, error) {
+	content, err := cluster.Get(ctx,
 		fmt.Sprintf("/apis/custom.metrics.k8s.io/v1beta2/namespaces/%s/pods/*/%s", kit.SampleNamespace, metric))
 	if err != nil {
 		return 0, err

@@ -131,6 +131,19 @@ func CPU() autoscalingv2.MetricSpec {
 	}
 }
 
+// Memory is that much memory of each pod.
+func Memory(average string) autoscalingv2.MetricSpec {
+	return autoscalingv2.MetricSpec{
+		Type: autoscalingv2.ResourceMetricSourceType,
+		Resource: &autoscalingv2.ResourceMetricSource{
+			Name: corev1.ResourceMemory,
+			Target: autoscalingv2.MetricTarget{
+				Type: autoscalingv2.AverageValueMetricType, AverageValue: ptr.To(resource.MustParse(average)),
+			},
+		},
+	}
+}
+
 // RequestsOfPods are that many requests each second of each pod.
 func RequestsOfPods(each int64) autoscalingv2.MetricSpec {
 	return autoscalingv2.MetricSpec{

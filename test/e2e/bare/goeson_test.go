@@ -1,0 +1,146 @@
+// Copyright The MetricsPipeline Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package bare
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1alpha1 "github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/test/e2e/kit"
+)
+
+// goesOn: the metric of an app has a value in each moment while the authority of every certificate is replaced, and while a change of the
+// spec replaces the pod of a Prometheus that has no volume.
+func goesOn(t *testing.T, g *WithT, cluster *kit.Cluster, pipeline *v1alpha1.MetricsPipeline) {
+	t.Helper()
+	asked := ask(t, cluster)
+
+	start := time.Now()
+	before := authority(t, g, cluster)
+	for _, secret := range certificates(t, g, cluster) {
+		g.Expect(cluster.Client.Delete(t.Context(), &secret)).To(Succeed())
+	}
+	g.Eventually(func(g Gomega) {
+		now := authority(t, g, cluster)
+		g.Expect(bytes.Count(now, []byte("BEGIN CERTIFICATE"))).To(Equal(1), "the authority of before is trusted too")
+		g.Expect(now).NotTo(Equal(before))
+	}, comesUp, often).Should(Succeed())
+	ready(t, g, cluster)
+	asked.more(t, g)
+	t.Logf("another authority after %.0f s", time.Since(start).Seconds())
+
+	start = time.Now()
+	old := prometheusPods(t, g, cluster)
+	pipeline.Spec.Prometheus.Managed.Retention = "3h"
+	g.Expect(cluster.ApplyPipeline(t.Context(), pipeline)).To(Succeed())
+	key := client.ObjectKey{Namespace: kit.OperatorNamespace, Name: "managed-prometheus"}
+	g.Eventually(func(g Gomega) {
+		g.Expect(prometheusPods(t, g, cluster)).To(SatisfyAll(HaveLen(1), Not(Equal(old))))
+	}, comesUp, often).Should(Succeed())
+	g.Expect(kit.Await(t.Context(), cluster, &appsv1.DeploymentList{}, key, kit.RolledOut)).To(Succeed())
+	ready(t, g, cluster)
+	asked.more(t, g)
+	t.Logf("another pod after %.0f s", time.Since(start).Seconds())
+
+	sent, failed := asked.end()
+	t.Logf("%d requests for the metric", sent)
+	g.Expect(failed).To(BeEmpty())
+}
+
+// authority is what clients of Prometheus verify it by.
+func authority(t *testing.T, g Gomega, cluster *kit.Cluster) []byte {
+	t.Helper()
+	access := &corev1.Secret{}
+	key := client.ObjectKey{Namespace: kit.OperatorNamespace, Name: "managed-prometheus-access"}
+	g.Expect(cluster.Client.Get(t.Context(), key, access)).To(Succeed())
+	return access.Data["ca.crt"]
+}
+
+// certificates are the Secrets of the pipeline's certificates, that of the authority first.
+func certificates(t *testing.T, g *WithT, cluster *kit.Cluster) []corev1.Secret {
+	t.Helper()
+	list := &corev1.SecretList{}
+	g.Expect(cluster.Client.List(t.Context(), list, client.InNamespace(kit.OperatorNamespace),
+		client.MatchingLabels{v1alpha1.ManagedLabel: v1alpha1.SingletonName},
+		client.MatchingFields{"type": string(corev1.SecretTypeTLS)})).To(Succeed())
+	first := slices.IndexFunc(list.Items, func(secret corev1.Secret) bool { return secret.Name == "metricspipeline-ca" })
+	g.Expect(first).To(BeNumerically(">=", 0), "the authority's Secret")
+	return slices.Concat(list.Items[first:], list.Items[:first])
+}
+
+// prometheusPods are the names of its pods, those included that are going.
+func prometheusPods(t *testing.T, g Gomega, cluster *kit.Cluster) []string {
+	t.Helper()
+	list := &corev1.PodList{}
+	g.Expect(cluster.Client.List(t.Context(), list, client.InNamespace(kit.OperatorNamespace),
+		client.MatchingLabels{v1alpha1.ComponentLabel: "managed-prometheus"})).To(Succeed())
+	var names []string
+	for _, pod := range list.Items {
+		names = append(names, pod.Name)
+	}
+	return names
+}
+
+// asking requests the metric of the app again and again.
+type asking struct {
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+
+	mu     sync.Mutex
+	sent   int
+	failed []string
+}
+
+func ask(t *testing.T, cluster *kit.Cluster) *asking {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	a := &asking{cancel: cancel}
+	a.done.Go(func() {
+		for ticks := time.NewTicker(often); ctx.Err() == nil; <-ticks.C {
+			pods, err := values(ctx, cluster, "http_requests_per_second")
+			if ctx.Err() != nil {
+				return
+			}
+			a.mu.Lock()
+			a.sent++
+			if err != nil || pods == 0 {
+				a.failed = append(a.failed, fmt.Sprintf("%s: a value of %d pods, error %v", time.Now().Format(time.TimeOnly), pods, err))
+			}
+			a.mu.Unlock()
+		}
+	})
+	t.Cleanup(func() { a.end() })
+	return a
+}
+
+// more waits for twenty more answers.
+func (a *asking) more(t *testing.T, g *WithT) {
+	t.Helper()
+	number := func() int {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return a.sent
+	}
+	g.Eventually(number, comesUp, often).Should(BeNumerically(">=", number()+20))
+}
+
+// end returns how many requests were sent, and which of them failed.
+func (a *asking) end() (sent int, failed []string) {
+	a.cancel()
+	a.done.Wait()
+	return a.sent, a.failed
+}
