@@ -34,8 +34,9 @@ const (
 
 	defaultRetention = 2 * time.Hour
 	defaultInterval  = 30 * time.Second
-	// longestOverlap is how long an old pod stays at most while a new one takes its first samples.
-	longestOverlap = time.Minute
+	// discovery is how long a new pod takes at most until it scrapes what it discovers: Prometheus hands new targets over, and loads them,
+	// once in five seconds each.
+	discovery = 10 * time.Second
 )
 
 // Operand is the Prometheus that the operator runs.

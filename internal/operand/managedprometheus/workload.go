@@ -38,7 +38,7 @@ func deployment(in operand.Input) ([]string, []operand.Patch) {
 	if replicas(spec) > 1 {
 		variants = append(variants, operand.HighAvailability)
 	}
-	overlap := min(longestOverlap, 2*spec.ScrapeInterval.Or(defaultInterval))
+	overlap := discovery + 2*spec.ScrapeInterval.Or(defaultInterval)
 	patches := []operand.Patch{operand.PatchOf("Deployment", Name,
 		operand.Operation{Op: "replace", Path: "/spec/minReadySeconds", Value: int(overlap / time.Second)})}
 	if claimed(spec) {

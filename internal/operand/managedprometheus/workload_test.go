@@ -31,7 +31,7 @@ func TestKnobs(t *testing.T) {
 	if diff := cmp.Diff(want, operandtest.Args(t, c)); diff != "" {
 		t.Errorf("arguments (-want +got):\n%s", diff)
 	}
-	if c.Images[Name] != "mirror/prometheus:v3.5.1" || operandtest.ValueAt(t, c, "/spec/minReadySeconds") != float64(14) {
+	if c.Images[Name] != "mirror/prometheus:v3.5.1" || operandtest.ValueAt(t, c, "/spec/minReadySeconds") != float64(24) {
 		t.Errorf("image %s, minReadySeconds %v", c.Images[Name], operandtest.ValueAt(t, c, "/spec/minReadySeconds"))
 	}
 	if diff := cmp.Diff([]string{volume}, c.Variants); diff != "" {

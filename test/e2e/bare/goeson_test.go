@@ -23,8 +23,9 @@ import (
 	"github.com/metricspipeline/operator/test/e2e/kit"
 )
 
-// goesOn: the metric of an app has a value in each moment while the authority of every certificate is replaced, and while a change of the
-// spec replaces the pod of a Prometheus that has no volume.
+// goesOn: the metric of an app has a value while the authority of every certificate is replaced, and while a change of the spec replaces
+// the pod of a Prometheus that has no volume. The adapter keeps its connection to a pod for as long as that lives, so the request that is
+// under way at the end of the old pod may fail. The next one has a value.
 func goesOn(t *testing.T, g *WithT, cluster *kit.Cluster, pipeline *v1alpha1.MetricsPipeline) {
 	t.Helper()
 	asked := ask(t, cluster)
@@ -56,9 +57,9 @@ func goesOn(t *testing.T, g *WithT, cluster *kit.Cluster, pipeline *v1alpha1.Met
 	asked.more(t, g)
 	t.Logf("another pod after %.0f s", time.Since(start).Seconds())
 
-	sent, failed := asked.end()
-	t.Logf("%d requests for the metric", sent)
-	g.Expect(failed).To(BeEmpty())
+	asked.end()
+	t.Logf("%d requests for the metric, of which failed: %q", asked.sent, asked.failed)
+	g.Expect(asked.longest).To(BeNumerically("<=", 1), "requests that failed one after the other")
 }
 
 // authority is what clients of Prometheus verify it by.
@@ -103,6 +104,8 @@ type asking struct {
 	mu     sync.Mutex
 	sent   int
 	failed []string
+	// running is how many have failed one after the other by now, longest the most of them.
+	running, longest int
 }
 
 func ask(t *testing.T, cluster *kit.Cluster) *asking {
@@ -119,11 +122,15 @@ func ask(t *testing.T, cluster *kit.Cluster) *asking {
 			a.sent++
 			if err != nil || pods == 0 {
 				a.failed = append(a.failed, fmt.Sprintf("%s: a value of %d pods, error %v", time.Now().Format(time.TimeOnly), pods, err))
+				a.running++
+			} else {
+				a.running = 0
 			}
+			a.longest = max(a.longest, a.running)
 			a.mu.Unlock()
 		}
 	})
-	t.Cleanup(func() { a.end() })
+	t.Cleanup(a.end)
 	return a
 }
 
@@ -138,9 +145,8 @@ func (a *asking) more(t *testing.T, g *WithT) {
 	g.Eventually(number, comesUp, often).Should(BeNumerically(">=", number()+20))
 }
 
-// end returns how many requests were sent, and which of them failed.
-func (a *asking) end() (sent int, failed []string) {
+// end waits for the last answer.
+func (a *asking) end() {
 	a.cancel()
 	a.done.Wait()
-	return a.sent, a.failed
 }
