@@ -209,7 +209,7 @@ test-e2e: build dist/install.yaml bin/sample-app bin/cluster ## Test the main jo
 		hack/shards.sh 2 test/e2e -count=1 -v -timeout 60m -tags e2e -skip '^TestStack' $(GOTESTFLAGS)
 
 .PHONY: test-stack
-test-stack: build dist/install.yaml bin/sample-app bin/cluster ## Test beside KEDA, VPA, Traefik, OLM and the next Kubernetes on a real node; as root, 11 minutes, the first time 16 more.
+test-stack: build dist/install.yaml bin/sample-app bin/cluster ## Test beside KEDA, VPA, Traefik, OLM and the next Kubernetes on a real node; as root, 35 minutes, the first time 21 more.
 	@digest=$$(hack/verify-stack.sh digest) && hack/container-host.sh || { code=$$?; [ $$code -eq 2 ] && exit 0; exit 1; }; \
 		CLUSTER_FLAGS='--enforce-network-policies --next-control-plane' \
 		hack/with-cluster.sh go test -count=1 -v -timeout 60m -tags e2e -run '^TestStack' $(GOTESTFLAGS) ./test/e2e -args -stack="$$digest"

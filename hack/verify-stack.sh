@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fails if how the operator lives beside KEDA, VPA, Traefik, OLM and the next Kubernetes is not what was last tested with the real ones.
-# That takes ten minutes and programs that take a quarter of an hour to build, so it is done once for each change, and this only sees
+# Fails if how the operator lives beside KEDA, VPA, Traefik, Thanos, OLM and the next Kubernetes is not what was last tested with the real
+# ones. That takes half an hour and programs that take twenty minutes to build, so it is done once for each change, and this only sees
 # whether it is about these sources. With the argument "digest" it prints their digest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -9,7 +9,7 @@ readonly proof=test/e2e/stack.txt
 # The others and the stories; what decides in the operator by the others, without tests and comments; and what OLM installs, without
 # the schema. Whatever else the stories go through is tested by those of make test-e2e, which always run.
 sources() {
-  find test/cluster/components/{keda,next,traefik,operator-lifecycle-manager} -name go.mod
+  find test/cluster/components/{keda,next,thanos,traefik,operator-lifecycle-manager} -name go.mod
   ls test/cluster/internal/cluster/manifests/{keda,vertical-pod-autoscaler,traefik,olm}.yaml
   find test/e2e -maxdepth 1 -name 'stack*_test.go'
   find docs/tutorials -type f 2>/dev/null || true

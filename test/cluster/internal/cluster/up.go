@@ -92,7 +92,7 @@ func NeededBinaries(options Options) []string {
 		unwanted := options.WithoutPrometheus && slices.Contains(components.Monitoring, component.Name) ||
 			!options.EnforceNetworkPolicies && slices.Contains(components.Enforcing, component.Name) ||
 			!options.NextControlPlane && slices.Contains(components.Next, component.Name)
-		if unwanted || slices.Contains(components.Optional, component.Name) {
+		if unwanted || slices.Contains(components.OnDemand, component.Name) {
 			continue
 		}
 		for _, binary := range component.Binaries {

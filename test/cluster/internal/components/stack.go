@@ -44,4 +44,12 @@ var stack = []Component{
 		Packages:         2500,
 		versionVariables: []string{"github.com/traefik/traefik/v3/pkg/version.Version"},
 	},
+	{
+		Name:             thanos,
+		Module:           "github.com/thanos-io/thanos",
+		Binaries:         []Binary{{thanos, "github.com/thanos-io/thanos/cmd/thanos"}},
+		Cold:             300 * time.Second,
+		Packages:         1400,
+		versionVariables: []string{"github.com/prometheus/common/version.Version"},
+	},
 }

@@ -80,6 +80,8 @@ const (
 	KEDAOperator              = "keda"
 	KEDAAdapter               = "keda-adapter"
 	Traefik                   = "traefik"
+	// thanos is loaded by who asks for it.
+	thanos = "thanos"
 )
 
 // All lists every component, in the order of building: what others share packages with comes first.
@@ -202,6 +204,9 @@ var Enforcing = []string{"kube-router"}
 
 // Optional are the names of the components that a cluster starts without, and that can be put into it later.
 var Optional = []string{"cert-manager", "operator-lifecycle-manager", "keda", "vertical-pod-autoscaler", "traefik"}
+
+// OnDemand are the names of the components that no start of a cluster builds: the optional ones, and those whose images are loaded by hand.
+var OnDemand = append(slices.Clone(Optional), thanos)
 
 // Next are the names of the components that only a cluster with the next control plane needs.
 var Next = []string{"kubernetes-next"}
