@@ -10,6 +10,8 @@ import (
 
 	. "github.com/onsi/gomega"
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/metricspipeline/operator/api/v1alpha1"
@@ -17,13 +19,14 @@ import (
 )
 
 // TestManagedObject: beside a Prometheus of another team's the operator has one of its own run by prometheus-operator, which takes the
-// operator's monitors and serves the rules over verified TLS; and it goes when the other is to be used again. A cluster without
+// operator's monitors and serves the rules over verified TLS; a drain leaves one of its two pods; and it goes when the other is to be used again. A cluster without
 // prometheus-operator is another suite's, see test/e2e/bare.
 func TestManagedObject(t *testing.T) {
 	g := story(t)
 	pipeline, err := cluster.QuickSample()
 	g.Expect(err).NotTo(HaveOccurred())
-	pipeline.Spec.Prometheus = v1alpha1.PrometheusSpec{Managed: &v1alpha1.ManagedPrometheusSpec{ScrapeInterval: "5s"}}
+	pipeline.Spec.Prometheus = v1alpha1.PrometheusSpec{Managed: &v1alpha1.ManagedPrometheusSpec{
+		ScrapeInterval: "5s", Replicas: ptr.To[int32](2)}}
 	whenApplied(t, pipeline)
 	g.Eventually(func(g Gomega) {
 		g.Expect(thePipeline(t, g).Status.Prometheus).To(HaveValue(SatisfyAll(HaveField("Origin", "spec.prometheus.managed"),
@@ -35,6 +38,12 @@ func TestManagedObject(t *testing.T) {
 			"/apis/custom.metrics.k8s.io/v1beta2/namespaces/"+kit.SampleNamespace+"/pods/*/http_requests_per_second")
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(string(content)).To(ContainSubstring(`"name":"pods-`))
+	}, scrape, often).Should(Succeed())
+	g.Eventually(func(g Gomega) {
+		budget := &policyv1.PodDisruptionBudget{}
+		key := client.ObjectKey{Namespace: kit.OperatorNamespace, Name: "managed-prometheus"}
+		g.Expect(cluster.Client.Get(t.Context(), key, budget)).To(Succeed())
+		g.Expect(budget.Status).To(SatisfyAll(HaveField("CurrentHealthy", BeEquivalentTo(2)), HaveField("DisruptionsAllowed", BeEquivalentTo(1))))
 	}, scrape, often).Should(Succeed())
 
 	givenRules(t)

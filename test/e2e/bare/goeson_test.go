@@ -23,8 +23,8 @@ import (
 	"github.com/metricspipeline/operator/test/e2e/kit"
 )
 
-// goesOn: the metric of an app has a value while the authority of every certificate is replaced, and while a change of the spec replaces
-// the pod of a Prometheus that has no volume. The adapter keeps its connection to a pod for as long as that lives, so the request that is
+// goesOn: the metric of an app has a value while the authority of every certificate is replaced, while a change of the spec replaces the
+// pod of a Prometheus that has no volume, and while its configuration is one that Prometheus refuses. The adapter keeps its connection to a pod for as long as that lives, so the request that is
 // under way at the end of the old pod may fail. The next one has a value.
 func goesOn(t *testing.T, g *WithT, cluster *kit.Cluster, pipeline *v1alpha1.MetricsPipeline) {
 	t.Helper()
@@ -48,19 +48,62 @@ func goesOn(t *testing.T, g *WithT, cluster *kit.Cluster, pipeline *v1alpha1.Met
 	old := prometheusPods(t, g, cluster)
 	pipeline.Spec.Prometheus.Managed.Retention = "3h"
 	g.Expect(cluster.ApplyPipeline(t.Context(), pipeline)).To(Succeed())
-	key := client.ObjectKey{Namespace: kit.OperatorNamespace, Name: "managed-prometheus"}
 	g.Eventually(func(g Gomega) {
 		g.Expect(prometheusPods(t, g, cluster)).To(SatisfyAll(HaveLen(1), Not(Equal(old))))
 	}, comesUp, often).Should(Succeed())
-	g.Expect(kit.Await(t.Context(), cluster, &appsv1.DeploymentList{}, key, kit.RolledOut)).To(Succeed())
+	g.Expect(kit.Await(t.Context(), cluster, &appsv1.DeploymentList{}, managedPrometheus, kit.RolledOut)).To(Succeed())
 	ready(t, g, cluster)
 	asked.more(t, g)
 	t.Logf("another pod after %.0f s", time.Since(start).Seconds())
 
+	refusesConfiguration(t, g, cluster)
+	asked.more(t, g)
 	asked.end()
 	t.Logf("%d requests for the metric, of which failed: %q", asked.sent, asked.failed)
 	g.Expect(asked.longest).To(BeNumerically("<=", 1), "requests that failed one after the other")
 }
+
+// refusesConfiguration: somebody breaks the configuration while no operator runs. The pod that would start with it does not, its status has
+// what promtool says, and the pod of before stays. An operator writes the configuration again, and the new pod starts.
+func refusesConfiguration(t *testing.T, g *WithT, cluster *kit.Cluster) {
+	t.Helper()
+	start := time.Now()
+	serving := prometheusPods(t, g, cluster)
+	operators := func(number int) {
+		_, err := cluster.Kubectl(t.Context(), "-n", kit.OperatorNamespace, "scale", "deployment", kit.OperatorName, fmt.Sprintf("--replicas=%d", number))
+		g.Expect(err).NotTo(HaveOccurred())
+		key := client.ObjectKey{Namespace: kit.OperatorNamespace, Name: kit.OperatorName}
+		g.Expect(kit.Await(t.Context(), cluster, &appsv1.DeploymentList{}, key, kit.RolledOut)).To(Succeed())
+	}
+	operators(0)
+	config := &corev1.ConfigMap{}
+	g.Expect(cluster.Client.Get(t.Context(), managedPrometheus, config)).To(Succeed())
+	config.Data["prometheus.yaml"] += "nonsense: true\n"
+	g.Expect(cluster.Client.Update(t.Context(), config)).To(Succeed())
+	_, err := cluster.Kubectl(t.Context(), "-n", kit.OperatorNamespace, "rollout", "restart", "deployment/managed-prometheus")
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Eventually(func(g Gomega) {
+		list := &corev1.PodList{}
+		g.Expect(cluster.Client.List(t.Context(), list, ofPrometheus...)).To(Succeed())
+		g.Expect(list.Items).To(ContainElement(HaveField("Status.InitContainerStatuses", ContainElement(
+			HaveField("LastTerminationState.Terminated", HaveValue(HaveField("Message", ContainSubstring("nonsense"))))))))
+	}, comesUp, often).Should(Succeed())
+	g.Expect(prometheusPods(t, g, cluster)).To(ContainElements(serving))
+
+	operators(kit.OperatorReplicas)
+	g.Eventually(func(g Gomega) {
+		g.Expect(prometheusPods(t, g, cluster)).To(SatisfyAll(HaveLen(1), Not(Equal(serving))))
+	}, comesUp, often).Should(Succeed())
+	ready(t, g, cluster)
+	t.Logf("a configuration that is refused, and another pod after %.0f s", time.Since(start).Seconds())
+}
+
+// managedPrometheus is the name of its Deployment and of its ConfigMap, and ofPrometheus selects its pods.
+var (
+	managedPrometheus = client.ObjectKey{Namespace: kit.OperatorNamespace, Name: "managed-prometheus"}
+	ofPrometheus      = []client.ListOption{client.InNamespace(kit.OperatorNamespace),
+		client.MatchingLabels{v1alpha1.ComponentLabel: "managed-prometheus"}}
+)
 
 // authority is what clients of Prometheus verify it by.
 func authority(t *testing.T, g Gomega, cluster *kit.Cluster) []byte {
@@ -87,8 +130,7 @@ func certificates(t *testing.T, g *WithT, cluster *kit.Cluster) []corev1.Secret 
 func prometheusPods(t *testing.T, g Gomega, cluster *kit.Cluster) []string {
 	t.Helper()
 	list := &corev1.PodList{}
-	g.Expect(cluster.Client.List(t.Context(), list, client.InNamespace(kit.OperatorNamespace),
-		client.MatchingLabels{v1alpha1.ComponentLabel: "managed-prometheus"})).To(Succeed())
+	g.Expect(cluster.Client.List(t.Context(), list, ofPrometheus...)).To(Succeed())
 	var names []string
 	for _, pod := range list.Items {
 		names = append(names, pod.Name)
