@@ -24,9 +24,8 @@ const (
 	ManagedField = "spec.prometheus.managed"
 	// managedInterval is how often it scrapes where the schema's default was bypassed.
 	managedInterval = 30 * time.Second
-	// CadvisorJob and ResourceJob are the jobs by which it scrapes each kubelet. No app has one of them: the job of an app is that of its
-	// monitor.
-	CadvisorJob, ResourceJob = "kubelet-cadvisor", "kubelet-resource"
+	// ResourceJob is the job by which it scrapes /metrics/resource of each kubelet. No app has it: the job of an app is that of its monitor.
+	ResourceJob = "kubelet-resource"
 	// Shards is how many ConfigMaps have its scrape configurations: one has no room for those of every namespace.
 	Shards = 8
 )

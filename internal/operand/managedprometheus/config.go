@@ -104,7 +104,7 @@ func kubelets(in operand.Input, tls fields) []fields {
 		}
 	}
 	return []fields{
-		job(prometheus.CadvisorJob, "/metrics/cadvisor", keep("__name__", ofContainers),
+		job("kubelet-cadvisor", "/metrics/cadvisor", keep("__name__", ofContainers),
 			// A cgroup above pods, and the sum of a pod beside its containers, which a sum by pod would count twice.
 			fields{"source_labels": []string{"pod"}, "regex": "", "action": "drop"},
 			fields{"source_labels": []string{"__name__", "container"}, "regex": "container_(cpu|memory|fs)_.*;", "action": "drop"},

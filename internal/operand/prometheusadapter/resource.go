@@ -81,6 +81,8 @@ func unmet(in operand.Input, err error) operand.Finding {
 	case has(containerMemory) && !has(containerCPU):
 		remedy = fmt.Sprintf("raise spec.resourceMetrics.window: cpu is averaged over %s, in which at least two scrapes must lie",
 			model.Duration(window(in)))
+	case in.Facts.Prometheus.Target.Managed:
+		remedy = "correct spec.metricsServer.kubelet.tls and spec.metricsServer.kubelet.port, by which it scrapes every kubelet"
 	case has(containerMemory) && has(containerCPU):
 		remedy = "keep the series of cAdvisor with id=\"/\" when it is scraped, or those of node-exporter, with the name of the Node " +
 			"in the label node or instance, or with kube_pod_info of kube-state-metrics"

@@ -25,17 +25,7 @@ const (
 
 // selection is what a query is about, as PromQL: matchers of the labels namespace and pod, or node; the values of node as a regular
 // expression; and the labels that tell containers apart.
-type selection struct {
-	matchers, nodes, containers string
-	// managed is true where the Prometheus that the operator runs is asked: it is known which series of nodes are the kubelets'.
-	managed bool
-}
-
-// of returns the selection in the Prometheus that is asked.
-func (s selection) of(managed bool) selection {
-	s.managed = managed
-	return s
-}
+type selection struct{ matchers, nodes, containers string }
 
 var (
 	// requested is what the adapter puts in for a request.
@@ -47,29 +37,27 @@ var (
 
 // resourceRules are the adapter's for metrics.k8s.io. managed is true where it asks the Prometheus that the operator runs.
 func resourceRules(window time.Duration, managed bool) *adapter.ResourceRules {
-	requested := requested.of(managed)
 	resources := adapter.ResourceMapping{Overrides: map[string]adapter.GroupResource{
 		"namespace": {Resource: "namespace"}, "pod": {Resource: "pod"}, "node": {Resource: "node"}}}
 	rule := func(containers, nodes string) adapter.ResourceRule {
 		return adapter.ResourceRule{ContainerQuery: containers, NodeQuery: nodes, ContainerLabel: "container", Resources: resources}
 	}
 	return &adapter.ResourceRules{
-		CPU:    rule(cpuOfContainers(requested, window), cpuOfNodes(requested, window)),
-		Memory: rule(memoryOfContainers(requested), memoryOfNodes(requested)),
+		CPU:    rule(cpuOfContainers(requested, window), cpuOfNodes(requested, window, managed)),
+		Memory: rule(memoryOfContainers(requested), memoryOfNodes(requested, managed)),
 		Window: model.Duration(window),
 	}
 }
 
 // demand is for a sample of each of the four queries.
 func demand(window time.Duration, managed bool) prometheus.Demand {
-	anyContainer, anyNode := anyContainer.of(managed), anyNode.of(managed)
 	var d prometheus.Demand
 	var counts []string
 	for _, part := range []struct{ kind, query string }{
 		{containerCPU, cpuOfContainers(anyContainer, window)},
 		{containerMemory, memoryOfContainers(anyContainer)},
-		{nodeCPU, cpuOfNodes(anyNode, window)},
-		{nodeMemory, memoryOfNodes(anyNode)},
+		{nodeCPU, cpuOfNodes(anyNode, window, managed)},
+		{nodeMemory, memoryOfNodes(anyNode, managed)},
 	} {
 		d.Kinds = append(d.Kinds, part.kind)
 		counts = append(counts, fmt.Sprintf("label_replace(count(%s), %q, %q, \"\", \"\")", part.query, prometheus.KindLabel, part.kind))
@@ -110,11 +98,15 @@ type source func(matchers string) string
 
 // cpuOfNodes is in cores: by the root cgroup of cAdvisor, by the kubelet's /metrics/resource, by node-exporter or by windows-exporter,
 // in this order for each node.
-func cpuOfNodes(s selection, window time.Duration) string {
+func cpuOfNodes(s selection, window time.Duration, managed bool) string {
 	over := "[" + model.Duration(window).String() + "]"
+	byKubelet := func(m string) string { return `rate(node_cpu_usage_seconds_total{` + m + `}` + over + `)` }
+	if managed {
+		return ofKubelets(s, byKubelet)
+	}
 	return nodes(s, []source{
 		func(m string) string { return `rate(container_cpu_usage_seconds_total{id="/",` + m + `}` + over + `)` },
-		func(m string) string { return `rate(node_cpu_usage_seconds_total{` + m + `}` + over + `)` },
+		byKubelet,
 	}, []source{
 		func(m string) string {
 			return `sum without (cpu, mode) (rate(node_cpu_seconds_total{mode!~"idle|iowait|steal",` + m + `}` + over + `))`
@@ -126,13 +118,17 @@ func cpuOfNodes(s selection, window time.Duration) string {
 }
 
 // memoryOfNodes is in bytes. windows-exporter has renamed what a node has.
-func memoryOfNodes(s selection) string {
+func memoryOfNodes(s selection, managed bool) string {
+	byKubelet := func(m string) string { return `node_memory_working_set_bytes{` + m + `}` }
+	if managed {
+		return ofKubelets(s, byKubelet)
+	}
 	used := func(total, available string) source {
 		return func(m string) string { return `(` + total + `{` + m + `} - ` + available + `{` + m + `})` }
 	}
 	return nodes(s, []source{
 		func(m string) string { return `container_memory_working_set_bytes{id="/",` + m + `}` },
-		func(m string) string { return `node_memory_working_set_bytes{` + m + `}` },
+		byKubelet,
 	}, []source{
 		used("node_memory_MemTotal_bytes", "node_memory_MemAvailable_bytes"),
 		used("windows_memory_physical_total_bytes", "windows_memory_available_bytes"),
@@ -142,17 +138,9 @@ func memoryOfNodes(s selection) string {
 
 // nodes finds the Node that series are about: by the label node, which prometheus-operator sets on a kubelet's targets; by the label
 // instance, which is the Node's name where Prometheus discovers nodes itself; or by the exporter's pod, from kube-state-metrics. A pod
-// of a StatefulSet may be on two nodes one after the other, and a name with two nodes would fail the whole query. The Prometheus that the
-// operator runs has all nodes by their kubelets, with the label node: no app can say there what a node uses.
+// of a StatefulSet may be on two nodes one after the other, and a name with two nodes would fail the whole query.
 func nodes(s selection, kubelets, exporters []source) string {
 	var branches []string
-	if s.managed {
-		for _, of := range kubelets {
-			branches = append(branches,
-				`max by (node) (`+of(s.matchers+`,job=~"`+prometheus.CadvisorJob+"|"+prometheus.ResourceJob+`",namespace=""`)+`)`)
-		}
-		return strings.Join(branches, "\nor on (node)\n")
-	}
 	for i, of := range slices.Concat(kubelets, exporters) {
 		branches = append(branches,
 			`max by (node) (`+of(s.matchers)+`)`,
@@ -163,4 +151,10 @@ func nodes(s selection, kubelets, exporters []source) string {
 		}
 	}
 	return strings.Join(branches, "\nor on (node)\n")
+}
+
+// ofKubelets is for the Prometheus that the operator runs, which has every node by its kubelet, with the label node. No app says there what
+// a node uses: the job of its series is that of its monitor, and they have a namespace.
+func ofKubelets(s selection, of source) string {
+	return `max by (node) (` + of(s.matchers+`,job="`+prometheus.ResourceJob+`",namespace=""`) + `)`
 }

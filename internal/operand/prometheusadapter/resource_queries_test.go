@@ -268,17 +268,20 @@ func TestResourceQueries(t *testing.T) {
 	}
 }
 
-// TestNodesCannotBeForged: an annotated app may expose any series, with any label but the job and the namespace of its monitor. In the
-// Prometheus that the operator runs none of them is what a node uses, and none meets the demand.
+// TestNodesCannotBeForged: an annotated app may expose any series, with any label but the job and the namespace of its monitor, and a
+// foreign monitor may choose the job until it is deleted. In the Prometheus that the operator runs none of them is what a node uses, and
+// none meets the demand.
 func TestNodesCannotBeForged(t *testing.T) {
 	forged := store{counters: map[string]float64{}, gauges: map[string]float64{}}
 	for _, of := range []string{`id="/",node="n1"`, `id="/",instance="n1"`, `node="n1",mode="user"`, `instance="n1",mode="user"`} {
-		labels := `{` + of + `,job="shop/app",namespace="shop",pod="a"}`
-		for _, name := range []string{"container_cpu_usage_seconds_total", "node_cpu_usage_seconds_total", "node_cpu_seconds_total"} {
-			forged.counters[name+labels] = 99
-		}
-		for _, name := range []string{"container_memory_working_set_bytes", "node_memory_working_set_bytes", "node_memory_MemTotal_bytes"} {
-			forged.gauges[name+labels] = 99e9
+		for _, by := range []string{`job="shop/app",namespace="shop"`, `job="` + prometheus.ResourceJob + `",namespace="shop"`, `job="shop/app"`} {
+			labels := `{` + of + `,` + by + `,pod="a"}`
+			for _, name := range []string{"container_cpu_usage_seconds_total", "node_cpu_usage_seconds_total", "node_cpu_seconds_total"} {
+				forged.counters[name+labels] = 99
+			}
+			for _, name := range []string{"container_memory_working_set_bytes", "node_memory_working_set_bytes", "node_memory_MemTotal_bytes"} {
+				forged.gauges[name+labels] = 99e9
+			}
 		}
 	}
 	rules := resourceRules(queryWindow, true)

@@ -58,6 +58,7 @@ func TestResourceMetrics(t *testing.T) {
 			in.Spec.CustomMetrics, in.Spec.ExternalMetrics = input().Spec.CustomMetrics, input().Spec.ExternalMetrics
 		}
 		stored     = func(in *operand.Input) { in.LastGood = applied(t, *in) }
+		managed    = func(in *operand.Input) { in.Facts.Prometheus.Target.Managed = true }
 		unanswered = func(in *operand.Input) {
 			in.Facts.Prometheus.Demands = map[string]probe.Answer{Name: {Known: true, Err: errors.New("timeout")}}
 		}
@@ -83,6 +84,7 @@ func TestResourceMetrics(t *testing.T) {
 		"no series, and rules":                 {[]func(*operand.Input){withRules, lacking(containerCPU, containerMemory)}, others, false, "/metrics/cadvisor", "cpu of containers, memory of containers", false},
 		"no series of cpu":                     {[]func(*operand.Input){lacking(containerCPU, nodeCPU)}, nil, false, "raise spec.resourceMetrics.window", "averaged over 5m", false},
 		"no series of nodes":                   {[]func(*operand.Input){lacking(nodeCPU, nodeMemory)}, nil, false, "node-exporter", `id="/"`, false},
+		"no series in the operator's own":      {[]func(*operand.Input){managed, lacking(nodeCPU, nodeMemory)}, nil, false, "spec.metricsServer.kubelet.tls", "metricsServer.kubelet.port", false},
 		"the series have gone":                 {[]func(*operand.Input){leading(Name), lacking(containerCPU, containerMemory)}, []string{resource}, false, "", "/metrics/cadvisor", false},
 		"not known yet":                        {[]func(*operand.Input){unknown}, nil, false, "is being queried", "", false},
 		"not known yet, it serves":             {[]func(*operand.Input){unknown, leading(Name)}, []string{resource}, false, "", "", false},
