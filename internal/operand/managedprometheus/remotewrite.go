@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
 // remoteKey is a key that a store of remoteWrite names. It is read beside the authorities, so that the operator's own Secrets are refused.
@@ -60,10 +61,10 @@ func remoteKeys(spec *v1alpha1.ManagedPrometheusSpec) []remoteKey {
 	return all
 }
 
-// sender are the labels by which a store tells the samples of two pods apart, with the names that prometheus-operator gives them: beside
-// a second replica or in a rollout both send every series. Prometheus puts in the variable of its environment.
+// sender are the labels by which a store tells the samples of two pods apart: beside a second replica or in a rollout both send every
+// series. They are those that prometheus-operator gives the samples of its object. Prometheus puts in the variable of its environment.
 func sender(namespace string) fields {
-	return fields{"prometheus": namespace + "/" + Name, "prometheus_replica": "${POD_NAME}"}
+	return fields{"prometheus": namespace + "/" + prometheus.ManagedObject, "prometheus_replica": "${POD_NAME}"}
 }
 
 // remoteWrites are the stores in Prometheus' configuration.

@@ -38,9 +38,8 @@ func deployment(in operand.Input) ([]string, []operand.Patch) {
 	if replicas(spec) > 1 {
 		variants = append(variants, operand.HighAvailability)
 	}
-	overlap := discovery + 2*spec.ScrapeInterval.Or(defaultInterval)
 	patches := []operand.Patch{operand.PatchOf("Deployment", Name,
-		operand.Operation{Op: "replace", Path: "/spec/minReadySeconds", Value: int(overlap / time.Second)})}
+		operand.Operation{Op: "replace", Path: "/spec/minReadySeconds", Value: untilRates(spec)})}
 	if claimed(spec) {
 		variants = append(variants, volume)
 		patches = append(patches, claim(spec))
@@ -55,6 +54,11 @@ func deployment(in operand.Input) ([]string, []operand.Patch) {
 		patches = append(patches, operand.PatchOf("Deployment", Name, withoutUsers("/spec/template/spec")...))
 	}
 	return variants, append(patches, d.Patch(Name))
+}
+
+// untilRates is how many seconds a pod without samples takes until it has rates: of two scrapes.
+func untilRates(spec *v1alpha1.ManagedPrometheusSpec) int {
+	return int((discovery + 2*spec.ScrapeInterval.Or(defaultInterval)) / time.Second)
 }
 
 // withoutUsers leaves the users of a pod to the platform.
@@ -156,6 +160,9 @@ func prometheusObject(in operand.Input, image string) operand.Patch {
 		set("storage", map[string]any{"volumeClaimTemplate": map[string]any{"spec": claim}})
 	} else {
 		set("storage", map[string]any{"emptyDir": map[string]any{"sizeLimit": "4Gi"}})
+	}
+	if replicas(spec) > 1 {
+		set("minReadySeconds", untilRates(spec)) // Until then the other one is not replaced.
 	}
 	if len(spec.RemoteWrite) > 0 {
 		set("remoteWrite", remoteWritesOfObject(spec))

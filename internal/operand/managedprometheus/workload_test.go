@@ -74,7 +74,7 @@ func TestRemoteWrite(t *testing.T) {
 		{URL: "https://b/push", BasicAuth: &v1alpha1.BasicAuth{Username: key("user"), Password: key("password")}},
 	}
 	c := *planned(t, in).Component
-	for _, label := range []string{"prometheus: metrics/managed-prometheus", "prometheus_replica: ${POD_NAME}"} {
+	for _, label := range []string{"prometheus: metrics/metricspipeline", "prometheus_replica: ${POD_NAME}"} {
 		if !strings.Contains(c.Files[configFile], label) {
 			t.Errorf("a store cannot tell replicas apart: no %s in\n%s", label, c.Files[configFile])
 		}
