@@ -138,6 +138,9 @@ func prometheusPods(t *testing.T, g Gomega, cluster *kit.Cluster) []string {
 	return names
 }
 
+// answers is how long an answer is waited for: one that hangs is none.
+const answers = 2 * time.Second
+
 // asking requests the metric of the app again and again.
 type asking struct {
 	cancel context.CancelFunc
@@ -155,8 +158,12 @@ func ask(t *testing.T, cluster *kit.Cluster) *asking {
 	ctx, cancel := context.WithCancel(t.Context())
 	a := &asking{cancel: cancel}
 	a.done.Go(func() {
-		for ticks := time.NewTicker(often); ctx.Err() == nil; <-ticks.C {
-			pods, err := values(ctx, cluster, "http_requests_per_second")
+		ticks := time.NewTicker(often)
+		defer ticks.Stop()
+		for ; ; <-ticks.C {
+			within, cancel := context.WithTimeout(ctx, answers)
+			pods, err := values(within, cluster, "http_requests_per_second")
+			cancel()
 			if ctx.Err() != nil {
 				return
 			}

@@ -206,6 +206,29 @@ func TestAbandonedClusters(t *testing.T) {
 	}
 }
 
+// What ended a cluster is read in its logs, also after the next one has started.
+func TestLogsOfAnAbandonedClusterAreKept(t *testing.T) {
+	c := testCluster(t)
+	if err := c.keepLogs(); err != nil {
+		t.Error("without logs:", err)
+	}
+	for _, content := range []string{"first", "second"} {
+		if err := os.MkdirAll(c.logs(), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(c.path("logs", "etcd.log"), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.keepLogs(); err != nil {
+			t.Fatal(err)
+		}
+		kept, err := os.ReadFile(filepath.Join(c.previousLogs(), "etcd.log"))
+		if string(kept) != content {
+			t.Errorf("kept %q, want %q: %v", kept, content, err)
+		}
+	}
+}
+
 func TestRemoveStateKeepsLogsAndWhatIsNotOurs(t *testing.T) {
 	c := testCluster(t)
 	for _, name := range []string{"logs/etcd.log", "pki/ca.key", "notes.txt", "state.json"} {

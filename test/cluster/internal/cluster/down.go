@@ -71,3 +71,17 @@ func (c *Cluster) removeState(marked bool) error {
 	}
 	return os.Remove(c.statePath())
 }
+
+// previousLogs is where the logs of a cluster are kept that the next start has taken down.
+func (c *Cluster) previousLogs() string { return c.logs() + ".previous" }
+
+// keepLogs keeps them in place of those before: they say what ended the cluster.
+func (c *Cluster) keepLogs() error {
+	if err := os.RemoveAll(c.previousLogs()); err != nil {
+		return err
+	}
+	if err := os.Rename(c.logs(), c.previousLogs()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}

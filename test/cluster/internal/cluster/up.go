@@ -60,8 +60,8 @@ func (c *Cluster) alreadyUp(ctx context.Context, options Options) (bool, error) 
 		return false, err
 	}
 	if why := s.abandoned(); why != nil {
-		c.log("taking down what is left of an earlier cluster in %s: %v", c.stateDir, why)
-		return false, c.takeDown()
+		c.log("taking down what is left of an earlier cluster, whose logs are kept in %s: %v", c.previousLogs(), why)
+		return false, errors.Join(c.takeDown(), c.keepLogs())
 	}
 	if err := c.get(ctx, s.HostPort, "/readyz"); err != nil {
 		return false, fmt.Errorf("the cluster is not healthy, run down first: %w", err)
