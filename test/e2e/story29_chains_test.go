@@ -165,11 +165,9 @@ func thenExplained(t *testing.T, chain chain) {
 	namespace := namespaceOf(chain.reason)
 	failure := failures(t, g)[namespace]
 	g.Eventually(func(g Gomega) {
-		events := &corev1.EventList{}
-		g.Expect(cluster.Client.List(t.Context(), events, client.InNamespace(namespace), client.MatchingFields{
-			"involvedObject.kind": "HorizontalPodAutoscaler", "involvedObject.name": "web", "reason": chain.reason})).To(Succeed())
-		g.Expect(events.Items).NotTo(BeEmpty())
-		for _, event := range events.Items {
+		events := eventsOf(t, g, namespace, "web", chain.reason)
+		g.Expect(events).NotTo(BeEmpty())
+		for _, event := range events {
 			g.Expect(event.Type).To(Equal(corev1.EventTypeWarning))
 			for _, other := range chains() {
 				if other.reason != chain.reason {
@@ -182,6 +180,15 @@ func thenExplained(t *testing.T, chain chain) {
 	t.Logf("%s\n%s", failure.Message, out)
 	g.Expect(code).To(Equal(1), out)
 	g.Expect(out).To(ContainSubstring(chain.reason))
+}
+
+// eventsOf are those of an HPA with a reason.
+func eventsOf(t *testing.T, g Gomega, namespace, name, reason string) []corev1.Event {
+	t.Helper()
+	events := &corev1.EventList{}
+	g.Expect(cluster.Client.List(t.Context(), events, client.InNamespace(namespace), client.MatchingFields{
+		"involvedObject.kind": "HorizontalPodAutoscaler", "involvedObject.name": name, "reason": reason})).To(Succeed())
+	return events.Items
 }
 
 // why runs the command line for an HPA.
@@ -255,6 +262,7 @@ func TestBrokenClusters(t *testing.T) {
 			for name, reason := range round.reasons {
 				g.Expect(status.Autoscalers.Failing).To(ContainElement(SatisfyAll(HaveField("Namespace", namespace), HaveField("Name", name),
 					HaveField("Reason", reason))))
+				g.Expect(eventsOf(t, g, namespace, name, reason)).NotTo(BeEmpty())
 			}
 			g.Expect(apimeta.FindStatusCondition(status.Conditions, v1alpha1.ConditionAutoscalersServed)).
 				To(HaveField("Status", metav1.ConditionFalse))
