@@ -24,7 +24,8 @@ const (
 	ManagedField = "spec.prometheus.managed"
 	// managedInterval is how often it scrapes where the schema's default was bypassed.
 	managedInterval = 30 * time.Second
-	// ResourceJob is the job by which it scrapes /metrics/resource of each kubelet. No app has it: the job of an app is that of its monitor.
+	// ResourceJob is the job by which it scrapes /metrics/resource of each kubelet. No app has it: the job of an app is that of its
+	// monitor.
 	ResourceJob = "kubelet-resource"
 	// Shards is how many ConfigMaps have its scrape configurations: one has no room for those of every namespace.
 	Shards = 8
