@@ -217,7 +217,7 @@ test-stack: build dist/install.yaml bin/sample-app bin/cluster ## Test beside KE
 .PHONY: test-e2e-bare
 test-e2e-bare: build dist/install.yaml bin/sample-app bin/cluster ## Test a cluster that has no Prometheus; as root, with the test cluster down.
 	@hack/container-host.sh || { code=$$?; [ $$code -eq 2 ] && exit 0; exit 1; }; \
-		CLUSTER_FLAGS='--without-prometheus --enforce-network-policies' hack/with-cluster.sh go test -count=1 -v -timeout 15m -tags e2e $(GOTESTFLAGS) ./test/e2e/bare
+		CLUSTER_FLAGS=--without-prometheus hack/with-cluster.sh go test -count=1 -v -timeout 15m -tags e2e $(GOTESTFLAGS) ./test/e2e/bare
 
 .PHONY: dashboard-picture
 dashboard-picture: export DASHBOARD_PICTURE = $(CURDIR)/docs/images/dashboard.svg

@@ -6,10 +6,13 @@
 package e2e
 
 import (
+	"net"
+	"slices"
 	"testing"
 
 	. "github.com/onsi/gomega"
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -19,7 +22,8 @@ import (
 )
 
 // TestManagedObject: beside a Prometheus of another team's the operator has one of its own run by prometheus-operator, which takes the
-// operator's monitors and serves the rules over verified TLS; a drain leaves one of its two pods; and it goes when the other is to be used again. A cluster without
+// operator's monitors and serves the rules over verified TLS; a drain leaves one of its two pods; nobody but the operator and its components
+// reaches it; and it goes when the other is to be used again. A cluster without
 // prometheus-operator is another suite's, see test/e2e/bare.
 func TestManagedObject(t *testing.T) {
 	g := story(t)
@@ -45,10 +49,30 @@ func TestManagedObject(t *testing.T) {
 		g.Expect(cluster.Client.Get(t.Context(), key, budget)).To(Succeed())
 		g.Expect(budget.Status).To(SatisfyAll(HaveField("CurrentHealthy", BeEquivalentTo(2)), HaveField("DisruptionsAllowed", BeEquivalentTo(1))))
 	}, scrape, often).Should(Succeed())
+	thenOnlyOurs(t, g)
 
 	givenRules(t)
 	g.Eventually(func(g Gomega) {
 		key := client.ObjectKey{Namespace: kit.OperatorNamespace, Name: "metricspipeline"}
 		g.Expect(cluster.Client.Get(t.Context(), key, &monitoringv1.Prometheus{})).To(MatchError(ContainSubstring("not found")))
 	}, rollout, often).Should(Succeed())
+}
+
+// thenOnlyOurs: the port of the managed Prometheus is open to the operator and to the adapter, and closed to an app.
+func thenOnlyOurs(t *testing.T, g *WithT) {
+	t.Helper()
+	needTestCluster(t)
+	podOf := func(namespace, label, value string) *corev1.Pod {
+		list := &corev1.PodList{}
+		g.Expect(cluster.Client.List(t.Context(), list, client.InNamespace(namespace), client.MatchingLabels{label: value})).To(Succeed())
+		at := slices.IndexFunc(list.Items, func(pod corev1.Pod) bool { return kit.PodReady(&pod) && pod.DeletionTimestamp == nil })
+		g.Expect(at).To(BeNumerically(">=", 0), "no pod of %s is ready", value)
+		return &list.Items[at]
+	}
+	const name = "app.kubernetes.io/name"
+	to := net.JoinHostPort(podOf(kit.OperatorNamespace, v1alpha1.ComponentLabel, "managed-prometheus").Status.PodIP, "9090")
+	for _, from := range []*corev1.Pod{podOf(kit.OperatorNamespace, name, kit.OperatorName), podOf(kit.OperatorNamespace, name, adapterName)} {
+		g.Expect(dial(t, kit.FromPod(from), to)).To(BeEmpty(), "from %s", from.Name)
+	}
+	g.Expect(dial(t, kit.FromPod(podOf(kit.SampleNamespace, name, samples[0].name)), to)).NotTo(BeEmpty(), "from an app")
 }

@@ -14,7 +14,6 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os/exec"
@@ -129,20 +128,10 @@ func values(ctx context.Context, cluster *kit.Cluster, metric string) (int, erro
 
 var forwarding = regexp.MustCompile(`Forwarding from 127\.0\.0\.1:(\d+)`)
 
-// refuses: a request without the token gets 401, one that trusts another authority no connection, and a pod that is not the operator's or
-// a component's does not get as far. Who has the token of its ServiceAccount reads no Secret.
+// refuses: a request without the token gets 401, and one that trusts another authority no connection. Who has the token of its
+// ServiceAccount reads no Secret.
 func refuses(t *testing.T, g *WithT, cluster *kit.Cluster) {
 	t.Helper()
-	prometheus := podOf(t, g, cluster, kit.OperatorNamespace, "managed-prometheus")
-	address := net.JoinHostPort(prometheus.Status.PodIP, "9090")
-	for _, from := range []struct {
-		namespace, name string
-		open            bool
-	}{{kit.OperatorNamespace, "prometheus-adapter", true}, {kit.OperatorNamespace, kit.OperatorName, true}, {kit.SampleNamespace, app, false}} {
-		answers, err := cluster.Dial(t.Context(), kit.FromPod(podOf(t, g, cluster, from.namespace, from.name)), address)
-		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(answers[address] == "").To(Equal(from.open), "from %s: %s", from.name, answers[address])
-	}
 	for resource, want := range map[string]string{"endpointslices.discovery.k8s.io": "yes", "secrets": "no", "configmaps": "no",
 		"customresourcedefinitions.apiextensions.k8s.io": "no"} {
 		answer, _ := cluster.Kubectl(t.Context(), "auth", "can-i", "list", resource, "--all-namespaces", // It fails where the answer is no.
@@ -157,21 +146,6 @@ func refuses(t *testing.T, g *WithT, cluster *kit.Cluster) {
 	}
 	_, _, err := p.query(t.Context(), nil, p.password, "up")
 	g.Expect(err).To(MatchError(ContainSubstring("certificate signed by unknown authority")))
-}
-
-// podOf is a Ready pod of an application.
-func podOf(t *testing.T, g *WithT, cluster *kit.Cluster, namespace, name string) *corev1.Pod {
-	t.Helper()
-	list := &corev1.PodList{}
-	g.Expect(cluster.Client.List(t.Context(), list, client.InNamespace(namespace),
-		client.MatchingLabels{"app.kubernetes.io/name": name})).To(Succeed())
-	for i := range list.Items {
-		if pod := &list.Items[i]; kit.PodReady(pod) && pod.DeletionTimestamp == nil {
-			return pod
-		}
-	}
-	t.Fatalf("no pod of %s is ready", name)
-	return nil
 }
 
 // scrapesUs: the operator and its components are targets, each of their pods, and all of them answer.
