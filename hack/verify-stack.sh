@@ -13,8 +13,9 @@ sources() {
   ls test/cluster/internal/cluster/manifests/{keda,vertical-pod-autoscaler,traefik,olm}.yaml
   find test/e2e -maxdepth 1 -name 'stack*_test.go'
   find docs/tutorials -type f 2>/dev/null || true
+  find docs/walk -name '*.go' ! -name '*_test.go'
   find internal/metricsapi internal/registration internal/ownership internal/autoscaler internal/presets -name '*.go' ! -name '*_test.go'
-  ls internal/diagnose/{autoscaler,api,limits}.go internal/diagnose/collect/{others,apis}.go
+  ls internal/diagnose/{autoscaler,api,limits,scaledobject}.go internal/diagnose/collect/{others,apis,scaledobject}.go
   ls config/rbac/role.yaml bundle/manifests/*.clusterserviceversion.yaml bundle/metadata/*
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/metricspipeline/operator/internal/diagnose/collect"
 	"github.com/metricspipeline/operator/internal/metricsapi"
 	"github.com/metricspipeline/operator/internal/operand"
+	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
 // exportScaledObjects writes a ScaledObject for each HPA on external metrics of rules.
@@ -92,6 +93,9 @@ func serverOf(found *v1alpha1.MetricsPipeline) (scaledFrom, error) {
 	from := scaledFrom{server: spec.URL, insecure: spec.TLS != nil && spec.TLS.Verification == v1alpha1.TLSInsecure}
 	if status := found.Status.Prometheus; status != nil && status.URL != "" {
 		from.server = status.URL
+		if status.Origin == prometheus.ManagedField {
+			from.server = prometheus.ManagedURL(status.URL)
+		}
 	}
 	if from.server == "" {
 		return from, errors.New("neither status.prometheus.url nor spec.prometheus.url of the MetricsPipeline says where Prometheus is: " +

@@ -100,6 +100,9 @@ func TestRulesExportForKEDALeavesOut(t *testing.T) {
 	insecure.Spec.Prometheus.TLS = &v1alpha1.ClientTLS{Verification: v1alpha1.TLSInsecure}
 	secret := withExternal(t)
 	secret.Spec.Prometheus.Auth = &v1alpha1.PrometheusAuth{}
+	managed := withExternal(t)
+	managed.Spec.Prometheus.Managed = &v1alpha1.ManagedPrometheusSpec{}
+	managed.Status.Prometheus = &v1alpha1.PrometheusStatus{Origin: "spec.prometheus.managed", URL: "https://prometheus-operated.metrics.svc:9090"}
 	unknown := withExternal(t)
 	unknown.Status.Prometheus = nil
 	more := withExternal(t)
@@ -119,6 +122,7 @@ func TestRulesExportForKEDALeavesOut(t *testing.T) {
 		"no HPA":                  {withExternal(t), scaler(t, "a", usedCPU), ExitWorks, "", "none of 1 HorizontalPodAutoscalers scales"},
 		"no Prometheus":           {unknown, scaler(t, "a", queueDepth), ExitError, "", "name it in the spec"},
 		"credentials":             {secret, scaler(t, "a", queueDepth), ExitWorks, "threshold: \"0.5\"", "warning: spec.prometheus.auth is set"},
+		"the operator's":          {managed, scaler(t, "a", queueDepth), ExitWorks, "serverAddress: https://managed-prometheus.metrics.svc:9090\n", "warning: spec.prometheus.managed is set"},
 		"not verified":            {insecure, scaler(t, "a", queueDepth), ExitWorks, "unsafeSsl: \"true\"", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

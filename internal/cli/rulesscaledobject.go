@@ -177,7 +177,8 @@ func inOne(query string) string {
 
 // credentialFields are the fields of the spec that a trigger does not have: KEDA takes them from a TriggerAuthentication.
 func credentialFields(spec v1alpha1.PrometheusSpec) []string {
-	set := map[string]bool{"spec.prometheus.auth": spec.Auth != nil}
+	// What the operator runs is verified by an authority of its own, and its Deployment asks for a password.
+	set := map[string]bool{"spec.prometheus.auth": spec.Auth != nil, "spec.prometheus.managed": spec.Managed != nil}
 	if tls := spec.TLS; tls != nil {
 		set["spec.prometheus.tls.ca"] = tls.CA != nil
 		set["spec.prometheus.tls.clientCert"] = tls.ClientCert != nil

@@ -56,7 +56,17 @@ type Managed struct {
 // ManagedPort is the one that it answers at.
 const ManagedPort = 9090
 
-// URL of the Service of its Deployment.
+// ManagedURL returns where it is asked by who verifies its certificate by the name in the address: by its Service, in either form. base is
+// where the operator asks it.
+func ManagedURL(base string) string {
+	_, host, _ := strings.Cut(base, "://")
+	if labels := strings.Split(host, "."); len(labels) > 1 {
+		return Managed{Namespace: labels[1]}.url()
+	}
+	return base
+}
+
+// URL of its Service.
 func (m Managed) url() string { return fmt.Sprintf("https://%s:%d", m.ServerName(), ManagedPort) }
 
 // ManagedNamespace returns the namespace of the Deployment whose Service a URL leads to; empty for another URL.

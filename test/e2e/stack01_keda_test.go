@@ -26,14 +26,15 @@ const (
 	kedaAddon = "keda"
 	// kedaHPA begins the names of the HPAs that KEDA makes.
 	kedaHPA = "keda-hpa-"
-	// byQueue and byCPU are the ScaledObjects of the story, and the Deployments that they scale.
-	byQueue, byCPU = "keda-queue", "keda-cpu"
-	queueQuery     = `sum(queue_depth{namespace="` + kit.SampleNamespace + `",queue="orders"})`
+	// byQueue and byCPU are the ScaledObjects of the story, and the Deployments that they scale. byRule is an HPA on an external rule of the
+	// pipeline, and the ScaledObject that is made of it.
+	byQueue, byCPU, byRule = "keda-queue", "keda-cpu", "keda-rule"
+	queueQuery             = `sum(queue_depth{namespace="` + kit.SampleNamespace + `",queue="orders"})`
 )
 
 // TestStackKEDA: external.metrics.k8s.io is KEDA's, and the status says so. A ScaledObject goes to zero and back on a query of the
-// Prometheus that the status names. Rules beside it are said not to be served; the API is taken over and given back, and who does not
-// need it notices nothing.
+// Prometheus that the status names. Rules beside it are said not to be served; the API is taken over and given back without a pod lost, who
+// does not need it notices nothing, and KEDA takes over what was scaled by a rule.
 func TestStackKEDA(t *testing.T) {
 	g := story(t)
 	pipeline, err := cluster.QuickSample()
@@ -46,7 +47,7 @@ func TestStackKEDA(t *testing.T) {
 	thenOwnedByKEDA(t)
 	thenReady(t, rollout)
 
-	for _, name := range []string{byQueue, byCPU} {
+	for _, name := range []string{byQueue, byCPU, byRule} {
 		givenWorker(t, name)
 	}
 	steer := func(request string) {
@@ -64,35 +65,18 @@ func TestStackKEDA(t *testing.T) {
 
 	pipeline.Spec.ExternalMetrics.Rules = rules
 	whenApplied(t, pipeline)
-	g.Eventually(func(g Gomega) {
-		g.Expect(kit.APIService(thePipeline(t, g), kit.ExternalMetricsAPI)).
-			To(HaveField("Message", ContainSubstring("What is in spec.externalMetrics.rules is not served")))
-	}, soon, often).Should(Succeed())
-
-	pipeline.Spec.ExternalMetrics.Policy = v1alpha1.PolicyTakeOver
-	whenApplied(t, pipeline)
-	g.Eventually(func(g Gomega) {
-		g.Expect(kit.APIService(thePipeline(t, g), kit.ExternalMetricsAPI)).To(SatisfyAll(
-			HaveField("Reason", v1alpha1.ReasonContested), HaveField("Message", ContainSubstring(`"keda" changes .spec.caBundle`))))
-	}, rollout, often).Should(Succeed(), "KEDA puts its caBundle back, whoever has the API")
-	whenKEDAPatches(t, false)
-	pipeline.Spec.ExternalMetrics.OnUnavailable = v1alpha1.UnavailableDeregister // Any change of the spec has it tried anew.
-	whenApplied(t, pipeline)
-	g.Eventually(func(g Gomega) {
-		g.Expect(kit.APIService(thePipeline(t, g), kit.ExternalMetricsAPI)).To(SatisfyAll(
-			HaveField("Owner", "MetricsPipeline default"), HaveField("Available", metav1.ConditionTrue)))
-	}, rollout, often).Should(Succeed())
-	thenReady(t, rollout)
+	thenRulesNotServed(t)
+	fewest := watchReplicas(t, byQueue)
+	whenTakenOver(t, pipeline)
 	thenExplainedAs(t, kedaHPA+byQueue, v1alpha1.AutoscalerAPITaken)
-
-	pipeline.Spec.ExternalMetrics.Policy = v1alpha1.PolicyObserve
-	whenApplied(t, pipeline)
-	thenNoExternalAPI(t)
-	whenKEDAPatches(t, true)
-	g.Expect(cluster.Host(within(t, rollout), "addon", "install", kedaAddon)).To(Succeed(), "its APIService is applied again")
-	thenOwnedByKEDA(t)
+	moved := givenRuleScaler(t)
+	fewestMoved := watchReplicas(t, byRule)
+	whenMovedToKEDA(t, pipeline)
 	thenReady(t, rollout)
 	thenNotFailing(t, kedaHPA+byQueue)
+	thenMoved(t, moved)
+	g.Expect(fewest()).To(BeEquivalentTo(kit.SampleMaxReplicas), "no pod is lost in either direction")
+	g.Expect(fewestMoved()).To(BeEquivalentTo(kit.SampleMaxReplicas), "no pod is lost while KEDA takes an HPA over")
 	g.Expect(thenActive(t, byCPU)).To(Equal(active), "a ScaledObject on cpu alone has had its metric all the time")
 
 	whenQueried(t, "sum(")
@@ -103,22 +87,7 @@ func TestStackKEDA(t *testing.T) {
 	steer("/queue?depth=0&queue=orders")
 	thenPods(t, byQueue, BeZero())
 	t.Logf("back to 0 in %.0f s", time.Since(start).Seconds())
-}
-
-// whenKEDAPatches has KEDA's operator write its authority into the APIService, as it does by default, or not.
-func whenKEDAPatches(t *testing.T, patches bool) {
-	t.Helper()
-	patch := `[{"op": "add", "path": "/spec/template/spec/containers/0/args/0", "value": "--enable-apiservice-patching=false"}]`
-	if patches {
-		patch = `[{"op": "remove", "path": "/spec/template/spec/containers/0/args/0"}]`
-	}
-	for _, args := range [][]string{
-		{"patch", "deployment", "keda-operator", "-n", "keda", "--type=json", "--patch", patch},
-		{"rollout", "status", "deployment", "keda-operator", "-n", "keda", "--timeout=1m"},
-	} {
-		_, err := cluster.Kubectl(within(t, rollout), args...)
-		NewWithT(t).Expect(err).NotTo(HaveOccurred())
-	}
+	thenPods(t, byRule, BeEquivalentTo(1))
 }
 
 // thenNoExternalAPI waits until external.metrics.k8s.io is free for another owner.

@@ -28,12 +28,12 @@ var (
 		"NetworkPolicy metricspipeline-system/managed-prometheus",
 		"Secret metricspipeline-system/managed-prometheus-access",
 		"Secret metricspipeline-system/managed-prometheus-tls",
+		"Service metricspipeline-system/managed-prometheus",
 		"ServiceAccount metricspipeline-system/managed-prometheus",
 	}
 	plain = append([]string{
 		"ConfigMap metricspipeline-system/managed-prometheus",
 		"Deployment metricspipeline-system/managed-prometheus",
-		"Service metricspipeline-system/managed-prometheus",
 	}, managed...)
 )
 
@@ -70,6 +70,13 @@ func TestManaged(t *testing.T) {
 	w.Expect(w.Client.Get(t.Context(), inOperatorNamespace("metricspipeline"), made)).To(Succeed())
 	w.Expect(made.Spec.ServiceMonitorSelector.MatchLabels).To(HaveKeyWithValue(v1alpha1.ManagedLabel, v1alpha1.SingletonName))
 	w.Expect(made.Spec.Web.TLSConfig.Cert.Secret.Name).To(Equal("managed-prometheus-tls"))
+	service := &corev1.Service{}
+	w.Expect(w.Client.Get(t.Context(), inOperatorNamespace(managedPrometheus), service)).To(Succeed())
+	w.Expect(service.Spec.Selector).To(HaveLen(1), "prometheus-operator gives the pods the other labels")
+	for key, value := range service.Spec.Selector {
+		w.Expect(made.Spec.PodMetadata.Labels).To(HaveKeyWithValue(key, value))
+	}
+	w.Expect(service.Spec.Ports).To(ConsistOf(SatisfyAll(HaveField("Port", BeEquivalentTo(9090)), HaveField("TargetPort.StrVal", "web"))))
 	w.Eventually(w.source).Should(Equal(&v1alpha1.PrometheusStatus{
 		URL: "https://prometheus-operated.metricspipeline-system.svc:9090", Origin: "spec.prometheus.managed", Version: "v3.5.1"}))
 
