@@ -28,7 +28,7 @@ const (
 	version = "v3.5.1"
 	// serving is the Secret with its certificate.
 	serving = Name + "-tls"
-	// Folders of the assets: the Prometheus object in place of the Deployment, what it has with a second replica, and the volume of the
+	// Folders of the assets: the Prometheus object in place of the Deployment, the same with a second replica, and the volume of the
 	// Deployment.
 	object, objectPair, volume = "object", "object-high-availability", "volume"
 
@@ -97,7 +97,7 @@ func (o Operand) Plan(in operand.Input) (operand.Proposal, error) {
 		component.Workloads, component.Service, component.Files, component.Images = nil, "", nil, nil
 		component.Variants, component.Patches = []string{object}, []operand.Patch{prometheusObject(in, image)}
 		if replicas(spec) > 1 {
-			component.Variants = append(component.Variants, objectPair)
+			component.Variants = []string{objectPair}
 		}
 	}
 	component.Patches = append(component.Patches, ingress(in)...)
