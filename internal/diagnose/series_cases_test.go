@@ -133,6 +133,11 @@ func seriesCases() []testCase {
 				e.Metrics[0].Series = Series{NamespaceLabel: "namespace", ObjectLabel: "service"}
 				e.Metrics[0].Scrape = Scrape{Of: "Service queue", Known: true}
 			}, v1alpha1.AutoscalerAppNotAnnotated, LinkApp},
+		metricCase("series of other Services than the one that is described", objectMetric("Service", "queue", "http_requests_per_second"),
+			func(m *Metric) {
+				m.Series = Series{Total: 8, InNamespace: 2, NamespaceLabel: "namespace", ObjectLabel: "service", OtherObjects: []string{"web"}}
+				m.Scrape = Scrape{Of: "Service queue", Known: true, Up: 1, Annotated: []string{"Service queue"}}
+			}, v1alpha1.AutoscalerSeriesOfOthers, LinkSeries),
 		metricCase("an ingress controller that is not scraped", objectMetric("Service", "web", "requests_per_second"), func(m *Metric) {
 			m.FromController, m.Series, m.Scrape = true, Series{ByQuery: true, ForPods: -1, ForSelector: -1}, Scrape{Known: true}
 		}, v1alpha1.AutoscalerSeriesMissing, LinkSeries),
