@@ -157,7 +157,8 @@ const (
 	AutoscalerScrapeDown = "ScrapeDown"
 	// AutoscalerSamplesDropped surfaces when Prometheus drops what it scrapes of the pods, as by a limit.
 	AutoscalerSamplesDropped = "SamplesDropped"
-	// AutoscalerNotScraped surfaces when a selected monitor matches the pods and Prometheus has no target of them.
+	// AutoscalerNotScraped surfaces when a selected monitor matches the pods and Prometheus has no target of them, or when the Service that
+	// the metric describes selects no pod that runs.
 	AutoscalerNotScraped = "NotScraped"
 	// AutoscalerMonitorNotSelected surfaces when Prometheus does not select the monitor of the pods; the message has the selector.
 	AutoscalerMonitorNotSelected = "MonitorNotSelected"

@@ -222,8 +222,11 @@ type Series struct {
 type Scrape struct {
 	// Of is whose pods they are, such as Service queue, which a metric describes; empty for the HPA's own.
 	Of string
-	// Known is false where it was not looked at.
-	Known bool
+	// Known is false where it was not looked at, and Unseen is why it could not be, where that is of these pods alone.
+	Known  bool
+	Unseen string
+	// NoPods is the selector of the Service of Of where it selects no pod that runs; empty where it selects one.
+	NoPods string
 	// Up and Down count the targets of the pods, -1 where they were not asked for; Error is what Prometheus says of one that is
 	// down, URL which one.
 	Up, Down   int

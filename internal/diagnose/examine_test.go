@@ -235,6 +235,11 @@ func TestUnseen(t *testing.T) {
 			e.Unseen = map[LinkName]string{LinkApp: "services is forbidden", LinkMonitor: "services is forbidden"}
 			e.Metrics[0].Series, e.Metrics[0].Scrape = none, Scrape{Up: -1, Down: -1}
 		}, []LinkName{LinkScrape, LinkMonitor, LinkApp}, v1alpha1.AutoscalerSeriesMissing, ""},
+		"the pods of the Service that is described": {func(e *Evidence) {
+			e.HPA.Spec.Metrics[0] = objectMetric("Service", "queue", "http_requests_per_second")
+			e.Metrics[0].Series = Series{NamespaceLabel: "namespace", ObjectLabel: "service"}
+			e.Metrics[0].Scrape = Scrape{Of: "Service queue", Up: -1, Down: -1, Unseen: "list the pods of Service queue: pods is forbidden"}
+		}, []LinkName{LinkScrape, LinkMonitor, LinkApp}, v1alpha1.AutoscalerSeriesMissing, ""},
 		"series to derive a rule from": {func(e *Evidence) {
 			e.Unseen = map[LinkName]string{LinkSeries: "no access to Prometheus"}
 			e.Metrics[0].Rules, e.Metrics[0].Series = nil, Series{Total: -1, InNamespace: -1, ForPods: -1}

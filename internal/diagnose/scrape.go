@@ -16,8 +16,9 @@ import (
 // they are only described.
 var (
 	scrapeStep = step{
-		name: LinkScrape, needed: view.scraped, faults: []check{samplesDropped, scrapeDown}, starved: notScraped, unseen: unknownTargets,
-		known: func(v view) bool { return v.metric.Scrape.Known && v.metric.Scrape.Up >= 0 },
+		name: LinkScrape, needed: view.scraped, faults: []check{describedWithoutPods, samplesDropped, scrapeDown}, starved: notScraped,
+		unseen: unknownTargets,
+		known:  func(v view) bool { return v.metric.Scrape.Known && v.metric.Scrape.Up >= 0 },
 		seen: func(v view) string {
 			scrape := v.metric.Scrape
 			all := scrape.Up + scrape.Down
@@ -56,7 +57,7 @@ func (v view) scraped() bool {
 	}
 	if v.spec.Object != nil {
 		object, target := v.spec.Object.DescribedObject, v.HPA.Spec.ScaleTargetRef
-		return object.Kind == "Service" || object.Kind == "Pod" || object.Kind == target.Kind && object.Name == target.Name
+		return CoreKind(object) == "Service" || CoreKind(object) == "Pod" || object.Kind == target.Kind && object.Name == target.Name
 	}
 	return v.spec.Pods != nil
 }
@@ -78,7 +79,7 @@ func unknownScrape(v view) string {
 }
 
 func (v view) unseenApp() string {
-	return cmp.Or(v.Unseen[LinkScrape], v.Unseen[LinkMonitor], v.Unseen[LinkApp])
+	return cmp.Or(v.metric.Scrape.Unseen, v.Unseen[LinkScrape], v.Unseen[LinkMonitor], v.Unseen[LinkApp])
 }
 
 // unknownTargets is that Prometheus was not asked for them, where it matters.
@@ -91,6 +92,18 @@ func unknownTargets(v view) string {
 
 // withoutTargets is true where Prometheus scrapes none of the pods, and there are no series of them.
 func (v view) withoutTargets() bool { return !v.has() && v.metric.Scrape.Up <= 0 }
+
+// describedWithoutPods is of the Service that a metric describes.
+func describedWithoutPods(v view) *Finding {
+	scrape := v.metric.Scrape
+	if v.has() || scrape.NoPods == "" {
+		return nil
+	}
+	return found(v1alpha1.AutoscalerNotScraped,
+		fmt.Sprintf("Prometheus has no target of %s, because no pod that runs has the labels %s of its selector.", v.exposer(),
+			quoted(scrape.NoPods)),
+		fmt.Sprintf("Run a pod with these labels, or correct the selector of %s: without a pod nothing exposes the metric.", v.exposer()))
+}
 
 func samplesDropped(v view) *Finding {
 	scrape := v.metric.Scrape

@@ -119,7 +119,7 @@ func noSeries(v view) *Finding {
 		return found(v1alpha1.AutoscalerSeriesOfOthers,
 			fmt.Sprintf("The %s of rule %s in namespace %s have the label %s of others, such as %s, and none of %s.",
 				count(series.InNamespace, "series"), rule, namespace, quoted(series.ObjectLabel), names(series.OtherObjects), v.subject()),
-			v.exposed("Have the app of "+v.target()+" expose the series, or name the workload that does in "+v.hpa()+"."))
+			v.exposed("Have the app of "+v.exposer()+" expose the series, or name the workload that does in "+v.hpa()+"."))
 	case !series.LastSeen.IsZero():
 		return found(v1alpha1.AutoscalerSeriesStale,
 			fmt.Sprintf("The series of rule %s have ended: the newest sample of %s is of %s, %s ago.",

@@ -133,6 +133,11 @@ func seriesCases() []testCase {
 				e.Metrics[0].Series = Series{NamespaceLabel: "namespace", ObjectLabel: "service"}
 				e.Metrics[0].Scrape = Scrape{Of: "Service queue", Known: true}
 			}, v1alpha1.AutoscalerAppNotAnnotated, LinkApp},
+		metricCase("series of other Services than the one that is described", objectMetric("Service", "queue", "http_requests_per_second"),
+			func(m *Metric) {
+				m.Series = Series{Total: 8, InNamespace: 2, NamespaceLabel: "namespace", ObjectLabel: "service", OtherObjects: []string{"web"}}
+				m.Scrape = Scrape{Of: "Service queue", Known: true, Up: 1, Annotated: []string{"Service queue"}}
+			}, v1alpha1.AutoscalerSeriesOfOthers, LinkSeries),
 		metricCase("an ingress controller that is not scraped", objectMetric("Service", "web", "requests_per_second"), func(m *Metric) {
 			m.FromController, m.Series, m.Scrape = true, Series{ByQuery: true, ForPods: -1, ForSelector: -1}, Scrape{Known: true}
 		}, v1alpha1.AutoscalerSeriesMissing, LinkSeries),
@@ -148,6 +153,8 @@ func seriesCases() []testCase {
 }
 
 func scrapeCases() []testCase {
+	knative := objectMetric("Service", "web", "http_requests_per_second")
+	knative.Object.DescribedObject.APIVersion = "serving.knative.dev/v1"
 	// scrape is of pods of which there are no series.
 	scrape := func(change func(*Scrape)) func(*Metric) {
 		return func(m *Metric) {
@@ -202,6 +209,17 @@ func scrapeCases() []testCase {
 			scrape(func(s *Scrape) { *s = Scrape{Known: true} }), v1alpha1.AutoscalerAppNotAnnotated, LinkApp),
 		metricCase("the app of another Service is not annotated", objectMetric("Service", "queue", "http_requests_per_second"),
 			scrape(func(s *Scrape) { *s = Scrape{Of: "Service queue", Known: true} }), v1alpha1.AutoscalerAppNotAnnotated, LinkApp),
+		metricCase("a Service of another API, whoever scrapes the pods", knative, scrape(func(s *Scrape) { *s = Scrape{Known: true} }),
+			v1alpha1.AutoscalerSeriesNotInNamespace, LinkSeries),
+		metricCase("another Service selects no pod", objectMetric("Service", "queue", "http_requests_per_second"),
+			scrape(func(s *Scrape) { *s = Scrape{Of: "Service queue", Known: true, NoPods: "app=queue"} }),
+			v1alpha1.AutoscalerNotScraped, LinkScrape),
+		{"another Service, which is to wake the target, selects no pod", objectMetric("Service", "queue", "http_requests_per_second"),
+			func(e *Evidence) {
+				atZero(e)
+				e.Metrics[0].Series = Series{NamespaceLabel: "namespace", ObjectLabel: "service"}
+				e.Metrics[0].Scrape = Scrape{Of: "Service queue", Known: true, NoPods: "app=queue"}
+			}, v1alpha1.AutoscalerNotScraped, LinkScrape},
 		metricCase("the pods of another Service are down", objectMetric("Service", "queue", "http_requests_per_second"),
 			scrape(func(s *Scrape) {
 				*s = Scrape{Of: "Service queue", Known: true, Down: 1, Annotated: []string{"Service queue"}}

@@ -10,6 +10,7 @@ import (
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/metricspipeline/operator/internal/autoscaler"
 	"github.com/metricspipeline/operator/internal/metricsapi"
@@ -106,6 +107,14 @@ func (v view) subject() string {
 		return name(object.Kind) + " " + name(object.Name)
 	}
 	return "the pods of " + v.target()
+}
+
+// CoreKind is the kind of an object of the core API; empty for one of another group, such as a Service of serving.knative.dev.
+func CoreKind(object autoscalingv2.CrossVersionObjectReference) string {
+	if version, err := schema.ParseGroupVersion(object.APIVersion); err != nil || version.Group != "" {
+		return ""
+	}
+	return object.Kind
 }
 
 // measure is what the HPA measures of a resource.

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"sync"
 
-	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -18,7 +17,6 @@ import (
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/diagnose"
 	"github.com/metricspipeline/operator/internal/prometheus"
-	"github.com/metricspipeline/operator/internal/scrape"
 )
 
 // Kinds of apps.
@@ -27,14 +25,15 @@ const (
 	kindPod     = "Pod"
 )
 
-// apps are pods that expose metrics, and what leads Prometheus to them.
+// apps are the pods that are to expose a metric, and what leads Prometheus to them.
 type apps struct {
-	*collection
-	// service is whose pods they are; empty for those of the HPA's target.
+	// service is the Service whose pods they are, which a metric describes; empty for the pods of the HPA's target.
 	service string
 	// pods are all that were read, and services those that select one of them.
-	pods     []corev1.Pod
-	services []corev1.Service
+	pods     []appPod
+	services []appService
+	// monitors are those that select the pods or the services, at most diagnose.MostPods of them.
+	monitors []monitor
 	// scrape is what their metrics have in common, and targetsRead is true once it has the targets.
 	scrape      diagnose.Scrape
 	targetsRead bool
@@ -42,113 +41,55 @@ type apps struct {
 	refused int
 	// rejected is the app that scrape.Rejected is about.
 	rejected string
-	// pools are the scrape pools of the monitors that select the pods.
+	// pools are the first scrape pools of the monitors.
 	pools []string
 }
 
-// mostBehind is of how many Services the pods are read, beside those that select the target's pods.
-const mostBehind = 4
+// newApps returns the apps of a Service, or of the target, of which nothing is known yet.
+func (c *collection) newApps(service string) *apps {
+	a := &apps{service: service, scrape: diagnose.Scrape{Up: unknown, Down: unknown, Prefix: c.prefix()}}
+	if service != "" {
+		a.scrape.Of = kindService + " " + service
+	}
+	return a
+}
 
-// readApps reads which Services select the pods that expose the metrics, which of these and of the pods are annotated, and which monitors
-// select them.
+// allApps has the target's first: its pods are what the HPA scales.
+func (c *collection) allApps() []*apps { return append([]*apps{c.targetApps}, c.describedApps...) }
+
+// readApps reads which Services select the pods that are to expose the metrics, which of these and of the pods are annotated, and which
+// monitors select them.
 func (c *collection) readApps(ctx context.Context) {
-	described := c.described()
-	if len(c.own.pods) == 0 && len(described) == 0 {
-		c.own.begin(c.prefix())
+	described := c.describedServices()
+	if len(c.targetApps.pods) == 0 && len(described) == 0 {
 		return
 	}
-	var list corev1.ServiceList
-	if err := c.Objects.List(ctx, &list, client.InNamespace(c.hpa.Namespace), client.Limit(mostListed)); err != nil {
-		c.own.begin(c.prefix())
+	services, more, err := c.listServices(ctx)
+	if err != nil {
 		c.unseen(diagnose.LinkApp, "list the Services of the namespace", err)
 		c.unseen(diagnose.LinkMonitor, "list the Services of the namespace", err)
 		return
 	}
-	for _, service := range list.Items {
-		if len(service.Spec.Selector) > 0 && slices.Contains(described, service.Name) && !c.own.selectedBy(service) &&
-			len(c.behind) < mostBehind {
-			c.behind = append(c.behind, c.readBehind(ctx, service))
-		}
+	c.targetApps.services = slices.DeleteFunc(slices.Clone(services), func(s appService) bool { return !c.ofTarget(s) })
+	c.readDescribed(ctx, described, services, more)
+	all := slices.DeleteFunc(c.allApps(), func(a *apps) bool { return len(a.pods) == 0 })
+	if len(all) == 0 {
+		return
 	}
 	namespace, notScraped := c.readNamespace(ctx)
+	for _, a := range all {
+		a.scrape.Known, a.scrape.NamespaceNotScraped = true, notScraped
+		a.readAnnotations()
+		c.readStatus(a)
+		if a.rejected != "" && len(a.scrape.Annotated) > 1 {
+			a.scrape.Rejected = a.rejected + ": " + a.scrape.Rejected // It is one of several.
+		}
+	}
+	c.readMonitors(ctx, all)
 	who := sync.OnceValues(func() (prometheus.Target, error) { return c.scraper(ctx) })
-	monitors := c.monitors(ctx)
-	for _, one := range append([]*apps{c.own}, c.behind...) {
-		one.begin(c.prefix())
-		if len(one.pods) == 0 {
-			continue
-		}
-		one.services = slices.DeleteFunc(slices.Clone(list.Items), func(service corev1.Service) bool { return !one.selectedBy(service) })
-		one.scrape.Known, one.scrape.NamespaceNotScraped = true, notScraped
-		one.readAnnotations()
-		one.readStatus()
-		if one.rejected != "" && len(one.scrape.Annotated) > 1 {
-			one.scrape.Rejected = one.rejected + ": " + one.scrape.Rejected // It is one of several.
-		}
-		one.readMonitors(monitors, namespace, who)
+	for _, a := range all {
+		c.settleMonitors(a, namespace, who)
 	}
-}
-
-// begin is what is known of a scrape before it is looked at.
-func (a *apps) begin(prefix string) {
-	a.scrape = diagnose.Scrape{Up: unknown, Down: unknown, Prefix: prefix}
-	if a.service != "" {
-		a.scrape.Of = kindService + " " + a.service
-	}
-}
-
-// described are the Services that metrics of type Object describe.
-func (c *collection) described() []string {
-	var names []string
-	for _, metric := range c.hpa.Spec.Metrics {
-		if metric.Object != nil && metric.Object.DescribedObject.Kind == kindService {
-			names = append(names, metric.Object.DescribedObject.Name)
-		}
-	}
-	return names
-}
-
-// readBehind reads the pods of a Service.
-func (c *collection) readBehind(ctx context.Context, service corev1.Service) *apps {
-	one := &apps{collection: c, service: service.Name}
-	var list corev1.PodList
-	err := c.Objects.List(ctx, &list, client.InNamespace(c.hpa.Namespace), client.MatchingLabels(service.Spec.Selector), client.Limit(mostListed))
-	if err != nil {
-		for _, link := range []diagnose.LinkName{diagnose.LinkScrape, diagnose.LinkMonitor, diagnose.LinkApp} {
-			c.unseen(link, "list the pods of Service "+service.Name, err)
-		}
-	}
-	one.pods = list.Items
-	slices.SortFunc(one.pods, byTrouble)
-	return one
-}
-
-// exposing returns what is to expose a metric: the target's own pods, or those behind the Service that it describes. nil where that is
-// neither, as for the metrics of an Ingress.
-func (c *collection) exposing(metric autoscalingv2.MetricSpec) *apps {
-	if metric.Pods != nil {
-		return c.own
-	}
-	if metric.Object == nil {
-		return nil
-	}
-	object, target := metric.Object.DescribedObject, c.hpa.Spec.ScaleTargetRef
-	at := slices.IndexFunc(c.behind, func(one *apps) bool { return object.Kind == kindService && one.service == object.Name })
-	switch {
-	case at >= 0:
-		return c.behind[at]
-	case c.own.isApp(c.hpa.Namespace, object.Kind, object.Name), object.Kind == target.Kind && object.Name == target.Name:
-		return c.own
-	default:
-		return nil
-	}
-}
-
-// selectedBy is true where a Service selects one of the pods.
-func (a *apps) selectedBy(service corev1.Service) bool {
-	selector := labels.SelectorFromSet(service.Spec.Selector)
-	return len(service.Spec.Selector) > 0 &&
-		slices.ContainsFunc(a.pods, func(pod corev1.Pod) bool { return selector.Matches(labels.Set(pod.Labels)) })
 }
 
 // readNamespace reads the labels of the namespace, nil where they cannot be read, and why they keep its apps from being scraped.
@@ -176,32 +117,21 @@ func (c *collection) readNamespace(ctx context.Context) (namespace *metav1.Parti
 	return namespace, notScraped
 }
 
-// readAnnotations finds the annotated apps that lead to the pods, and why one of them is rejected.
+// readAnnotations takes the annotated apps that lead to the pods, and why one of them is rejected.
 func (a *apps) readAnnotations() {
-	reject := func(app string, rejection *scrape.Rejection) {
-		if rejection != nil && a.scrape.Rejected == "" {
-			a.rejected, a.scrape.Rejected = app, rejection.Reason
-		}
-	}
-	add := func(app string) {
-		if !slices.Contains(a.scrape.Annotated, app) && len(a.scrape.Annotated) < diagnose.MostPods {
+	take := func(app string, of annotated) {
+		if of.wanted && !slices.Contains(a.scrape.Annotated, app) && len(a.scrape.Annotated) < diagnose.MostPods {
 			a.scrape.Annotated = append(a.scrape.Annotated, app)
 		}
-	}
-	allowed := a.spec().Scrape.SelectorlessServices == v1alpha1.SelectorlessAllow
-	for _, service := range a.services {
-		if a.honors(v1alpha1.ScrapeServices) && scrape.Wanted(a.prefix(), service.Annotations) {
-			add(kindService + " " + service.Name)
-			_, rejection := scrape.Classify(scrape.AppOf(&service), a.prefix(), allowed)
-			reject(kindService+" "+service.Name, rejection)
+		if of.rejected != "" && a.scrape.Rejected == "" {
+			a.rejected, a.scrape.Rejected = app, of.rejected
 		}
+	}
+	for _, service := range a.services {
+		take(kindService+" "+service.name, service.annotated)
 	}
 	for _, pod := range a.pods {
-		if a.honors(v1alpha1.ScrapePods) && scrape.Wanted(a.prefix(), pod.Annotations) {
-			add(kindPod + " " + pod.Name)
-			_, rejection := scrape.ParsePod(a.prefix(), pod.Annotations)
-			reject(kindPod+" "+pod.Name, rejection)
-		}
+		take(kindPod+" "+pod.name, pod.annotated)
 	}
 }
 
@@ -211,46 +141,48 @@ func (c *collection) honors(kind v1alpha1.ScrapeTarget) bool {
 }
 
 // readStatus takes what the status of the pipeline says of the apps, and of the namespace.
-func (a *apps) readStatus() {
-	if a.pipeline == nil || a.pipeline.Status.Scrape == nil {
+func (c *collection) readStatus(a *apps) {
+	if c.pipeline == nil || c.pipeline.Status.Scrape == nil {
 		return
 	}
-	status := a.pipeline.Status.Scrape
+	status, namespace := c.pipeline.Status.Scrape, c.hpa.Namespace
 	for _, app := range status.Rejected {
-		if a.scrape.Rejected == "" && a.isApp(app.Namespace, app.Kind, app.Name) {
+		if a.scrape.Rejected == "" && app.Namespace == namespace && a.has(app.Kind, app.Name) {
 			a.rejected, a.scrape.Rejected = app.Kind+" "+app.Name, app.Reason
 		}
 	}
 	for _, app := range status.Down {
-		if a.scrape.Error == "" && a.isApp(app.Namespace, app.Kind, app.Name) {
+		if a.scrape.Error == "" && app.Namespace == namespace && a.has(app.Kind, app.Name) {
 			a.scrape.Error = app.Error
 		}
 	}
 	for _, out := range status.NotScraped {
-		if out.Namespace == a.hpa.Namespace && a.scrape.NamespaceNotScraped == "" {
+		if out.Namespace == namespace && a.scrape.NamespaceNotScraped == "" {
 			a.scrape.NamespaceNotScraped = out.Message
 		}
 	}
 }
 
-// isApp is true of an app that leads to the HPA's pods.
-func (a *apps) isApp(namespace, kind, name string) bool {
-	switch {
-	case namespace != a.hpa.Namespace:
-		return false
-	case kind == kindService:
-		return slices.ContainsFunc(a.services, func(service corev1.Service) bool { return service.Name == name })
-	default:
-		return kind == kindPod && slices.ContainsFunc(a.pods, func(pod corev1.Pod) bool { return pod.Name == name })
+// has is true of a Service or Pod of the HPA's namespace that leads to the pods.
+func (a *apps) has(kind, name string) bool {
+	if kind == kindService {
+		return slices.ContainsFunc(a.services, func(service appService) bool { return service.name == name })
 	}
+	return kind == kindPod && slices.ContainsFunc(a.pods, func(pod appPod) bool { return pod.name == name })
+}
+
+// selectedBy is true where a Service selects one of the pods.
+func (a *apps) selectedBy(service appService) bool {
+	selector := service.selector.AsSelector()
+	return len(service.selector) > 0 && slices.ContainsFunc(a.pods, func(pod appPod) bool { return selector.Matches(pod.labels) })
 }
 
 // running are the names of pods that Prometheus can have targets of, as many as a question has room for.
 func (a *apps) running() []string {
 	var names []string
 	for _, pod := range a.pods {
-		if pod.Status.Phase == corev1.PodRunning && pod.DeletionTimestamp == nil && len(names) < diagnose.MostPods {
-			names = append(names, pod.Name)
+		if pod.runs && len(names) < diagnose.MostPods {
+			names = append(names, pod.name)
 		}
 	}
 	slices.Sort(names)

@@ -92,8 +92,8 @@ func (c *Collector) Collect(ctx context.Context, hpa *autoscalingv2.HorizontalPo
 	if c.Prometheus != nil && !c.Budget.enough(now, perMetric*asks(hpa)) {
 		return s.evidence, ErrNotNow // Before anything is read in vain.
 	}
-	s.own = &apps{collection: s}
 	s.readPipeline(ctx)
+	s.targetApps = s.newApps("")
 	s.readOthers(ctx)
 	s.readTarget(ctx)
 	s.readPods(ctx)
@@ -107,13 +107,13 @@ func (c *Collector) Collect(ctx context.Context, hpa *autoscalingv2.HorizontalPo
 		}
 		s.evidence.Metrics = append(s.evidence.Metrics, collected)
 	}
-	for _, one := range append(s.behind, s.own) {
-		one.readErrors(ctx)
-		one.settleTargets()
+	for _, a := range s.allApps() {
+		s.readErrors(ctx, a)
+		a.settleTargets()
 	}
 	for i, metric := range hpa.Spec.Metrics {
-		if exposing := s.exposing(metric); exposing != nil {
-			s.evidence.Metrics[i].Scrape = exposing.scrape
+		if exposer := s.exposer(metric); exposer != nil {
+			s.evidence.Metrics[i].Scrape = exposer.scrape
 		}
 	}
 	return s.evidence, nil
@@ -144,9 +144,12 @@ type collection struct {
 	// noPipeline is true where there is none.
 	noPipeline bool
 	usage      usage
-	// own are the pods of the target, and behind those of other Services that metrics describe.
-	own    *apps
-	behind []*apps
+	// targetApps are the pods of the target, and describedApps those of other Services that metrics describe.
+	targetApps    *apps
+	describedApps []*apps
+	// poolsAsked counts the scrape pools that were asked for, and poolsUnanswered is true after one of which there was no answer.
+	poolsAsked      int
+	poolsUnanswered bool
 }
 
 // unseen notes why the evidence of a link cannot be read. The first reason stays. A refusal of the API server names the permission.

@@ -67,7 +67,7 @@ func (c *collection) metric(ctx context.Context, spec autoscalingv2.MetricSpec) 
 
 // requested are the names of the pods that a metric is requested of: those that run, or else those that there are.
 func (c *collection) requested() []string {
-	if names := c.own.running(); len(names) > 0 {
+	if names := c.targetApps.running(); len(names) > 0 {
 		return names
 	}
 	var names []string
@@ -111,7 +111,7 @@ func (c *collection) custom(
 		c.unseen(diagnose.LinkSeries, "ask Prometheus", errors.New(c.NoPrometheus))
 		c.unseen(diagnose.LinkScrape, "ask Prometheus for its targets", errors.New(c.NoPrometheus))
 	default:
-		err = c.measure(ctx, collected, request, rules, c.exposing(spec))
+		err = c.measure(ctx, collected, request, rules, c.exposer(spec))
 	}
 	for _, rule := range rules {
 		collected.Rules = append(collected.Rules, rule.rule)

@@ -10,7 +10,6 @@ import (
 
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	monitoringv1alpha1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1alpha1"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -20,44 +19,80 @@ import (
 	"github.com/metricspipeline/operator/internal/prometheus"
 )
 
-// monitor is one of the namespace.
+// monitor is what is kept of one.
 type monitor struct {
-	metav1.ObjectMeta
-	kind      string
-	selector  metav1.LabelSelector
-	in        monitoringv1.NamespaceSelector
-	endpoints int
+	kind, name string
+	labels     labels.Set
+	endpoints  int
 }
 
-func (m monitor) String() string { return m.kind + " " + m.Name }
+func (m monitor) String() string { return m.kind + " " + m.name }
 
-// readMonitors takes the monitors that select the pods, and whether Prometheus selects these monitors: who says who scrapes. A monitor of
-// another namespace may select them too, and is no concern of this one.
-func (a *apps) readMonitors(all []monitor, namespace *metav1.PartialObjectMetadata, who func() (prometheus.Target, error)) {
-	found := slices.DeleteFunc(slices.Clone(all), func(one monitor) bool { return !a.selectedByMonitor(one) })
-	found = found[:min(len(found), diagnose.MostPods)]
-	for _, one := range found {
-		a.scrape.Monitors = append(a.scrape.Monitors, one.String())
-		a.pools = append(a.pools, prometheus.Pools(one.kind, a.hpa.Namespace, one.Name, one.endpoints)...)
+// readMonitors takes the monitors of the namespace that select the pods of some apps. A monitor of another namespace may select them too,
+// and is no concern of this one.
+func (c *collection) readMonitors(ctx context.Context, all []*apps) {
+	take := func(kind string, object metav1.ObjectMeta, wanted metav1.LabelSelector, in monitoringv1.NamespaceSelector, endpoints int) {
+		selector, err := metav1.LabelSelectorAsSelector(&wanted)
+		if err != nil || !covers(in, c.hpa.Namespace) {
+			return // A selector that cannot be read the API server takes, and prometheus-operator does not.
+		}
+		for _, a := range all {
+			if len(a.monitors) < diagnose.MostPods && a.monitoredBy(kind, selector, ours(object)) {
+				a.monitors = append(a.monitors, monitor{kind, object.Name, fewLabels(object.Labels), min(endpoints, mostPools)})
+			}
+		}
 	}
-	if len(found) == 0 || namespace == nil || a.pipeline == nil {
+	var services monitoringv1.ServiceMonitorList
+	if c.list(ctx, &services, "ServiceMonitors") {
+		for _, one := range services.Items {
+			take(monitoringv1.ServiceMonitorsKind, one.ObjectMeta, one.Spec.Selector, one.Spec.NamespaceSelector, len(one.Spec.Endpoints))
+		}
+	}
+	services.Items = nil // Before the next list is read.
+	var pods monitoringv1.PodMonitorList
+	if c.list(ctx, &pods, "PodMonitors") {
+		for _, one := range pods.Items {
+			take(monitoringv1.PodMonitorsKind, one.ObjectMeta, one.Spec.Selector, one.Spec.NamespaceSelector,
+				len(one.Spec.PodMetricsEndpoints))
+		}
+	}
+}
+
+// monitoredBy is true where a monitor selects one of the Services or pods, of the operator's own one that is annotated.
+func (a *apps) monitoredBy(kind string, selector labels.Selector, ours bool) bool {
+	selects := func(app string, of labels.Set) bool {
+		return (!ours || slices.Contains(a.scrape.Annotated, app)) && selector.Matches(of)
+	}
+	if kind == monitoringv1.PodMonitorsKind {
+		return slices.ContainsFunc(a.pods, func(pod appPod) bool { return selects(kindPod+" "+pod.name, pod.labels) })
+	}
+	return slices.ContainsFunc(a.services, func(service appService) bool { return selects(kindService+" "+service.name, service.labels) })
+}
+
+// settleMonitors says which monitors select the pods, and whether Prometheus selects these: who says who scrapes.
+func (c *collection) settleMonitors(a *apps, namespace *metav1.PartialObjectMetadata, who func() (prometheus.Target, error)) {
+	for _, m := range a.monitors {
+		a.scrape.Monitors = append(a.scrape.Monitors, m.String())
+		a.pools = append(a.pools, prometheus.Pools(m.kind, c.hpa.Namespace, m.name, m.endpoints)...)
+	}
+	if len(a.monitors) == 0 || namespace == nil || c.pipeline == nil {
 		return
 	}
 	target, err := who()
 	if err != nil {
-		a.unseen(diagnose.LinkMonitor, "find who scrapes", err)
+		c.unseen(diagnose.LinkMonitor, "find who scrapes", err)
 		return
 	}
-	for _, one := range found {
+	for _, m := range a.monitors {
 		selection := target.ServiceMonitors
-		if one.kind == monitoringv1.PodMonitorsKind {
+		if m.kind == monitoringv1.PodMonitorsKind {
 			selection = target.PodMonitors
 		}
 		if selection == nil {
 			continue // A URL alone: who reads monitors for it is not known.
 		}
-		if excluded := excludes(*selection, one, namespace); excluded != "" {
-			a.scrape.Unselected = append(a.scrape.Unselected, one.String())
+		if excluded := excludes(*selection, m, namespace); excluded != "" {
+			a.scrape.Unselected = append(a.scrape.Unselected, m.String())
 			a.scrape.Selector = excluded
 		}
 	}
@@ -72,7 +107,7 @@ func excludes(selection prometheus.Selection, one monitor, namespace *metav1.Par
 		return fmt.Sprintf("%s (%s)", selection.NamespaceField, selection.Where())
 	}
 	selector, err := metav1.LabelSelectorAsSelector(selection.Selector) // Of nil nothing.
-	if err != nil || selector.Matches(labels.Set(one.Labels)) {
+	if err != nil || selector.Matches(one.labels) {
 		return ""
 	}
 	if selection.Selector == nil {
@@ -83,42 +118,6 @@ func excludes(selection prometheus.Selection, one monitor, namespace *metav1.Par
 
 // ours is true of a monitor that the operator makes for annotated apps. It selects every Service, and keeps the annotated ones.
 func ours(object metav1.ObjectMeta) bool { return object.Labels[v1alpha1.ManagedLabel] != "" }
-
-// monitors reads those of the namespace.
-func (c *collection) monitors(ctx context.Context) []monitor {
-	var all []monitor
-	var services monitoringv1.ServiceMonitorList
-	if c.list(ctx, &services, "ServiceMonitors") {
-		for _, one := range services.Items {
-			all = append(all, monitor{one.ObjectMeta, monitoringv1.ServiceMonitorsKind, one.Spec.Selector, one.Spec.NamespaceSelector,
-				len(one.Spec.Endpoints)})
-		}
-	}
-	var pods monitoringv1.PodMonitorList
-	if c.list(ctx, &pods, "PodMonitors") {
-		for _, one := range pods.Items {
-			all = append(all, monitor{one.ObjectMeta, monitoringv1.PodMonitorsKind, one.Spec.Selector, one.Spec.NamespaceSelector,
-				len(one.Spec.PodMetricsEndpoints)})
-		}
-	}
-	return all
-}
-
-// selectedByMonitor is true where a monitor selects one of the Services or pods. A selector that cannot be read the API server takes, and
-// prometheus-operator does not.
-func (a *apps) selectedByMonitor(one monitor) bool {
-	selector, err := metav1.LabelSelectorAsSelector(&one.selector)
-	if err != nil || !covers(one.in, a.hpa.Namespace) {
-		return false
-	}
-	selects := func(kind, name string, of map[string]string) bool {
-		return (!ours(one.ObjectMeta) || slices.Contains(a.scrape.Annotated, kind+" "+name)) && selector.Matches(labels.Set(of))
-	}
-	if one.kind == monitoringv1.PodMonitorsKind {
-		return slices.ContainsFunc(a.pods, func(pod corev1.Pod) bool { return selects(kindPod, pod.Name, pod.Labels) })
-	}
-	return slices.ContainsFunc(a.services, func(service corev1.Service) bool { return selects(kindService, service.Name, service.Labels) })
-}
 
 // covers is true where a monitor in a namespace selects objects of that namespace.
 func covers(selector monitoringv1.NamespaceSelector, namespace string) bool {

@@ -3,10 +3,12 @@
 
 package collect
 
-// What is read, each by one request with a limit, in the HPA's own namespace unless said otherwise. Who has no permission for one of
-// them gets the rest of the evidence. The operator's markers are beside its controller, which is who reads there; as markers they are:
+// What is read, each by one request with a limit, in the HPA's own namespace unless said otherwise. Of up to mostDescribed Services that
+// metrics describe the pods are listed too, by one request for each selector, and such a Service itself by its name where the list of all
+// had no room for it. Who has no permission for one of them gets the rest of the evidence. The operator's markers are beside its
+// controller, which is who reads there; as markers they are:
 //
-//	groups="",resources=pods;services,verbs=list                          its pods, and the Services in front of them
+//	groups="",resources=pods;services,verbs=list                          its pods, Services, and the pods of described ones
 //	groups="",resources=namespaces,verbs=get                              the labels of its namespace
 //	groups=autoscaling,resources=horizontalpodautoscalers,verbs=list      others with the same target
 //	groups=apps,resources=deployments/scale;replicasets/scale;statefulsets/scale,verbs=get

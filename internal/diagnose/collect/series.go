@@ -62,7 +62,7 @@ func (s served) namespaced(namespace string, further ...*labels.Matcher) selecto
 // measure asks Prometheus for the series of the rules that make a metric, and puts the rule that serves first, and for the targets of what
 // exposes them, which is nil where that is not known.
 func (c *collection) measure(
-	ctx context.Context, metric *diagnose.Metric, request operand.MetricRequest, rules []served, exposing *apps,
+	ctx context.Context, metric *diagnose.Metric, request operand.MetricRequest, rules []served, exposer *apps,
 ) error {
 	t := terms{namespace: request.Namespace}
 	for i, rule := range rules[:min(len(rules), mostRules)] {
@@ -75,12 +75,12 @@ func (c *collection) measure(
 	} else {
 		countPresets(&t, request)
 	}
-	exposing.countTargets(&t)
+	exposer.countTargets(&t)
 	numbers, err := c.put(ctx, &metric.Series, &t)
 	if err != nil {
 		return err
 	}
-	exposing.readTargets(numbers)
+	exposer.readTargets(numbers)
 	for i := range rules {
 		rules[i].total = or(numbers, "total "+strconv.Itoa(i), unknown)
 	}

@@ -78,17 +78,16 @@ func (c *collection) readPods(ctx context.Context) {
 		c.unseen(diagnose.LinkPods, "list the pods of the target", err)
 		return
 	}
-	c.own.pods, c.evidence.PodsTotal = list.Items, len(list.Items)
-	slices.SortFunc(c.own.pods, byTrouble)
-	for _, pod := range c.own.pods {
+	c.targetApps.pods, c.evidence.PodsTotal = c.keepPods(list.Items), len(list.Items)
+	for _, pod := range list.Items {
 		if health.PodReady(&pod) && pod.DeletionTimestamp == nil {
 			c.evidence.PodsReady++
 		}
 	}
-	for _, pod := range c.own.pods[:min(len(c.own.pods), diagnose.MostPods)] {
+	for _, pod := range list.Items[:min(len(list.Items), diagnose.MostPods)] {
 		c.evidence.Pods = append(c.evidence.Pods, podOf(pod, c.prefix()))
 	}
-	c.evidence.Target.SelectorElsewhere = c.elsewhere()
+	c.evidence.Target.SelectorElsewhere = c.elsewhere(list.Items)
 }
 
 // byTrouble puts those first of which there is something to say, and those that are going last.
@@ -141,7 +140,7 @@ func podOf(pod corev1.Pod, prefix string) diagnose.Pod {
 	seen := diagnose.Pod{Name: pod.Name, Phase: pod.Status.Phase, Ready: health.PodReady(&pod),
 		Waiting: text.Shorten(waiting(pod), longestWaiting),
 		Created: pod.CreationTimestamp.Time, Deleted: pod.DeletionTimestamp != nil, Owner: ownerOf(pod), Requests: requestsOf(pod),
-		Annotations: map[string]string{}, Labels: pod.Labels}
+		Annotations: map[string]string{}, Labels: fewLabels(pod.Labels)}
 	if pod.Spec.Resources != nil {
 		seen.ByPod = pod.Spec.Resources.Requests
 	}
@@ -189,13 +188,13 @@ func ownerOf(pod corev1.Pod) string {
 }
 
 // elsewhere returns the other workloads whose pods the selector selects. A target of a kind that is not known here may own workloads.
-func (c *collection) elsewhere() []string {
+func (c *collection) elsewhere(pods []corev1.Pod) []string {
 	target := c.hpa.Spec.ScaleTargetRef
 	if !slices.Contains([]string{"Deployment", "StatefulSet", "ReplicaSet", "ReplicationController", "Rollout"}, target.Kind) {
 		return nil
 	}
 	var others []string
-	for _, pod := range c.own.pods {
+	for _, pod := range pods {
 		owner := ownerOf(pod)
 		if owner != "" && owner != target.Kind+" "+target.Name && !slices.Contains(others, owner) {
 			others = append(others, owner)

@@ -63,24 +63,26 @@ func (a *apps) settleTargets() {
 	}
 }
 
-// mostPools is how many scrape pools are asked for.
+// mostPools is how many scrape pools one Collect asks for at most.
 const mostPools = 4
 
-// readErrors asks who scrapes why a target of the pods is down, where the status does not say it. An error of that is none: that the
-// target is down is known.
-func (a *apps) readErrors(ctx context.Context) {
-	if a.Targets == nil || a.scrape.Down <= 0 || a.scrape.Error != "" {
+// readErrors asks who scrapes why a target of some pods is down, where the status does not say it. An error of that is none: that the
+// target is down is known. Where one question is not answered no other is put.
+func (c *collection) readErrors(ctx context.Context, a *apps) {
+	if c.Targets == nil || a.scrape.Down <= 0 || a.scrape.Error != "" {
 		return
 	}
 	names := a.running()
-	for _, pool := range a.pools[:min(len(a.pools), mostPools)] {
-		if !a.Budget.take(a.questions.now) {
+	for _, pool := range a.pools {
+		if c.poolsUnanswered || c.poolsAsked == mostPools || !c.Budget.take(c.questions.now) {
 			return
 		}
-		ctx, cancel := context.WithTimeout(ctx, answerWithin)
-		targets, err := a.Targets(ctx, pool)
+		c.poolsAsked++
+		within, cancel := context.WithTimeout(ctx, answerWithin)
+		targets, err := c.Targets(within, pool)
 		cancel()
 		if err != nil {
+			c.poolsUnanswered = true
 			return
 		}
 		for _, target := range targets {

@@ -76,3 +76,46 @@ func TestErrorsOfTargets(t *testing.T) {
 		t.Errorf("asked %v, and nothing is down", asked)
 	}
 }
+
+// TestQuestionsAboutTargets: all the apps of one HPA share the questions about scrape pools, the target's own first, and after one without
+// an answer there is no other.
+func TestQuestionsAboutTargets(t *testing.T) {
+	for name, test := range map[string]struct {
+		err  error
+		want []string
+	}{
+		"answered": {nil, []string{"podMonitor/shop/web/0", "podMonitor/shop/web/1", "podMonitor/shop/app-0/0", "podMonitor/shop/app-0/1"}},
+		"not":      {context.DeadlineExceeded, []string{"podMonitor/shop/web/0"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var asked []string
+			w := newWorld(func(w *world) {
+				w.hpa = hpa(objectMetric("depth", "v1", "Service", "app-0"), objectMetric("depth", "v1", "Service", "app-1"), podsMetric("depth", nil))
+				w.store = store{`up{namespace="shop",pod="web-0"}`: {}}
+				for _, app := range []string{"app-0", "app-1"} {
+					w.objects = append(w.objects, ofApp(app, app), pod(app, labeled("app", app)))
+					w.store[`up{namespace="shop",pod="`+app+`"}`] = sample{}
+				}
+				for _, app := range []string{"web", "app-0", "app-1"} {
+					w.objects = append(w.objects, &monitoringv1.PodMonitor{ObjectMeta: metav1.ObjectMeta{Namespace: shop, Name: app},
+						Spec: monitoringv1.PodMonitorSpec{Selector: metav1.LabelSelector{MatchLabels: map[string]string{"app": app}},
+							PodMetricsEndpoints: []monitoringv1.PodMetricsEndpoint{{}, {}}}})
+				}
+				w.change = func(s *Sources) {
+					s.Targets = func(_ context.Context, pool string) ([]prometheus.PodTarget, error) {
+						asked = append(asked, pool)
+						return nil, test.err
+					}
+				}
+			})
+			for _, metric := range w.collect(t).Metrics {
+				if metric.Scrape.Down != 1 {
+					t.Errorf("%+v", metric.Scrape)
+				}
+			}
+			if !slices.Equal(asked, test.want) {
+				t.Errorf("asked %q, want %q", asked, test.want)
+			}
+		})
+	}
+}

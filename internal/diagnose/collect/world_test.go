@@ -219,6 +219,10 @@ func (w *world) sources(t *testing.T) Sources {
 		return nil
 	}
 	reader := fake.NewClientBuilder().WithScheme(testScheme()).WithRESTMapper(mapper()).WithObjects(objects...).
+		WithIndex(&corev1.Service{}, "metadata.name", func(object client.Object) []string { return []string{object.GetName()} }).
+		WithIndex(&corev1.Pod{}, "status.phase", func(object client.Object) []string {
+			return []string{string(object.(*corev1.Pod).Status.Phase)}
+		}).
 		WithInterceptorFuncs(interceptor.Funcs{
 			Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
 				if err := refused(object); err != nil {
