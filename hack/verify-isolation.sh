@@ -9,7 +9,7 @@ readonly proof=test/envtest/faults/isolation.txt
 # What decides for each component alone, and what the proof goes through. Whatever they call is proved by tests of its own.
 sources() {
   find internal/controller/pipeline internal/operand -name '*.go' ! -name '*_test.go' ! -path '*/operandtest/*'
-  ls test/envtest/faults/{isolation,isolation_product,scenarios,scenarios_ownership}_test.go
+  ls test/envtest/faults/{isolation,isolation_product,scenarios,scenarios_managed,scenarios_ownership}_test.go
 }
 digest=$(sources | LC_ALL=C sort | xargs sha256sum | sha256sum | cut -d' ' -f1)
 

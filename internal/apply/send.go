@@ -5,10 +5,12 @@ package apply
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -17,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/util/csaupgrade"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/kinds"
@@ -99,7 +102,7 @@ func (a *Applier) reclaim(ctx context.Context, wanted *unstructured.Unstructured
 			editors.Insert(entry.Manager)
 		}
 	}
-	patch, err := csaupgrade.UpgradeManagedFieldsPatch(found, editors, v1alpha1.FieldManager)
+	patch, err := reclaiming(found, editors)
 	if err != nil || patch == nil {
 		return false, err
 	}
@@ -107,4 +110,31 @@ func (a *Applier) reclaim(ctx context.Context, wanted *unstructured.Unstructured
 		return false, fmt.Errorf("reclaim the fields that others wrote: %w", err)
 	}
 	return true, nil
+}
+
+// finalizers are never ours: an apply would remove those of others, such as the one that protects a claim in use.
+var finalizers = fieldpath.NewSet(fieldpath.MakePathOrDie("metadata", "finalizers"))
+
+// reclaiming returns the patch that makes the fields of editors ours; nil where there are none.
+func reclaiming(found *metav1.PartialObjectMetadata, editors sets.Set[string]) ([]byte, error) {
+	before := found.DeepCopy()
+	if err := csaupgrade.UpgradeManagedFields(found, editors, v1alpha1.FieldManager); err != nil {
+		return nil, err //nolint:wrapcheck // the caller names the object
+	}
+	if equality.Semantic.DeepEqual(before.ManagedFields, found.ManagedFields) {
+		return nil, nil
+	}
+	for i, entry := range found.ManagedFields {
+		if entry.Manager != v1alpha1.FieldManager || entry.Operation != metav1.ManagedFieldsOperationApply || entry.FieldsV1 == nil {
+			continue
+		}
+		content, err := fieldsOf(entry.FieldsV1.GetRawString()).RecursiveDifference(finalizers).ToJSON()
+		if err != nil {
+			return nil, fmt.Errorf("write the fields that are the operator's: %w", err)
+		}
+		found.ManagedFields[i].FieldsV1 = &metav1.FieldsV1{Raw: content}
+	}
+	return json.Marshal([]map[string]any{ //nolint:wrapcheck // of plain values
+		{"op": "replace", "path": "/metadata/managedFields", "value": found.ManagedFields},
+		{"op": "replace", "path": "/metadata/resourceVersion", "value": before.ResourceVersion}})
 }

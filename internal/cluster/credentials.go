@@ -97,7 +97,7 @@ func withheld(spec v1alpha1.PrometheusSpec, target prometheus.Target) string {
 // Access returns how Prometheus is queried, and reads what spec.prometheus names by Client from Namespace. A missing object is a fact, not
 // an error: its creation brings an event.
 func (s *Source) Access(ctx context.Context, spec v1alpha1.PrometheusSpec) (prometheus.Access, string, error) {
-	access := prometheus.Access{Method: spec.QueryMethod}
+	access := prometheus.Access{Method: spec.QueryMethod, Dial: s.Dial}
 	if spec.TLS != nil {
 		access.ServerName, access.Insecure = spec.TLS.ServerName, spec.TLS.Verification == v1alpha1.TLSInsecure
 	}

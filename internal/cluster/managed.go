@@ -39,7 +39,7 @@ const (
 // managedAccess reads how the Prometheus that the operator runs is queried. Nothing of it is in the spec: its certificate is of the
 // components' authority, and its token is made here where none is stored.
 func (s *Source) managedAccess(ctx context.Context, spec v1alpha1.PrometheusSpec, p *Prometheus) error {
-	p.Access = prometheus.Access{Method: spec.QueryMethod, ServerName: p.Managed.ServerName()}
+	p.Access = prometheus.Access{Method: spec.QueryMethod, ServerName: p.Managed.ServerName(), Dial: s.Dial}
 	if p.Managed.Plain {
 		stored, err := s.secret(ctx, ManagedSecret)
 		if err != nil {

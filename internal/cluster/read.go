@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"sync"
 
@@ -55,6 +56,8 @@ type Source struct {
 	Namespace string
 	// Authorities returns the certificate authorities that operands' sections of a spec name, by field; nil for none.
 	Authorities func(v1alpha1.MetricsPipelineSpec) map[string]*v1alpha1.CertificateAuthority
+	// Dial makes the connections to Prometheus; nil for those of the network.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// token is the last of the Prometheus that the operator runs, and shown is true once it was read back.
 	token Token

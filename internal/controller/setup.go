@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -66,6 +67,8 @@ type Options struct {
 	NewClient client.NewClientFunc
 	// NewCache makes the caches beside the manager's, in the same way; nil for cache.New.
 	NewCache cache.NewCacheFunc
+	// Dial makes the connections to Prometheus; nil for those of the network.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Watches are those whose NewCache made the manager's cache; nil for new ones, which cannot say why a kind of that cache is
 	// unreadable.
 	Watches *cluster.Watches
@@ -234,7 +237,7 @@ func reconciler(mgr ctrl.Manager, options Options, by parts, answered func()) *p
 		Namespace: options.Namespace, Version: options.Version, Operands: options.Operands, Images: options.Images,
 		Client: patient, Live: mgr.GetAPIReader(),
 		Facts: &cluster.Source{Client: patient, Prometheuses: watches.Reader(by.prometheuses, by.prometheuses), Kinds: watches,
-			Mapper: mgr.GetRESTMapper(), Namespace: options.Namespace, Authorities: operand.Authorities(options.Operands),
+			Mapper: mgr.GetRESTMapper(), Namespace: options.Namespace, Authorities: operand.Authorities(options.Operands), Dial: options.Dial,
 			Discover: func() (meta.RESTMapper, error) { return Discover(mgr.GetConfig(), mgr.GetHTTPClient()) }},
 		Source: func(p cluster.Prometheus) {
 			by.scrape.Ask(sourceOf(p))

@@ -120,6 +120,8 @@ func TestScrapeConfigurations(t *testing.T) {
 	expectWrites(t, "an edit", w.settle(t, "shop"), setShop)
 	w.editShard(t, shardOfShop, func(shard *corev1.ConfigMap) { shard.Labels = nil })
 	expectWrites(t, "no labels", w.settle(t, "shop"), appliedShop)
+	w.editShard(t, shardOfShop, func(shard *corev1.ConfigMap) { shard.Labels["app.kubernetes.io/part-of"] = "another" })
+	expectWrites(t, "another label", w.settle(t, "shop"), appliedShop)
 	w.editShard(t, shardOfShop, func(shard *corev1.ConfigMap) { shard.OwnerReferences[0].UID = "another" })
 	expectWrites(t, "another owner", w.settle(t, "shop"), appliedShop)
 	must(t, w.client.Delete(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "metrics", Name: shardOfShop}}))

@@ -172,12 +172,18 @@ func dataOf(shard *corev1.ConfigMap) map[string]string {
 	return shard.Data
 }
 
-// drifted is true for a shard without a label by which the operator finds it again, or without its owner: with none but others, which may
-// not exist, it would be collected as garbage.
+// drifted is true for a shard without one of its labels, or without its owner: with none but others, which may not exist, it would be
+// collected as garbage.
 func drifted(shard *corev1.ConfigMap, owner types.UID) bool {
-	owned := func(ref metav1.OwnerReference) bool { return ref.UID == owner }
-	return shard != nil && (!ownership.Labeled(shard) || shard.Labels[v1alpha1.ComponentLabel] != ownership.MonitorsComponent ||
-		!slices.ContainsFunc(shard.OwnerReferences, owned))
+	if shard == nil {
+		return false
+	}
+	for key, value := range ownership.Labels(ownership.MonitorsComponent) {
+		if shard.Labels[key] != value {
+			return true
+		}
+	}
+	return !slices.ContainsFunc(shard.OwnerReferences, func(ref metav1.OwnerReference) bool { return ref.UID == owner })
 }
 
 // flush writes what is pending for a shard, and returns what became of each namespace that has a text. The error concerns all of them,

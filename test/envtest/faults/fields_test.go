@@ -44,7 +44,8 @@ func edit(object *unstructured.Unstructured, path fieldpath.Path, send func(*uns
 var opposites = [][]string{
 	{"TCP", "UDP"}, {"HTTPS", "HTTP"}, {"https", "http"}, {"Always", "IfNotPresent"}, {"RuntimeDefault", "Unconfined"}, {"IfHealthyBudget", "AlwaysAllow"},
 	{"RollingUpdate", "Recreate"}, {"DoNotSchedule", "ScheduleAnyway"}, {"Ingress", "Egress"},
-	{"FallbackToLogsOnError", "File"}, {"ClusterFirst", "Default"}, {"TLS12", "TLS13"},
+	{"FallbackToLogsOnError", "File"}, {"ClusterFirst", "Default"}, {"TLS12", "TLS13"}, {"ClientIP", "None"},
+	{"metadata.name", "metadata.namespace"},
 }
 
 // others returns other values of the same type, likely ones first.
@@ -58,7 +59,7 @@ func others(of any) []any {
 			}
 		}
 		// Text, base64, a quantity, an image, a name that begins or ends in its own way.
-		return append(all, v+"x", "b3RoZXI=", "17", "17m", "17Mi", "17s", "other", "x"+v)
+		return append(all, v+"x", "b3RoZXI=", "17", "17m", "17Mi", "17Gi", "17s", "other", "x"+v)
 	case int64:
 		return []any{v + 1, v - 1, int64(1), int64(7)}
 	case bool:

@@ -74,6 +74,8 @@ func meaningless(f componentFault, s scenario, faulty string) string {
 	switch {
 	case f.only != "" && f.only != faulty:
 		return "only " + f.only + " can have it"
+	case s.name == managing.name && f.only == harness.Adapter:
+		return "the spec has nothing to present to the Prometheus of the operator"
 	case f.unrenewed && s.renews:
 		return "the scenario is about the operator's own authority, and with cert-manager there is none"
 	case s.name == switchBackend && faulty == harness.Adapter:

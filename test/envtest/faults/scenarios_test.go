@@ -26,7 +26,8 @@ import (
 // Specs. $PROMETHEUS is the address of a Prometheus that answers.
 const (
 	smallSpec = "prometheus: {url: $PROMETHEUS, allowHTTP: true}\n"
-	largeSpec = smallSpec + `
+	largeSpec = smallSpec + rules
+	rules     = `
 customMetrics:
   rules:
   - id: requests
@@ -85,6 +86,7 @@ const rotateServing = "rotate: no serving certificate"
 // scenarios are all of them; what each comes to is what an operator without faults makes of it.
 func scenarios() []scenario {
 	return append(ownershipScenarios(), []scenario{
+		managing,
 		{name: "install", given: apps, act: func(w *world) { w.apply(largeSpec) }},
 		{name: "reconfigure", spec: largeSpec, given: apps, act: func(w *world) { w.apply(otherSpec) }},
 		{name: "upgrade", spec: smallSpec, given: leftovers, restart: true, before: earlierRelease()},

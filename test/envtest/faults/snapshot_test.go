@@ -5,12 +5,14 @@ package faults
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"maps"
 	"regexp"
 	"slices"
@@ -25,6 +27,7 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
+	"github.com/metricspipeline/operator/internal/prometheus"
 	"github.com/metricspipeline/operator/test/envtest/harness"
 )
 
@@ -97,7 +100,10 @@ func normal(object *unstructured.Unstructured, owners map[types.UID]string, know
 		}
 	}
 	slices.SortFunc(references, func(a, b any) int { return strings.Compare(a.(string), b.(string)) })
-	meta := map[string]any{"ownerReferences": references, "deleted": kept.GetDeletionTimestamp() != nil, "ours": ownedFields(object, owners)}
+	meta := map[string]any{"ownerReferences": references, "deleted": kept.GetDeletionTimestamp() != nil}
+	if !isShard(object) { // Of which each field is compared, whoever owns it.
+		meta["ours"] = ownedFields(object, owners)
+	}
 	for _, field := range []string{"name", "namespace", "labels", "annotations", "finalizers"} {
 		if value, found, _ := unstructured.NestedFieldNoCopy(kept.Object, "metadata", field); found {
 			meta[field] = value
@@ -131,11 +137,12 @@ func ownedFields(object client.Object, owners map[types.UID]string) []any {
 // uidOfDeleted is what is left of deleted owners: garbage collection drops such references at any time.
 var uidOfDeleted = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
 
-// ownedPaths are the leaves of what the operator's apply owns.
+// ownedPaths are the leaves of what the operator owns.
 func ownedPaths(object client.Object) []fieldpath.Path {
 	var paths []fieldpath.Path
 	for _, entry := range object.GetManagedFields() {
-		if entry.Manager != v1alpha1.FieldManager || entry.Operation != metav1.ManagedFieldsOperationApply || entry.Subresource != "" {
+		applied := entry.Operation == metav1.ManagedFieldsOperationApply || isShard(object) // Whose keys are patched.
+		if entry.Manager != v1alpha1.FieldManager || !applied || entry.Subresource != "" {
 			continue
 		}
 		set := &fieldpath.Set{}
@@ -180,6 +187,8 @@ type certificates struct {
 	authority *x509.Certificate
 	// serving are by the component that presents them; nil for a pair that is none.
 	serving map[string]*x509.Certificate
+	// drawn is true where what is presented to Prometheus was drawn by lot.
+	drawn bool
 }
 
 func readCertificates(objects []*unstructured.Unstructured) certificates {
@@ -189,6 +198,7 @@ func readCertificates(objects []*unstructured.Unstructured) certificates {
 			continue
 		}
 		leaf := pairIn(object)
+		known.drawn = known.drawn || object.GetName() == prometheus.ManagedName+"-access"
 		if object.GetName() == authoritySecret {
 			known.authority = leaf
 		} else {
@@ -202,6 +212,15 @@ func readCertificates(objects []*unstructured.Unstructured) certificates {
 func (k certificates) describe(object *unstructured.Unstructured) {
 	component := object.GetLabels()[v1alpha1.ComponentLabel]
 	switch object.GetKind() {
+	case "ConfigMap":
+		if form, _, _ := unstructured.NestedString(object.Object, "binaryData", "form.json.gz"); k.drawn && form != "" {
+			object.Object["binaryData"] = map[string]any{"form": tokenDigest.ReplaceAllString(decompressed(form), "$1")}
+		}
+	case "Deployment":
+		annotations, _, _ := unstructured.NestedStringMap(object.Object, "spec", "template", "metadata", "annotations")
+		if k.drawn && annotations[credentialsDigest] != "" {
+			_ = unstructured.SetNestedField(object.Object, digestOfToken, "spec", "template", "metadata", "annotations", credentialsDigest)
+		}
 	case "APIService":
 		bundle, _, _ := unstructured.NestedString(object.Object, "spec", "caBundle")
 		decoded, _ := base64.StdEncoding.DecodeString(bundle)
@@ -218,6 +237,24 @@ func (k certificates) describe(object *unstructured.Unstructured) {
 		}
 		object.Object["data"] = map[string]any{"pair": pair, "ca.crt": k.bundle(decoded, component)}
 	}
+}
+
+// credentialsDigest is the annotation that changes with what a component presents.
+const (
+	credentialsDigest = "metricspipeline.io/credentials-digest"
+	digestOfToken     = "a digest"
+)
+
+var tokenDigest = regexp.MustCompile(`("` + credentialsDigest + `":)"[0-9a-f]+"`)
+
+// decompressed returns what is in the last good form of a component.
+func decompressed(form string) string {
+	reader, err := gzip.NewReader(base64.NewDecoder(base64.StdEncoding, strings.NewReader(form)))
+	if err != nil {
+		return err.Error()
+	}
+	content, err := io.ReadAll(reader)
+	return string(content) + fmt.Sprint(err)
 }
 
 // bundle says what a caBundle trusts, and whether that is the certificate that is served.

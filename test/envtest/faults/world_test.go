@@ -134,7 +134,7 @@ func (w *world) start() {
 	l.wire = &wire{fault: &w.fault, wrote: w.history.wrote, died: func() { close(dying) }, crashAfter: w.crashAfter, lastWrite: time.Now()}
 	conditions := w.conditions
 	conditions.Clock, conditions.Timing, conditions.Renderer = w.clock, impatience, w.renderer
-	conditions.NewClient, conditions.NewCache = l.newClient, newBriskCache
+	conditions.NewClient, conditions.NewCache, conditions.Dial = l.newClient, newBriskCache, w.DialManaged
 	conditions.Wrap = func(next http.RoundTripper) http.RoundTripper {
 		if w.wrap != nil {
 			next = w.wrap(next)

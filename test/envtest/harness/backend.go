@@ -85,6 +85,9 @@ func (c *Cluster) ServeBackend(
 		mux.HandleFunc("/apis/"+api.String(), func(w http.ResponseWriter, r *http.Request) { b.discover(w, r, api) })
 		mux.HandleFunc("/apis/"+api.String()+"/nodes", b.nodeMetrics)
 	}
+	if service == ManagedPrometheus {
+		mux.Handle("/api/v1/", &Prometheus{})
+	}
 	b.server = &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 10 * time.Second,

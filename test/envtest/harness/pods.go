@@ -7,7 +7,9 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -51,8 +53,17 @@ func Serves(component, api string) bool {
 // AddressOf returns the address of a component's pods.
 func (c *Cluster) AddressOf(component string) string { return c.PodAddress(components[component].host) }
 
+// DialManaged connects to the pods of the Prometheus that the operator runs, for a name that nothing resolves here, and to any other
+// address by the network.
+func (c *Cluster) DialManaged(ctx context.Context, network, address string) (net.Conn, error) {
+	if strings.HasPrefix(address, ManagedPrometheus+"."+OperatorNamespace+".svc:") {
+		address = net.JoinHostPort(c.AddressOf(ManagedPrometheus), strconv.Itoa(backendPort))
+	}
+	return (&net.Dialer{}).DialContext(ctx, network, address)
+}
+
 // Pods plays kubelet and the controllers of Deployments and EndpointSlices: it looks at what there is, and as soon as a
-// component could run, it runs, serves with the certificate in its Secret and is an endpoint of its Service.
+// component could run, it runs, serves with the certificate in its Secret and is an endpoint of its Service. A claim that is deleted goes.
 type Pods struct {
 	cluster *Cluster
 	seen    cache.Cache
@@ -79,7 +90,8 @@ func (c *Cluster) StartPods(ctx context.Context) (*Pods, error) {
 	}
 	p := &Pods{cluster: c, seen: seen, changed: make(chan struct{}, 1), running: map[string]*running{}}
 	ctx, p.end = context.WithCancel(ctx)
-	for _, object := range []client.Object{&appsv1.Deployment{}, &corev1.Service{}, &corev1.Secret{}, &discoveryv1.EndpointSlice{}} {
+	for _, object := range []client.Object{&appsv1.Deployment{}, &corev1.Service{}, &corev1.Secret{}, &discoveryv1.EndpointSlice{},
+		&corev1.PersistentVolumeClaim{}} {
 		informer, err := seen.GetInformer(ctx, object, cache.BlockUntilSynced(false))
 		if err != nil {
 			return nil, err
@@ -121,6 +133,9 @@ func (p *Pods) play(ctx context.Context) {
 			}
 			return
 		case <-p.changed:
+		}
+		if p.releaseClaims(ctx) != nil {
+			time.AfterFunc(10*time.Millisecond, p.wake)
 		}
 		for name := range components {
 			// What fails, because it changes meanwhile or is not whole, is looked at again.
@@ -172,6 +187,25 @@ func (p *Pods) step(ctx context.Context, name string) error {
 			return err
 		}
 		r.service = version
+	}
+	return nil
+}
+
+// releaseClaims ends the protection of claims that are deleted, as if no pod used them any more.
+func (p *Pods) releaseClaims(ctx context.Context) error {
+	claims := &corev1.PersistentVolumeClaimList{}
+	if err := p.seen.List(ctx, claims); err != nil {
+		return err
+	}
+	for i := range claims.Items {
+		claim := &claims.Items[i]
+		if claim.DeletionTimestamp.IsZero() || len(claim.Finalizers) == 0 {
+			continue
+		}
+		claim.Finalizers = nil
+		if err := client.IgnoreNotFound(p.cluster.Client.Update(ctx, claim)); err != nil {
+			return err
+		}
 	}
 	return nil
 }
