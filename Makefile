@@ -187,7 +187,7 @@ test-olm: build bin/cluster ## Install, upgrade and remove the bundle by the rea
 		KUBEBUILDER_ASSETS="$$assets" go test -C test/envtest/olm -count=1 -timeout 10m $(GOTESTFLAGS)
 
 .PHONY: test-faults
-test-faults: bin/cluster ## Break everything on the way, and print how much of it is survived; 6 minutes.
+test-faults: bin/cluster ## Break everything on the way, and print how much of it is survived; 9 minutes.
 	@assets=$$(bin/cluster binaries kube-apiserver etcd kubectl) && \
 		KUBEBUILDER_ASSETS="$$assets" go test -C test/envtest/faults -count=1 -timeout 30m $(GOTESTFLAGS)
 

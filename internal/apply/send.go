@@ -132,7 +132,7 @@ func reclaiming(found *metav1.PartialObjectMetadata, editors sets.Set[string]) (
 		if err != nil {
 			return nil, fmt.Errorf("write the fields that are the operator's: %w", err)
 		}
-		found.ManagedFields[i].FieldsV1 = &metav1.FieldsV1{Raw: content}
+		found.ManagedFields[i].FieldsV1 = metav1.NewFieldsV1(string(content))
 	}
 	return json.Marshal([]map[string]any{ //nolint:wrapcheck // of plain values
 		{"op": "replace", "path": "/metadata/managedFields", "value": found.ManagedFields},

@@ -237,7 +237,8 @@ func reconciler(mgr ctrl.Manager, options Options, by parts, answered func()) *p
 		Namespace: options.Namespace, Version: options.Version, Operands: options.Operands, Images: options.Images,
 		Client: patient, Live: mgr.GetAPIReader(),
 		Facts: &cluster.Source{Client: patient, Prometheuses: watches.Reader(by.prometheuses, by.prometheuses), Kinds: watches,
-			Mapper: mgr.GetRESTMapper(), Namespace: options.Namespace, Authorities: operand.Authorities(options.Operands), Dial: options.Dial,
+			Mapper: mgr.GetRESTMapper(), Namespace: options.Namespace, Authorities: operand.Authorities(options.Operands),
+			Dial:     options.Dial,
 			Discover: func() (meta.RESTMapper, error) { return Discover(mgr.GetConfig(), mgr.GetHTTPClient()) }},
 		Source: func(p cluster.Prometheus) {
 			by.scrape.Ask(sourceOf(p))
