@@ -7,16 +7,11 @@ package e2e
 
 import (
 	"bytes"
-	"slices"
 	"testing"
 	"time"
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	v1alpha1 "github.com/metricspipeline/operator/api/v1alpha1"
-	"github.com/metricspipeline/operator/test/e2e/kit"
 )
 
 // TestRotationDropsNothing deletes the authority and every serving certificate at once, while each metrics API is queried
@@ -38,19 +33,13 @@ func TestRotationDropsNothing(t *testing.T) {
 	poller.thenNoneFailed(t)
 }
 
-// certificateSecrets are the pipeline's Secrets of certificates, the authority's first: no reconcile may see a serving
-// certificate deleted and the authority still there, and put both back with the old one.
+// certificateSecrets are the pipeline's Secrets of certificates, see [kit.Cluster.CertificateSecrets].
 func certificateSecrets(t *testing.T, g Gomega) []corev1.Secret {
 	t.Helper()
-	list := &corev1.SecretList{}
-	g.Expect(cluster.Client.List(t.Context(), list, client.InNamespace(kit.OperatorNamespace),
-		client.MatchingLabels{v1alpha1.ManagedLabel: v1alpha1.SingletonName},
-		client.MatchingFields{"type": string(corev1.SecretTypeTLS)})).To(Succeed())
-	isAuthority := func(secret corev1.Secret) bool { return secret.Name == "metricspipeline-ca" }
-	authority := slices.IndexFunc(list.Items, isAuthority)
-	g.Expect(authority).To(BeNumerically(">=", 0), "the authority's Secret")
-	g.Expect(len(list.Items)).To(Equal(4), "the authority's Secret, one for each backend, and the operator's own")
-	return slices.Concat(list.Items[authority:], list.Items[:authority])
+	secrets, err := cluster.CertificateSecrets(t.Context())
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(len(secrets)).To(Equal(4), "the authority's Secret, one for each backend, and the operator's own")
+	return secrets
 }
 
 // caBundles are the authorities by which the API server knows each backend, by APIService.

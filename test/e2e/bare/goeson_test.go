@@ -9,7 +9,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -32,7 +31,9 @@ func goesOn(t *testing.T, g *WithT, cluster *kit.Cluster, pipeline *v1alpha1.Met
 
 	start := time.Now()
 	before := authority(t, g, cluster)
-	for _, secret := range certificates(t, g, cluster) {
+	secrets, err := cluster.CertificateSecrets(t.Context())
+	g.Expect(err).NotTo(HaveOccurred())
+	for _, secret := range secrets {
 		g.Expect(cluster.Client.Delete(t.Context(), &secret)).To(Succeed())
 	}
 	g.Eventually(func(g Gomega) {
@@ -112,18 +113,6 @@ func authority(t *testing.T, g Gomega, cluster *kit.Cluster) []byte {
 	key := client.ObjectKey{Namespace: kit.OperatorNamespace, Name: "managed-prometheus-access"}
 	g.Expect(cluster.Client.Get(t.Context(), key, access)).To(Succeed())
 	return access.Data["ca.crt"]
-}
-
-// certificates are the Secrets of the pipeline's certificates, that of the authority first.
-func certificates(t *testing.T, g *WithT, cluster *kit.Cluster) []corev1.Secret {
-	t.Helper()
-	list := &corev1.SecretList{}
-	g.Expect(cluster.Client.List(t.Context(), list, client.InNamespace(kit.OperatorNamespace),
-		client.MatchingLabels{v1alpha1.ManagedLabel: v1alpha1.SingletonName},
-		client.MatchingFields{"type": string(corev1.SecretTypeTLS)})).To(Succeed())
-	first := slices.IndexFunc(list.Items, func(secret corev1.Secret) bool { return secret.Name == "metricspipeline-ca" })
-	g.Expect(first).To(BeNumerically(">=", 0), "the authority's Secret")
-	return slices.Concat(list.Items[first:], list.Items[:first])
 }
 
 // prometheusPods are the names of its pods, those included that are going.
