@@ -13,6 +13,7 @@ import (
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -121,10 +122,18 @@ func olmKind(kind string) schema.GroupVersionKind {
 	return schema.GroupVersionKind{Group: "operators.coreos.com", Version: "v1alpha1", Kind: kind}
 }
 
-// group has OLM install for all namespaces, or for the operator's own.
+// group has OLM install for all namespaces, or for the operator's own, and waits for the ClusterRoles that OLM makes for the group: they
+// come and go with that, not with the operator.
 func (w *world) group(targets ...any) {
 	w.t.Helper()
 	w.create(groupKind.GroupVersion().String(), groupKind.Kind, groupName, map[string]any{"targetNamespaces": targets})
+	w.Eventually(func(g Gomega) {
+		roles := &rbacv1.ClusterRoleList{}
+		g.Expect(w.Client.List(w.Ctx, roles)).To(Succeed())
+		for _, role := range []string{"admin", "edit", "view"} {
+			g.Expect(roles.Items).To(ContainElement(HaveField("Name", HavePrefix("olm.og."+groupName+"."+role+"-"))))
+		}
+	}).Should(Succeed())
 }
 
 // subscribe subscribes to the package.
