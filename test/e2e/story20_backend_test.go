@@ -7,6 +7,7 @@ package e2e
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -64,9 +65,11 @@ func TestResourceMetricsFromPrometheus(t *testing.T) {
 
 	// The adapter serves another endpoint for its own metrics then.
 	g.Eventually(func(g Gomega) {
-		up, found, err := cluster.Query(t.Context(), `min(up{service="prometheus-adapter"})`)
+		targets, err := cluster.Targets(t.Context())
 		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(found && up == 1).To(BeTrue(), "prometheus-adapter is scraped: %v, up: %v", found, up)
+		own := slices.DeleteFunc(targets, func(target kit.Target) bool { return target.Labels["service"] != seriesBackend })
+		g.Expect(own).NotTo(BeEmpty(), "targets of %s", seriesBackend)
+		g.Expect(own).To(HaveEach(HaveField("Health", "up")))
 	}, scrape, often).Should(Succeed())
 
 	pipeline.Spec.ResourceMetrics.Backend = v1alpha1.BackendMetricsServer
