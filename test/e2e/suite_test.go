@@ -101,14 +101,18 @@ func run(m *testing.M) (code int, err error) {
 func story(t *testing.T) *WithT {
 	t.Helper()
 	stories = append(stories, t.Name())
-	t.Cleanup(func() {
-		if t.Failed() {
-			var out strings.Builder
-			cluster.Dump(t.Context(), &out)
-			t.Log(out.String())
-		}
-	})
+	t.Cleanup(func() { logFailure(t) })
 	return NewWithT(t)
+}
+
+// logFailure logs everything that one needs to see why a story failed. A clean-up of its own that takes the pipeline away calls it first.
+func logFailure(t *testing.T) {
+	t.Helper()
+	if t.Failed() {
+		var out strings.Builder
+		cluster.Dump(t.Context(), &out)
+		t.Log(out.String())
+	}
 }
 
 // needTestCluster leaves out what only the test cluster can do: no API of a cluster stops its etcd.

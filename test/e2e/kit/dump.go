@@ -24,6 +24,7 @@ func (c *Cluster) Dump(ctx context.Context, out io.Writer) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	c.dump(ctx, out, "get", "metricspipeline", v1alpha1.SingletonName, "-o", "yaml")
+	c.dump(ctx, out, "-n", "default", "get", "events", "--field-selector=involvedObject.kind=MetricsPipeline", "--sort-by=.lastTimestamp")
 	c.dump(ctx, out, "get", "apiservice", "-o", "wide")
 	for _, namespace := range []string{OperatorNamespace, SampleNamespace} {
 		c.dump(ctx, out, "-n", namespace, "get", "pods,deployments,hpa", "-o", "wide")
