@@ -62,6 +62,7 @@ func TestManaged(t *testing.T) {
 	w.rest()
 	w.Expect(w.of(managedPrometheus)).To(ConsistOf(plain), "what runs stays in its form")
 	w.apply("prometheus: {managed: {}}\n")
+	w.rest() // A reconcile that has seen the Deployment would make it again.
 	w.Expect(w.Client.Delete(t.Context(), &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{
 		Namespace: harness.OperatorNamespace, Name: managedPrometheus}})).To(Succeed())
 	object := append([]string{"Prometheus metricspipeline-system/metricspipeline"}, managed...)
