@@ -4,10 +4,12 @@
 package docs_test
 
 import (
+	"cmp"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -55,38 +57,38 @@ func literals(t *testing.T, folders ...string) []string {
 	found := map[string]bool{}
 	for _, folder := range folders {
 		err := filepath.WalkDir(folder, func(path string, _ fs.DirEntry, err error) error {
-			if err != nil || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
-				return err
+			if err == nil && filepath.Ext(path) == ".go" && !strings.HasSuffix(path, "_test.go") {
+				err = literalsOf(path, found)
 			}
-			file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
-			if err != nil {
-				return err
-			}
-			ast.Inspect(file, func(node ast.Node) bool {
-				text, ok := textOf(node)
-				if ok {
-					for _, whole := range verb.Split(text, -1) {
-						for _, part := range append(strings.Split(whole, ":"), whole) {
-							if part = strings.TrimSpace(part); len(part) >= 4 {
-								found[part] = true
-							}
-						}
-					}
-				}
-				return !ok
-			})
-			return nil
+			return err
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	var all []string
-	for part := range found {
-		all = append(all, part)
+	return slices.SortedFunc(maps.Keys(found), func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) // Fragments can overlap: each run takes them in the same order.
+	})
+}
+
+// literalsOf adds those of a file.
+func literalsOf(path string, found map[string]bool) error {
+	file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+	if err != nil {
+		return err
 	}
-	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) })
-	return all
+	ast.Inspect(file, func(node ast.Node) bool {
+		text, ok := textOf(node)
+		for _, whole := range verb.Split(text, -1) {
+			for _, part := range append(strings.Split(whole, ":"), whole) {
+				if part = strings.TrimSpace(part); len(part) >= 4 {
+					found[part] = true
+				}
+			}
+		}
+		return !ok
+	})
+	return nil
 }
 
 // textOf is a literal, or several that are added up.
@@ -101,7 +103,9 @@ func textOf(node ast.Node) (string, bool) {
 	case *ast.BinaryExpr:
 		left, ofLeft := textOf(node.X)
 		right, ofRight := textOf(node.Y)
-		return left + right, node.Op == token.ADD && ofLeft && ofRight
+		if node.Op == token.ADD && ofLeft && ofRight {
+			return left + right, true
+		}
 	}
 	return "", false
 }
