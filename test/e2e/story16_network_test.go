@@ -237,18 +237,6 @@ func TestOperandMetricsDemandAToken(t *testing.T) {
 		_, err = cluster.Get(t.Context(), service+"/readyz")
 		g.Expect(err).NotTo(HaveOccurred(), "the kubelet probes it without a token")
 
-		pool := fmt.Sprintf("serviceMonitor/%s/%s/0", kit.OperatorNamespace, component)
-		g.Eventually(func(g Gomega) {
-			targets, err := cluster.Targets(t.Context())
-			g.Expect(err).NotTo(HaveOccurred())
-			up := 0
-			for _, target := range targets {
-				if target.Pool == pool {
-					g.Expect(target.Health).To(Equal("up"), "%s: %s", target.URL, target.Error)
-					up++
-				}
-			}
-			g.Expect(up).To(Equal(2), "targets of %s", pool)
-		}, scrape, often).Should(Succeed())
+		thenTheirMetricsAreScraped(t, component, 2)
 	}
 }

@@ -7,7 +7,6 @@ package e2e
 
 import (
 	"context"
-	"slices"
 	"testing"
 	"time"
 
@@ -64,13 +63,7 @@ func TestResourceMetricsFromPrometheus(t *testing.T) {
 	g.Expect(out).To(MatchRegexp(`(?m)^pods-\S+ +app +\d+m +[1-9]\d*Mi *$`))
 
 	// The adapter serves another endpoint for its own metrics then.
-	g.Eventually(func(g Gomega) {
-		targets, err := cluster.Targets(t.Context())
-		g.Expect(err).NotTo(HaveOccurred())
-		own := slices.DeleteFunc(targets, func(target kit.Target) bool { return target.Labels["service"] != seriesBackend })
-		g.Expect(own).NotTo(BeEmpty(), "targets of %s", seriesBackend)
-		g.Expect(own).To(HaveEach(HaveField("Health", "up")))
-	}, scrape, often).Should(Succeed())
+	thenTheirMetricsAreScraped(t, seriesBackend, 2)
 
 	pipeline.Spec.ResourceMetrics.Backend = v1alpha1.BackendMetricsServer
 	whenApplied(t, pipeline)

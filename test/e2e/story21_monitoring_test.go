@@ -27,8 +27,6 @@ import (
 const (
 	// pictureFile is the environment variable with the file to draw the dashboard to; see make dashboard-picture.
 	pictureFile = "DASHBOARD_PICTURE"
-	// operatorPool are the operator's targets.
-	operatorPool = "serviceMonitor/" + kit.OperatorNamespace + "/metricspipeline-operator/0"
 )
 
 // lookback is a range in PromQL that reaches into earlier stories.
@@ -43,19 +41,7 @@ func TestMonitoring(t *testing.T) {
 	thenServed(t, podMetric("v1beta2", requestRate), rollout)
 	thenServed(t, "/apis/metrics.k8s.io/v1beta1/nodes", soon)
 
-	g.Eventually(func(g Gomega) {
-		targets, err := cluster.Targets(t.Context())
-		g.Expect(err).NotTo(HaveOccurred())
-		up := 0
-		for _, target := range targets {
-			if target.Pool == operatorPool {
-				g.Expect(target.Health).To(Equal("up"), "%s: %s", target.URL, target.Error)
-				g.Expect(target.URL).To(HavePrefix("https://"))
-				up++
-			}
-		}
-		g.Expect(up).To(Equal(kit.OperatorReplicas), "targets of the operator, the standby among them")
-	}, scrape, often).Should(Succeed())
+	thenTheirMetricsAreScraped(t, kit.OperatorName, kit.OperatorReplicas) // The standby among them.
 
 	thenPeace(t)
 	thenDashboard(t)

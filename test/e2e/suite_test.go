@@ -115,6 +115,25 @@ func logFailure(t *testing.T) {
 	}
 }
 
+// thenTheirMetricsAreScraped waits until Prometheus scrapes so many pods by the operator's ServiceMonitor of that name, and each answers.
+func thenTheirMetricsAreScraped(t *testing.T, monitor string, pods int) {
+	t.Helper()
+	pool := fmt.Sprintf("serviceMonitor/%s/%s/0", kit.OperatorNamespace, monitor)
+	NewWithT(t).Eventually(func(g Gomega) {
+		targets, err := cluster.Targets(t.Context())
+		g.Expect(err).NotTo(HaveOccurred())
+		up := 0
+		for _, target := range targets {
+			if target.Pool == pool {
+				g.Expect(target.Health).To(Equal("up"), "%s: %s", target.URL, target.Error)
+				g.Expect(target.URL).To(HavePrefix("https://"))
+				up++
+			}
+		}
+		g.Expect(up).To(Equal(pods), "targets of %s", pool)
+	}, scrape, often).Should(Succeed())
+}
+
 // needTestCluster leaves out what only the test cluster can do: no API of a cluster stops its etcd.
 func needTestCluster(t *testing.T) {
 	t.Helper()
