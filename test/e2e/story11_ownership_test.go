@@ -81,6 +81,7 @@ func givenUpstream(t *testing.T) *kit.Upstream {
 	upstream, err := cluster.Upstream(t.Context())
 	g.Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(func() {
+		logFailure(t)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), rollout)
 		defer cancel()
 		// What the pipeline has of it by now is in the way of its manifests otherwise.

@@ -291,15 +291,15 @@ func lostRights(step string, events []string) []string {
 	if step != downgrade {
 		return nil
 	}
-	lost := []string{v1alpha1.ConditionStalled}
+	var lost []string
 	for _, event := range events {
 		_, said, _ := strings.Cut(event, ": ")
 		if condition, _, found := strings.Cut(said, " turned False: "); found && strings.Contains(said, " is forbidden: ") {
 			lost = append(lost, condition)
 		}
 	}
-	if len(lost) == 1 {
-		return nil
+	if len(lost) > 0 {
+		lost = append(lost, v1alpha1.ConditionStalled) // Of which there are no Events.
 	}
 	return lost
 }

@@ -68,6 +68,7 @@ func givenOverlay(t *testing.T, namespace string) string {
 	overlay := filepath.Join("dist", "overlay-"+namespace) // Bases are relative to it.
 	g.Expect(os.MkdirAll(filepath.Join(cluster.Root, overlay), 0o755)).To(Succeed())
 	t.Cleanup(func() {
+		logFailure(t)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), rollout)
 		defer cancel()
 		g.Expect(cluster.DeletePipeline(ctx)).To(Succeed())

@@ -159,6 +159,7 @@ func givenChart(t *testing.T) {
 	}
 	manifests := filepath.Join(cluster.Root, chartManifests)
 	t.Cleanup(func() {
+		logFailure(t)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), rollout)
 		defer cancel()
 		g.Expect(cluster.DeletePipeline(ctx)).To(Succeed())
