@@ -287,6 +287,30 @@ func TestARestartChangesNothing(t *testing.T) {
 	}
 }
 
+// TestARestartLosesNoEvent: what fails of HPAs that had not been examined before a start is said after it, and not before its time.
+func TestARestartLosesNoEvent(t *testing.T) {
+	w := newWorld(t, pipeline())
+	w.because("shop/known", v1alpha1.AutoscalerRuleRejected, false)
+	w.fails("shop/known", "no metrics")
+	w.listed().pass(2 * time.Minute)
+	expect(t, "before the start", w.said(), []string{"Warning RuleRejected shop/known: Pods requests: It is broken. Repair it."})
+	begun := hpa("shop", "new", "", w.clock.Now())
+	begun.Status = autoscalingv2.HorizontalPodAutoscalerStatus{}
+	w.write(begun)
+	w.pass(20 * time.Second)
+	if got := w.report(); got != "0 of 2 work; shop/known RuleRejected" {
+		t.Errorf("before the start: %s", got)
+	}
+
+	w.restart()
+	w.because("shop/new", v1alpha1.AutoscalerSeriesMissing, false)
+	w.write(hpa("shop", "new", "no metrics", begun.CreationTimestamp.Time))
+	w.listed().pass(patience - time.Second)
+	expect(t, "it may work in a moment", w.said(), nil)
+	w.pass(2 * time.Minute)
+	expect(t, "after the start", w.said(), []string{"Warning SeriesMissing shop/new: Pods requests: It is broken. Repair it."})
+}
+
 // TestDigest: only what findings depend on has everything examined again.
 func TestDigest(t *testing.T) {
 	before := digestOf(pipeline())

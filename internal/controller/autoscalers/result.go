@@ -47,7 +47,8 @@ func (r *result) hurry(at time.Time) {
 	}
 }
 
-// resume takes up what the status said before a start. Of an HPA that it has no place for it is not known what was said.
+// resume takes up what the status said before a start. Of an HPA that a full list had no place for it is not known what was said. One that
+// is missing in a list with places was not examined yet, or so short a time ago that its Event may come twice.
 func (r *result) resume(before *v1alpha1.AutoscalersStatus) {
 	for _, listed := range before.Failing {
 		if listed.Namespace == r.failure.Namespace && listed.Name == r.failure.Name {
@@ -55,7 +56,7 @@ func (r *result) resume(before *v1alpha1.AutoscalersStatus) {
 			return
 		}
 	}
-	if !r.failure.Awaited && int(before.Total-before.Working) > len(before.Failing) {
+	if !r.failure.Awaited && len(before.Failing) >= mostFailing && int(before.Total-before.Working) > len(before.Failing) {
 		r.quiet, r.due, r.lasts = true, r.failure.Since, true
 	}
 }
