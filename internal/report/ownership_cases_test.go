@@ -61,8 +61,18 @@ func ownershipCases() map[string]conditionCase {
 			differ: map[string]string{condition: "False WaitingForBackend"},
 			ready:  "WaitingForBackend", kstatus: status.InProgressStatus,
 			says: "helm (service vendor/metrics-apiserver) serves it until it is taken over. The Deployment is being rolled out."},
+		"an API of ours has just been made": {
+			change: func(o *Observation) {
+				outcome := outcomeOf(o, usageServer)
+				outcome.APIs = []Registration{{API: metricsapi.Resource, Reason: v1alpha1.ReasonWaitingForBackend,
+					Message: "The APIService of usage-server has just been written."}}
+			},
+			differ: map[string]string{condition: "False WaitingForBackend"},
+			ready:  "WaitingForBackend", kstatus: status.InProgressStatus,
+			says: "v1beta1.metrics.k8s.io: The APIService of usage-server has just been written."},
 		"an API of ours waits to be switched to another component": {
 			change: func(o *Observation) {
+				o.Facts.APIServices = o.APIServices
 				planOf(o, usageServer).Leaving = []metricsapi.API{metricsapi.Resource}
 				rules := planOf(o, rulesServer)
 				rules.APIs = append(rules.APIs, metricsapi.Resource)

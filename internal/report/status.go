@@ -150,7 +150,7 @@ func apiStatuses(o Observation) []v1alpha1.APIServiceStatus {
 func apiStatus(o Observation, api metricsapi.API) v1alpha1.APIServiceStatus {
 	status := v1alpha1.APIServiceStatus{Name: api.Name(), Group: api.Group, Version: api.Version, Available: metav1.ConditionUnknown}
 	apiService := o.APIServices[api.Name()]
-	if apiService == nil {
+	if apiService == nil || o.justMade(api) {
 		status.Reason, status.Message = absence(o, api)
 		return status
 	}
@@ -183,6 +183,13 @@ func apiStatus(o Observation, api metricsapi.API) v1alpha1.APIServiceStatus {
 		}
 	}
 	return status
+}
+
+// justMade is true of an APIService that was made in this reconcile, even if it is available by now. The next one has it own the objects of
+// its backend, which keeps their deletion in order, and only then is it reported: nothing is left to be written when Ready is True.
+func (o Observation) justMade(api metricsapi.API) bool {
+	registration, known := o.registration(api)
+	return known && registration.Reason != "" && o.Facts.APIServices[api.Name()] == nil && ownership.Ours(o.APIServices[api.Name()])
 }
 
 // unserved says that the rules of an API are in use nowhere, because it has another owner; empty where that is not so, or asked for.

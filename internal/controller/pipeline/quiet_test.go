@@ -4,6 +4,7 @@
 package pipeline
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -12,8 +13,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	apiregv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/metricspipeline/operator/api/v1alpha1"
 	"github.com/metricspipeline/operator/internal/metricsapi"
@@ -171,4 +175,41 @@ func TestConflictHidesNoError(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestNothingIsLeftToWriteWhenReady: Ready comes once the objects are owned by the APIServices, which are made last, however soon
+// kube-aggregator finds one to be available.
+func TestNothingIsLeftToWriteWhenReady(t *testing.T) {
+	g := lamp()
+	w := newWorld(t, []*gadget{g})
+	inner := w.operator
+	w.operator = interceptor.NewClient(w.client, interceptor.Funcs{
+		Apply: func(ctx context.Context, _ client.WithWatch, object runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
+			if err := inner.Apply(ctx, object, opts...); err != nil {
+				return err
+			}
+			if of, is := object.(client.Object); is && w.kind(of) == "APIService" {
+				w.available(apiregv1.ConditionTrue, g.apis...)
+			}
+			return nil
+		},
+		SubResourcePatch: w.apiServer().SubResourcePatch,
+	})
+	w.restart()
+	w.settle()
+	w.run(g.name, g.workloads...)
+	for deadline := time.Now().Add(10 * time.Second); !strings.HasPrefix(w.conditions()[v1alpha1.ConditionReady], "True "); {
+		if time.Now().After(deadline) {
+			t.Fatalf("%q", w.conditions())
+		}
+		if _, err := w.reconcile(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := w.conditions()
+	w.drain()
+	if _, err := w.reconcile(); err != nil {
+		t.Fatal(err)
+	}
+	w.unchanged("after Ready", before)
 }
