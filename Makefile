@@ -178,7 +178,7 @@ test-promconfig: ## Prove that scrape configurations make the targets that prome
 .PHONY: test-envtest
 test-envtest: bin/cluster ## Test user stories against a real kube-apiserver and etcd.
 	@assets=$$(bin/cluster binaries kube-apiserver etcd kubectl) && \
-		KUBEBUILDER_ASSETS="$$assets" $(WITH_RACE) hack/shards.sh 2 test/envtest -count=1 -timeout 15m $(RACE) $(GOTESTFLAGS)
+		KUBEBUILDER_ASSETS="$$assets" $(WITH_RACE) hack/shards.sh 3 test/envtest -count=1 -timeout 15m -ldflags=-w $(RACE) $(GOTESTFLAGS)
 
 .PHONY: test-olm
 test-olm: build bin/cluster ## Install, upgrade and remove the bundle by the real Operator Lifecycle Manager; 1 minute.
