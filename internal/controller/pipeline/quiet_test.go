@@ -189,7 +189,7 @@ func TestNothingIsLeftToWriteWhenReady(t *testing.T) {
 				return err
 			}
 			if of, is := object.(client.Object); is && w.kind(of) == "APIService" {
-				w.available(apiregv1.ConditionTrue, g.apis...)
+				w.available(apiregv1.ConditionTrue, g.apis...) //nolint:contextcheck // it has the test's
 			}
 			return nil
 		},

@@ -155,8 +155,8 @@ func (c *Cluster) removeCRD(ctx context.Context, crd *apiextv1.CustomResourceDef
 	})
 }
 
-// readCRDs reads a file of one CRD or several. It leaves out the descriptions of fields, which are most of the CRDs of others: a good part of
-// what the API server works in these tests is to read, write and publish them.
+// readCRDs reads a file of one CRD or several. It leaves out the descriptions of fields, which are most of the CRDs of others: a good part
+// of what the API server works in these tests is to read, write and publish them.
 func readCRDs(file string) ([]*apiextv1.CustomResourceDefinition, error) {
 	content, err := os.Open(file)
 	if err != nil {
