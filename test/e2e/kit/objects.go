@@ -4,6 +4,7 @@
 package kit
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -23,6 +25,9 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
+// servedWithin is how long the API server has to serve a kind whose CRD was created.
+const servedWithin = 30 * time.Second
+
 // Apply stores these objects in the cluster, by server-side apply.
 func (c *Cluster) Apply(ctx context.Context, objects ...client.Object) error {
 	for _, object := range objects {
@@ -30,12 +35,28 @@ func (c *Cluster) Apply(ctx context.Context, objects ...client.Object) error {
 		if err != nil {
 			return err
 		}
-		err = c.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(applied), client.ForceOwnership, client.FieldOwner(FieldOwner))
-		if err != nil {
+		if err := c.apply(ctx, applied); err != nil {
 			return fmt.Errorf("apply %s %s: %w", applied.GetKind(), client.ObjectKeyFromObject(object), err)
 		}
 	}
 	return nil
+}
+
+// apply waits for a kind whose CRD has just been created, which the API server serves a moment later.
+func (c *Cluster) apply(ctx context.Context, object *unstructured.Unstructured) error {
+	ctx, cancel := context.WithTimeout(ctx, servedWithin)
+	defer cancel()
+	var last error
+	err := Poll(ctx, func(ctx context.Context) (bool, error) {
+		err := c.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.ForceOwnership, client.FieldOwner(FieldOwner))
+		if apimeta.IsNoMatchError(err) || apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse) && apierrors.IsNotFound(err) {
+			last = err
+			return false, nil
+		}
+		last = nil
+		return true, err
+	})
+	return cmp.Or(last, err)
 }
 
 // Manifest is a file with these objects, in this order, as a person would write it.
