@@ -49,7 +49,8 @@ func (c *Cluster) apply(ctx context.Context, object *unstructured.Unstructured) 
 	var last error
 	err := Poll(ctx, func(ctx context.Context) (bool, error) {
 		err := c.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.ForceOwnership, client.FieldOwner(FieldOwner))
-		if apimeta.IsNoMatchError(err) || apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse) && apierrors.IsNotFound(err) {
+		noPath := apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
+		if noPath || apimeta.IsNoMatchError(err) {
 			last = err
 			return false, nil
 		}
