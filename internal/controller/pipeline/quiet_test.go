@@ -182,10 +182,9 @@ func TestConflictHidesNoError(t *testing.T) {
 func TestNothingIsLeftToWriteWhenReady(t *testing.T) {
 	g := lamp()
 	w := newWorld(t, []*gadget{g})
-	inner := w.operator
-	w.operator = interceptor.NewClient(w.client, interceptor.Funcs{
-		Apply: func(ctx context.Context, _ client.WithWatch, object runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
-			if err := inner.Apply(ctx, object, opts...); err != nil {
+	w.operator = interceptor.NewClient(w.operator, interceptor.Funcs{
+		Apply: func(ctx context.Context, c client.WithWatch, object runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
+			if err := c.Apply(ctx, object, opts...); err != nil {
 				return err
 			}
 			if of, is := object.(client.Object); is && w.kind(of) == "APIService" {
@@ -193,19 +192,11 @@ func TestNothingIsLeftToWriteWhenReady(t *testing.T) {
 			}
 			return nil
 		},
-		SubResourcePatch: w.apiServer().SubResourcePatch,
 	})
 	w.restart()
 	w.settle()
 	w.run(g.name, g.workloads...)
-	for deadline := time.Now().Add(10 * time.Second); !strings.HasPrefix(w.conditions()[v1alpha1.ConditionReady], "True "); {
-		if time.Now().After(deadline) {
-			t.Fatalf("%q", w.conditions())
-		}
-		if _, err := w.reconcile(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	w.first("Ready", func() bool { return strings.HasPrefix(w.conditions()[v1alpha1.ConditionReady], "True ") })
 	before := w.conditions()
 	w.drain()
 	if _, err := w.reconcile(); err != nil {

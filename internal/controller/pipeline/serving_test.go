@@ -99,15 +99,7 @@ func (w *world) serve(secretName string) int32 {
 // registered calls the operator until an APIService exists: a backend's certificate is verified beside the worker.
 func (w *world) registered(api metricsapi.API) {
 	w.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !w.exists(&apiregv1.APIService{}, api.Name()); {
-		if time.Now().After(deadline) {
-			w.t.Fatalf("APIService %s was not made: %+v", api.Name(), w.pipeline().Status.APIServices)
-		}
-		if _, err := w.reconcile(); err != nil {
-			w.t.Fatal(err)
-		}
-	}
-	w.settle()
+	w.until("the APIService is made", func() bool { return w.exists(&apiregv1.APIService{}, api.Name()) })
 }
 
 // available lets kube-aggregator find what answers for metrics APIs.

@@ -48,8 +48,15 @@ func (w *world) leadsTo() string {
 	return found.Spec.Service.Name
 }
 
-// until calls the operator until something is so.
+// until calls the operator until something is so, and then until it writes nothing more.
 func (w *world) until(what string, so func() bool) {
+	w.t.Helper()
+	w.first(what, so)
+	w.settle()
+}
+
+// first calls the operator until something is so, and no more.
+func (w *world) first(what string, so func() bool) {
 	w.t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !so(); {
 		if time.Now().After(deadline) {
@@ -59,7 +66,6 @@ func (w *world) until(what string, so func() bool) {
 			w.t.Fatal(err)
 		}
 	}
-	w.settle()
 }
 
 // TestSwitch of a metrics API from one component of ours to another, and back: the API leads to the earlier one until the other serves,
