@@ -4,7 +4,6 @@
 package kit
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -46,18 +45,13 @@ func (c *Cluster) Apply(ctx context.Context, objects ...client.Object) error {
 func (c *Cluster) apply(ctx context.Context, object *unstructured.Unstructured) error {
 	ctx, cancel := context.WithTimeout(ctx, servedWithin)
 	defer cancel()
-	var last error
-	err := Poll(ctx, func(ctx context.Context) (bool, error) {
-		err := c.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.ForceOwnership, client.FieldOwner(FieldOwner))
+	var err error
+	_ = Poll(ctx, func(ctx context.Context) (bool, error) {
+		err = c.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.ForceOwnership, client.FieldOwner(FieldOwner))
 		noPath := apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
-		if noPath || apimeta.IsNoMatchError(err) {
-			last = err
-			return false, nil
-		}
-		last = nil
-		return true, err
+		return !noPath && !apimeta.IsNoMatchError(err), nil
 	})
-	return cmp.Or(last, err)
+	return err
 }
 
 // Manifest is a file with these objects, in this order, as a person would write it.
