@@ -190,10 +190,7 @@ func TestTheNarrowPolicyOfTheDocumentation(t *testing.T) {
 	for i := range operators {
 		g.Expect(cluster.Client.Delete(t.Context(), &operators[i])).To(Succeed())
 	}
-	g.Eventually(func(g Gomega) {
-		g.Expect(deployment(t, g, kit.OperatorName)).To(Satisfy(kit.RolledOut))
-		g.Expect(podNames(t, g, kit.OperatorName)).NotTo(ContainElement(BeElementOf(before)))
-	}, rollout, often).Should(Succeed())
+	thenReplaced(t, kit.OperatorName, before)
 	thenLed(t, time.Now())
 	thenReady(t, rollout)
 	from, _ := places(t, g)
